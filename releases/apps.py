@@ -6,13 +6,13 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ReleasesConfig(AppConfig):
-    """What changes, when and how."""
+    """The app of releases, deployments and their operations."""
 
     name = "releases"
     verbose_name = _("Releases")
 
     def ready(self) -> None:
-        """Install the database's own copy of the machines after each migration; say where encrypted values are."""
+        """Install the database's own copy of the state machines after each migration; register the encrypted values."""
         from audit import guards
         from environments.departures import add_departure_check
         from environments.operations.configuration.reencrypt import ELSEWHERE, Place

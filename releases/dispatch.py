@@ -1,4 +1,4 @@
-"""Wakes workers up after a commit. Redis is only told that there is work; what work there is, PostgreSQL knows."""
+"""Wakes workers after a commit. Redis only learns that there is work; PostgreSQL holds the work itself."""
 
 import logging
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def microseconds(moment: datetime) -> int:
-    """Return a time as a job takes it: whole microseconds since 1970 (UTC)."""
+    """Return a time in the form of a job's argument: whole microseconds since 1970 (UTC)."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 @contextmanager
 def _reaching(queue: str) -> Iterator[None]:
-    """Log that a queue is out of reach, or none of this machine's; who wakes goes on in either case."""
+    """Log that a queue is out of reach, or none of this machine's; the caller goes on in either case."""
     try:
         yield
     except KeyError:
@@ -30,13 +30,13 @@ def _reaching(queue: str) -> Iterator[None]:
 
 
 def wake(queue: str, job: str, **arguments: int) -> None:
-    """Put `releases.jobs.<job>` on a queue now, with whole numbers; a lost wake-up is found again by the scheduler's poll."""
+    """Put `releases.jobs.<job>` on a queue now, with whole numbers; the poll makes up for a lost wake-up."""
     with _reaching(queue):
         django_rq.get_queue(queue).enqueue(f"releases.jobs.{job}", kwargs=arguments, result_ttl=0, failure_ttl=3600)
 
 
 def wake_once(queue: str, job: str, **arguments: int) -> None:
-    """Put a job on a queue unless one waits there already: for a queue whose jobs look for all that is due."""
+    """Put a job on a queue unless one waits there already: for a queue whose jobs find all that is due."""
     with _reaching(queue):
         if not django_rq.get_queue(queue).count:
             wake(queue, job, **arguments)

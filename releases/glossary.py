@@ -1,4 +1,4 @@
-"""The glossary: the words of the product in both languages, read from one file that the documentation prints as well."""
+"""The glossary: the words of the product in both languages, read from one file that the documentation shows as well."""
 
 import tomllib
 from dataclasses import dataclass

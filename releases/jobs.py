@@ -1,5 +1,6 @@
-"""The RQ jobs: each sets who acts and calls one function. They hold no rules. Workers take those in JOBS and no other,
-with whole numbers as arguments.
+"""The RQ jobs: each sets the current account and calls one function. They hold no rules.
+
+Workers accept only the jobs in JOBS, with whole numbers as arguments.
 """
 
 import logging
@@ -32,7 +33,7 @@ from releases.worker.monitoring_checks import run_checks
 from releases.worker.timeouts import TimedOut, interrupt_after
 
 log = logging.getLogger(__name__)
-# As long as a target's host is given for it.
+# The longest time for the count on a target's host.
 COUNT_SECONDS = 600.0
 
 
@@ -41,19 +42,19 @@ def _worker() -> Actor:
 
 
 def run_step(step_id: int) -> None:
-    """Run a step and what becomes ready after it."""
+    """Run a step and the steps that become ready after it."""
     with acting(_worker()):
         run_from(step_id)
 
 
 def monitor(monitoring_id: int, due: int) -> None:
-    """Take one sample of a watch. due: microseconds since 1970 (UTC)."""
+    """Make one measurement of a monitoring period. due: microseconds since 1970 (UTC)."""
     with acting(_worker()), tracing(monitoring=str(monitoring_id)):
         record_measurement(monitoring_id, due=EPOCH + timedelta(microseconds=due))
 
 
 def run_monitoring_checks(monitoring_id: int, due: int) -> None:
-    """Make the checks beside the metrics of a watch once. due: microseconds since 1970 (UTC)."""
+    """Make the checks of a monitoring period once. due: microseconds since 1970 (UTC)."""
     with acting(_worker()), tracing(monitoring=str(monitoring_id)):
         run_checks(monitoring_id, due=EPOCH + timedelta(microseconds=due))
 
@@ -69,14 +70,14 @@ def measure_target(target_id: int) -> None:
 
 
 def import_past_releases(import_id: int) -> None:
-    """Read the tags of a repository, or import what was confirmed, as the person who asked for it."""
+    """Read the tags of a repository, or import what was confirmed, as the person who requested it."""
     account = ReleaseImport.objects.select_related("requested_by").get(pk=import_id).requested_by
     with acting(person(account, channel="worker")):
         import_past.work(import_id)
 
 
 def publish_documents(release_id: int) -> None:
-    """Commit what waits to be published of a release."""
+    """Commit the documents of a release that wait to be published."""
     with acting(_worker()):
         publish(release_id)
 
@@ -88,13 +89,15 @@ def delete_dump(step_id: int) -> None:
 
 
 def deliver_notifications() -> None:
-    """Make messages of what waits in the outbox, and send what is due."""
+    """Create notifications from the outbox, and send what is due."""
     with acting(_worker()):
         deliver_all()
 
 
 def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
-    """Return rows per table that going back would take away, whether only those count, and why it can't be told."""
+    """Return rows per table that the rollback would lose, whether no other rows are counted, and why they can't be
+    counted.
+    """
     deployment = rollback.deployment
     if not restores(deployment):
         return {}, True, ""
@@ -107,13 +110,13 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
         target = spec_of(target_of(deployment), deployment.previous.get("wanted_configuration"))
         with interrupt_after(COUNT_SECONDS):
             return *written_since(target, values, earlier), ""
-    except (Exception, TimedOut) as fault:  # noqa: BLE001  whatever keeps it from being counted: people decide without it
+    except (Exception, TimedOut) as fault:  # noqa: BLE001  without a count, for whatever reason, people decide
         log.warning("%s: %s", rollback, clean(str(fault), secrets))
         return {}, False, clean(str(fault), secrets) or type(fault).__name__
 
 
 def prepare_rollback(rollback_id: int) -> None:
-    """Count what going back would take away, authorise it if the approval allows, and begin when it is authorised."""
+    """Count what the rollback would lose, authorise it if the approval allows, and start it when it is authorised."""
     with acting(_worker()), tracing(rollback=str(rollback_id)):
         rollback = Rollback.objects.select_related("deployment__release").get(pk=rollback_id)
         begins = partial(_prepare, rollback)
@@ -130,7 +133,7 @@ def _prepare(rollback: Rollback) -> int | None:
             return None
     read = Rollback.objects.select_related("deployment__procedure", "deployment__release", "authorised_by")
     rollback = read.get(pk=rollback.pk)
-    # What is not possible yet is tried again by the poll, without an event each time.
+    # The poll tries again what is not possible yet, without an event each time.
     if rollback.state == "authorised" and not (not_possible(rollback.deployment) or why_not_approved(rollback)):
         return start_rollback(rollback.pk)
     return None

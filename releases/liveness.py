@@ -1,8 +1,7 @@
-"""What is unresponsive: the scheduler, the ledger signer, the queue, its workers. Asked by pages, probes and metrics, which need none
-of them.
+"""The unresponsive components: the scheduler, the ledger signer, the queue, its workers.
 
-PostgreSQL knows the last heartbeat of the scheduler, what nobody claimed and what nobody signed; Redis, when it answers, who
-listens to it.
+Pages, probes and metrics read it and need none of these components. PostgreSQL holds the scheduler's last heartbeat,
+the unclaimed steps and the unsigned events. Redis, when it answers, knows the listening workers.
 """
 
 import logging
@@ -21,7 +20,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from audit.standing import Standing, standing
 
 log = logging.getLogger(__name__)
-# A page asks no more often than this, whoever looks.
+# Pages of all readers look no more often than this.
 KEPT_SECONDS = 10
 RECORD_HEARTBEAT = """
 INSERT INTO releases_heartbeat (process, at, worker) VALUES (%s, clock_timestamp(), %s)
@@ -30,14 +29,14 @@ ON CONFLICT (process) DO UPDATE SET at = excluded.at, worker = excluded.worker
 HEARTBEAT_AGE = (
     "SELECT extract(epoch FROM clock_timestamp() - at)::float FROM releases_heartbeat WHERE process = 'scheduler'"
 )
-# Steps that a worker should have taken: ready, or given up by a worker whose lease is over.
+# Steps that a worker should have claimed: ready, or left by a worker whose lease is over.
 UNCLAIMED = """
 SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.ready_at ELSE s.lease_until END))::float
 FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id JOIN environments_environment e ON e.id = d.environment_id
 WHERE (s.state = 'ready' AND s.ready_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
 GROUP BY e.slug
 """
-# What nobody has made a message of, and what is due in a lane that nobody has touched; a held lane counts as responsive.
+# Outbox entries without a notification, and deliveries due in an unclaimed lane; a held lane counts as responsive.
 UNSENT = """
 SELECT extract(epoch FROM clock_timestamp() - least(
   (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
@@ -55,7 +54,7 @@ def record_heartbeat(process: str) -> None:
 
 @dataclass(frozen=True)
 class Liveness:
-    """What was seen in one look. Spans are seconds; None: never, or nothing waits."""
+    """The result of one look. Spans are seconds; None: never, or nothing waits."""
 
     scheduler: float | None
     unclaimed: dict[str, float] = field(default_factory=dict)
@@ -67,8 +66,10 @@ class Liveness:
     workers: dict[str, int] = field(default_factory=dict)
 
     def unresponsive(self) -> list[tuple[str, str]]:
-        """Return (kind, name) of what is unresponsive: the scheduler, the ledger signer, the verification of the ledger, the queue itself,
-        the workers of one queue, a channel that takes nothing; where it is off only what a verification of the ledger found.
+        """Return (kind, name) of each unresponsive component.
+
+        They are the scheduler, the ledger signer, the verification of the ledger, the queue itself, the workers of one
+        queue, and a channel that accepts nothing; where it is off only what a verification of the ledger found.
         """
         longest = settings.HEARTBEAT_TIMEOUT
         found = [("ledger", str(self.ledger.alarm.pk))] if self.ledger.alarm is not None else []
@@ -112,8 +113,9 @@ def read_liveness() -> Liveness:
 
 
 def listeners() -> dict[str, list[tuple[str, str, str]]]:
-    """Return name, state and last heartbeat of the workers of each queue. Read as text: RQ's own builds what Redis says.
-    Raises RedisError.
+    """Return name, state and last heartbeat of the workers of each queue. Raises RedisError.
+
+    It is read as text: RQ's own reader builds objects from whatever Redis holds.
     """
     redis: Any = django_rq.get_connection(settings.QUEUES[0])
     found: dict[str, list[tuple[str, str, str]]] = {}
@@ -126,7 +128,7 @@ def listeners() -> dict[str, list[tuple[str, str, str]]]:
 
 
 def unresponsive_components() -> list[tuple[str, str]]:
-    """Return what is unresponsive, as pages show it: looked up at most every few seconds."""
+    """Return the unresponsive components for pages: read at most every few seconds."""
     known: list[tuple[str, str]] | None = cache.get("unresponsive")
     if known is None:
         known = (
@@ -134,6 +136,6 @@ def unresponsive_components() -> list[tuple[str, str]]:
             if settings.HEARTBEAT_TIMEOUT
             else Liveness(None, ledger=standing()).unresponsive()
         )
-        # A server that swallows what it is asked costs five seconds each time.
+        # A server that accepts a request and does not answer costs five seconds each time.
         cache.set("unresponsive", known, KEPT_SECONDS if ("queue", "") not in known else 6 * KEPT_SECONDS)
     return known

@@ -1,1 +1,1 @@
-"""What lies on a target and how it is reached: lock, journal, programs in their sandbox, measuring, SSH."""
+"""The code that works on a target and reaches it: lock, journal, programs in their sandbox, measuring, SSH."""

@@ -1,6 +1,4 @@
-"""A target's PostgreSQL database: digest, dump, scratch restore and restore in place; called by backup and
-database_update.
-"""
+"""A target's PostgreSQL database: digest, dump, scratch restore and restore in place; for backup and update."""
 
 import hashlib
 import os
@@ -23,15 +21,14 @@ from environments.targets.words import gettext as _
 Connection = psycopg.Connection[tuple[Any, ...]]
 Error = psycopg.Error
 
-# The configuration key of a server on which a dump is restored for proof; without it the database's own server is used.
+# The configuration key of a server on which a dump is restored as proof; without it the database's own server is used.
 SCRATCH = "SCRATCH_DATABASE_URL"
 _SETTINGS = (
     "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601';"
     " SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';"
     " SET search_path = pg_catalog; SET lock_timeout = '30s'"
 )
-# Lines of a schema dump that differ from run to run or from program to program, and say nothing about the
-# schema.
+# Lines of a schema dump that differ between two runs or two programs, and say nothing about the schema.
 _NOISE = re.compile(r"(-- Dumped (from|by) |\\(un)?restrict |SET |SELECT pg_catalog\.set_config\()")
 # The server rewrites the casts of IN lists each time it reads them back.
 _LISTS = re.compile(r"(ANY|ALL) \(")
@@ -105,7 +102,7 @@ class Table:
 
     @property
     def label(self) -> str:
-        """Return the name as people read it."""
+        """Return the readable name."""
         return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
 
     @property
@@ -126,9 +123,7 @@ class Table:
 
 @dataclass(frozen=True)
 class DataDigest:
-    """Digest of a database's content: total (SHA-256, "" for an empty database), of the schema, per table
-    (rows, SHA-256).
-    """
+    """Digest of a database's content: total (SHA-256, "" for an empty database), schema, per table (rows, SHA-256)."""
 
     total: str
     schema: str
@@ -150,7 +145,7 @@ class Database:
     binaries: str = ""
 
     def connect(self, *, autocommit: bool = False) -> Connection:
-        """Open a connection with settings under which values read the same everywhere; raises StepFailed."""
+        """Open a connection with settings under which values always read the same; raises StepFailed."""
         try:
             connection = psycopg.connect(self.url, connect_timeout=10, application_name="ringi", autocommit=True)
         except psycopg.Error as error:
@@ -203,7 +198,7 @@ def current_snapshot(database: Database) -> str:
 
 
 def _schema_text(database: Database, deployment: Runs, snapshot: str) -> str:
-    # A file that has no name, which needs no place where the program may write.
+    # A file without a name needs no place where the program may write.
     with open(os.memfd_create("schema"), "r+") as file:
         path = f"/proc/self/fd/{file.fileno()}"
         options = ("--schema-only", "--no-owner", "--no-privileges", "--lock-wait-timeout=30s")
@@ -212,7 +207,7 @@ def _schema_text(database: Database, deployment: Runs, snapshot: str) -> str:
         )
         lines = file.read().splitlines()
     kept = [line for line in lines if line.strip() and line != "--" and not _NOISE.match(line)]
-    # What is left of an empty database is the closing remark alone.
+    # Of an empty database only the closing remark is left.
     if all(line.startswith("--") for line in kept):
         return ""
     return "".join((_CASTS.sub("", line) if _LISTS.search(line) else line) + "\n" for line in kept)
@@ -253,8 +248,9 @@ def digest_in(
 def data_digest(
     database: Database, deployment: Runs, heartbeat: Callable[[], None] = lambda: None, *, data: bool = True
 ) -> DataDigest:
-    """Digest the database as it is now, in a snapshot of its own; data: its rows too, else its schema alone. Raises
-    StepFailed.
+    """Digest the database as it is now, in a snapshot of its own. Raises StepFailed.
+
+    data: its rows too, else its schema alone.
     """
     with snapshot_of(database) as (connection, snapshot, _text):
         if not data:
@@ -284,8 +280,8 @@ def scratch(database: Database, name: str) -> Iterator[Database]:
 def _drop(connection: Connection, name: str) -> None:
     """Drop a database and end this role's sessions in it.
 
-    Without FORCE, which a role that is no superuser is refused while autovacuum is at work there; a plain DROP asks
-    autovacuum to leave and waits for all who are leaving, five seconds at the most.
+    FORCE is not used: a role that is no superuser may not use it while autovacuum is at work there. A plain DROP asks
+    autovacuum to leave and waits for all sessions that are leaving, five seconds at the most.
     """
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"

@@ -1,5 +1,6 @@
-"""How parameters are declared. On a target's host the bundle carries another file under this name (ssh/host/carried.py):
-what pydantic has judged here is only carried there.
+"""How parameters are declared. On a target's host the bundle has another file of this name (ssh/host/carried.py).
+
+There parameters are not validated again: pydantic has done so here.
 """
 
 from pydantic import (

@@ -1,6 +1,6 @@
-"""Looks at what lies on a target and changes nothing there: folder, ready address, log, and the layout that a version
-has under Ringi. It is asked on the target's host, wherever that is; called before settings are kept and before a
-version that runs already is registered.
+"""Inspects a target without changing it: folder, ready address, log, and the layout of a version under Ringi.
+
+The code runs on the target's host. It is called before options are kept and before a running version is registered.
 """
 
 import os
@@ -28,8 +28,9 @@ MOST_BYTES = 65536
 
 @dataclass(frozen=True)
 class Found:
-    """One thing that was looked at. key: folder, programs, ready or log; result: passed, failed or unknown; says: what was seen,
-    and what to do about it.
+    """One inspected item. key: folder, programs, ready or log; result: passed, failed or unknown.
+
+    says: what was found, and what to do about it.
     """
 
     key: str
@@ -38,8 +39,9 @@ class Found:
 
 
 def examine(target: TargetSpec) -> list[Found]:
-    """Look at folder, ready address and log of a target; each within SECONDS. Raises StepFailed for a host that cannot be
-    reached.
+    """Inspect folder, ready address and log of a target; each within SECONDS.
+
+    Raises StepFailed for a host that cannot be reached.
     """
     if place.lies_elsewhere(target):
         return [Found(**one) for one in call.ask(target, "examine", seconds=ELSEWHERE_SECONDS)]
@@ -47,10 +49,11 @@ def examine(target: TargetSpec) -> list[Found]:
 
 
 def layout_of(target: TargetSpec) -> dict[str, Any]:
-    """Return what lies on a target, as JSON: `empty` (nothing but Ringi's own folder), `current` ("", "link" or
-    "other") and where it leads (`leads_to`), the text of the configuration file (`configuration`, None for no file),
-    and of the service whether Ringi started it (`started`) and whether it is seen to run (`runs`: true, false or null).
-    Raises StepFailed for a host that cannot be reached.
+    """Return the layout of a target, as JSON. Raises StepFailed for a host that cannot be reached.
+
+    empty: nothing but Ringi's own folder. current: "", "link" or "other"; leads_to: where it leads. configuration: the
+    text of the configuration file, None for no file. started: whether Ringi started the service; runs: whether it is
+    seen to run (true, false or null).
     """
     if place.lies_elsewhere(target):
         found: dict[str, Any] = call.ask(target, "layout", seconds=ELSEWHERE_SECONDS)
@@ -80,7 +83,7 @@ def maintenance_is_on(target: TargetSpec) -> bool:
 
 
 def answers_of(found: list[Found]) -> list[dict[str, str]]:
-    """Return what was found as JSON."""
+    """Return the results as JSON."""
     return [asdict(one) for one in found]
 
 
@@ -136,8 +139,9 @@ def _status(address: str) -> int | None:
 
 
 def _runs(target: TargetSpec) -> bool | None:
-    """Tell whether the service is seen to run: its process lives, its address answers or its port is open; None where no
-    setting says how to see it.
+    """Tell whether the service is seen to run: its process lives, its address answers or its port is open.
+
+    None where no option says how to see it.
     """
     if running_service(target.root) is not None:
         return True

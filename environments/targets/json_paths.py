@@ -7,8 +7,9 @@ ABSENT = "(absent)"
 
 
 def at_path(content: Any, path: str) -> Any:
-    """Return the value at a dotted path, numbers being places in a list; ABSENT where it leads nowhere. The empty path
-    is the document itself.
+    """Return the value at a dotted path, numbers being places in a list; ABSENT for a path without a value.
+
+    The empty path is the document itself.
     """
     for name in path.split(".") if path else ():
         if isinstance(content, dict) and name in content:

@@ -1,6 +1,6 @@
-"""Restricts a thread, and what it starts from then on, to given paths: Landlock, no new privileges, few capabilities.
+"""Restricts a thread, and the programs it starts later, to given paths: Landlock, no new privileges, few capabilities.
 
-`spawn` uses it, and `detach`, which is run by the bare interpreter: it imports nothing of ours.
+`spawn` uses it, and `detach`, which the bare interpreter runs: it imports no module of Ringi.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ _SYSTEM = (
     "/dev/urandom",
     "/dev/random",
 )
-# Of /proc what tells about the machine; what tells about processes stays closed.
+# The files of /proc about the machine; those about processes stay closed.
 _MACHINE = ("cpuinfo", "meminfo", "stat", "loadavg", "uptime", "version", "filesystems", "sys")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 _FILE = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15  # execute, write, read, truncate, ioctl
@@ -48,18 +48,18 @@ class _Beneath(ctypes.Structure):
 
 @functools.cache
 def landlock() -> int:
-    """Return the version of this kernel's Landlock; 0 where it has none, or none that a program can live with."""
+    """Return the version of this kernel's Landlock; 0 where it has none, or none that programs can work with."""
     version = int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1)))
     return version if version >= LEAST_VERSION else 0
 
 
 def enter(read: Sequence[str], write: Sequence[str]) -> None:
-    """Restrict the calling thread for good: it may read and run the system and `read`, and do all below `write`.
+    """Restrict the calling thread for good: it may read and run the system and `read`, and do everything below `write`.
 
     Raises OSError. Without Landlock only the privileges are restricted.
     """
     _checked(_libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
-    _checked(_libc.prctl(_AMBIENT, _CLEAR, 0, 0, 0))  # what a service manager has given to the worker ends with it
+    _checked(_libc.prctl(_AMBIENT, _CLEAR, 0, 0, 0))  # drops what a service manager has given to the worker
     if os.geteuid() == 0:
         for capability in range(64):
             if capability not in KEPT_CAPABILITIES and _libc.prctl(_HAS_CAPABILITY, capability, 0, 0, 0) == 1:
@@ -67,7 +67,7 @@ def enter(read: Sequence[str], write: Sequence[str]) -> None:
     if not (version := landlock()):
         return
     handled = (1 << {2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
-    # From version 6 on, abstract Unix sockets of processes outside are out of reach as well.
+    # From version 6 on, abstract Unix sockets of outside processes are out of reach as well.
     attributes = _Ruleset(handled, 0, int(version >= 6))
     size = ctypes.c_size_t(ctypes.sizeof(attributes) if version >= 6 else 8)
     ruleset = _checked(_libc.syscall(_CREATE_RULESET, ctypes.byref(attributes), size, ctypes.c_uint(0)))
@@ -86,7 +86,10 @@ def enter(read: Sequence[str], write: Sequence[str]) -> None:
 
 @functools.cache
 def _public(folder: str) -> tuple[str, ...]:
-    """Return what everybody may read of /etc, for root two folders deep: no mode keeps root from the rest."""
+    """Return the files and folders of /etc that everybody may read.
+
+    For root they are listed two folders deep: no mode keeps root from the rest.
+    """
     found: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -99,7 +102,7 @@ def _public(folder: str) -> tuple[str, ...]:
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
-    """Add a rule for a path; one that is not there, or not for this account, gets none."""
+    """Add a rule for a path; a missing path, or one that this account cannot open, gets none."""
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:

@@ -35,14 +35,17 @@ class Message(str):
         return Message(self.text, values)
 
 
-def told(stored: object, translate: Callable[[str], str]) -> str:
+def in_words(stored: object, translate: Callable[[str], str]) -> str:
     """Return a stored text in words: each message in it by `translate`, everything else as it is."""
 
-    def in_words(found: re.Match[str]) -> str:
+    def worded(found: re.Match[str]) -> str:
         try:
             text, *rest = json.loads(found[1])
             values = (
-                {name: told(value, translate) if isinstance(value, str) else value for name, value in rest[0].items()}
+                {
+                    name: in_words(value, translate) if isinstance(value, str) else value
+                    for name, value in rest[0].items()
+                }
                 if rest
                 else None
             )
@@ -56,4 +59,4 @@ def told(stored: object, translate: Callable[[str], str]) -> str:
         except (KeyError, TypeError, ValueError):
             return text
 
-    return _STORED.sub(in_words, str(stored)) if _OPEN in str(stored) else str(stored)
+    return _STORED.sub(worded, str(stored)) if _OPEN in str(stored) else str(stored)

@@ -1,4 +1,4 @@
-"""Runs argument lists for the step kinds: own process group, bounded in time, masked output, killed with the worker."""
+"""Runs argument lists for the step types: own process group, bounded in time, masked output, killed with the worker."""
 
 import os
 import selectors
@@ -18,7 +18,7 @@ from environments.targets.words import gettext as _
 
 TAIL_BYTES = 4096
 BEAT_SECONDS = 1.0
-# Where a target's programs put what is temporary, below its folder.
+# The folder for temporary files of a target's programs, below its root.
 TEMPORARY = ".ringi/tmp"
 GRACE_SECONDS = 5.0
 
@@ -42,7 +42,7 @@ Runs = Callable[..., Outcome]
 
 
 def base_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the whole environment of a command: nothing of the worker's own but PATH and HOME."""
+    """Return the whole environment of a command: only PATH and HOME of the worker's own."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", "/"),
@@ -68,7 +68,7 @@ def _signal_group(group: int, number: int) -> bool:
 
 
 class _Reader:
-    """Takes what the command writes, masks it, passes it on and keeps its tail."""
+    """Reads the command's output, masks it, passes it on and keeps its tail."""
 
     def __init__(self, pipe: int, output: Callable[[bytes], None], secrets: Iterable[str]) -> None:
         self.pipe = pipe
@@ -100,7 +100,7 @@ class _Reader:
                 return
 
     def finish(self) -> None:
-        """Read the rest and pass on what the mask held back."""
+        """Read the rest and pass on the bytes that the mask held back."""
         self.read()
         self._pass_on(self._mask.flush())
 
@@ -112,7 +112,10 @@ def _await(
     heartbeat: Callable[[], None],
     silence: float | None = None,
 ) -> Literal["ended", "late", "no_output"]:
-    """Wait for the leader's end, beating at least every second; say when its time is over or it was silent too long."""
+    """Wait for the leader's end with a heartbeat at least every second; return why it must be stopped.
+
+    Its time is over, or it has written nothing for `silence` seconds.
+    """
     pidfd = os.pidfd_open(process.pid)
     next_heartbeat = time.monotonic() + BEAT_SECONDS
     try:
@@ -134,7 +137,8 @@ def _await(
                 reader.read()
                 if was_open and not reader.open:
                     selector.unregister(reader.pipe)
-                # Not reaped yet: as long as the leader is a zombie its group's number cannot be given to anyone else.
+                # Not reaped yet: as long as the leader is a zombie its group's number cannot be given to any other
+                # group.
                 if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
                     return "ended"
     finally:
@@ -161,11 +165,12 @@ def run_command(
     silence: float | None = None,
     sandbox: Sandbox | None = None,
 ) -> Outcome:
-    """Run one argument list to its end and return its outcome; no shell reads it. A program of a target: run_on.
+    """Run one argument list to its end and return its outcome; no shell reads it. For a program of a target: run_on.
 
-    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. What heartbeat() or
-    output() raises ends it as well: Fenced at once, anything else after a TERM. The leader is killed when the calling
-    thread's process dies; all members inherit `pass_fds`. Raises StepFailed when it cannot be started, Overdue when it was stopped.
+    The group gets TERM at the deadline, or after `silence` seconds without output, and KILL 5 s later. An exception of
+    heartbeat() or output() ends it as well: Fenced at once, any other one after a TERM. The leader is killed when the
+    calling thread's process dies; all members inherit `pass_fds`. Raises StepFailed when it cannot be started, Overdue
+    when it was stopped.
     """
     name = Path(arguments[0]).name
     began = time.monotonic()
@@ -182,7 +187,7 @@ def run_command(
         process.wait()
         process.stdout.close()
         raise
-    # Members that outlive their leader would go on changing the target behind our back.
+    # Members that outlive their leader would go on changing the target unnoticed.
     _signal_group(process.pid, signal.SIGKILL)
     code = process.wait()
     reader.finish()

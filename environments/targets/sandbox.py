@@ -1,6 +1,6 @@
 """What a target's program may see of its worker's machine: the paths of a Landlock domain, and an account.
 
-`runner` starts every program of a target in one. On a host over SSH there is none: what holds there is the account.
+`runner` starts every program of a target in one. A host over SSH has none: there the account limits the program.
 """
 
 import functools
@@ -29,11 +29,11 @@ class Sandbox:
 def sandbox_of(
     target: TargetSpec, *programs: str, read: Sequence[str] = (), write: Sequence[str] = (), tool: bool = False
 ) -> Sandbox | None:
-    """Return what a program of a target may see: its folder, the system, what its settings add; None: all, on another host.
+    """Return what a program of a target may see: its folder, the system, what its options add; None: all, on another
+    host.
 
-    programs: those that will be started; each may be read where it is installed. read, write: what is needed beside
-    that. tool: the program is one of Ringi's own, under the account of the worker. Raises StepFailed where the settings
-    open what is Ringi's own.
+    read, write: paths that it needs beside that. tool: the program is one of Ringi's own, under the account of the
+    worker. Raises StepFailed where the options open a folder of Ringi's own.
     """
     if target.there:
         return None
@@ -46,15 +46,18 @@ def sandbox_of(
                 "the target options."
             )
             raise StepFailed(text % {"path": path, "ours": ours})
-    if os.geteuid() != 0:  # there the segments of others are closed by their modes
+    if os.geteuid() != 0:  # without root the modes of others' segments keep them closed
         write = (*write, "/dev/shm")
     installed = (place for program in programs for place in _installation(program, writable))
     return Sandbox((*readable, *read, *installed), (*writable, *write), () if tool else account())
 
 
 def account() -> tuple[int, ...]:
-    """Return user, group and further groups of the account that RINGI_PROGRAM_USER names; () where programs have that of
-    the worker, because none is named or the worker may not change accounts. Raises StepFailed for one that is not there.
+    """Return user, group and further groups of the account that RINGI_PROGRAM_USER names; () for the worker's own
+    account.
+
+    It is the worker's own because none is named or the worker may not change accounts. Raises StepFailed for an unknown
+    one.
     """
     name = os.environ.get("RINGI_PROGRAM_USER", "")
     if not name or not _may_change_accounts():
@@ -78,14 +81,15 @@ def _may_change_accounts() -> bool:
 
 
 def shared(folder: Path) -> bool:
-    """Tell whether a folder has the setgid bit: what is made in it may then be read by its group, which is that of the
-    accounts that work there beside the worker.
+    """Tell whether a folder has the setgid bit: its group may then read what is made in it.
+
+    That group is the one of the accounts that work there beside the worker.
     """
     return bool(folder.stat().st_mode & stat.S_ISGID)
 
 
 def opens_ours(path: str) -> str:
-    """Return which folder of Ringi's own a path, where it leads, holds or lies in; empty for none.
+    """Return the folder of Ringi's own that a path, after links, holds or lies in; empty for none.
 
     The targets of a trial lie in its state folder, below `targets`.
     """
@@ -98,7 +102,7 @@ def opens_ours(path: str) -> str:
 
 
 def inside(target: TargetSpec, path: Path) -> Path:
-    """Return a path in a target's folder; raises StepFailed where a link, such as programs can make, leads it out."""
+    """Return a path in a target's folder; raises StepFailed where a link, which programs can make, leads out of it."""
     folders = (target.root, *target.settings.get("programs", {}).get("write", ()))
     if not target.there and not any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders):
         raise StepFailed(_("%(path)s leads out of the folder of the deployment target.") % {"path": path})
@@ -106,7 +110,7 @@ def inside(target: TargetSpec, path: Path) -> Path:
 
 
 def described(target: TargetSpec) -> tuple[str, str]:
-    """Return passed, failed or unknown, and in a sentence what the programs of a target see of this machine."""
+    """Return passed, failed or unknown, and a sentence on what the programs of a target see of this machine."""
     if target.there or "ssh" in target.settings:
         return "unknown", _(
             "Programs see everything that the account for signing in on the host sees. Give that account access to "
@@ -131,9 +135,9 @@ def described(target: TargetSpec) -> tuple[str, str]:
 
 
 def _installation(program: str, writable: Sequence[str]) -> Iterator[str]:
-    """Yield where a program is installed: its file, what lies beside its folder `bin`, its virtual environment.
+    """Yield where a program is installed: its file, the folder that holds its folder `bin`, its virtual environment.
 
-    Nothing for one that programs can write themselves: a link in there would open what it leads to.
+    Nothing for one that programs can write themselves: a link in there would open its target.
     """
     found = shutil.which(program)
     if found is None or not found.startswith("/"):

@@ -123,25 +123,25 @@ def version_fault(target: TargetSpec, record: Mapping[str, Any]) -> str:
     report = service_of(target.settings).version
     assert report is not None
     try:
-        told = reported(target, report)
+        answer = reported(target, report)
     except StepFailed as failed:
         return str(failed)
     wanted: Mapping[str, str] = record["version"]
-    if is_version(told, wanted):
+    if is_version(answer, wanted):
         return ""
     # Not what the whole answer holds: a page that is no version may be long, and may hold anything.
-    said = {"reported": told[:60], "wanted": wanted.get("version") or "—"}
+    said = {"reported": answer[:60], "wanted": wanted.get("version") or "—"}
     return _("the service reports version “%(reported)s”, not “%(wanted)s”") % said
 
 
-def is_version(told: str, wanted: Mapping[str, str]) -> bool:
+def is_version(answer: str, wanted: Mapping[str, str]) -> bool:
     """Tell whether what a service reports is this version: its number, its tag, or its commit (7 characters or more)."""
-    if not told:
+    if not answer:
         return False
-    if told in (wanted.get("version"), wanted.get("tag")):
+    if answer in (wanted.get("version"), wanted.get("tag")):
         return True
     commit = wanted.get("commit", "")
-    return len(told) >= LEAST_COMMIT and bool(commit) and commit.startswith(told.lower())
+    return len(answer) >= LEAST_COMMIT and bool(commit) and commit.startswith(answer.lower())
 
 
 def reported(target: TargetSpec, report: VersionReport) -> str:

@@ -1,4 +1,4 @@
-"""The target's setting `service`: how its service is started and stopped, and what proves that it serves."""
+"""The target's option `service`: how its service is started and stopped, and what proves that it serves."""
 
 import re
 from collections.abc import Mapping
@@ -80,13 +80,13 @@ class VersionReport(BaseModel):
 
 
 class Service(BaseModel):
-    """The setting `service`; every part may be left out.
+    """The option `service`; every part may be left out.
 
     start: argument list that runs the service in the foreground, or tells a supervisor to start it. stop: argument list
     that ends a service which Ringi did not start itself. stop_seconds: how long it may take to end. port: the one that
-    the started process listens on; left out: that of the ready URL. without_port: it listens nowhere, so that a living
-    process is all that is asked. stable_seconds: how long it must serve without a break before the start counts.
-    status: argument list; exit status 0: it runs, 1 to 3: it does not.
+    the started process listens on; left out: that of the ready URL. without_port: it listens nowhere, so that only a
+    living process is required. stable_seconds: how long it must serve without a break before the start counts. status:
+    argument list; exit status 0: it runs, 1 to 3: it does not.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -116,7 +116,7 @@ class Service(BaseModel):
 
 
 def service_of(settings: Mapping[str, Any]) -> Service:
-    """Return the setting as an object. Raises StepFailed for one that cannot be read."""
+    """Return the option as an object. Raises StepFailed for one that cannot be read."""
     try:
         return _read(settings)
     except (ValidationError, TypeError, ValueError) as wrong:
@@ -124,13 +124,15 @@ def service_of(settings: Mapping[str, Any]) -> Service:
 
 
 def faults_in(settings: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each fault of the settings `service` and `log_error_pattern`."""
+    """Return a sentence for each fault of the options `service` and `log_error_pattern`."""
     faults: list[str] = []
     try:
         _read(settings)
     except ValidationError as wrong:
-        told = [".".join(["service", *map(str, e["loc"])]) + f": {e['msg']}" for e in wrong.errors(include_input=False)]
-        faults += [_("target option %(fault)s") % {"fault": text} for text in told]
+        found = [
+            ".".join(["service", *map(str, e["loc"])]) + f": {e['msg']}" for e in wrong.errors(include_input=False)
+        ]
+        faults += [_("target option %(fault)s") % {"fault": text} for text in found]
     except (TypeError, ValueError) as wrong:
         faults.append(_("target option %(fault)s") % {"fault": f"service: {wrong}"})
     try:
@@ -150,7 +152,7 @@ def _read(settings: Mapping[str, Any]) -> Service:
     if not isinstance(given, Mapping):
         raise ValueError("must be an object")
     given = dict(given)
-    # On a target's host, where nothing is judged again, the parts are read one by one (ssh/host/carried.py).
+    # On a target's host, where nothing is validated again, the parts are read one by one (ssh/host/carried.py).
     parts: dict[str, type[BaseModel]] = {"ready": Ready, "version": VersionReport}
     for name, part in parts.items():
         if isinstance(given.get(name), Mapping):

@@ -19,8 +19,8 @@ from environments.targets.sandbox import Sandbox
 from environments.targets.words import gettext as _
 
 PR_SET_PDEATHSIG = 1
-# The parent may have died before the request was made; the signal would then never come. The script is constant and
-# its arguments are passed on as they are: no shell ever reads one. What a shell adds to the environment goes again.
+# The parent may have died before the request was made; the signal would then never come. The script is constant and its
+# arguments are passed on unchanged: no shell ever reads one. Variables that a shell adds are removed again.
 STILL_THERE = 'unset PWD OLDPWD SHLVL; test "$PPID" = "$0" && exec "$@"; exit 137'
 
 # Bound before any fork: the child may not import or look up anything between fork and exec.
@@ -37,15 +37,13 @@ def start(
     pass_fds: Sequence[int] = (),
     sandbox: Sandbox | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start an argument list with stdout in a pipe, in a sandbox if given one. Raises StepFailed when there is no such
-    program to run.
-    """
+    """Start an argument list with stdout in a pipe, in a sandbox if given. Raises StepFailed for a missing program."""
     tie: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     try:
-        # A fork copies the tables of all of a worker's memory, and the worker faults on each page afterwards: ten times
-        # as long as a spawn, which Python makes only where no function is to be called in the child. What the kernel
-        # may refuse to run is left to the fork, which says so itself.
+        # A fork copies the page tables of the whole worker, and the worker faults on each page afterwards: ten times as
+        # long as a spawn, which Python makes only where no function is to be called in the child. A program that the
+        # kernel may refuse to run is left to the fork, which reports that.
         if _runs(arguments[0], environment, folder) and (tie := _tie()):
             tie = (*tie, str(os.getpid()))
         else:
@@ -74,7 +72,7 @@ def _confined(sandbox: Sandbox, words: Sequence[str], options: Mapping[str, Any]
             enter(sandbox.read, sandbox.write)
             answers.put(process := subprocess.Popen(words, **options))
             pidfd = os.pidfd_open(process.pid)
-        except Exception as fault:  # noqa: BLE001  raised where the program was asked for
+        except Exception as fault:  # noqa: BLE001  raised again where the program was requested
             answers.put(fault)
             return
         ended = select.poll()
@@ -90,7 +88,9 @@ def _confined(sandbox: Sandbox, words: Sequence[str], options: Mapping[str, Any]
 
 @functools.cache
 def _tie() -> tuple[str, ...]:
-    """Return what goes before a program and its parent's number to tie them; () where setpriv is not util-linux's."""
+    """Return the arguments before a program and its parent's number that tie them; () where setpriv is not
+    util-linux's.
+    """
     setpriv, shell = shutil.which("setpriv"), shutil.which("sh")
     if setpriv is None or shell is None:
         return ()
@@ -100,7 +100,7 @@ def _tie() -> tuple[str, ...]:
 
 
 def _runs(program: str, environment: Mapping[str, str], folder: Path) -> bool:
-    """Tell whether the kernel knows how to run a program: a shell would read as a script what it does not."""
+    """Tell whether the kernel can run a program: a shell would read an unknown format as a script."""
     named = str(folder / program) if "/" in program else program
     found = shutil.which(named, path=environment.get("PATH", os.defpath))
     if found is None:

@@ -1,8 +1,8 @@
-"""The texts of what runs on a target and of what is kept of it. On a target's host the bundle carries another file under
-this name (ssh/host/texts.py).
+"""The texts of code that runs on a target, and of its stored results.
 
-A page says a text in its reader's language. A worker and the scheduler do not know their reader: they record what is to be
-said with its values (message.py), and pages, mails and the API put it into words with `told`.
+On a target's host the bundle has another file of this name (ssh/host/texts.py). A page shows a text in its reader's
+language. A worker and the scheduler do not know their reader: they record the text with its values (message.py), and
+pages, mails and the API put it into words with `in_words`.
 """
 
 from django.utils.translation import gettext as translated
@@ -10,13 +10,13 @@ from django.utils.translation import gettext as translated
 from environments.targets import message
 from environments.targets.message import Message
 
-__all__ = ["gettext", "gettext_noop", "is_recording", "record", "told"]
+__all__ = ["gettext", "gettext_noop", "is_recording", "record", "in_words"]
 
 _recording = False
 
 
 def record(on: bool = True) -> None:
-    """Let this process record its texts instead of saying them in its own language."""
+    """Let this process record its texts instead of translating them."""
     global _recording
     _recording = on
 
@@ -27,15 +27,15 @@ def is_recording() -> bool:
 
 
 def gettext(text: str) -> str:
-    """Return a text in the reader's language, or where this process records, to be told later."""
+    """Return a text in the reader's language; where this process records, to be translated later."""
     return Message(text) if _recording else translated(text)
 
 
 def gettext_noop(text: str) -> Message:
-    """Return a text to be told later, whichever process this is: for what is stored."""
+    """Return a text to be translated later, in any process: for what is stored."""
     return Message(text)
 
 
-def told(stored: object) -> str:
+def in_words(stored: object) -> str:
     """Return a stored text in the language of the present reader."""
-    return message.told(stored, translated)
+    return message.in_words(stored, translated)

@@ -10,7 +10,7 @@ from ninja import Router
 
 from audit.cover import warning
 from audit.refusals import InvalidInput
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.releases import ApiVerb, MustIn, ReasonIn, refuse_to_sign
@@ -98,14 +98,15 @@ def _step(step: Step, logs: bool) -> shapes.StepDetail:
         required=step.required,
         started_at=step.started_at,
         ended_at=step.ended_at,
-        failure=told(step.failure) if logs else None,
+        failure=in_words(step.failure) if logs else None,
     )
 
 
 def _check(step: Step) -> shapes.CheckOut:
     seen = step.result if isinstance(step.result, dict) else {}
     said = {
-        name: told(seen[name]) if seen.get(name) not in (None, "") else None for name in ("result", "value", "limit")
+        name: in_words(seen[name]) if seen.get(name) not in (None, "") else None
+        for name in ("result", "value", "limit")
     }
     return shapes.CheckOut(ordinal=step.ordinal, label=str(step), state=step.state, **said)
 
@@ -117,7 +118,7 @@ def _tail(steps: list[Step]) -> str:
         return ""
     followed = next((s for s in begun if s.state in ("running", "outcome_unknown", "failed")), begun[-1])
     rows = StepOutput.objects.filter(step=followed).order_by("-pk").values_list("text", flat=True)[:TAIL]
-    return "\n".join(filter(None, [warning(followed.output.all()), told("".join(list(rows)[::-1]))]))
+    return "\n".join(filter(None, [warning(followed.output.all()), in_words("".join(list(rows)[::-1]))]))
 
 
 @router.get("", response=shapes.DeploymentPage)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ninja import Schema
 
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.api.since import CommitOut, SinceOut
 from releases.api.words import (
     ChangeKind,
@@ -324,7 +324,7 @@ def deployment_fields(deployment: Deployment) -> dict[str, Any]:
 def _reasons(deployment: Deployment) -> list[str]:
     """Return the blockers of a deployment in words; the key of an invalidated approval request as the page says it."""
     labels = clause_labels()
-    return [labels.get(str(reason)) or told(reason) for reason in deployment.blockers]
+    return [labels.get(str(reason)) or in_words(reason) for reason in deployment.blockers]
 
 
 def rollback_out(deployment: Deployment) -> RollbackOut | None:

@@ -1,7 +1,7 @@
-"""What the parts of a procedure ask of each other: every name that is used exists, every rule is whole.
+"""Checks between the parts of a procedure: every name that is used exists, every rule is complete.
 
-The rules walk the plain values, not the models, so that one malformed row hides no fault elsewhere; what
-has the wrong form is left out here, since the models name it.
+The rules read the plain values, not the models, so that one malformed row hides no fault elsewhere. They skip values of
+the wrong form, which the models report.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -19,16 +19,17 @@ Found = Iterator[tuple[Path, str]]
 Raw = Mapping[str, Any]
 _PLANS = ("deployment", "after_deployment", "before_rollback", "rollback", "after_rollback")
 TIERS = get_args(Tier)
-# The kinds of gate that a protected environment is never without.
+# The types of gate that a protected environment always has.
 ALWAYS_ASKED = ("approval", "change_window", "change_freeze")
-# The subject of an approval rule → the rights of which a role that it names must have one: without it nobody is counted.
+# The subject of an approval rule → permissions of which a role that it names must have one: otherwise it counts no
+# approver.
 RIGHTS = {
     **dict.fromkeys(("regular", "emergency"), {"approve"}),
     **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), {"approve_change"}),
     "late_rollback": {"approve_change", "confirm_waiver", "authorise_rollback"},
     "final_check": {"sign_final_check"},
 }
-# What each row of these lists does is code, and each is needed.
+# Code decides what each row of these lists does, and each is required.
 FIXED: dict[str, frozenset[str]] = {
     "follow_ups": frozenset(
         {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"}
@@ -65,7 +66,7 @@ def faults_between(raw: Raw, *, step_types: Collection[str], check_types: Collec
 
 
 def _fixed(raw: Raw) -> Found:
-    """Refuse a row that nothing would read, and a list that lacks what is always asked for: what these do is code."""
+    """Refuse a row that no code reads, and a list without a required row: code decides what these do."""
     for place, known in FIXED.items():
         for path, row in _rows(raw, place):
             yield from _known(path, row, "key", known, "row of this list, which nothing would read")
@@ -133,7 +134,7 @@ def _repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
 
 
 def _lists(value: Any, path: Path = ()) -> Iterator[list[tuple[Path, Raw]]]:
-    """Yield the rows of every list of the document; what a step type or check takes is its own model's."""
+    """Yield the rows of every list of the document; the parameters of steps and checks have models of their own."""
     inner: Collection[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         inner = [(name, below) for name, below in value.items() if name != "parameters"]
@@ -154,13 +155,13 @@ def _twice(raw: Raw) -> Found:
     yield from _repeated(_rows(raw, "milestones"), ("guards",))
     yield from _repeated(_rows(raw, "notification_rules"), ("event",))
     yield from _repeated(_rows(raw, "approval_rules"), ("subject", "tier", "stage", "role"))
-    # A step's result is filed under its kind and found again by its key: both plans share the names.
+    # A step's result is stored under its type and found again by its key: both plans share the names.
     yield from _repeated([row for plan in _PLANS for row in _rows(raw, f"plans.{plan}")], ("key",))
 
 
 def _references(raw: Raw) -> Found:
     roles, environments = _keys(raw, "roles"), _keys(raw, "environments")
-    # What these mean is code; a procedure says who has which, and which documents there are.
+    # Code decides what these mean; a procedure says who has which, and which documents exist.
     for place, known, what in (
         ("roles", dict(ROLE_CHOICES), "role"),
         ("levels", dict(LEVEL_CHOICES), "level of access"),
@@ -286,14 +287,16 @@ def _approvals(raw: Raw) -> Found:
 
 
 def _able(people: Collection[str], subject: str) -> list[str]:
-    """Return those of the people who may decide about a subject; the team's rollback decider agrees by that duty."""
+    """Return those of the people who may decide about a subject; the team's rollback decision maker may by that team
+    role.
+    """
     rights = RIGHTS.get(subject)
     may = [one for one in people if rights is None or ROLE_PERMISSIONS.get(one, frozenset()) & rights]
     return sorted(may + [one for one in people if (subject, one) == ("late_rollback", "rollback_decision_maker")])
 
 
 def _places(raw: Raw) -> Found:
-    """Refuse what no release would ever get past: production alone is approved, is one environment, and comes last."""
+    """Refuse what no release could ever pass: only production is approved, it is one environment, and it comes last."""
     rows = _rows(raw, "environments")
     last = max((order for _path, row in rows if (order := _whole(row, "order")) is not None), default=None)
     production = [row for _path, row in rows if row.get("tier") == "production"]
@@ -376,7 +379,7 @@ def _plans(raw: Raw, step_types: Collection[str]) -> Found:
 
 
 def _triggers(raw: Raw) -> Found:
-    # A check of the watch is measured as 1 where it fails and 0 where it passes.
+    # A monitoring check is measured as 1 where it fails and 0 where it passes.
     monitored = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "monitoring"}
     metrics = _keys(raw, "metrics") | monitored
     for name in sorted(monitored & _keys(raw, "metrics")):

@@ -1,6 +1,6 @@
 """The whole written procedure as one frozen value: all numbers, lists and words that releases follow.
 
-Models keep its JSON form and gates, actions and pages read it. A text or an edited draft comes in through
+Models keep its JSON form; gates, operations and pages read it. A text or an edited draft is read by
 `Procedure.from_toml` or `Procedure.checked`, which list every fault; `model_validate` is for JSON checked before.
 """
 
@@ -30,7 +30,7 @@ class Schedule(_Section):
 
 
 class Testing(_Section):
-    """Where which tests are run and which of them are required."""
+    """The test environments, the test types, and which tests are required where."""
 
     environments: tuple[parts.TestEnvironment, ...] = Field(min_length=1)
     types: tuple[parts.TestType, ...] = Field(min_length=1)
@@ -38,7 +38,9 @@ class Testing(_Section):
 
 
 class Plans(_Section):
-    """The steps out and back, what comes before the rollback, and what follows once the checks inside have passed."""
+    """The steps of deployment and rollback, the steps before the rollback, and those after the internal checks have
+    passed.
+    """
 
     deployment: tuple[parts.Step, ...] = Field(min_length=1)
     after_deployment: tuple[parts.Step, ...] = ()
@@ -100,7 +102,7 @@ class Procedure(_Section):
         """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
 
         text: one text, or file name → text of the files that make up the document; no two files define the same key.
-        step_types, check_types: names of types; where they lead to the models of their parameters, these judge as well.
+        step_types, check_types: names of types; models of parameters among them validate the parameters as well.
         """
         raw: dict[str, Any] = {}
         lines: dict[Path, str] = {}
@@ -148,7 +150,7 @@ class Procedure(_Section):
         return {milestone.key: milestone.hours_before for milestone in self.schedule.emergency.milestones}
 
     def approvals_for(self, subject: str, tier: str) -> list[parts.ApprovalRule]:
-        """Return the approval rules of a subject in a tier by stage; none at all means that it is refused."""
+        """Return the approval rules of a subject in a tier by stage; without a rule the request is refused."""
         rules = [rule for rule in self.approval_rules if rule.subject == subject and rule.tier in (tier, "all")]
         return sorted(rules, key=lambda rule: rule.stage)
 
@@ -160,7 +162,7 @@ class Procedure(_Section):
         ]
 
     def gates_for(self, tier: str) -> list[parts.Gate]:
-        """Return the gates that are asked in a tier."""
+        """Return the gates that are checked in a tier."""
         return [gate for gate in self.gates if tier in gate.tiers]
 
     def threshold_values(self) -> dict[str, str | int]:
@@ -168,7 +170,7 @@ class Procedure(_Section):
         return {threshold.key: threshold.value for threshold in self.thresholds}
 
     def accepted_patterns(self, environment: str, *, emergency: bool = False) -> tuple[str, ...]:
-        """Return the patterns of heads that an environment takes; none for one that is not named."""
+        """Return the patterns of heads that an environment accepts; none for an environment that is not named."""
         for row in self.accepted_branches:
             if row.environment == environment:
                 return row.patterns + (row.emergency_patterns if emergency else ())
@@ -181,12 +183,12 @@ class Procedure(_Section):
         return next((level for level in self.levels if level.key == wanted), None)
 
     def change_types(self) -> dict[str, str]:
-        """Return kind of change → part of the version that it raises."""
+        """Return type of change → part of the version that it raises."""
         return {kind: meaning.key for meaning in self.versions.meanings for kind in meaning.change_types}
 
 
 def _path_in(raw: Any, location: tuple[str | int, ...]) -> Path:
-    """Return what names places of the text in pydantic's location (it names branches of unions too)."""
+    """Return the keys of the text in pydantic's location, which names branches of unions too."""
     path: Path = ()
     here = raw
     for part in location:

@@ -1,4 +1,4 @@
-"""Read written procedures from files or folders and give each the digest that approval rests on."""
+"""Reads written procedures from files or folders and computes the digest that approval depends on."""
 
 import hashlib
 from collections.abc import Collection
@@ -33,14 +33,14 @@ def read(
 ) -> Procedure:
     """Read a procedure from a TOML file or a folder of TOML files. Raises ProcedureFaults.
 
-    step_types, check_types: the names that plans and checks may use, and the models of their parameters; whoever has
-    the registries passes theirs.
+    step_types, check_types: the names that plans and checks may use, and the models of their parameters; a caller that
+    has the registries passes theirs.
     """
     return Procedure.from_toml(texts(path), step_types=step_types, check_types=check_types)
 
 
 def default() -> Procedure:
-    """Return the procedure that the product brings along."""
+    """Return the default procedure."""
     return read(DEFAULT)
 
 

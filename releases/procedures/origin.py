@@ -1,6 +1,6 @@
-"""Whose value a part of a procedure is: what differs from the written procedure is a default of Ringi's own users.
+"""The origin of a value: a value that differs from the written procedure is marked as a default of this installation.
 
-Nobody has to remember the mark: it is set when a version is stored.
+The mark is set automatically when a version is stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ def marked(content: Procedure, before: Procedure) -> Procedure:
     """Return `content` with the mark "default" on every value that differs from the version before it.
 
     A version that lists a new edition of the written procedure in its history, or has another written procedure's name,
-    is returned as it is: its author says what that edition holds.
+    is returned unchanged: its author says what that edition holds.
     """
     if content.name.ja != before.name.ja or _editions(content) - _editions(before):
         return content
@@ -25,7 +25,7 @@ def marked(content: Procedure, before: Procedure) -> Procedure:
 
 
 def name_of(part: Any, number: int) -> str:
-    """Return what tells a part from its neighbours in a list, for people and for comparisons; else its number."""
+    """Return what identifies a part in a list, for people and for comparisons; else its number."""
     if not isinstance(part, Mapping):
         return str(number)
     if "key" in part:

@@ -67,13 +67,13 @@ class HistoryEntry(Label):
 
 
 class Role(Item):
-    """A role, and whether it is a person's; what it may do is code."""
+    """A role, and whether it is a person's; code decides what it may do."""
 
     account: Literal["person", "service"]
 
 
 class Level(Item):
-    """A level of access to an environment; what it stands for is code."""
+    """A level of access to an environment; code decides what it stands for."""
 
 
 class Access(Label):
@@ -102,7 +102,7 @@ class Regular(Part):
 
 
 class Milestone(Item):
-    """A milestone by days (of the calendar or of work) before T-0 and the edge of the release that waits for it."""
+    """A milestone by days (calendar or working days) before T-0, and the edge of the release that waits for it."""
 
     days_before: Whole
     unit: Literal["calendar_days", "working_days"] = "calendar_days"
@@ -123,7 +123,7 @@ class EmergencyMilestone(Part):
 
 
 class Emergency(Part):
-    """What makes a release an emergency, and how long its approval holds."""
+    """What makes a release an emergency, and how long its approval is valid."""
 
     criteria: tuple[Item, ...] = Field(min_length=1)
     approval: Label
@@ -132,27 +132,28 @@ class Emergency(Part):
 
 
 class ChecklistItem(Item):
-    """One point to be signed before the tests count as done."""
+    """One item to be signed before the tests count as done."""
 
     group: Literal["requirements", "technical"]
 
 
 class RecipientGroup(Item):
-    """A group that is told."""
+    """A group that is notified."""
 
     side: Literal["internal", "external"]
 
 
 class Channel(Item):
-    """A way of telling."""
+    """A channel of notifications."""
 
     type: Literal["mail", "slack", "admin", "webhook", "apprise"]
 
 
 class NotificationRule(Part):
-    """Which groups are told of an event, through which channels; must_act: and those who must act on it.
+    """Which groups are notified of an event, through which channels; must_act: also those who must act on it.
 
-    documents: those of the release whose address and text it carries once they are approved. lead_hours: hours before something is due at which it is told (0: late); none = at each of the reminders' hours.
+    documents: those of the release whose address and text it carries once they are approved. lead_hours: hours before
+    something is due at which it is notified (0: late); none = at each of the reminders' hours.
     """
 
     event: Annotated[str, StringConstraints(pattern=r"^[a-z_]+:[a-z_]+$")]
@@ -163,7 +164,7 @@ class NotificationRule(Part):
     lead_hours: tuple[Whole, ...] = ()
 
     @model_validator(mode="after")
-    def _somebody_is_told(self) -> Self:
+    def _someone_is_notified(self) -> Self:
         if not self.recipient_groups and not self.must_act:
             raise ValueError("tells nobody")
         return self
@@ -176,7 +177,7 @@ class Branch(Item):
 
 
 class AcceptedBranches(Part):
-    """The heads from which an environment takes a commit; `emergency_patterns` only count in an emergency."""
+    """The heads from which an environment accepts a commit; `emergency_patterns` only count in an emergency."""
 
     environment: Key
     patterns: tuple[Text, ...] = Field(min_length=1)
@@ -184,7 +185,7 @@ class AcceptedBranches(Part):
 
 
 class Requirement(Item):
-    """What a protected branch asks for."""
+    """A requirement of a protected branch."""
 
     key: Literal["review", "tests", "signature"]
 
@@ -197,7 +198,7 @@ class ProtectedBranch(Item):
 
 
 class TestEnvironment(Item):
-    """A place where tests are run, mapped to an environment."""
+    """A test environment, mapped to an environment."""
 
     __test__ = False  # pytest would collect the class by its name
     environment: Key
@@ -238,7 +239,7 @@ class Environment(Item):
 
 
 class ApprovalRule(Part):
-    """How many persons of a role or duty consent at a stage; role `none` with 0 asks nobody."""
+    """How many persons of a role or team role approve at a stage; role `none` with 0 needs no approval."""
 
     subject: Subject
     tier: Literal[Tier, "all"]
@@ -248,7 +249,7 @@ class ApprovalRule(Part):
 
 
 class Gate(Item):
-    """A question that is asked when a run is scheduled and again when it starts, in the tiers named."""
+    """A check made when a deployment is scheduled and again when it starts, in the tiers named."""
 
     type: GateType
     tiers: tuple[Tier, ...] = Field(min_length=1)
@@ -263,16 +264,16 @@ class Threshold(Item):
 
 
 class Meaning(Item):
-    """What raising a part of the version means, and the kinds of change that ask for it."""
+    """What raising a part of the version means, and the types of change that require it."""
 
     key: Literal["major", "minor", "patch"]
     change_types: tuple[Key, ...] = Field(min_length=1)
 
 
 class Versions(Part):
-    """Form of versions and tags, and whose commits a version is made of.
+    """The form of versions and tags, and whose commits a version is made of.
 
-    committers_are_authors: a release whose commits were committed by somebody unknown is approved by nobody, as with authors.
+    committers_are_authors: a release with commits of an unknown committer cannot be approved, as with authors.
     """
 
     committers_are_authors: Flag = False
@@ -287,8 +288,9 @@ class Versions(Part):
 class Step(Item):
     """One step of a plan.
 
-    deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute); no_output_timeout_seconds: when it
-    is stopped because its command has written nothing for so long (left out: never).
+    deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute).
+    no_output_timeout_seconds: when it is stopped because its command has written nothing for this time (left out:
+    never).
     """
 
     type: Key
@@ -300,7 +302,7 @@ class Step(Item):
 
 
 class Check(Item):
-    """One check after a run: when and where it is made, and by what."""
+    """One check after a deployment: when and where it is made, and its type."""
 
     when: Literal["deployment", "monitoring", "rollback"]
     maintenance: Literal["during", "after"]
@@ -316,9 +318,11 @@ class Metric(Item):
 
 
 class Monitoring(Part):
-    """How long and how often the target is watched, and checked beside it; shares are decimal text. baseline_statistic: what
-    of the samples of the baseline's minutes a ratio is compared with: their mean, or a percentile of them. error_limit: after how
-    many measurements in a row without a value monitoring is reported as unclear (never before a trigger's own n).
+    """How long and how often the target is monitored, and checked beside it; shares are decimal text.
+
+    baseline_statistic: the statistic of the baseline's measurements that a ratio is compared with: their mean, or a
+    percentile of them. error_limit: after how many measurements in a row without a value monitoring is reported as
+    inconclusive (never before a trigger's own n).
     """
 
     duration: Label
@@ -333,8 +337,9 @@ class Monitoring(Part):
 
 
 class Trigger(Item):
-    """A reason for a rollback; a measured one has metric, comparison, limit and k of n, a raised one none. dry_run: it is
-    measured and shown, but raises no alarm, and monitoring may end well without its metric.
+    """A reason for a rollback; a measured one has metric, comparison, limit and k of n, a manual one none.
+
+    dry_run: it is measured and shown, but raises no alarm, and monitoring may pass without its metric.
     """
 
     critical: Flag
@@ -348,12 +353,12 @@ class Trigger(Item):
 
     @property
     def measured(self) -> bool:
-        """Say whether it fires by itself."""
+        """Tell whether it fires by itself."""
         return bool(self.metric)
 
 
 class Rollback(Part):
-    """The rollback beside its steps: reasons that people may name, preparation, documents and limits."""
+    """The rollback beside its steps: causes that people may name, preparation, documents and limits."""
 
     reasons: tuple[Item, ...] = Field(min_length=1)
     assessment: tuple[Item, ...] = Field(min_length=1)
@@ -366,14 +371,14 @@ class Rollback(Part):
 
 
 class FinalCheck(Part):
-    """What is signed at T-1, and by which roles."""
+    """The items that are signed at T-1, and by which roles."""
 
     signers: tuple[Key, ...] = Field(min_length=1)
     items: tuple[Item, ...] = Field(min_length=1)
 
 
 class FollowUpRule(Item):
-    """What comes due after something was skipped: within hours, or within working days."""
+    """What is due after something was skipped: within hours, or within working days."""
 
     within: Positive
     unit: Literal["hours", "working_days"]

@@ -14,7 +14,7 @@ _WORDS = {"missing": "is missing", "extra_forbidden": "is not known here", "too_
 
 
 def message_of(error: Mapping[str, Any]) -> str:
-    """Return what one of pydantic's errors says is wrong."""
+    """Return the message of one of pydantic's errors."""
     return str(_WORDS.get(error["type"], error["msg"].removeprefix("Value error, ")))
 
 
@@ -30,7 +30,7 @@ class Fault:
 
 
 class ProcedureFaults(ValueError):
-    """A written procedure that was not taken; `faults` lists everything that is wrong with it."""
+    """A written procedure was refused; `faults` lists everything that is wrong with it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = list(faults)
@@ -46,15 +46,15 @@ def dotted(path: Path) -> str:
 
 
 def near(lines: Mapping[Path, str], path: Path) -> str:
-    """Return where the longest known beginning of a path stands, "" for none."""
+    """Return the place of the longest known beginning of a path, "" for none."""
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), "")
 
 
 def lines_of(text: str, file: str = "") -> dict[Path, str]:
     """Return path → "line 3" or "FILE, line 3" of the tables, keys and rows of a TOML text.
 
-    Rows are found in the common ways of writing: one value a line, or one inline table a line. Where a text is written
-    otherwise, the nearest enclosing place is found.
+    Rows are found in the common ways of writing: one value a line, or one inline table a line. In a text of another
+    form the nearest enclosing place is found.
     """
     found: dict[Path, str] = {}
     table: Path = ()

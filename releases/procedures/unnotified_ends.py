@@ -1,4 +1,4 @@
-"""Who hears of a plan hears how it ends: asked of a procedure's notification rules, and of each rule that is changed."""
+"""A group that is notified of a plan must be notified of its end: a check of notification rules, and of each change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,8 +11,8 @@ ENDS = ("release:reschedule", "release:cancel", "deployment:cancel", "deployment
 
 
 def unnotified_ends(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[Path, str]]:
-    """Yield (path, sentence) for each group that is told of the plan, but of some end by none of the same channels."""
-    told = {
+    """Yield (path, sentence) for each group notified of the plan, but of some end by none of the same channels."""
+    notified = {
         (row.get("event"), group, way)
         for _path, row in rows
         for group in _texts(row, "recipient_groups")
@@ -21,7 +21,7 @@ def unnotified_ends(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[
     for path, row in rows:
         for group in _texts(row, "recipient_groups") if row.get("event") == PLAN else ():
             ways = _texts(row, "channels")
-            without_event = [end for end in ENDS if not any((end, group, way) in told for way in ways)]
+            without_event = [end for end in ENDS if not any((end, group, way) in notified for way in ways)]
             if without_event:
                 yield (
                     (*path, "recipient_groups"),

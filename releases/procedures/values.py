@@ -1,4 +1,4 @@
-"""The words and number forms that parts of a procedure are written in, each refusing what it is not."""
+"""The words and number forms in which parts of a procedure are written, each refusing any other form."""
 
 from datetime import date, time
 from decimal import Decimal, InvalidOperation
@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConst
 
 from environments.calendar import rule_fault
 
-# The types that a plan may name. The registries of steps and checks lie above this package, so a caller that
-# has more kinds passes its own names to `Procedure.from_toml`.
+# The types that a plan may name. The registries of steps and checks lie above this package, so a caller that has more
+# types passes its own names to `Procedure.from_toml`.
 STEP_TYPES = frozenset(
     ("backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update")
     + ("service_control", "command")
@@ -39,9 +39,9 @@ GateType = Literal[
     "document",
     "follow_up",
 ]
-# The kinds of evidence that a gate may read: all but a plain file, which nobody can judge by itself.
+# The types of evidence that a gate may read: all but a plain file, which has no result.
 EvidenceType = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
-# Which threshold a kind of evidence is judged by.
+# The threshold that a type of evidence is judged by.
 JUDGED_BY = {
     "junit": "failed_tests_max",
     "coverage": "coverage_min",
@@ -49,7 +49,7 @@ JUDGED_BY = {
     "security_scan": "security_findings_max",
     "performance": "performance_ratio_max",
 }
-# Which documents a release and a rollback have.
+# The documents of a release and of a rollback.
 DOCUMENTS = {
     "release": frozenset({"release_notes", "changelog", "technical_documents"}),
     "rollback": frozenset({"report", "cause", "prevention"}),
@@ -124,5 +124,5 @@ Clock = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d$"), AfterValidator
 Day = Annotated[date, BeforeValidator(_day)]
 TypeParameters = Annotated[dict[str, Any], AfterValidator(_without_floats)]
 
-# On how many samples or checks a trigger can look back.
+# On how many measurements or checks a trigger can look back.
 MOST_PLACES = 60

@@ -1,1 +1,1 @@
-"""Reads that operations, pages and the API share; none opens an operation or changes a row."""
+"""Queries that operations, pages and the API share; none opens an operation or changes a row."""

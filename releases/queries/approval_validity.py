@@ -1,4 +1,4 @@
-"""Whether an approval request still holds: its content, its time and those who granted it."""
+"""Whether an approval request is still valid: its content, its time and its approvers."""
 
 from audit.clock import now
 from releases.gates import quorum
@@ -7,8 +7,9 @@ from releases.models import ApprovalRequest
 
 
 def stale(approval_request: ApprovalRequest) -> str:
-    """Return what has changed since the application, `window` when its time is over, `approvals` when too few of those that
-    granted it still count; empty while it is good.
+    """Return what has changed since the request was submitted; empty while it is valid.
+
+    `window`: its time is over. `approvals`: too few of its approvers still count.
     """
     granted_for_good = approval_request.state == "approved" and approval_request.release_id is None
     if approval_request.valid_until is not None and now() >= approval_request.valid_until and not granted_for_good:

@@ -1,4 +1,4 @@
-"""In what state a rollback that was completed by hand left the target: measured there, stated by a person, and said in words."""
+"""The state of the target after a manually completed rollback: as measured, as stated by a person, and in words."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -19,8 +19,10 @@ SERVICE_OF = {Result.PASSED: "running", Result.FAILED: "stopped", Result.NO_DATA
 
 
 def looked(deployment: Deployment) -> dict[str, str]:
-    """Look at the target, outside any operation: {maintenance: on, off or unknown; service: running, stopped, none (the
-    target has none) or unknown; said: what the look at the service said or why nothing could be looked at}.
+    """Measure the target, outside any operation; return {maintenance, service, said}.
+
+    maintenance: on, off or unknown. service: running, stopped, none (the target has none) or unknown. said: the message
+    of the service's measurement, or why it could not be measured.
     """
     target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
     base = deployment.previous.get("deployed_version", {})
@@ -37,7 +39,7 @@ def looked(deployment: Deployment) -> dict[str, str]:
 
 
 def troubles(entry: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each thing that keeps users from the service, as measured or as stated; empty when nothing does."""
+    """Return a sentence for each thing that keeps users from the service, as measured or as stated; empty for none."""
     measured = entry["measured"]
     found = []
     if "on" in (entry["maintenance"], measured["maintenance"]):

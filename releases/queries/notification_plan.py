@@ -39,9 +39,9 @@ ADDRESS_OFF = gettext_noop("The address is suppressed.")
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be told of an entry: the event, its subject, whom, in which words; who caused it and who wrote them."""
+    """The content of the notification of an entry: the event, its subject, whom, in which words; who caused it and who wrote them."""
 
-    told: NotificationEvent
+    event_type: NotificationEvent
     subject: Subject
     recipients: list[Recipient]
     texts: dict[str, dict[str, str]]
@@ -55,46 +55,52 @@ def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
 
     though_done: what it would tell were the duty still open and the release announced, for a preview.
     """
-    told, subject = KEYS[entry.event], subject_of(entry.object)
-    if subject is None or (_unheard(told, subject) and not though_done):
+    event_type, subject = KEYS[entry.event], subject_of(entry.object)
+    if subject is None or (_unheard(event_type, subject) and not though_done):
         return None
-    thing = thing_of(told.key, subject, entry.payload)
-    asked = asked_in(subject.row) if told.key in AGAIN and isinstance(subject.row, Notification) else entry.payload
-    if (told.required_action or told.key in AGAIN) and not though_done and (is_done(thing) or is_moved(thing, asked)):
+    thing = thing_of(event_type.key, subject, entry.payload)
+    asked = (
+        asked_in(subject.row) if event_type.key in AGAIN and isinstance(subject.row, Notification) else entry.payload
+    )
+    if (
+        (event_type.required_action or event_type.key in AGAIN)
+        and not though_done
+        and (is_done(thing) or is_moved(thing, asked))
+    ):
         return None
-    acting = _acting(told, subject, entry.payload)
-    rules = rules_for(told.key, entry.payload.get("lead_hours") if told.leads else None)
+    acting = _acting(event_type, subject, entry.payload)
+    rules = rules_for(event_type.key, entry.payload.get("lead_hours") if event_type.leads else None)
     found = recipients(rules, acting, zone_for(subject))
-    if isinstance(subject.row, NotificationChannel):  # it is told of by every other way
+    if isinstance(subject.row, NotificationChannel):  # it is event_type of by every other way
         for one in found:
             one.channels.pop(subject.row.pk, None)
         found = [one for one in found if one.channels]
     if not _protected(subject):
         found = [one for one in found if not one.outside]
-    elif told.follows and not though_done:
+    elif event_type.follows and not though_done:
         heard = _heard_of(subject.release)
         found = [one for one in found if not one.outside or one.key in heard]
     event = Event.objects.filter(operation_id=entry.operation_id, kind=Event.Kind.OPERATION).first()
     doer, name = _doer(event.actor if event is not None else "")
     reason = event.reason if event is not None else ""
     given = {"at": entry.created_at, "actor": name, "reason": reason, "payload": entry.payload}
-    words, writer = NotificationTemplate.written(told.key)
+    words, writer = NotificationTemplate.written(event_type.key)
     texts = {}
     for language in LANGUAGES:
         values = values_of(subject, language=language, thing=thing, **given)
         texts[language] = {
             "subject": " ".join(filled(words[language]["subject"], values).split())[:SUBJECT],
-            "body": filled(words[language]["body"], values) + attachments(told.key, subject.release, language),
+            "body": filled(words[language]["body"], values) + attachments(event_type.key, subject.release, language),
         }
-    return Plan(told, subject, found, texts, acting, doer, writer)
+    return Plan(event_type, subject, found, texts, acting, doer, writer)
 
 
-def _acting(told: NotificationEvent, subject: Subject, payload: dict[str, Any]) -> list[Account]:
-    if isinstance(subject.row, Notification) and told.key == "notification:remind":
+def _acting(event_type: NotificationEvent, subject: Subject, payload: dict[str, Any]) -> list[Account]:
+    if isinstance(subject.row, Notification) and event_type.key == "notification:remind":
         return reminder_recipients(subject.row)
-    if isinstance(subject.row, Notification) and told.key == "notification:escalate":
+    if isinstance(subject.row, Notification) and event_type.key == "notification:escalate":
         return escalation_recipients(subject.row)
-    return assignees(told.key, subject, payload)
+    return assignees(event_type.key, subject, payload)
 
 
 def _heard_of(release: Release | None) -> set[str]:
@@ -109,10 +115,12 @@ def _protected(subject: Subject) -> bool:
     return subject.deployment is None or subject.deployment.environment.protected
 
 
-def _unheard(told: NotificationEvent, subject: Subject) -> bool:
+def _unheard(event_type: NotificationEvent, subject: Subject) -> bool:
     """Tell whether a run is of an environment in which people try things out, or an approval is about no release."""
-    about_no_release = told.key.startswith("approval:") and told.key != "approval:request" and subject.release is None
-    return about_no_release or (not _protected(subject) and told.key not in LOWER)
+    about_no_release = (
+        event_type.key.startswith("approval:") and event_type.key != "approval:request" and subject.release is None
+    )
+    return about_no_release or (not _protected(subject) and event_type.key not in LOWER)
 
 
 def _doer(actor: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _, override
 from audit.models import Reconciliation, Verification
 from environments.language import labelled
 from environments.models import AccessRequest, ChangeFreeze
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.gates import staffing
 from releases.gates.content import clause_labels
 from releases.models import (
@@ -90,7 +90,7 @@ def values_of(
     with override(language):
         found = {
             "actor": actor,
-            "reason": told(_reason(subject.row, reason, payload)),
+            "reason": in_words(_reason(subject.row, reason, payload)),
             "occurred_at": when(at, zone, language),
             "url": settings.BASE_URL.rstrip("/") + path_of(subject, thing),
             "affected_item": _what(subject, language, payload, thing),

@@ -1,4 +1,4 @@
-"""The first texts of report, cause and prevention, drafted from what was recorded (B6); people write on from there."""
+"""The drafts of report, cause and prevention, made from the records (B6); people edit them from there."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from environments.targets.words import told
+from environments.targets.words import in_words
 from environments.times import print_time
 from releases.models import Deployment, Document, Measurement, Rollback, Step, StepOutput
 from releases.queries.manual_completion import statement, troubles
@@ -19,7 +19,7 @@ SAMPLES, LOG_CHUNKS, LOG_LINES, LONGEST_LINE = 10, 50, 20, 300
 
 
 def drafts(rollback: Rollback) -> dict[str, str]:
-    """Return kind of document → its first text; in the language of the installation, as its documents are."""
+    """Return type of document → its draft; in the language of the installation, as its documents are."""
     with translation.override(settings.LANGUAGE_CODE):
         return {
             Document.Kind.REPORT: "\n".join(_report(rollback)),
@@ -65,7 +65,7 @@ def _prevention(rollback: Rollback) -> Iterator[str]:
     yield _("To be written from the cause: what is done, by whom, until when.")
     yield ""
     checks = rollback.deployment.steps.filter(step_type="check", phase="verification")
-    passed = [f"{step} ({told(step.result.get('value', ''))})" for step in checks if step.state == "succeeded"]
+    passed = [f"{step} ({in_words(step.result.get('value', ''))})" for step in checks if step.state == "succeeded"]
     yield from _section(_("Checks that had passed before the alarm"), passed)
     evidence = rollback.deployment.release.application.evidence.filter(tree=rollback.deployment.release.tree)
     yield from _section(_("Uploaded evidence"), (str(row) for row in evidence.order_by("pk")[:20]))
@@ -95,7 +95,7 @@ def _digests(rollback: Rollback) -> Iterator[str]:
 
 
 def _timeline(rollback: Rollback) -> list[str]:
-    """Return who did what, when: the run's steps, the alarm, the decisions, in order of time."""
+    """Return the events in order of time: the deployment's steps, the alarm, the decisions, each with its actor."""
     deployment = rollback.deployment
     steps, let = list(deployment.steps.exclude(started_at=None)), authorisation(rollback)
     moments: list[tuple[datetime | None, str]] = [
@@ -139,30 +139,30 @@ def _rows(rollback: Rollback) -> list[str]:
 def _metrics(rollback: Rollback) -> list[str]:
     zone, words = rollback.deployment.environment.zone, _words(rollback)
     language = translation.get_language() or "ja"
-    samples = Measurement.objects.filter(period__deployment=rollback.deployment, at__lte=rollback.raised_at).order_by(
-        "-pk"
-    )
+    measurements = Measurement.objects.filter(
+        period__deployment=rollback.deployment, at__lte=rollback.raised_at
+    ).order_by("-pk")
     found = []
-    for sample in reversed(samples[:SAMPLES]):
-        known = {name: entry.get("value") for name, entry in sorted(sample.values.items())}
+    for measurement in reversed(measurements[:SAMPLES]):
+        known = {name: entry.get("value") for name, entry in sorted(measurement.values.items())}
         said = ", ".join(f"{words.get(n, n)} {v:.3g}" for n, v in known.items() if v is not None) or _("no data")
-        found.append(f"{print_time(sample.at, zone, language, exact=True)} {said}")
+        found.append(f"{print_time(measurement.at, zone, language, exact=True)} {said}")
     return found
 
 
 def _failures(deployment: Deployment) -> list[str]:
     wrong = deployment.steps.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal")
-    return [f"{step} [{step.get_phase_display()}] {told(step.failure)}"[:LONGEST_LINE] for step in wrong]
+    return [f"{step} [{step.get_phase_display()}] {in_words(step.failure)}"[:LONGEST_LINE] for step in wrong]
 
 
 def _log(deployment: Deployment) -> list[str]:
-    """Return the last lines of the step that went wrong, or of the last check of the log; both are masked already."""
+    """Return the last lines of the step that failed, or of the last check of the log; both are masked already."""
     outward = deployment.steps.filter(phase__in=["deployment", "verification"]).exclude(started_at=None)
     step: Step | None = outward.filter(state__in=["failed", "outcome_unknown", "stopped"]).order_by("ordinal").last()
     step = step or outward.filter(step_type="check", parameters__check="log").order_by("ordinal").last()
     if step is None:
         return []
     chunks = StepOutput.objects.filter(step=step).order_by("-pk").values_list("text", flat=True)[:LOG_CHUNKS]
-    text = told("".join(reversed(chunks)))
+    text = in_words("".join(reversed(chunks)))
     lines = [line[:LONGEST_LINE] for line in text.splitlines() if line.strip()]
     return [f"{step}:", *lines[-LOG_LINES:]] if lines else []

@@ -18,7 +18,7 @@ def waivable(release: Release) -> list[tuple[str, str, str]]:
 
 def waivable_in(content: Content) -> list[tuple[str, str, str]]:
     """Return the same of a procedure."""
-    # A freeze too, by the exception that its gate itself looks for: never from an absolute one.
+    # A freeze can be waived too, by the same exception that its gate reads: never a full freeze.
     gates = [
         (gate.key, gate.ja, gate.en) for gate in content.gates if gate.type in WAIVABLE or gate.type == "change_freeze"
     ]

@@ -1,4 +1,4 @@
-"""The step kinds: one file a kind, listed here; read by plans, the executor and the dry run."""
+"""The step types: one file per type, listed here; read by plans, the executor and the dry run."""
 
 from pydantic import BaseModel
 
@@ -31,11 +31,11 @@ STEP_TYPES: tuple[StepType, ...] = (
 
 
 class UnknownType(LookupError):
-    """No step kind has this name: a stored one that was removed, or a typing error in a plan."""
+    """No step type has this name: a stored one that was removed, or a typing error in a plan."""
 
 
 def by_name(name: str) -> StepType:
-    """Return the step kind of that name; raises UnknownType."""
+    """Return the step type of that name; raises UnknownType."""
     for known in STEP_TYPES:
         if known.name == name:
             return known
@@ -43,5 +43,5 @@ def by_name(name: str) -> StepType:
 
 
 def shapes() -> dict[str, type[BaseModel]]:
-    """Return the name of each step kind with the model of its parameters, for readers of procedures."""
+    """Return the name of each step type with the model of its parameters, for readers of procedures."""
     return {known.name: known.parameters for known in STEP_TYPES}

@@ -1,4 +1,4 @@
-"""A fleet: runs a playbook over the hosts of an inventory with the `ansible-playbook` program; a step kind."""
+"""A step type: runs a playbook over the hosts of an inventory with the `ansible-playbook` program."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ from environments.targets.target import Held, Layout, TargetStep, journal, journ
 from environments.targets.words import gettext as _
 
 PROGRAM = "ansible-playbook"
-# Loaded by the program itself: what became of each host, in a file, however long the output was.
+# The program itself loads it: the outcome of each host, in a file, however long the output was.
 PLUGIN = '''\
 """Writes what became of each host."""
 import json, os
@@ -47,7 +47,7 @@ _WORD = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
 class AnsibleParameters(Parameters):
-    """playbook: path below the release's tree; empty: `ansible.playbook` of the target's settings. tags: run only these.
+    """playbook: path below the release's tree; empty: `ansible.playbook` of the target's options. tags: run only these.
 
     limit: pattern of hosts; empty: all of the inventory. variables: given to the playbook. repeatable: a second run is
     harmless. seconds: limit.
@@ -69,7 +69,7 @@ class AnsibleParameters(Parameters):
 
 
 class AnsiblePlaybook(TargetStep):
-    """Runs one playbook where the target is; what became of each host is its result."""
+    """Runs one playbook where the target is; its result is the outcome of each host."""
 
     name: ClassVar[str] = "ansible_playbook"
     parameters: ClassVar[type[Parameters]] = AnsibleParameters
@@ -79,8 +79,8 @@ class AnsiblePlaybook(TargetStep):
     def make(self, context: StepContext, held: Held, parameters: AnsibleParameters) -> dict[str, Any]:
         """Run it; facts: hosts {name: {state, ok, changed, failures, unreachable, skipped}}, exit_code, seconds.
 
-        One that ended well under this key is not run twice. Raises StepFailed, with the same facts, when a host failed
-        or was not reached.
+        A playbook that succeeded under this key is not run twice. Raises StepFailed, with the same facts, when a host
+        failed or was not reached.
         """
         done = journal_lines(context.target, key=context.key, effect="ansible_playbook:done")
         if done and not parameters.repeatable:
@@ -88,12 +88,12 @@ class AnsiblePlaybook(TargetStep):
         if parameters.seconds is not None:
             held = replace(held, until=min(held.until, time.monotonic() + parameters.seconds))
         playbook = _playbook(context.target, parameters)
-        with _prepared(context, parameters) as (options, environment, told):
+        with _prepared(context, parameters) as (options, environment, report):
             journal(context, "ansible_playbook:started", playbook=str(playbook))
             command = [_program(context.target), *options, "--", str(playbook)]
             # Its processes speak to each other through shared memory.
             outcome = held.run(command, extra=environment, allowed=range(-255, 256), write=["/dev/shm"])
-            facts = {"hosts": _hosts(told), "exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
+            facts = {"hosts": _hosts(report), "exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
         if outcome.code:
             journal(context, "ansible_playbook:failed", **facts)
             raise StepFailed(_why(facts), state=outcome.text, facts=facts)
@@ -103,7 +103,7 @@ class AnsiblePlaybook(TargetStep):
         return facts
 
     def look(self, context: StepContext, held: Held, parameters: AnsibleParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done by the journal; begun but without a good end: only a person can tell, unless a second run is harmless."""
+        """Done by the journal; begun but not succeeded: only a person can tell, unless a second run is harmless."""
         done = journal_lines(context.target, key=context.key, effect="ansible_playbook:done")
         if done:
             return Probe.DONE, _facts(done[-1])
@@ -159,13 +159,16 @@ def _options(parameters: AnsibleParameters) -> list[str]:
 
 @contextmanager
 def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[tuple[list[str], dict[str, str], Path]]:
-    """Yield options, environment, and the file in which each host's fate will be; values go by a private file that is gone afterwards."""
+    """Yield options, environment, and the file that takes the outcome of each host.
+
+    Values go by a private file that is deleted afterwards.
+    """
     version = context.wanted
     own_values = {"ringi_version": version.version, "ringi_commit": version.commit} if version else {}
     inventory = _inventory(context.target)
     own = Layout(context.target.root).own
     for left in own.glob("ansible-*"):
-        # The target's lock is held: whose folder it was is dead.
+        # The target's lock is held: the process that owned this folder is dead.
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix="ansible-", dir=own) as name:
         folder = Path(name)
@@ -185,7 +188,7 @@ def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[t
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_NOCOWS": "1",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
-            # Not "~", which is looked up in passwd: the home of the worker's account is closed here.
+            # Not "~", which is looked up in passwd: the home of the worker's account is not accessible here.
             "ANSIBLE_REMOTE_TMP": "$HOME/.ansible/tmp",
             "RINGI_ANSIBLE_STATS_FILE": str(folder / "hosts.json"),
         }
@@ -195,7 +198,7 @@ def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[t
 
 
 def _yaml(variables: Mapping[str, str], configuration: Mapping[str, str]) -> str:
-    """Return the playbook's variables; `!unsafe`: what stands in a value is text and no template."""
+    """Return the playbook's variables; `!unsafe`: a value is text and no template."""
     lines = [f"{quoted(name)}: !unsafe {quoted(value)}\n" for name, value in variables.items()]
     lines.append("ringi_configuration:\n" if configuration else "ringi_configuration: {}\n")
     return "".join([*lines, *(f"  {quoted(key)}: !unsafe {quoted(value)}\n" for key, value in configuration.items())])

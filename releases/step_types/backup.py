@@ -1,4 +1,4 @@
-"""Backup: dumps the database in force in one snapshot and proves the dump by restoring it elsewhere; a step kind."""
+"""A step type: dumps the deployed database in one snapshot and proves the dump by restoring it elsewhere."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Backup(TargetStep):
         """Dump and prove; facts: dump, sha256, bytes, snapshot, data, schema, tables {name: [rows, sha256]}, proved,
         run.
 
-        {"nothing": true} when no database is configured, or nothing is in force and the database is empty or not there.
+        {"nothing": true} when no database is configured, or no version is deployed and the database is empty or
+        missing.
         """
         folder = Layout(context.target.root).backup(context.deployment_key)
         private_folder(folder)
@@ -75,7 +76,7 @@ class Backup(TargetStep):
         return facts
 
     def look(self, context: StepContext, held: Held, parameters: BackupParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done when this key's dump is there, has its digest, and was proved as the plan asks."""
+        """Done when this key's dump is there, has its digest, and was proved as the plan requires."""
         facts = _facts(Layout(context.target.root).backup(context.deployment_key))
         if facts is None or facts["key"] != context.key or not _intact(facts):
             return Probe.NOT_DONE, {}
@@ -154,13 +155,15 @@ class Backup(TargetStep):
 
 
 class DropParameters(Parameters):
-    """sha256: of the dump that is to go; another one is left alone."""
+    """sha256: of the dump to delete; another one is left alone."""
 
     sha256: str
 
 
 class DropBackup(TargetStep):
-    """Deletes the backup of one run from its target when its retention is over; no step of a plan, the scheduler asks for it."""
+    """Deletes the backup of one deployment from its target when its retention is over; no step of a plan: the scheduler
+    uses it.
+    """
 
     name: ClassVar[str] = "drop_backup"
     parameters: ClassVar[type[Parameters]] = DropParameters
@@ -168,7 +171,9 @@ class DropBackup(TargetStep):
     estimate_seconds: ClassVar[float] = 10
 
     def make(self, context: StepContext, held: Held, parameters: DropParameters) -> dict[str, Any]:
-        """Delete the folder of the run's backup; facts: bytes freed, or {"nothing": true} when it was gone already."""
+        """Delete the folder of the deployment's backup; facts: bytes freed, or {"nothing": true} when it was gone
+        already.
+        """
         folder = Layout(context.target.root).backup(context.deployment_key)
         facts = _facts(folder)
         if facts is None:
@@ -182,7 +187,7 @@ class DropBackup(TargetStep):
         return {"bytes": freed}
 
     def look(self, context: StepContext, held: Held, parameters: DropParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done when nothing of the run's backup is left."""
+        """Done when nothing of the deployment's backup is left."""
         folder = Layout(context.target.root).backup(context.deployment_key)
         return (Probe.NOT_DONE, {}) if folder.exists() else (Probe.DONE, {"nothing": True})
 
@@ -193,7 +198,7 @@ class DropBackup(TargetStep):
 
 def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:
     address = context.configuration.get(databases.SCRATCH, "") or database.url
-    # The same name for every attempt of the step: what a killed one left behind is replaced.
+    # The same name for every attempt of the step: the rest of a killed one is replaced.
     name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
     options = ("--no-owner", "--no-privileges", "--exit-on-error", "--verbose", facts["dump"])
     try:
@@ -217,8 +222,7 @@ def _empty(database: Database, held: Held) -> bool:
     try:
         return not databases.data_digest(database, held.tool).total
     except StepFailed:
-        # Before a first deployment the database may not be there yet; the database step will say so if it
-        # must be.
+        # Before a first deployment the database may not exist yet; the database step reports it if it must.
         return True
 
 

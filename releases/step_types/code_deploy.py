@@ -1,4 +1,4 @@
-"""Code: lays the tree of a version beside the others and switches the link to it; a step kind."""
+"""A step type: lays the tree of a version beside the others and switches the link to it."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from environments.targets.words import gettext as _
 
 
 class CodeParameters(Parameters):
-    """direction: deployment of the wanted version, or rollback to the one that ran before."""
+    """direction: deployment of the wanted version, or rollback to the one deployed before."""
 
     direction: Literal["deployment", "rollback"] = "deployment"
 
@@ -27,7 +27,9 @@ class CodeDeploy(TargetStep):
     estimate_seconds: ClassVar[float] = 10
 
     def make(self, context: StepContext, held: Held, parameters: CodeParameters) -> dict[str, Any]:
-        """Lay and switch; facts: code (tree digest measured before and after), folder. Back to nothing: no link."""
+        """Lay and switch; facts: code (tree digest measured before and after), folder. A rollback to no version removes
+        the link.
+        """
         layout = Layout(context.target.root)
         before = trees.tree_digest(layout.current.resolve()) if layout.current.is_symlink() else ""
         wanted = context.wanted

@@ -1,4 +1,4 @@
-"""Any command of the target as a step; a step kind."""
+"""A step type: any command of the target."""
 
 import shlex
 import time
@@ -38,7 +38,7 @@ class Command(TargetStep):
     estimate_seconds: ClassVar[float] = 30
 
     def make(self, context: StepContext, held: Held, parameters: CommandParameters) -> dict[str, Any]:
-        """Run the command; facts: exit_code, seconds, tail. One that ended well under this key is not run twice."""
+        """Run the command; facts: exit_code, seconds, tail. One that succeeded under this key is not run twice."""
         done = journal_lines(context.target, key=context.key, effect="command:done")
         if done and not parameters.repeatable:
             return {name: done[-1][name] for name in ("exit_code", "seconds")} | {"found": True}
@@ -51,7 +51,7 @@ class Command(TargetStep):
         return facts | {"tail": outcome.text}
 
     def look(self, context: StepContext, held: Held, parameters: CommandParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done by the journal; begun but without an end: what the probe command says, else unknown."""
+        """Done by the journal; begun but without an end: the result of the probe command, else unknown."""
         done = journal_lines(context.target, key=context.key, effect="command:done")
         if done:
             return Probe.DONE, {name: done[-1][name] for name in ("exit_code", "seconds")}

@@ -1,4 +1,4 @@
-"""Configuration: rolls the values out as the target keeps them, a file in one rename or a command; a step kind."""
+"""A step type: writes the configuration's values as the target keeps them, by a file in one rename or by a command."""
 
 import shlex
 from typing import Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Database: the target's own migration forward, and its rollback by restore or reverse migration; a step kind."""
+"""A step type: the target's own migration forward, and its rollback by restore or reverse migration."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from environments.targets.words import gettext as _
 if TYPE_CHECKING:
     from environments.targets.database import Database
 
-# What the target's `migrate_check` says by its exit code; anything else is unknown.
+# The exit codes of the target's `migrate_check`; any other one is unknown.
 AT_SCHEMA, NOT_AT_SCHEMA = 0, 3
 
 
 class DatabaseParameters(Parameters):
-    """direction; rollback_method: none needed, reverse migration, restore of the backup; repeatable: migrate goes on
+    """direction; rollback_method: none needed, reverse migration, restore of the backup; repeatable: migrate continues
     where it was.
     """
 
@@ -43,7 +43,9 @@ class DatabaseParameters(Parameters):
 
 
 class DatabaseUpdate(TargetStep):
-    """Runs the wanted tree's migration; back, it keeps the rows written since the backup before it restores it."""
+    """Runs the wanted tree's migration; in a rollback, it keeps the rows written since the backup before it restores
+    it.
+    """
 
     name: ClassVar[str] = "database_update"
     parameters: ClassVar[type[Parameters]] = DatabaseParameters
@@ -51,12 +53,11 @@ class DatabaseUpdate(TargetStep):
     estimate_seconds: ClassVar[float] = 120
 
     def make(self, context: StepContext, held: Held, parameters: DatabaseParameters) -> dict[str, Any]:
-        """Migrate, or go back.
+        """Migrate, or roll back.
 
-        Facts forward: snapshot_before, snapshot_after, written_before {table: rows}, data. Facts back by
-        restore:
-        written_since {table: rows}, written_rows, dump (JSON lines), exact, restored, data. Facts back by reverse
-        migration: data, schema. nothing: there was nothing to migrate or to undo.
+        Facts forward: snapshot_before, snapshot_after, written_before {table: rows}, data. Facts of a rollback by
+        restore: written_since {table: rows}, written_rows, dump (JSON lines), exact, restored, data. Facts of a
+        rollback by reverse migration: data, schema. nothing: there was nothing to migrate or to undo.
         """
         if parameters.direction == "deployment":
             return self._forward(context, held)
@@ -68,7 +69,7 @@ class DatabaseUpdate(TargetStep):
         return self._restore(context, held)
 
     def look(self, context: StepContext, held: Held, parameters: DatabaseParameters) -> tuple[Probe, dict[str, Any]]:
-        """Forward: what the target's own check says. Back: whether the data are the backup's."""
+        """Forward: the result of the target's own check. Rollback: whether the data are the backup's."""
         if parameters.direction == "deployment":
             return self._look_forward(context, held, parameters)
         effect = {"none": "kept", "reverse": "reversed", "restore": "restored"}[parameters.rollback_method]
@@ -160,8 +161,7 @@ class DatabaseUpdate(TargetStep):
         if migrated:
             after = migrated[-1]["snapshot_after"]
         elif parameters.repeatable:
-            # The migration ended but its snapshot was not noted: running it again changes nothing and notes
-            # it.
+            # The migration ended but its snapshot was not noted: running it again changes nothing and notes it.
             return Probe.NOT_DONE, {}
         else:
             database = database_of(context.target, context.configuration)
@@ -181,7 +181,7 @@ class DatabaseUpdate(TargetStep):
             digest = _digest(context, held)
             journal_once(context, "database_update:reversed", nothing=True)
             return {"nothing": True, "data": digest.total}
-        # Only the tree that is being left knows how to undo its migration.
+        # Only the tree that is being replaced can undo its migration.
         tree = Layout(context.target.root).releases / folder_name(context.previous)
         journal_once(context, "database_update:reversing")
         with _configuration(context, context.previous_configuration or context.configuration) as config:
@@ -201,10 +201,10 @@ class DatabaseUpdate(TargetStep):
             journal_once(context, "database_update:restored", **facts)
             return facts
         dump = _dump_of(context, backup)
-        # What a migration that was cut off still holds would keep everybody waiting who looks.
+        # Locks of a migration that was cut off would block every later connection.
         databases.end_other_sessions(database)
         before = databases.data_digest(database, held.tool, context.heartbeat)
-        # After the restore every row is new to any snapshot: what was kept before is then what counts.
+        # After the restore every row is new to any snapshot: the rows kept before count then.
         kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         restored = before.total == backup["data"]
         if not (restored and kept):
@@ -232,7 +232,7 @@ class DatabaseUpdate(TargetStep):
 
 
 def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
-    """Return the run's own proved dump after comparing its digest; None: the database was empty."""
+    """Return the deployment's own proved dump after comparing its digest; None: the database was empty."""
     if backup.get("nothing") and context.wanted is None:
         return None
     if not backup.get("dump") or not backup.get("proved"):

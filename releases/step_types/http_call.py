@@ -1,4 +1,4 @@
-"""One HTTP request to an allow-listed host as a step; a step kind."""
+"""A step type: one HTTP request to an allowed host."""
 
 import hashlib
 import http.client
@@ -21,7 +21,7 @@ from environments.targets.words import gettext as _
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 
 LONGEST_TAIL = 2000
-# Headers that say how the message is carried: those are the connection's, not a plan's.
+# Headers of the transport: they belong to the connection, not to a plan.
 CARRIED = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
 # Headers whose value is a secret: it comes from the configuration and is never written into a plan.
 SECRET = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"})
@@ -43,7 +43,7 @@ def _url(value: str) -> str:
 def sound_host(host: str) -> bool:
     """Tell whether a host is a plain name, or an address in its one usual form.
 
-    No 0x7f.1, no 2130706433, no zone, and no IPv6 address that carries one of IPv4.
+    Not accepted: 0x7f.1, 2130706433, a zone, and an IPv6 address that carries one of IPv4.
     """
     try:
         address = ip_address(host)
@@ -65,12 +65,14 @@ HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$")]
 
 
 class HttpCallParameters(Parameters):
-    """url: whole address; its host stands in the target's `http_hosts`. headers, body, document: may hold
-    {configuration:KEY}, replaced by the value of the run's configuration (secrets included).
+    """url: whole address; its host stands in the target's `http_hosts`.
 
-    body: text. document: JSON, instead of body. status: those that are an answer to go on with (none: 200 to 299).
-    idempotency_header: the name of the header by which the receiver knows a repetition; its value is the step's key.
-    seconds: longest time for the whole answer.
+    headers, body, document: may hold {configuration:KEY}, replaced by the value of the deployment's configuration
+    (secrets included).
+
+    body: text. document: JSON, instead of body. status: the answers that count as success (none: 200 to 299).
+    idempotency_header: the name of the header by which the receiver recognises a repetition; its value is the step's
+    key. seconds: longest time for the whole answer.
     """
 
     url: Url
@@ -104,12 +106,13 @@ class HttpCall(TargetStep):
     estimate_seconds: ClassVar[float] = 5
 
     def repeats(self, parameters: HttpCallParameters) -> bool:
-        """Tell whether the receiver knows a repetition when it sees one."""
+        """Tell whether the receiver recognises a repetition."""
         return parameters.idempotency_header is not None
 
     def make(self, context: StepContext, held: Held, parameters: HttpCallParameters) -> dict[str, Any]:
-        """Send the request; facts: status, seconds, body (SHA-256 of the answer), tail. Raises StepFailed, Unanswered.
-        What was answered under this key is not sent again.
+        """Send the request; facts: status, seconds, body (SHA-256 of the answer), tail. Raises StepFailed, NoResponse.
+
+        A request answered under this key is not sent again.
         """
         if done := journal_lines(context.target, key=context.key, effect="http_call:done"):
             return _found(done[-1]) | {"found": True}
@@ -117,7 +120,7 @@ class HttpCall(TargetStep):
         headers, body = _filled(context, parameters)
         context.output(f"{parameters.method} {parameters.url}\n".encode())
         answer = _sent(context, held, parameters, headers, body, listed)
-        # Masked before it is cut: half a secret would no longer be found.
+        # Masked before it is cut: half a secret would not be found.
         tail = masked(answer.body.decode("utf-8", "replace"), secrets_of(context))[-LONGEST_TAIL:]
         context.output(f"{answer.status}, {answer.seconds:.3f} s\n{tail}\n".encode())
         if answer.status not in (parameters.status or range(200, 300)):
@@ -135,8 +138,8 @@ class HttpCall(TargetStep):
         return (Probe.UNKNOWN if sent and not self.repeats(parameters) else Probe.NOT_DONE), {}
 
     def describe(self, context: StepContext, parameters: HttpCallParameters) -> list[str]:
-        """Return the lines of the dry run; values of the configuration stay places. Raises StepFailed for a host that
-        is not listed.
+        """Return the lines of the dry run, without the values of the configuration. Raises StepFailed for a host not
+        listed.
         """
         _listed(context.target.settings, parameters.url)
         given = {**parameters.headers, **_keyed(context, parameters)}
@@ -237,7 +240,7 @@ def _sent(
     body: bytes | None,
     listed: Iterable[Network],
 ) -> Fetched:
-    """Send the request in a thread of its own, so that a stop or a fence ends it. Raises StepFailed, Unanswered."""
+    """Send the request in a thread of its own, so that a stop or a fence ends it. Raises StepFailed, NoResponse."""
     outcome: list[Fetched | NoAnswer] = []
     cuts: list[Callable[[], None]] = []
     leaving = threading.Event()

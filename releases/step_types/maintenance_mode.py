@@ -1,4 +1,4 @@
-"""Maintenance mode of the service: a flag file that the service itself looks at; a step kind."""
+"""A step type: maintenance mode of the service, by a flag file that the service itself reads."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ class MaintenanceParameters(Parameters):
 
 
 class MaintenanceMode(TargetStep):
-    """Switches maintenance mode on or off; nothing to switch where nothing is in force."""
+    """Switches maintenance mode on or off; nothing to switch where no version is deployed."""
 
     name: ClassVar[str] = "maintenance_mode"
     parameters: ClassVar[type[Parameters]] = MaintenanceParameters

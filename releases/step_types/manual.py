@@ -1,4 +1,4 @@
-"""What only a person can do, confirmed with a note; a step kind. No worker waits for it."""
+"""A step type: a task that only a person can do, confirmed with a note. No worker waits for it."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -18,9 +18,9 @@ def _role(value: str) -> str:
 
 
 class ManualParameters(Parameters):
-    """task: what is to be done, in words. Who confirms it: person (sign-in name) or role, one of the two.
+    """task: what is to be done, in words. person (sign-in name) or role, one of the two: who confirms it.
 
-    minutes: how long the person has, at least as long as the procedure gives to every question.
+    minutes: how long the person has, at least as long as the procedure gives to every decision request.
     """
 
     task: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -36,12 +36,12 @@ class ManualParameters(Parameters):
 
     @property
     def who(self) -> str:
-        """Return the person's name, or the role as people call it."""
+        """Return the person's name, or the role's readable name."""
         return self.person or str(ROLES[self.role or ""])
 
 
 class Manual(StepType):
-    """The run waits until the named person, or one with the role, says that it was done."""
+    """The deployment waits until the named person, or one with the role, confirms the task."""
 
     name: ClassVar[str] = "manual"
     parameters: ClassVar[type[Parameters]] = ManualParameters
@@ -57,7 +57,7 @@ class Manual(StepType):
         raise StepFailed(self.asks(parameters))
 
     def probe(self, context: StepContext, parameters: ManualParameters) -> tuple[Probe, dict[str, Any]]:
-        """Tell that only the person knows."""
+        """Return unknown: only the person knows."""
         return Probe.UNKNOWN, {}
 
     def describe(self, context: StepContext, parameters: ManualParameters) -> list[str]:

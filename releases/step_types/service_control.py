@@ -1,4 +1,4 @@
-"""The target's service as a plain process: stop, start, restart; a step kind."""
+"""A step type: the target's service as a plain process: stop, start, restart."""
 
 import json
 import os
@@ -41,7 +41,7 @@ from environments.targets.words import gettext as _
 POLL_SECONDS = 0.05
 # How long a service without a ready URL may take until it serves.
 START_SECONDS = 20.0
-# So many looks in a row, at least, must find it serving.
+# At least so many checks in a row must find it serving.
 LEAST_LOOKS = 3
 STARTED, STOPPED = "service_control:started", "service_control:stopped"
 _LAST_LINES = 5
@@ -62,8 +62,11 @@ class ServiceControl(TargetStep):
     estimate_seconds: ClassVar[float] = 30
 
     def make(self, context: StepContext, held: Held, parameters: ServiceParameters) -> dict[str, Any]:
-        """Stop, start, or both; facts: stopped (pid), pid, started_at (ISO time, UTC), ready_seconds, proved_by (port,
-        version, process), nothing_to_stop, nothing_to_start. Raises Unproven when nothing shows who serves.
+        """Stop, start, or both; facts: stopped (pid), pid, started_at (ISO time, UTC), ready_seconds, proved_by,
+        nothing_to_*.
+
+        proved_by: port, version or process. nothing_to_stop, nothing_to_start: there was nothing to do. Raises
+        NotProven when nothing shows which process serves.
         """
         facts: dict[str, Any] = {}
         service = service_of(context.target.settings)
@@ -94,7 +97,7 @@ class ServiceControl(TargetStep):
         return facts | {"proved_by": proof}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done when the service is as wanted, and this key's line is there; of one that is not, `why` is a fact."""
+        """Done when the service is as wanted and this key's line is there; else the fact `why` names what is missing."""
         if parameters.action == "stop":
             stopped = journal_lines(context.target, key=context.key, effect=STOPPED)
             stands = running_service(context.target.root) is None and not occupied(context.target)
@@ -129,7 +132,7 @@ class ServiceControl(TargetStep):
 def _stop(
     context: StepContext, held: Held, service: Service, running: Mapping[str, Any] | None, *, only: bool
 ) -> dict[str, Any]:
-    """End what runs; `only`: nothing is started afterwards, so that whatever still serves is a failure."""
+    """Stop the running service; `only`: none is started afterwards, so that whatever still serves is a failure."""
     known = journal_lines(context.target, key=context.key, effect=STOPPED)
     facts: dict[str, Any] = {"stopped": known[-1]["pid"] if known else None}
     if running is not None:
@@ -180,7 +183,7 @@ def stop_service(record: Mapping[str, Any], seconds: float, heartbeat: Callable[
     except ProcessLookupError:
         return False
     try:
-        # From here on the descriptor means this process, whatever becomes of its number.
+        # From here on the descriptor means this process, even if its number is used again.
         if start_time(pid) != record["started"]:
             return False
         leads = os.getpgid(pid) == pid
@@ -233,9 +236,9 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
     before = recorded_service(context.target.root)
     wanted = asdict(context.wanted) if context.wanted is not None else {}
     if before is not None and before["key"] == context.key:
-        told_before = bool(before["reported_before"])
+        reported_before = bool(before["reported_before"])
     else:
-        told_before = service.version is not None and _tells(context, service.version, wanted)
+        reported_before = service.version is not None and _reports(context, service.version, wanted)
     if service.version is None and (who := occupied(context.target)):
         raise StepFailed(
             _(
@@ -255,11 +258,11 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
         "configuration": configuration_digest(context.target),
         "version": wanted,
         "log": log_position(log),
-        "reported_before": told_before,
+        "reported_before": reported_before,
     }
     layout.service_record.unlink(missing_ok=True)
-    # Only where the version cannot tell the start from what was there before, its end does.
-    waits = (service.ready.seconds if service.ready is not None else START_SECONDS) if told_before else 0.0
+    # Only where the version cannot distinguish the new service from the earlier one, the end of the start command does.
+    waits = (service.ready.seconds if service.ready is not None else START_SECONDS) if reported_before else 0.0
     starter = [*detach.starter(), str(layout.service_record), str(log.resolve()), json.dumps(beside), str(waits)]
     arguments = filled(service.start, context.target)
     outcome = run_on(
@@ -267,14 +270,14 @@ def start_service(context: StepContext, held: Held, service: Service) -> None:
         [*starter, json.dumps(sandbox_of(context.target, arguments[0]), default=asdict), *arguments],
         seconds=max(0.0, held.until - time.monotonic()),
         heartbeat=context.heartbeat,
-        confined=False,  # what it starts is, once it is recorded
+        confined=False,  # the program that it starts is confined, once it is recorded
     )
     if outcome.code != 0:
         text = _("the command that starts the service ended with exit code %(code)d")
         raise _failure(context, text % {"code": outcome.code})
 
 
-def _tells(context: StepContext, report: VersionReport, wanted: Mapping[str, str]) -> bool:
+def _reports(context: StepContext, report: VersionReport, wanted: Mapping[str, str]) -> bool:
     try:
         return is_version(reported(context.target, report), wanted)
     except StepFailed:
@@ -289,8 +292,8 @@ def _is_current(context: StepContext, record: Mapping[str, Any]) -> bool:
 def _wait_until_serving(context: StepContext, held: Held, service: Service) -> tuple[dict[str, Any], float, Probe, str]:
     """Wait until the started service serves, several times over `stable_seconds` without a break.
 
-    Return its record, the seconds until it served first, DONE or UNKNOWN, and how that is proven or why it is not.
-    Raises StepFailed with the log's last lines when it does not serve.
+    Return its record, the seconds until it first served, DONE or UNKNOWN, and the proof or why there is none. Raises
+    StepFailed with the log's last lines when it does not serve.
     """
     began = time.monotonic()
     until = min(held.until, began + (service.ready.seconds if service.ready is not None else START_SECONDS))

@@ -1,4 +1,4 @@
-"""A pause until a time or for some seconds; a step kind. No worker is held, and a stop ends it."""
+"""A step type: a pause until a time or for some seconds. No worker is held, and a stop ends it."""
 
 import re
 from datetime import date, datetime, time, timedelta
@@ -35,7 +35,7 @@ def _zone(value: str) -> str:
 class WaitParameters(Parameters):
     """seconds (at most a day), or until: "HH:MM" in `zone`, or a date and time with its offset; one of the two.
 
-    HH:MM is the one nearest to the step's beginning: one that passed less than 12 hours ago is not waited for.
+    HH:MM is the moment nearest to the step's beginning: one that passed less than 12 hours ago is over.
     """
 
     seconds: Annotated[float, Field(gt=0, le=LONGEST_SECONDS)] | None = None
@@ -52,7 +52,7 @@ class WaitParameters(Parameters):
 
 
 class Wait(TargetStep):
-    """Lets time pass; the row of the step keeps its end, by the clock of the database."""
+    """Waits; the row of the step keeps the end of the pause, by the clock of the database."""
 
     name: ClassVar[str] = "wait"
     parameters: ClassVar[type[Parameters]] = WaitParameters
@@ -85,7 +85,7 @@ class Wait(TargetStep):
 
 
 def _nearest(clock: time, began: datetime) -> datetime:
-    """Return the moment of that clock time which lies nearest to `began`, in its zone."""
+    """Return the moment of that clock time that lies nearest to `began`, in its zone."""
     days: list[date] = [began.date() + timedelta(days=offset) for offset in (-1, 0, 1)]
     moments = [datetime.combine(day, clock, began.tzinfo) for day in days]
     return min(moments, key=lambda moment: abs(moment.timestamp() - began.timestamp()))

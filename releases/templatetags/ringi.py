@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from environments import times
 from environments.language import language, listed
-from environments.targets.words import told as in_words
+from environments.targets.words import in_words
 
 if TYPE_CHECKING:
     from releases.admin.components.change_history import Difference, HistoryEntry

@@ -1,4 +1,4 @@
-"""Builds the small frozen context that a step kind gets, from the rows of the run."""
+"""Builds the small frozen context that a step type gets, from the rows of the deployment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ BACK = ("rollback", "rollback_verification")
 
 
 def target_of(deployment: Deployment) -> DeploymentTarget:
-    """Return the target of a run."""
+    """Return the target of a deployment."""
     return DeploymentTarget.objects.select_related("application", "environment").get(
         application=deployment.application, environment=deployment.environment
     )
@@ -30,8 +30,10 @@ def _version(base: dict[str, Any]) -> Version | None:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What stays the same for all steps of a run: its target, both versions, both configurations with secrets; and
-    `earlier`, the result of the first step of each kind that was done on the way forward, which grows with the run.
+    """The facts that are the same for all steps of a deployment: its target, both versions, both configurations with
+    secrets.
+
+    `earlier` grows with the deployment: the result of the first succeeded step of each type in the phase `deployment`.
     """
 
     target: TargetSpec
@@ -44,13 +46,13 @@ class RunFacts:
     earlier: dict[str, dict[str, Any]]
 
     def remember(self, step: Step, result: dict[str, Any]) -> None:
-        """Let later steps of the run see what this one found out."""
+        """Keep a step's result for later steps of the deployment."""
         if step.phase not in BACK and step.step_type != "check":
             self.earlier.setdefault(step.step_type, result)
 
 
 def facts_of(step: Step) -> RunFacts:
-    """Read the facts of a run once, with the first step that is claimed of it here.
+    """Read the facts of a deployment once, with its first step that is claimed here.
 
     Raises StepFailed where an approved deployment begins on another target than the one that was approved.
     """
@@ -88,7 +90,9 @@ def context_of(
     deadline: float,
     facts: RunFacts,
 ) -> StepContext:
-    """Return the context of one attempt, from the facts of its run; on the rollback, wanted and previous change places."""
+    """Return the context of one attempt, from the facts of its deployment; in the rollback, wanted and previous change
+    places.
+    """
     back = step.phase in BACK
     return StepContext(
         key=step.key,

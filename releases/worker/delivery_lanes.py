@@ -1,4 +1,6 @@
-"""Lanes side by side: each channel sends one thing after the other, so that one that hangs delays only itself."""
+"""Delivery lanes in parallel: each channel sends one delivery after the other, so that a slow channel delays only
+itself.
+"""
 
 import logging
 import threading
@@ -13,7 +15,7 @@ from releases.operations.notification_delivery.lane import claim
 from releases.operations.notification_delivery.send import send
 
 log = logging.getLogger(__name__)
-# How many channels send at once in one process, and for how many seconds a job goes on with what is left.
+# How many channels send at once in one process, and for how many seconds a job works on what is left.
 MOST, TURN, POLL = 16, 60.0, 0.2
 DUE = """
 SELECT c.id FROM releases_notificationchannel c
@@ -24,7 +26,7 @@ SELECT c.id FROM releases_notificationchannel c
 
 
 def deliver_all() -> None:
-    """Make messages of what waits in the outbox and send what is due, until nothing is; a thread for each channel."""
+    """Create notifications from the outbox and send what is due, until nothing is; a thread for each channel."""
     lanes: dict[int, threading.Thread] = {}
     until = time.monotonic() + TURN
     while True:
@@ -41,14 +43,16 @@ def deliver_all() -> None:
 
 
 def due_channels() -> list[int]:
-    """Return the channels that are free and have something to send, those without a fault first."""
+    """Return the free channels with something to send, those without a fault first."""
     with connection.cursor() as cursor:
         cursor.execute(DUE)
         return [pk for (pk,) in cursor.fetchall()]
 
 
 def run_lane(channel_id: int, until: float = float("inf")) -> int:
-    """Send what is due in a channel, one after the other, until it is held or `until` (monotonic); return how many."""
+    """Send the due deliveries of a channel one after the other, until it is held or `until` (monotonic); return how
+    many.
+    """
     tried = 0
     while time.monotonic() < until and (taken := claim(channel_id)) is not None:
         send(*taken)
@@ -60,12 +64,12 @@ def _lane(channel_id: int, actor: Actor, until: float) -> None:
     try:
         with acting(actor):
             run_lane(channel_id, until)
-    except Exception:  # its claim runs out, and the next job goes on
+    except Exception:  # its claim expires, and the next job goes on
         log.exception("channel %s", channel_id)
     finally:
         connection.close()
 
 
 def waits() -> bool:
-    """Tell whether something is to be made of the outbox, or a delivery is due in a free lane."""
+    """Tell whether the outbox has entries, or a delivery is due in a free lane."""
     return Outbox.objects.filter(sent_at=None).exists() or bool(due_channels())

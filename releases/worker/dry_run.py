@@ -1,4 +1,4 @@
-"""The dry run of a release in an environment: what each step of its plan would do there, said without doing any of it."""
+"""The dry run of a release in an environment: what each step of its plan would do there, without any effect."""
 
 import json
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Planned:
 def dry_run(release: Release, environment: Environment) -> list[Planned]:
     """Return every step of the plan in order; empty where the application has no target. Changes and asks nothing.
 
-    The configuration is the one chosen for the environment; what is replaced is what is in force there now.
+    The configuration is the one chosen for the environment; the version to be replaced is the deployed one.
     """
     target = DeploymentTarget.objects.filter(application=release.application, environment=environment)
     row = target.select_related("application", "environment").first()
@@ -50,7 +50,7 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     base = recorded(DeployedVersion.established(release.application, environment))
     new_values, new_secrets = configuration_of(release.configurations.get(environment.slug))
     old_values, old_secrets = configuration_of(base.get("configuration"))
-    # A draft without a source yet is described with what it has.
+    # A draft without a commit yet is described with what it has.
     new = Version(release.version, release.tag, release.commit, release.tree)
     old = Version(base["version"], base["tag"], base["commit"], base["tree"]) if base else None
     plan = digest(release.step_plan)
@@ -85,7 +85,7 @@ def deadline_of(planned: dict[str, Any]) -> float:
 
 
 def _nothing(*given: Any) -> None:
-    """Take what a run would write or ask: a dry run does neither."""
+    """Take what a deployment would write or ask, and discard it: a dry run does neither."""
 
 
 def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepContext) -> Planned:

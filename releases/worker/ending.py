@@ -1,4 +1,4 @@
-"""What an attempt that was cut off says: in what state it left the target."""
+"""The end of an attempt that was cut off: in what state it left the target."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ PROBE_SECONDS = 60
 
 
 def state_of(step: Step, context: StepContext) -> tuple[str, str]:
-    """Look on the target after a command was cut off; return the probe's result ("" for a check) and a sentence.
+    """Probe the target after a command was cut off; return the probe's result ("" for a check) and a sentence.
 
-    What cannot be looked at is unknown. Raises Fenced when the step has been taken over.
+    A failed probe gives unknown. Raises Fenced when the step has been reclaimed.
     """
     if step.step_type == "check":
         return "", ""
@@ -31,6 +31,6 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
             result, _facts = kind.probe(short, kind.parameters(**step.parameters))
     except Fenced:
         raise
-    except (Exception, TimedOut):  # noqa: BLE001  a look that fails tells nothing about the target
+    except (Exception, TimedOut):  # noqa: BLE001  a probe that fails tells nothing about the target
         result = Probe.UNKNOWN
     return result.value, sentences[result]

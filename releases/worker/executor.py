@@ -1,4 +1,4 @@
-"""Runs the steps of a deployment one after the other: claim, probe where one was lost, effect, outcome."""
+"""Runs the steps of a deployment one after the other: claim, probe after a lost attempt, effect, outcome."""
 
 import dataclasses
 import logging
@@ -55,17 +55,17 @@ from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 log = logging.getLogger(__name__)
 DEADLINE_FACTOR = 10
 LEAST_DEADLINE = 60
-# Characters of what the last attempt said that are put before whoever decides.
+# How many characters of the last attempt's output are shown to the person who decides.
 LAST_WORDS = 1000
 
 
 def worker_name() -> str:
-    """Return how this process is named on claims: host:pid."""
+    """Return the name of this process in claims: host:pid."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def run_from(step_id: int) -> None:
-    """Run a step and those that come after it, until none is left or another worker holds it."""
+    """Run a step and those that follow it, until none is left or another worker holds it."""
     run_id = Step.objects.filter(pk=step_id).values_list("deployment_id", flat=True).first()
     taken = with_retry_limit("claim", f"releases.Step:{step_id}", partial(_taken, step_id), deployment_id=run_id)
     facts: RunFacts | None = None
@@ -80,7 +80,7 @@ def run_from(step_id: int) -> None:
                 log.warning("%s", fenced)
                 return
             except StillRunning as running:
-                # The poll comes back when the target's lock is free.
+                # The poll tries again when the target's lock is free.
                 log.warning("%s", running)
                 wait_for_target(present.step, fencing_token=present.fencing_token)
                 return
@@ -90,7 +90,7 @@ def run_from(step_id: int) -> None:
 
 
 def _taken(step_id: int) -> Claim | None:
-    """Take a step; None where there is nothing to do, a gate has closed, or a person is asked instead."""
+    """Claim a step; None where there is nothing to do, a gate does not pass any more, or a person is asked instead."""
     try:
         return claim(step_id, worker=worker_name())
     except GateNotPassed as closed:
@@ -102,7 +102,7 @@ def _taken(step_id: int) -> Claim | None:
 
 
 def _ask_after_losses(step: Step) -> None:
-    """Let a person decide about a step whose attempts ended their workers, with the last words of the last one."""
+    """Let a person decide about a step whose attempts ended their workers, with the last output of the last one."""
     said = "".join(step.output.filter(fencing_token=step.fencing_token).order_by("pk").values_list("text", flat=True))
     message = _(
         "The worker of this step ended %(number)d times without an outcome, so Ringi does not retry the step "
@@ -116,22 +116,24 @@ def _ask_after_losses(step: Step) -> None:
 
 
 def _keep_last_words(taken: Claim, fault: Exception, facts: RunFacts | None) -> None:
-    """Keep what ended an attempt without an outcome with its output: whoever looks at the step reads it."""
+    """Add what ended an attempt without an outcome to its output, for the readers of the step."""
     text = clean(f"\n{type(fault).__name__}: {fault}\n", facts.secrets if facts is not None else ())
     with suppress(Error, Fenced):
         Lease(taken.step.pk, taken.fencing_token, longest=0).write(text)
 
 
 def _facts(taken: Claim) -> RunFacts | None:
-    """Return the facts of a run; None where this machine cannot read them, which ends the attempt before its effect."""
+    """Return the facts of a deployment; None where this machine cannot read them, which ends the attempt before its
+    effect.
+    """
     try:
         return facts_of(taken.step)
     except Error:
-        raise  # the lease ends, and whoever takes it up next reads them
-    except Exception as unread:  # noqa: BLE001  whatever it is, the next attempt here would meet it too; a person must look
+        raise  # the lease ends, and the next worker that takes the step reads them
+    except Exception as unread:  # noqa: BLE001  the next attempt here would meet it too; a person must look
         log.exception("step %s", taken.step.pk)
         message = str(unread) or repr(unread)
-        if taken.taken_over:  # what an attempt before this one has done, nobody has looked at
+        if taken.taken_over:  # the effect of an attempt before this one has not been probed
             mark_unknown(taken.step, fencing_token=taken.fencing_token, message=message)
         else:
             fail(taken.step, fencing_token=taken.fencing_token, message=message, asks=True)
@@ -139,7 +141,7 @@ def _facts(taken: Claim) -> RunFacts | None:
 
 
 def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
-    """Make one attempt of a step; return the next step of its run, taken. Raises Fenced, StillRunning."""
+    """Make one attempt of a step; return the next step of its deployment, claimed. Raises Fenced, StillRunning."""
     step, fencing_token = taken.step, taken.fencing_token
     if _without_worker(step, fencing_token):
         return None
@@ -159,8 +161,8 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             measured = _measured(context, measuring) if measuring else None
             result = clean(result, secrets)
         except StopRequested:
-            proof, told = state_of(step, context)
-            message = " — ".join(filter(None, [_("A person stopped the step."), told]))
+            proof, ending = state_of(step, context)
+            message = " — ".join(filter(None, [_("A person stopped the step."), ending]))
             _say(lease, message)
             stop(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=proof)
             return None
@@ -170,10 +172,10 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             mark_unknown(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, result=result)
             return None
         except (Overdue, TimedOut) as late:
-            proof, told = state_of(step, context)
-            message = clean(" — ".join(filter(None, [str(late), told])), secrets)
+            proof, ending = state_of(step, context)
+            message = clean(" — ".join(filter(None, [str(late), ending])), secrets)
             _say(lease, message)
-            # Only an effect that is surely not there may be made again without a person's look.
+            # Only an effect that is certainly not made may be repeated without a person's decision.
             if proof == Probe.NOT_DONE.value:
                 fail(step, fencing_token=fencing_token, message=message, output_digest=lease.digest, probe=proof)
             else:
@@ -189,7 +191,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             return None
         except (Fenced, StillRunning):
             raise
-        except Exception as inconclusive:  # noqa: BLE001  nothing unforeseen says how far the effect had come; a person must look
+        except Exception as inconclusive:  # noqa: BLE001  does not say how far the effect had come; a person must look
             log.error("step %s\n%s", step.pk, clean(traceback.format_exc(), secrets))
             mark_unknown(
                 step, fencing_token=fencing_token, message=clean(str(inconclusive) or repr(inconclusive), secrets)
@@ -204,7 +206,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
     except Fenced:
         raise
     except Exception:
-        # The outcome is open, what was said is not: whoever takes the step up reads it.
+        # The outcome is open, but the output is kept for the worker that takes the step next.
         with suppress(Error, Fenced):
             lease.write(said)
         raise
@@ -215,13 +217,13 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
 
 
 def _without_worker(step: Step, fencing_token: int) -> bool:
-    """Hand a step over that no worker does now: to the person whom it names, or to the time for which it waits."""
+    """Hand over a step that no worker does now: to the person whom it names, or to the time for which it waits."""
     if step.step_type == "check":
         return False
     try:
         kind, parameters = _planned(step_types, step.step_type, step.parameters)
     except StepFailed:
-        return False  # the attempt says so
+        return False  # the attempt reports it
     if task := kind.asks(parameters):
         request_manual(step, fencing_token=fencing_token, task=task, minutes=parameters.minutes)
         return True
@@ -238,7 +240,7 @@ def _say(lease: Lease, *lines: str) -> None:
 
 
 class _Unknown(Exception):
-    """Nobody can tell whether the effect was made, or it may not be made twice."""
+    """The effect of an attempt is unknown, or must not be made twice."""
 
 
 def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
@@ -250,7 +252,7 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
             return facts, proof.value
         if proof is Probe.RUNNING:
             raise StillRunning("the target is still locked by an earlier attempt")
-        # A person who looked and said retry decided for the attempt that follows, and for no later one.
+        # A person's decision to retry counts for the attempt that follows, and for no later one.
         decided = (
             step.decision.get("verb") == "step:retry"
             and step.decision.get("fencing_token") == context.fencing_token - 1
@@ -262,7 +264,7 @@ def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str,
 
 
 def _planned(registry: Any, name: str, values: dict[str, Any]) -> tuple[Any, Any]:
-    """Return a step's kind and parameters; one that was removed, or takes them no more, fails instead of looping."""
+    """Return a step's type and parameters; a removed type, or one with other parameters, fails instead of looping."""
     try:
         kind = registry.by_name(name)
         return kind, kind.parameters(**values)
@@ -290,8 +292,10 @@ def _deadline(step: Step) -> float:
 
 
 def _time_to_measure(step: Step) -> float:
-    """Return how many seconds the target's digests may take after the last step of the checks and of the rollback,
-    before maintenance ends: as long as the run's backup, which reads as much; 0 after another step.
+    """Return how many seconds the target's digests may take after the last step of the checks and of the rollback.
+
+    They are measured before maintenance ends, for as long as the deployment's backup, which reads as much. Return 0
+    after another step.
     """
     if step.phase not in ("verification", "rollback"):
         return 0.0

@@ -1,4 +1,6 @@
-"""The lease of a running step: a thread of the process renews it; output and lease stop when the fencing token is no longer ours."""
+"""The lease of a running step: a thread of the process renews it; output and lease stop when the fencing token is
+outdated.
+"""
 
 import hashlib
 import threading
@@ -26,8 +28,10 @@ SELECT id, fencing_token, clock_timestamp(), %s FROM releases_step WHERE id = %s
 
 
 class _Renewer:
-    """The thread that renews the leases held in this process, each a heartbeat after the last time: it begins with the first
-    one and ends when it finds none, so that a step which takes less than a heartbeat costs no thread and no connection.
+    """The thread that renews the leases held in this process, each one heartbeat interval after its last renewal.
+
+    It begins with the first lease and ends without one: a step shorter than the interval costs no thread and no
+    connection.
     """
 
     def __init__(self) -> None:
@@ -38,7 +42,7 @@ class _Renewer:
         self._connected = False
 
     def hold(self, lease: "Lease") -> None:
-        """Renew a lease from a heartbeat after now on."""
+        """Renew a lease, beginning one heartbeat interval from now."""
         with self._turn:
             due = time.monotonic() + settings.HEARTBEAT_INTERVAL
             if self._thread is None:
@@ -50,7 +54,7 @@ class _Renewer:
             self._due[lease] = due
 
     def drop(self, lease: "Lease") -> None:
-        """Renew a lease no more; a renewal that is on its way has ended when this returns, as has its connection."""
+        """Stop renewing a lease; a renewal under way has ended when this returns, as has its connection."""
         with self._turn:
             self._due.pop(lease, None)
             if not self._due and self._connected:
@@ -84,10 +88,11 @@ _renewer = _Renewer()
 
 
 class Lease:
-    """Holds one attempt: `heartbeat()` raises Fenced once a renewal or a chunk has found no row, StopRequested once on a stop.
+    """The lease of one attempt: `heartbeat()` raises Fenced once a write has found no row, StopRequested once on a
+    stop.
 
-    It is not renewed for more than `longest` seconds: what hangs where nothing can interrupt it is taken over. The
-    masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
+    It is not renewed for more than `longest` seconds, so that an attempt that hangs without a way to interrupt it is
+    reclaimed. The masked output is cut at KEPT_BYTES in the database; the digest covers the whole.
     """
 
     def __init__(self, step_id: int, fencing_token: int, *, longest: float) -> None:
@@ -95,7 +100,7 @@ class Lease:
         self._until = time.monotonic() + longest
         self.lost = threading.Event()
         self.stopping = threading.Event()
-        self._stop_told = False
+        self._stop_raised = False
         self._renewed_at = time.monotonic()
         self._buffer = b""
         self._flushed_at = time.monotonic()
@@ -114,7 +119,7 @@ class Lease:
             self.flush()
 
     def renew(self) -> bool:
-        """Make the lease last from now on; False, and it is lost, when it may not be renewed any more."""
+        """Extend the lease from now on; False, and it is lost, when it may not be renewed any more."""
         if time.monotonic() > self._until:
             self.lost.set()
             return False
@@ -124,7 +129,7 @@ class Lease:
                 found = cursor.fetchone()
         except Error:
             connection.close()
-            # Out of reach of the database for a whole lease: someone else may hold the step by now.
+            # The database was out of reach for a whole lease: another worker may hold the step by now.
             if time.monotonic() - self._renewed_at > settings.LEASE_DURATION:
                 self.lost.set()
             return not self.lost.is_set()
@@ -132,17 +137,17 @@ class Lease:
             self.lost.set()
             return False
         if found[0] == "stopping":
-            # The lease goes on, so that nobody takes the step over while it is being ended.
+            # The lease goes on, so that no worker takes the step while it is being ended.
             self.stopping.set()
         self._renewed_at = time.monotonic()
         return True
 
     def heartbeat(self) -> None:
-        """Raise Fenced when this attempt no longer holds the step, StopRequested when its run is stopped; that once."""
+        """Raise Fenced when this attempt no longer holds the step, StopRequested (once) on a stop."""
         if self.lost.is_set():
             raise Fenced(f"step {self.step_id}: fencing_token {self.fencing_token} no longer holds it")
-        if self.stopping.is_set() and not self._stop_told:
-            self._stop_told = True
+        if self.stopping.is_set() and not self._stop_raised:
+            self._stop_raised = True
             raise StopRequested
         if self._buffer and time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush()
@@ -155,7 +160,7 @@ class Lease:
             self.flush()
 
     def rest(self) -> str:
-        """Return what is waiting and still kept, for whoever writes it himself."""
+        """Return the buffered output that is still to be kept, for a caller that writes it."""
         waiting, self._buffer = self._buffer, b""
         self._flushed_at = time.monotonic()
         if self._written > KEPT_BYTES:
@@ -164,11 +169,11 @@ class Lease:
         return waiting.decode("utf-8", "replace").replace("\x00", "�")
 
     def flush(self) -> None:
-        """Write what is waiting; raises Fenced when the row is no longer ours."""
+        """Write the buffered output; raises Fenced when another attempt holds the row."""
         self.write(self.rest())
 
     def write(self, text: str) -> None:
-        """Write a chunk that was taken out by `rest`; raises Fenced when the row is no longer ours."""
+        """Write a chunk that `rest` returned; raises Fenced when another attempt holds the row."""
         if not text:
             return
         with connection.cursor() as cursor:

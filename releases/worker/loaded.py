@@ -1,11 +1,11 @@
-"""What a process that lives long has loaded at its start."""
+"""Memory of a long-lived process: what it has loaded at its start is left out of garbage collection."""
 
 import gc
 
 
 def keep_what_is_loaded() -> None:
-    """Take all that is in memory now out of the search for garbage: it stays, and one search through it holds up
-    whatever falls due in that tenth of a second.
+    """Freeze all present objects for the garbage collector: a full collection delays whatever is due in that tenth of a
+    second.
     """
     gc.collect()
     gc.freeze()

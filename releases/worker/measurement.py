@@ -1,4 +1,4 @@
-"""monitoring:sample (no operation: a measured series): looking at a target after a deployment and keeping what was seen (R7, B5)."""
+"""Measurements of a target after a deployment, and their record (no operation: a measured series; R7, B5)."""
 
 import json
 import logging
@@ -42,10 +42,10 @@ ADVANCE = {
 
 
 def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | None:
-    """Look once at the target, keep it, and raise the alarm when a trigger holds k of its last n samples.
+    """Measure the target once, record it, and raise the alarm when a trigger fires at k of its last n measurements.
 
-    One statement reads all that is needed, one keeps the sample; no transaction is open while the target is asked.
-    A second look for the same due time is dropped.
+    One statement reads all that is needed, one records the measurement; no transaction is open while the target is
+    asked. A second measurement for the same due time is dropped.
     """
     with connection.cursor() as cursor:
         cursor.execute(READ, [MOST_PLACES, monitoring_id])
@@ -73,11 +73,11 @@ def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | No
         looked = look(target, places, raw or {}, given)
     except WrongSources as wrong:
         looked = Looked(now(), False, {}, unseen, raw or {}, str(wrong))
-    except Exception as fault:  # noqa: BLE001  a look that fails saw nothing, which counts; without a sample nobody knew
+    except Exception as fault:  # noqa: BLE001  a failed measurement counts; without a row it would not show
         looked = Looked(now(), False, {}, unseen, raw or {}, f"{type(fault).__name__}: {fault}")
         log.error("watch %s: %s", monitoring_id, clean(looked.error, secrets))
-    sampled, _checked = named_after(checks, triggers)
-    values = evaluate(sampled, looked.values, baseline, looked.unreadable)
+    measured_triggers, _checked = named_after(checks, triggers)
+    values = evaluate(measured_triggers, looked.values, baseline, looked.unreadable)
     try:
         with transaction.atomic():
             kept = Measurement.objects.create(
@@ -93,14 +93,15 @@ def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | No
         return None
     if purpose != MonitoringPeriod.Purpose.BASELINE:
         slots = [*(Slot(float(at), entries) for at, entries in before), Slot(due.timestamp(), values)]
-        react(deployment_id, rollback_id, firing(sampled, slots, baseline, interval), slots)
+        react(deployment_id, rollback_id, firing(measured_triggers, slots, baseline, interval), slots)
     return kept
 
 
 def advance(monitoring_id: int, column: str = "next") -> datetime | None:
-    """Set when the next sample is due (column "checks": the next checks), on its grid; no operation, it is not audited.
+    """Set when the next measurement is due (column "checks": the next checks), on its grid; no operation, it is not
+    audited.
 
-    What a short stall has missed is caught up by the next polls; after more than three intervals the grid goes on from now.
+    The next polls make up for a short stall; after more than three intervals the grid goes on from now.
     """
     with connection.cursor() as cursor:
         cursor.execute(ADVANCE[column], [monitoring_id])

@@ -1,4 +1,4 @@
-"""The checks beside the metrics of a watch (no operation: a measured series): logs, alerts, backups (R7, G5, B2)."""
+"""The checks of monitoring beside the metrics (no operation: a measured series): logs, alerts, backups (R7, G5, B2)."""
 
 import dataclasses
 import logging
@@ -24,10 +24,11 @@ log = logging.getLogger(__name__)
 
 
 def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
-    """Make every check of a watch once and keep what came out; what fails feeds the triggers of that name.
+    """Make every check of a monitoring period once and record the results; a failed one counts for the triggers of that
+    name.
 
-    Each reads the log from where its last look ended, the first from the start of the service, so that none is lost with a
-    worker or the queue; what happened in a pause is not the watch's. A second round for the same due time is dropped.
+    Each check reads the log from where its last read ended, the first from the start of the service, so that no line is
+    lost with a worker or the queue. What happened in a pause is left out. Second checks for one due time are dropped.
     """
     monitoring = (
         MonitoringPeriod.objects.select_related("deployment")
@@ -36,7 +37,7 @@ def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
     )
     if monitoring is None:
         return []
-    # After a pause the start of the service lies before it, and what was written in between is of other deployments.
+    # After a pause the start of the service lies before it, and the lines in between are of other deployments.
     deployment = "" if monitoring.resumed_at is not None else f"deployment:{monitoring.deployment_id}"
     context, ends = (
         CheckContext(spec_for(monitoring), *configuration_for(monitoring), deployment=deployment),
@@ -53,7 +54,7 @@ def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
 
 
 def _ends(monitoring: MonitoringPeriod) -> dict[str, Any]:
-    """Return key of a check → where its last look at the log ended, since the watch began or was resumed."""
+    """Return key of a check → where its last read of the log ended, since the monitoring began or was resumed."""
     approval_requests = MonitoringCheck.objects.filter(
         period=monitoring, position__isnull=False, at__gte=monitoring.resumed_at or monitoring.started_at
     )
@@ -62,14 +63,14 @@ def _ends(monitoring: MonitoringPeriod) -> dict[str, Any]:
 
 
 def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
-    """Make one check as it was frozen, without secrets in what it says; one that fails to be made is an error."""
+    """Make one check as it was frozen, without secrets in its message; a check that cannot be made is an error."""
     try:
         kind = check_types.by_name(row["type"])
         result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
     except (check_types.UnknownType, ValidationError) as fault:
         said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["type"], "why": fault}
         result = CheckResult(Result.ERROR, output=said)
-    except Exception as fault:  # noqa: BLE001  the checks after it have their turn, and silence is no health
+    except Exception as fault:  # noqa: BLE001  later checks go on, and no result is no pass
         result = CheckResult(Result.ERROR, output=f"{type(fault).__name__}: {fault}")
         log.error("check %s: %s", row["key"], clean(result.output, context.secrets))
     shown = {name: clean(getattr(result, name), context.secrets).replace("\0", "") for name in ("value", "output")}
@@ -97,7 +98,7 @@ def _kept(
 
 
 def feed(monitoring: MonitoringPeriod) -> None:
-    """Ask the triggers that are named after a check."""
+    """Evaluate the triggers that are named after a check."""
     _measured, triggers = named_after(monitoring.checks, monitoring.triggers)
     slots = slots_of(monitoring)
     react(

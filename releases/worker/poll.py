@@ -1,4 +1,6 @@
-"""What the scheduler finds to do: each function looks once in PostgreSQL and acts or wakes. Lost wake-ups end here."""
+"""The polls of the scheduler: each function looks once in PostgreSQL and acts or wakes a worker. They find lost
+wake-ups.
+"""
 
 import logging
 import os
@@ -44,7 +46,7 @@ _verifying: list[subprocess.Popen[bytes]] = []
 
 
 def seen_lately(release_id: int, moment: datetime) -> bool:
-    """Tell whether the source was looked at so lately that the gates will still trust it when the first step starts."""
+    """Tell whether the repository was read so recently that the gates will accept it when the first step starts."""
     asked = ("tag", *SOURCE)
     facts = Fact.objects.filter(release=release_id, environment=None, kind__in=asked)
     oldest = facts.aggregate(oldest=Min("observed_at"), found=Count("pk"))
@@ -52,18 +54,21 @@ def seen_lately(release_id: int, moment: datetime) -> bool:
 
 
 def coming_deployments(moment: datetime) -> None:
-    """Look at the source of what is due soon, so that at its hour nothing but the gates has to be asked."""
+    """Read the repository for deployments that are due soon, so that their start only has to check the gates."""
     soon = moment + timedelta(seconds=settings.FACT_MAX_AGE / 4)
     coming = Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=moment, scheduled_start_at__lte=soon)
     for release_id in coming.values_list("release_id", flat=True).distinct():
-        # What cannot be seen now is looked at again when it is queued, and counts there.
+        # A repository that cannot be read now is read again when the deployment is queued, and counts there.
         with isolated(log, "the source of release %s cannot be looked at", release_id):
             if not seen_lately(release_id, moment):
                 refresh_from_git(release_id)
 
 
 def due_deployments(moment: datetime) -> None:
-    """Miss what is past its window; queue what is all but due, its gates asked anew; put off what they hold."""
+    """Mark deployments past their window as missed, queue those that are due, and delay those that a gate holds.
+
+    The gates are checked again before a deployment is queued.
+    """
     waiting = Deployment.objects.filter(state__in=["scheduled", "queued"])
     for deployment in waiting.filter(scheduled_end_at__lte=moment):
         with_retry_limit("mark_missed", deployment, partial(mark_missed, deployment.pk), deployment_id=deployment.pk)
@@ -73,7 +78,7 @@ def due_deployments(moment: datetime) -> None:
         scheduled_start_at__lte=moment + AHEAD,
     )
     for deployment in due.order_by("scheduled_start_at"):
-        # One that cannot be queued must not keep those that are due after it.
+        # A deployment that cannot be queued must not delay those that are due after it.
         with tracing(deployment=str(deployment.pk)):
             prepared = partial(_queue, deployment, moment)
             with_retry_limit("enqueue", deployment, prepared, deployment_id=deployment.pk, beforehand=True)
@@ -89,25 +94,25 @@ def _queue(deployment: Deployment, moment: datetime) -> None:
 
 
 def idle_steps(moment: datetime) -> None:
-    """Wake workers for ready steps that nobody took, and for running ones whose lease has ended."""
+    """Wake workers for ready steps that no worker took, and for running ones whose lease has ended."""
     late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
-    lost = Step.objects.filter(
+    ended_leases = Step.objects.filter(
         Q(state="ready", ready_at__lt=late) | Q(state="running", lease_until__lt=moment)
     ).values_list("pk", "deployment__environment__slug")
-    for pk, slug in lost:
+    for pk, slug in ended_leases:
         with isolated(log, "nobody can be woken for step %s", pk):
             dispatch.wake(slug, "run_step", step_id=pk)
 
 
 def stopping_deployments(moment: datetime) -> None:
-    """End a stop whose worker is gone: nothing of it runs once the lease has ended."""
+    """End a stop whose worker is gone: no step of it runs once the lease has ended."""
     gone = Deployment.objects.filter(state="stopping").exclude(steps__state="running", steps__lease_until__gt=moment)
     for deployment in gone:
         with_retry_limit("mark_stopped", deployment, partial(mark_stopped, deployment.pk), deployment_id=deployment.pk)
 
 
 def unended_runs(moment: datetime) -> None:
-    """End runs of lower tiers, which nobody watches, whose worker was gone between their last step and their end."""
+    """End deployments of unmonitored environments whose worker was gone between the last step and the end."""
     late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
     monitored = MonitoringPeriod.objects.filter(deployment=OuterRef("pk"), ended_at=None)
     lately = Step.objects.filter(deployment=OuterRef("pk"), ended_at__gt=late)
@@ -130,7 +135,7 @@ def waiting_rollbacks(moment: datetime) -> None:
 
 
 def due_monitoring(moment: datetime) -> None:
-    """Wake the sampling worker for each watch that is due, and end those whose time is over."""
+    """Wake a worker for each monitoring period with a measurement due, and end those whose time is over."""
     for monitoring in MonitoringPeriod.objects.filter(ended_at=None, next_at__lte=moment):
         due = monitoring.next_at
         if due is None:
@@ -149,7 +154,7 @@ def due_monitoring(moment: datetime) -> None:
 
 
 def due_checks(moment: datetime) -> None:
-    """Wake the checks' worker for what is checked beside the metrics: no slow check keeps a sample waiting."""
+    """Wake the checks' worker for monitoring checks that are due: no slow check delays a measurement."""
     for monitoring in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, next_checks_at__lte=moment):
         due = monitoring.next_checks_at
         if due is None or moment >= monitoring.ends_at:
@@ -162,7 +167,7 @@ def due_checks(moment: datetime) -> None:
 
 
 def coming_baselines(moment: datetime) -> None:
-    """Begin to look at targets whose run is so near that its baseline is measured from now on."""
+    """Start measuring targets whose deployment is so near that its baseline begins now."""
     for pk in needs_baseline(moment):
         with_retry_limit("baseline", f"releases.Deployment:{pk}", partial(start_baseline, pk), deployment_id=pk)
 
@@ -190,13 +195,13 @@ def expired_dumps(moment: datetime) -> None:
 
 
 def unsent_messages(moment: datetime) -> None:
-    """Wake the messages' worker when something is to be told; it looks for all that is due itself."""
+    """Wake the notifications' worker when something is due; it finds all that is due itself."""
     if waits():
         dispatch.wake_once("notifications", "deliver_notifications")
 
 
 def ledger_verification(moment: datetime) -> None:
-    """Have a process of its own verify the ledger when that is due, and say in the log how it ended."""
+    """Verify the ledger in a process of its own when that is due, and log how it ended."""
     if _verifying and _verifying[0].poll() is not None:
         child = _verifying.pop()
         said = child.communicate()[0].decode(errors="replace").strip()
@@ -207,22 +212,22 @@ def ledger_verification(moment: datetime) -> None:
 
 
 def uncovered_rows(moment: datetime) -> None:
-    """Write the digests of output, samples, checks and outbox entries into events, every few minutes."""
+    """Write the digests of output, measurements, checks and outbox entries into events, every few minutes."""
     if cover.due(moment):
         cover.cover()
 
 
 def nightly_comparison(moment: datetime) -> None:
-    """Compare history rows and audited rows with the ledger once a night, a slice of each round at a time."""
+    """Compare history rows and audited rows with the ledger once a night, one slice in each poll."""
     if nightly.due(moment):
         nightly.reconcile(nightly.SLICE, moment)
 
 
-def _regardless(act: Callable[[], object]) -> Callable[[datetime], object]:
-    return wraps(act)(lambda moment: act())
+def _regardless(part: Callable[[], object]) -> Callable[[datetime], object]:
+    return wraps(part)(lambda moment: part())
 
 
-# What decides about the minute; and what reads every open release, and so has its turn more rarely.
+# Tasks that matter within a minute; and those that read every open release, and so run less often.
 OFTEN = (
     _regardless(stop_runs),
     due_deployments,
@@ -253,14 +258,14 @@ RARELY = (
 
 
 def poll_once(moment: datetime, parts: Sequence[Callable[[datetime], object]] = (*OFTEN, *RARELY)) -> None:
-    """Do one round; what fails in one part does not keep the others from their turn."""
+    """Poll once; a failure in one part does not stop the others."""
     for part in parts:
         with isolated(log, "poll: %s", part.__name__):
             part(moment)
 
 
 def next_due(after: datetime) -> datetime | None:
-    """Return when the next scheduled run is to be queued, or the next sample is due, later than a moment."""
+    """Return when the next scheduled deployment or measurement is due, later than a moment."""
     deployment = (
         Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=after + AHEAD)
         .annotate(at=F("scheduled_start_at"))

@@ -1,6 +1,6 @@
-"""The RQ worker: one queue per process, and each job in that process, on a database connection that stays open.
+"""The RQ worker: one queue per process; jobs run in that process, on a database connection that stays open.
 
-Redis only wakes it. It calls the named functions with whole numbers and nothing else, whatever somebody writes to Redis.
+Redis only wakes it. It calls the named functions with whole numbers and nothing else, whatever is written to Redis.
 """
 
 import json
@@ -30,18 +30,18 @@ from releases.models import Rollback, Step
 from releases.worker.executor import worker_name
 
 log = logging.getLogger(__name__)
-# What `dispatch.wake` and RQ write of such a job; a callback, a webhook, a dependency or a retry is none of it.
+# The fields that `dispatch.wake` and RQ write of such a job; no callback, webhook, dependency or retry is among them.
 WRITTEN = {
     *("data", "description", "origin", "status", "timeout", "result_ttl", "failure_ttl", "created_at", "enqueued_at"),
     *("started_at", "ended_at", "last_heartbeat", "worker_name"),
 }
 OF_AN_ENVIRONMENT: Mapping[str, Any] = {"step_id": Step, "rollback_id": Rollback}
-# Of the call as JSON, in bytes; and seconds between two alarms of one worker, however many jobs it refuses.
+# Bytes of the call as JSON; and seconds between two alarms of one worker, however many jobs it refuses.
 LONGEST, ALARM_SECONDS = 2000, 60.0
 
 
 class JobRefused(Exception):
-    """What was found on a queue is no job of Ringi's; the message says why."""
+    """An entry of a queue is no job of Ringi; the message says why."""
 
 
 class JobNotChecked(Exception):
@@ -49,12 +49,12 @@ class JobNotChecked(Exception):
 
 
 class RingiJob(Job):
-    """A job of which nothing counts but the name of a known function and its arguments, all of them whole numbers."""
+    """A job of which only the name of a known function and its arguments count, all of them whole numbers."""
 
     functions: ClassVar[Mapping[str, Callable[..., None]]] = {}
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> None:
-        """Take the call from the fields of a job; raises JobRefused for anything else than such a call."""
+        """Take the call from the fields of a job; raises JobRefused for anything else."""
         fields = {name.decode(): value for name, value in raw_data.items() if value}
         if strange := sorted(fields.keys() - WRITTEN):
             raise JobRefused(f"it has the fields {', '.join(strange)}"[:300])
@@ -74,12 +74,12 @@ class RingiJob(Job):
 
     @property
     def func(self) -> Callable[..., None]:
-        """Return the function; RQ's own imports whatever is named."""
+        """Return the function; RQ's own imports any function that is named."""
         return self.functions[str(self.func_name)]
 
 
 def require_own(job: Job, queue: Queue) -> None:
-    """Raise JobRefused for a step or rollback of another environment than the queue's: its own workers take it."""
+    """Raise JobRefused for a step or rollback of another environment than the queue's: its own workers run it."""
     close_old_connections()
     for name, value in job.kwargs.items():
         rows = OF_AN_ENVIRONMENT[name].objects.filter(pk=value) if name in OF_AN_ENVIRONMENT else None
@@ -122,7 +122,7 @@ class RingiWorker(BaseWorker):
         self._refused, self._alarm_at = 0, 0.0
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **options: Any) -> Any:
-        """Take the next job of Ringi's; what is none is dropped with an alarm."""
+        """Take the next job of Ringi; any other is dropped with an alarm."""
         while True:
             try:
                 return super().dequeue_job_and_maintain_ttl(*args, **options)
@@ -135,7 +135,7 @@ class RingiWorker(BaseWorker):
                 log.warning("queue %s: a job was not checked: %s", self.queues[0].name, missed)
 
     def _raise_alarm(self, why: str) -> None:
-        """Record that jobs were refused, and have operators told, at most once in ALARM_SECONDS."""
+        """Record that jobs were refused, and notify operators, at most once in ALARM_SECONDS."""
         queue = self.queues[0].name
         try:
             close_old_connections()
@@ -152,13 +152,13 @@ class RingiWorker(BaseWorker):
         self._refused, self._alarm_at = 0, time.monotonic() + ALARM_SECONDS
 
     def execute_job(self, job: Any, queue: Any) -> None:
-        """Run a job while a thread tells Redis that this worker lives, as RQ's parent does beside its child."""
+        """Run a job while a thread sends the worker's heartbeats to Redis, as RQ's parent does beside its child."""
         self._at_work = True
         over = threading.Event()
         try:
             execution = self.prepare_execution(job)
             threading.Thread(target=self._signs_of_life, args=(job, execution, over), daemon=True).start()
-            # A connection that the database has closed meanwhile is opened anew.
+            # A connection that the database has closed meanwhile is opened again.
             close_old_connections()
             self.perform_job(job, queue, execution)
         finally:
@@ -174,22 +174,22 @@ class RingiWorker(BaseWorker):
                 log.warning("the queue does not answer: %s", fault)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Say that this worker lives, and who it is: a Redis that was restarted or emptied knows nobody."""
-        with nullcontext(pipeline) if pipeline is not None else self.connection.pipeline() as told:
-            super().heartbeat(timeout, told)
-            told.hset(self.key, mapping=self.serialize())  # type: ignore[no-untyped-call]
-            worker_registration.register(self, told)
+        """Send the worker's heartbeat with its own record: a Redis that was restarted or emptied has lost it."""
+        with nullcontext(pipeline) if pipeline is not None else self.connection.pipeline() as batch:
+            super().heartbeat(timeout, batch)
+            batch.hset(self.key, mapping=self.serialize())  # type: ignore[no-untyped-call]
+            worker_registration.register(self, batch)
             if pipeline is None:
-                told.execute()
+                batch.execute()
 
     def subscribe(self) -> None:
-        """Take no commands: whoever may write to Redis could end workers by them."""
+        """Take no commands: anyone who may write to Redis could end workers by them."""
 
     def check_for_suspension(self, burst: bool) -> None:
-        """Go on: the emergency stop is in PostgreSQL."""
+        """Do nothing: the emergency stop is in PostgreSQL."""
 
     def run_maintenance_tasks(self) -> None:
-        """Forget workers that are gone and their jobs, whose work PostgreSQL knows. RQ's own runs callbacks of jobs."""
+        """Remove workers that are gone and their jobs, whose work PostgreSQL knows. RQ's own runs callbacks of jobs."""
         self.last_cleaned_at: Any = now()
         (queue,), redis = self.queues, cast(Any, self.connection)
         worker_registration.clean_worker_registry(queue)
@@ -201,9 +201,10 @@ class RingiWorker(BaseWorker):
         redis.delete(queue.intermediate_queue_key)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop after the job at work, however often it is asked: who will not wait kills. RQ's own asks Redis inside
-        the signal's handler, and the second time ends the job where it is: either would be a failure of the step that
-        happens to run.
+        """Stop after the current job, however often the signal comes; only a kill ends it earlier.
+
+        RQ's own asks Redis inside the signal's handler, and the second signal ends the job where it is: either would
+        fail the step that happens to run.
         """
         if self._at_work:
             self._stop_requested = True

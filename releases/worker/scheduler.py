@@ -1,4 +1,4 @@
-"""The scheduler's loop: any number may run, one acts under an advisory lock; it sleeps until the next thing is due."""
+"""The scheduler's loop: any number may run, one polls under an advisory lock; it sleeps until the next due time."""
 
 import logging
 import signal
@@ -20,13 +20,13 @@ LOCK = "SELECT pg_try_advisory_lock(hashtext('ringi_scheduler'))"
 
 
 class Scheduler:
-    """Polls until it is told to end; a lost database is waited for."""
+    """Polls until it is told to end; waits for a lost database."""
 
     def __init__(self) -> None:
         self.ending = False
 
     def end(self, signum: int = 0, frame: FrameType | None = None) -> None:
-        """Ask the loop to end after the present round."""
+        """Ask the loop to end after the present poll."""
         self.ending = True
 
     def run(self) -> None:
@@ -38,7 +38,7 @@ class Scheduler:
             while not self.ending:
                 try:
                     self._hold()
-                # The wait for a NOTIFY is psycopg's own: what it raises, Django does not translate.
+                # The wait for a NOTIFY is psycopg's own: Django does not translate its exceptions.
                 except (Error, psycopg.Error) as fault:
                     log.warning("the database is out of reach: %s", fault)
                     connection.close()
@@ -63,7 +63,7 @@ class Scheduler:
             else:
                 poll_once(polled_at)
                 rarely_at = time.monotonic() + 10 * settings.POLL_INTERVAL
-            # What was due for this round and is so still has its next try with the next one.
+            # What was due for this poll and still is gets its next try in the next one.
             upcoming = next_due(polled_at)
             wait = settings.POLL_INTERVAL
             if upcoming is not None:

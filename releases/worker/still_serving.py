@@ -1,4 +1,4 @@
-"""Asks at the end of a verification whether the service that the deployment started still is the one that serves."""
+"""The last check of a verification: the service that the deployment started is still the one that serves."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ ENDS_WITH_A_LOOK = ("verification", "rollback_verification")
 
 
 def demand_still_serving(step: Step, context: StepContext) -> None:
-    """Ask again with the last step of a verification; without it nobody can verify, for nothing is measured.
+    """Check again with the last step of a verification; without it no person can verify, for nothing is measured.
 
-    Raises StepFailed when the service no longer serves as its step has proven, Unproven when that can't be told, and
+    Raises StepFailed when the service no longer serves as its step has proven, NotProven when that can't be told, and
     StillRunning when the target is locked.
     """
     if step.phase not in ENDS_WITH_A_LOOK:

@@ -1,4 +1,4 @@
-"""Cuts off what does not come back by itself: a command ends at its deadline, Python code that hangs is interrupted here."""
+"""Time limits: a command ends at its deadline, Python code that hangs is interrupted here."""
 
 import signal
 import threading
@@ -11,12 +11,12 @@ from django.db import connection
 
 from environments.targets.words import gettext as _
 
-# What ends a command by itself, here or over SSH, has had its time by then.
+# A limit that ends a command by itself, here or over SSH, has passed by then.
 MARGIN_SECONDS = 60.0
 
 
 class TimedOut(BaseException):
-    """The block took too long. No Exception, so that nothing inside can take it for a fault of its own and go on."""
+    """The block took too long. No Exception, so that no code inside can take it for a fault of its own and go on."""
 
 
 @contextmanager

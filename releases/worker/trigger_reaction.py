@@ -1,4 +1,4 @@
-"""What follows when triggers fire during a watch: an alarm is raised, or one that waits becomes critical (B1, B2)."""
+"""The reaction to triggers that fire: an alarm is raised, or a waiting one becomes critical (B1, B2)."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,9 +13,10 @@ from releases.queries.rollback_candidates import IN_TIME
 
 
 def react(deployment_id: int, rollback_id: int | None, fired: Sequence[Trigger], recent: Sequence[Slot]) -> None:
-    """Raise the first trigger that fires, critical ones first; each operation opens an operation of its own. A dry run raises nothing.
+    """Raise the alarm for the first trigger that fires, critical ones first; a dry run raises nothing.
 
-    rollback_id: of the rollback after which is watched; what fires then is kept and shown, and a person decides.
+    Each reaction opens an operation of its own. rollback_id: of the rollback whose result is monitored; triggers that
+    fire then are recorded and shown, and a person decides.
     """
     fired = [trigger for trigger in fired if not trigger.get("dry_run")]
     if not fired or rollback_id is not None:

@@ -39,7 +39,9 @@ def request_delegation(
             delegator=absent, revoked_at=None, starts_at__lt=until, until__gt=starts_at
         ).first()
         if same is not None:
-            raise InvalidInput(_("%(delegate)s is already the delegate for that time.") % {"delegate": str(same.delegate)})
+            raise InvalidInput(
+                _("%(delegate)s is already the delegate for that time.") % {"delegate": str(same.delegate)}
+            )
         made = Delegation.objects.create(
             delegator=absent,
             delegate=delegate,

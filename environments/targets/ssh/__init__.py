@@ -1,1 +1,1 @@
-"""A target on another host: the target's own code runs there, over the `ssh` program; called by steps, checks, sources."""
+"""A target on another host: the target's own code runs there, over `ssh`; for steps, checks and metric sources."""

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# What travels, by path: this package, and the types above it that need no more than it. No type is imported here.
+# The files to bundle, by path: this package, and the types above it that need nothing else. No type is imported here.
 FOLDERS = (
     "environments/targets",
     "releases/step_types",
@@ -34,7 +34,7 @@ TAKEN_ALONG = ("psycopg", "typing_extensions")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A zip that Python runs. modules: what of ours is in it. texts: the English texts that these can say."""
+    """A zip that Python runs. modules: Ringi's modules in it. texts: the English texts that these can use."""
 
     content: bytes
     digest: str
@@ -70,7 +70,7 @@ def bundle() -> Bundle:
 
 
 def carries(module: str) -> bool:
-    """Tell whether a module runs on a host: whether it, and all that it imports, is ours or Python's own."""
+    """Tell whether a module runs on a host: whether it, and all that it imports, is Ringi's or Python's own."""
     return module in bundle().modules
 
 
@@ -99,7 +99,7 @@ def _fits(name: str, needs: Mapping[str, set[str]]) -> bool:
 
 
 def _imports(tree: ast.Module, ours: Container[str]) -> set[str]:
-    """Return the modules that a file imports, inside functions too; what comes from a package's own file is not ours."""
+    """Return the modules that a file imports, inside functions too; imports from a package's own file do not count."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -139,6 +139,6 @@ def _zipped(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(files):
-            # The time of a file's making would give each installation a bundle of its own.
+            # The time of a file's creation would give each installation a bundle of its own.
             archive.writestr(zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0)), files[path], zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What is asked of a target's host: an attempt of a step, and everything that only looks."""
+"""Calls to a target's host: an attempt of a step, and everything that only reads."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -15,17 +15,17 @@ from environments.targets.ssh.connection import PATIENCE_SECONDS, Lost, converse
 from environments.targets.ssh.place import KEY, place_of
 from environments.targets.words import gettext as _, is_recording
 
-# How often a repeatable step whose effect is not there is begun again after a lost connection.
+# How often a repeatable step without its effect is begun again after a lost connection.
 MOST_BEGINNINGS = 3
-# How long a host that was lost is looked for, and how long a look may take.
+# How long a lost host is searched for, and how long a read may take.
 LOOK_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
 
 
 def run_there(kind: StepType, context: StepContext, parameters: Any) -> dict[str, Any]:
-    """Run a step on its target's host; raises what the kind raises.
+    """Run a step on its target's host; raises what the step type raises.
 
-    When the connection is lost, the effect is looked for under the same fencing_token: one that was made counts, one that
+    When the connection is lost, the effect is probed under the same fencing_token: one that was made counts, one that
     was not is made again where that is harmless; else raises Lost.
     """
     until = time.monotonic() + context.deadline_seconds
@@ -45,7 +45,7 @@ def run_there(kind: StepType, context: StepContext, parameters: Any) -> dict[str
 
 
 def probe_there(kind: StepType, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
-    """Ask a step's probe on its target's host; raises what the kind raises."""
+    """Probe a step on its target's host; raises what the step type raises."""
     result, facts = _attempt("probe", kind, context, parameters, context.deadline_seconds)
     return Probe(result), facts
 
@@ -61,10 +61,10 @@ def ask(
     parameters: Any = None,
     **given: Any,
 ) -> Any:
-    """Ask a target's host something that has no effect there, and return its answer. Raises StepFailed.
+    """Send a target's host a request without an effect, and return its answer. Raises StepFailed.
 
-    kind, parameters: of a check or a metric source. secrets: to be masked in what comes back, beside the passwords in
-    the configuration.
+    kind, parameters: of a check or a metric source. secrets: to be masked in the answer, beside the passwords in the
+    configuration.
     """
     values = dict(configuration or {})
     request = _request(target, what, kind, parameters) | given | {"configuration": values}
@@ -73,7 +73,7 @@ def ask(
 
 
 def refuses(kind: Any) -> str:
-    """Return a sentence when a kind cannot work on another host; empty when it can."""
+    """Return a sentence when a type cannot work on another host; empty when it can."""
     if carries(type(kind).__module__):
         return ""
     return _("step type “%(kind)s” cannot run on another host: it needs more than Python there") % {"kind": kind.name}
@@ -95,7 +95,7 @@ def _attempt(what: str, kind: StepType, context: StepContext, parameters: Any, s
         "deadline_seconds": max(0.0, seconds),
         "no_output_timeout_seconds": context.no_output_timeout_seconds,
     }
-    # What is masked there already is masked here with all that is known here.
+    # Output that is masked there already is masked here with all secrets known here.
     mask = Mask(secrets_of(context))
 
     def tree(path: Path, heartbeat: Any) -> None:
@@ -165,7 +165,9 @@ def _request(target: TargetSpec, what: str, kind: Any, parameters: Any) -> dict[
 
 
 def _known_there(secrets: Iterable[str], *configurations: Mapping[str, str]) -> list[str]:
-    """Return those of the secrets that the host gets anyway: no other one leaves this machine, not even to be masked."""
+    """Return those of the secrets that the host gets in any case: no other one leaves this machine, not even to be
+    masked.
+    """
     values = {value for configuration in configurations for value in configuration.values()}
     return sorted({*secrets} & (values | passwords_in(values)) | passwords_in(values))
 

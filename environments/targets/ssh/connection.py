@@ -1,4 +1,4 @@
-"""One connection to a target's host: starts the bundle there, gives it a request, passes on what it says."""
+"""One connection to a target's host: starts the bundle there, sends it a request, passes on its events."""
 
 import base64
 import os
@@ -24,13 +24,13 @@ from environments.targets.words import gettext as _
 BOOT = Path(__file__).with_name("host") / "boot.py"
 # The host ends what it runs after this many seconds without a heartbeat.
 PATIENCE_SECONDS = 10.0
-# More than the deadline that the host keeps itself: it may end, kill and tell.
+# More than the deadline that the host keeps itself: it has time to end, kill and report.
 MARGIN_SECONDS = CONNECT_SECONDS + 2 * GRACE_SECONDS + PATIENCE_SECONDS
 _LONGEST_LINE = 64_000_000
 
 
 class Lost(Overdue):
-    """The connection was lost after the request had been given: what became of it must be looked for."""
+    """The connection was lost after the request had been sent: its effect must be probed."""
 
 
 def converse(
@@ -44,11 +44,12 @@ def converse(
     output: Callable[[bytes], None] = lambda _chunk: None,
     tree: Callable[[Path, Callable[[], None]], None] | None = None,
 ) -> dict[str, Any]:
-    """Give a request to the host and return its last event, an answer or a fault.
+    """Send a request to the host and return its last event, an answer or a fault.
 
     key: text of the private key; it is in no file, argument or variable. seconds: deadline that the host keeps itself.
-    tree: writes the wanted tree's tar file when the host asks for it, beating meanwhile. Raises StepFailed when the
-    host was not reached, Lost when it was, and what heartbeat() raises: StopRequested once the host has ended what it ran.
+    tree: writes the wanted tree's tar file when the host asks for it, with heartbeats meanwhile. Raises StepFailed when
+    the host was not reached, Lost when it was, and what heartbeat() raises: StopRequested once the host has ended what
+    it ran.
     """
     made = bundle()
     path = root / ".ringi" / made.name
@@ -85,7 +86,7 @@ def _unnamed(name: str, content: bytes) -> Iterator[str]:
 
 
 class _Talk:
-    """What is said over one connection, until the host's last event or its end."""
+    """The exchange over one connection, until the host's last event or its end."""
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class _Talk:
             os.set_blocking(pipe, False)
 
     def to_its_end(self) -> dict[str, Any]:
-        """Talk until the host's last event; see converse()."""
+        """Exchange events until the host's last one; see converse()."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._out, selectors.EVENT_READ)
             selector.register(self._errors, selectors.EVENT_READ)
@@ -146,7 +147,7 @@ class _Talk:
             self._stopping = True
             self._until = min(self._until, time.monotonic() + MARGIN_SECONDS)
             self._unsent += written({"stop": True}) if self._given and self._file is None else b""
-        # Between the pieces of a file nothing else may be said; they are signs of life themselves.
+        # Nothing else may be sent between the pieces of a file; they count as heartbeats themselves.
         if self._given and self._file is None and not self._unsent:
             self._unsent += b"\n"
         self._send()
@@ -167,7 +168,7 @@ class _Talk:
             except BlockingIOError:
                 return
             except BrokenPipeError:
-                # The end of what the host says will tell why.
+                # The last lines from the host will say why.
                 self._unsent = b""
 
     def _hear(self, pipe: int) -> bool:
@@ -192,7 +193,7 @@ class _Talk:
         except ValueError:
             event = None
         if not isinstance(event, dict):
-            # What the login shell prints before the bundle speaks.
+            # Text that the login shell prints before the bundle starts.
             if self._given:
                 raise self._cut_off(_("the host sent an unreadable answer"))
             return
@@ -242,7 +243,7 @@ class _Talk:
 
 
 def raised(event: dict[str, Any]) -> Exception:
-    """Return a fault that the host told, as what it was there."""
+    """Return a fault that the host reported, as the exception that it was there."""
     message = str(event["message"])
     kind = getattr(base, str(event["fault"]), None)
     if not isinstance(kind, type) or not issubclass(kind, Exception):

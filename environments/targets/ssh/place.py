@@ -1,4 +1,4 @@
-"""Where a target's host is and how it is known: the target's setting `ssh`, and the arguments of the `ssh` program."""
+"""The host of a target and its key: the target's option `ssh`, and the arguments of the `ssh` program."""
 
 import base64
 import binascii
@@ -49,7 +49,7 @@ _OPTIONS = {
 
 
 class Place(BaseModel):
-    """A target's setting `ssh`.
+    """A target's option `ssh`.
 
     known_hosts: one or more lines as `ssh-keyscan` prints them; they pin the host's key. python: the interpreter there
     (3.11.4 or newer), a path or a name on the PATH.
@@ -80,7 +80,7 @@ class Place(BaseModel):
 
     @property
     def label(self) -> str:
-        """Return how people are told where something is done: user@host, and the port unless it is 22."""
+        """Return the host in words: user@host, and the port unless it is 22."""
         return f"{self.user}@{self.host}" + (f":{self.port}" if self.port != 22 else "")
 
     @property
@@ -110,7 +110,7 @@ def lies_elsewhere(target: TargetSpec) -> bool:
 
 
 def place_of(target: TargetSpec) -> Place:
-    """Return the host of a target that lies elsewhere. Raises StepFailed for a setting that cannot be read."""
+    """Return the host of a target that lies elsewhere. Raises StepFailed for an option that cannot be read."""
     faults = faults_in(target.settings)
     if faults:
         raise StepFailed(faults[0])
@@ -118,12 +118,12 @@ def place_of(target: TargetSpec) -> Place:
 
 
 def faults_in(settings: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each fault of the setting `ssh`; none where there is no such setting."""
+    """Return a sentence for each fault of the option `ssh`; none without it."""
     if "ssh" not in settings:
         return []
     try:
         Place.model_validate(settings["ssh"])
     except ValidationError as wrong:
-        told = [".".join(["ssh", *map(str, e["loc"])]) + f": {e['msg']}" for e in wrong.errors(include_input=False)]
-        return [_("target option %(fault)s") % {"fault": text} for text in told]
+        faults = [".".join(["ssh", *map(str, e["loc"])]) + f": {e['msg']}" for e in wrong.errors(include_input=False)]
+        return [_("target option %(fault)s") % {"fault": text} for text in faults]
     return []

@@ -1,4 +1,4 @@
-"""How a request to a host and its answer are written: one line of JSON each, with decimal numbers and times kept exact."""
+"""The form of a request to a host and of its answer: one line of JSON each, with exact decimal numbers and times."""
 
 import json
 from datetime import datetime
@@ -13,7 +13,7 @@ def written(content: Any) -> bytes:
 
 
 def read(line: bytes) -> Any:
-    """Return the content of a line. Raises ValueError, also for what only looks like a number or a time."""
+    """Return the content of a line. Raises ValueError, also for an invalid number or time."""
     try:
         return json.loads(line, object_hook=_read)
     except (ArithmeticError, TypeError, RecursionError) as fault:

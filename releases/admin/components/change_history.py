@@ -17,7 +17,7 @@ from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
 from environments.language import labelled, listed
-from environments.targets.words import told as in_words
+from environments.targets.words import in_words
 from releases.admin.components.formatting import when, word
 from releases.admin.operations import VERBS
 

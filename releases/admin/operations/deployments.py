@@ -8,7 +8,7 @@ from django.utils.translation import get_language, gettext as _now, gettext_lazy
 
 from environments.language import listed
 from environments.models import Account, Environment
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.admin.operations.approval import bound_to
 from releases.admin.operations.base import Verb, ZonedDateTimeField, environment_of, must, reason, text, zone_of
 from releases.models import Deployment, MonitoringPeriod, PollFailure, Rollback, Step
@@ -169,7 +169,7 @@ def _of_its_deployment(ask: Callable[[Account, Deployment], str]) -> Callable[[A
 
 
 def _failed(instance: Any) -> list[tuple[str, str]]:
-    return [(str(instance), told(instance.error))]
+    return [(str(instance), in_words(instance.error))]
 
 
 def _resumes(instance: Any) -> list[tuple[str, Environment | None]]:

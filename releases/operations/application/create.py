@@ -1,4 +1,4 @@
-"""application:create: what is released, and the repository that it comes from."""
+"""application:create: an application, which is what is released, and the repository that it comes from."""
 
 from django.utils.translation import gettext as _
 
@@ -12,7 +12,7 @@ from releases.sources import git, versions
 def create_application(
     *, slug: str, name: str, repository: str, signers: str = "", tag_format: str = "v{version}", reason: str = ""
 ) -> Application:
-    """Make an application: its repository and whose signatures on its tags are known."""
+    """Create an application with its repository and the signers who are allowed to sign its tags."""
     wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format)
     with operation("application:create", reason=reason, sign=True) as op:
         access.require("plan")

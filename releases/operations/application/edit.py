@@ -1,4 +1,4 @@
-"""application:edit: the name of an application, where its repository lies and how its tags are called."""
+"""application:edit: the name of an application, the address of its repository and the format of its tags."""
 
 from django.utils.translation import gettext as _
 
@@ -9,17 +9,17 @@ from environments.models import Application
 from releases.models import Release
 from releases.sources import git, versions
 
-# Their commits and tags were judged in the repository as it is, or will be read from it.
+# The commits and tags of these releases were checked in the current repository, or are yet to be read from it.
 HELD = (*Release.FIXED, "releasing")
 
 
 def edit(application_id: int, *, name: str, repository: str, tag_format: str, reason: str) -> Application:
-    """Say anew where an application comes from; refused while a release of it has its content fixed and is not out.
+    """Change where an application comes from; refused while a release of it has its scope locked and is not out.
 
-    A draft's tag is called as the format said when it was planned. Drafts read from the new repository from then on.
+    The tag of a draft keeps the format in which it was planned. Later reads of drafts use the new repository.
     """
     releases = Release.objects.filter(application=application_id, state__in=Release.PREPARING)
-    # Whoever fixes the content of one of them waits until this is done.
+    # Locking the scope of one of these releases waits until this operation is done.
     rows = [(Release, pk) for pk in releases.values_list("pk", flat=True)]
     wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format)
     with operation("application:edit", (Application, application_id), *rows, reason=reason, sign=True) as op:

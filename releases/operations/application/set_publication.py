@@ -1,4 +1,4 @@
-"""application:set_publication: where the repository of an application takes the documents of its releases (P6)."""
+"""application:set_publication: the branch and folder that take the documents of an application's releases (P6)."""
 
 from django.utils.translation import gettext as _
 
@@ -10,7 +10,9 @@ from releases.operations.document.publish import wrong_branch
 
 
 def set_publication(application_id: int, *, branch: str, folder: str, reason: str) -> Application:
-    """Name the branch and folder to which published documents are committed; without a branch none are. Raises InvalidInput."""
+    """Set the branch and folder to which published documents are committed; without a branch none are. Raises
+    InvalidInput.
+    """
     with operation("application:set_publication", (Application, application_id), reason=reason, sign=True) as op:
         access.require("plan")
         application = op.get(Application)

@@ -1,6 +1,7 @@
-"""approval:approve, approve_with_condition, send_back, reject: one person's word, bound to the content that was shown.
+"""approval:approve, approve_with_condition, send_back, reject: one person's approval decision, bound to the content
+shown.
 
-A word is given in one's own name; a delegate gives it for somebody who is away, and the two count once (J1).
+A person decides in their own name; a delegate decides for somebody who is away, and the two count once (J1).
 """
 
 from dataclasses import dataclass
@@ -36,9 +37,9 @@ from releases.operations.release.prepare import done_milestone, require_in_time
 def approve(
     round_id: int, *, digest: str, comment: str = "", on_behalf_id: int | None = None, meeting_id: int | None = None
 ) -> ApprovalRequest:
-    """Approve. `digest` is what the page showed; with the last missing approval the round is granted.
+    """Approve. `digest` is what the page showed; the last missing approval approves the request.
 
-    on_behalf_id: whom one deputises for; meeting_id: the committee's meeting that decided so.
+    on_behalf_id: the person for whom the delegate decides; meeting_id: the committee's meeting that decided so.
     """
     with operation("approval:approve", *_targets(round_id), reason=comment, sign=True) as op:
         approval_request = _open_request(op, round_id, digest)
@@ -55,7 +56,7 @@ def approve_with_condition(
     on_behalf_id: int | None = None,
     meeting_id: int | None = None,
 ) -> ApprovalRequest:
-    """条件付き承認: approve, and owe a condition that blocks the start until a committee member settles it."""
+    """条件付き承認: approve with a condition, which blocks the start until a committee member completes it."""
     with operation("approval:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as op:
         approval_request = _open_request(op, round_id, digest)
         if approval_request.release_id is None:
@@ -76,7 +77,7 @@ def send_back(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
 
 
 def reject(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
-    """却下: say no for good; needs a comment."""
+    """却下: reject finally; needs a comment."""
     return _refuse(round_id, digest, comment, ApprovalDecision.Decision.REJECT)
 
 
@@ -112,7 +113,8 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
     targets: list[tuple[type, int]] = [(ApprovalRequest, round_id)]
     targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
     if row["procedure"] is not None:
-        # In the same operation it writes the environments, the releases that it takes over, what it replaces, and its rivals.
+        # The operation writes the environments, the releases that the procedure takes over, the version that it
+        # replaces, and its rivals.
         targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
         targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
         targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
@@ -136,7 +138,7 @@ def _open_request(op: Operation, round_id: int, shown: str) -> ApprovalRequest:
 
 @dataclass(frozen=True)
 class Decider:
-    """Who speaks, for whom (None: himself), with which roles."""
+    """The person who decides, the person for whom they decide (None: themselves), and their roles."""
 
     account: Account
     absent: Account | None
@@ -144,7 +146,7 @@ class Decider:
 
 
 def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Decider:
-    """Return whose word this is; raises NotPermitted when it cannot count."""
+    """Return the person whose decision this is; raises NotPermitted when it cannot count."""
     verb = quorum.right_for(approval_request)
     account = access.current_account()
     if account.kind != Account.Kind.PERSON:
@@ -172,13 +174,13 @@ def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Dec
 
 
 def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> str:
-    """Return why a person gives no word in a round, for himself or as a delegate; empty when he may."""
+    """Return why a person may not decide in a request, for themselves or as a delegate; empty when they may."""
     return _unresponsive(account, quorum.shown(approval_request))
 
 
 def _unresponsive(person: Account, where: quorum.Count) -> str:
-    if duty := where.kept_out.get(person.person_key):
-        return authorship.refusal(duty)
+    if part := where.kept_out.get(person.person_key):
+        return authorship.refusal(part)
     return _("You have already made your approval decision on this request.") if person.is_among(where.spoken) else ""
 
 
@@ -191,7 +193,8 @@ def _approve(
     condition: str = "",
 ) -> None:
     if approval_request.release is not None:
-        # An address taken from an account after the application would let its owner approve his own commits.
+        # An address taken from an account after the request was submitted would let its owner approve their own
+        # commits.
         authorship.require_known_authors(approval_request.release)
     if approval_request.subject in (ApprovalRequest.Subject.REGULAR, ApprovalRequest.Subject.EXTRA_WINDOW):
         ledger.require(approval_request.environment)
@@ -207,7 +210,8 @@ def _approve(
         condition=condition,
         meeting=_meeting(approval_request, voice, meeting_id),
     )
-    # Asked again of everybody: who approved before may have got a duty in it, or have lost the role, since.
+    # All approvers are checked again: one who approved before may have got a team role in it, or have lost the role,
+    # since.
     after = quorum.count(approval_request).standing
     if after.met:
         _grant(op, approval_request)
@@ -277,19 +281,19 @@ def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
         require_in_time(release, "mark_approved")
         release.mark_approved()
         done_milestone(release, "mark_approved", None)
-        # The final check asks whether everybody was reached, so the announcement goes out before it.
+        # The final check asks whether all recipients were reached, so the announcement goes out before it.
         op.add_event(ANNOUNCE, release, approval_request=approval_request.pk)
         if release.kind == Release.Kind.EMERGENCY:
-            # An emergency's consent holds for hours from its T-0 on, in the place of a window.
+            # The approval of an emergency release is valid for hours from its T-0 on, instead of for a window.
             hours = procedure_of(release).schedule.emergency.validity_hours
             begins = max(now(), release.scheduled_start_at or now())
             release.scheduled_end_at = approval_request.valid_until = begins + timedelta(hours=hours)
     if approval_request.window_id is not None:
         op.get(ChangeWindow).in_effect_at = now()
     if approval_request.emergency_stop_id is not None:
-        switch = op.get(EmergencyStop)
-        switch.lifted_at = now()
-        op.add_event("emergency_stop:lift", switch)
+        stop = op.get(EmergencyStop)
+        stop.lifted_at = now()
+        op.add_event("emergency_stop:lift", stop)
     if approval_request.procedure_id is not None:
         procedure = op.get(Procedure, approval_request.procedure_id)
         put_into_effect.end_other_requests(approval_request)

@@ -1,4 +1,4 @@
-"""checklist:sign: one item, by a person, with evidence (P4)."""
+"""checklist:sign: one checklist item, signed by a person, with evidence (P4)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from releases.operations.release.plan import EDITABLE, LOOKED_AT
 
 
 def content_of(release: Release) -> dict[str, Any]:
-    """Return what an item is looked at against: what clears the signatures when it is edited (release:edit)."""
+    """Return the content that an item is checked against: editing it (release:edit) clears the signatures."""
     fields = {name: getattr(release, name) for name in EDITABLE if name in LOOKED_AT}
     changes = [[change.kind, change.text, change.ticket] for change in release.changes.all()]
     return {"version": release.version, **fields, "changes": changes, "configuration": release.configurations}
@@ -28,7 +28,7 @@ def digest_of(item: ChecklistItem) -> str:
 
 
 def sign(item_id: int, *, digest: str, evidence: str) -> ChecklistItem:
-    """Sign an item; what it was looked at against must be named. digest: of the content that the page showed."""
+    """Sign an item; the evidence is required. digest: of the content that the page showed."""
     with operation("checklist:sign", (ChecklistItem, item_id), reason=evidence, sign=True) as op:
         account = access.require("sign_checklist")
         item = op.get(ChecklistItem)

@@ -1,6 +1,7 @@
-"""decision_request:escalate, decision_request:expire: what a waiting run asks of its team, to whom it goes on, and how it ends.
+"""decision_request:escalate, decision_request:expire: how a decision request goes on to the next person, and how it
+ends.
 
-A question is put inside the operation that lets the run wait, and answered inside the operation of the decision.
+It is made inside the operation that lets the deployment wait, and answered inside the operation of the decision.
 """
 
 from datetime import datetime, timedelta
@@ -17,15 +18,15 @@ from releases.operations.rollback.decide import raise_
 from releases.queries.decision_request import asked_of, last_rollback_start
 from releases.queries.rollback_causes import NO_RESPONSE
 
-# However late it is, somebody has this long to answer.
+# The least time that a person has to answer, however late it is.
 LEAST = timedelta(minutes=1)
 
 
 def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float | None = None) -> DecisionRequest:
-    """Ask the first of the team how a waiting run goes on, inside an open operation.
+    """Ask the first person of the team how a waiting deployment goes on, inside an open operation.
 
     The answer is due after the procedure's minutes (or `minutes`, where these are more), and not later than the last
-    moment from which the rollback still fits into the window (切戻し判断時刻); what happens without one was approved.
+    moment from which the rollback still fits into the window (切戻し判断時刻). What happens without an answer was approved.
     """
     moment, release, content = now(), deployment.release, deployment.procedure.document
     due = moment + timedelta(minutes=max(minutes or 0, content.rollback.decision_request_minutes))
@@ -41,13 +42,13 @@ def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float 
 
 
 def escalation_level(decision_request: DecisionRequest, moment: datetime) -> int:
-    """Return how many duties should have been asked by a moment: each has an equal share of the time."""
+    """Return how many team roles should have been asked by a moment: each has an equal share of the time."""
     share = (decision_request.due_at - decision_request.requested_at) / len(DecisionRequest.ORDER)
     return min(len(DecisionRequest.ORDER), 1 + int((moment - decision_request.requested_at) / share))
 
 
 def escalate_or_expire(moment: datetime) -> None:
-    """Let open questions go on to the next of the team, and end those that nobody answered (the poll's act)."""
+    """Escalate open decision requests to the next of the team, and end those without an answer (called by the poll)."""
     for decision_request in DecisionRequest.objects.filter(answered_at=None).select_related("deployment"):
         if decision_request.deployment.state != "awaiting_decision" or moment >= decision_request.due_at:
             follow = partial(_expire, decision_request)
@@ -72,7 +73,8 @@ def _expire(seen: DecisionRequest) -> None:
     goes_back = run.state == "awaiting_decision" and seen.on_timeout == "roll_back"
     alarm = Rollback.objects.filter(deployment=run).exclude(state__in=list(Rollback.ENDS)).first()
     if goes_back and alarm is None:
-        # First the alarm, then the end of the question: a scheduler that dies between the two finds the question again.
+        # The alarm comes first and the end of the request second: a scheduler that dies between the two finds the
+        # request again.
         try:
             text = _("No one responded in time, so the deployment is rolled back as approved.")
             raise_(run.pk, cause=NO_RESPONSE, note=text)
@@ -89,7 +91,8 @@ def _expire(seen: DecisionRequest) -> None:
         )
         op.details["default"] = decision_request.answer
         if raised and deployment.state == "awaiting_decision":
-            # What a person has raised goes back as was agreed too; what has been written since is counted anew.
+            # A rollback that a person has raised starts as pre-authorised too; rows written since then are counted
+            # again.
             rollback = op.get(Rollback)
             rollback.facts = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
             dispatch.wake_on_commit(deployment.environment.slug, "prepare_rollback", rollback_id=rollback.pk)

@@ -1,4 +1,4 @@
-"""deployed_version:place: a version is laid on a target as Ringi lays it, before what runs there is registered."""
+"""deployed_version:place: lays a version on a target in Ringi's layout, before what runs there is registered."""
 
 from django.utils.translation import gettext as _
 
@@ -18,10 +18,11 @@ SECONDS = 120.0
 
 
 def install(target_id: int, *, version: str, beside: bool = False, reason: str) -> DeploymentTarget:
-    """Lay a version's tree from the repository below releases/ and let current lead there; a service that runs is left
+    """Lay a version's tree from the repository below releases/ and point current to it; a running service is left
     alone.
 
-    beside: also where the folder is not empty. Raises InvalidInput, GateNotPassed; what fails on the target is an event too.
+    beside: also where the folder is not empty. Raises InvalidInput, GateNotPassed; a failure on the target is an event
+    too.
     """
     target = target_named(target_id)
     try:
@@ -73,4 +74,4 @@ def install(target_id: int, *, version: str, beside: bool = False, reason: str) 
 
 
 def _nothing(*given: object) -> None:
-    """Take what a run would write or ask: nobody waits for either."""
+    """Take what a deployment would write or ask, and discard it: no process waits for either."""

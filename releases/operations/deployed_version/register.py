@@ -1,4 +1,6 @@
-"""deployed_version:register and deployed_version:confirm: taking over what already runs on a target, measured there, by two people."""
+"""deployed_version:register and deployed_version:confirm: two people register what already runs on a target, as
+measured.
+"""
 
 from dataclasses import dataclass
 
@@ -34,8 +36,10 @@ class Looked:
 
 
 def look(target_id: int, *, version: str, configuration_id: int, service: str) -> Looked:
-    """Measure a target and compare it with a version, a configuration of its environment and what a person says of the
-    service ("runs", "stopped" or "none"). Raises InvalidInput where that cannot be done.
+    """Measure a target and compare it with a version, a configuration of its environment and the stated state of the
+    service.
+
+    service: "runs", "stopped" or "none". Raises InvalidInput where the comparison cannot be made.
     """
     target = target_named(target_id)
     access.require("register_version", target.environment)
@@ -72,7 +76,7 @@ def look(target_id: int, *, version: str, configuration_id: int, service: str) -
 def request_registration(
     target_id: int, *, version: str, configuration_id: int, service: str, reason: str
 ) -> DeployedVersion:
-    """Say as the first person which version runs on a target; what is measured there must be as it says."""
+    """State as the first person which version runs on a target; the measurement must agree."""
     where = target_named(target_id).environment
     if not access.may(access.current_account(), "register_version", where):
         with operation("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True):
@@ -127,7 +131,7 @@ def request_registration(
 
 
 def register(pointer_id: int, *, reason: str = "") -> DeployedVersion:
-    """Confirm it as the second person; the target is measured again and must be as the first one saw it."""
+    """Confirm it as the second person; the target is measured again and must be as the first person saw it."""
     unlocked = DeployedVersion.objects.select_related("application", "environment").get(pk=pointer_id)
     target = DeploymentTarget.objects.get(application=unlocked.application, environment=unlocked.environment)
     if unlocked.configuration_id is None:
@@ -152,7 +156,7 @@ def register(pointer_id: int, *, reason: str = "") -> DeployedVersion:
 
 
 def why_not_permitted(account: Account, pointer: DeployedVersion) -> str:
-    """Return why a person may not confirm an adoption; empty when he may."""
+    """Return why a person may not confirm a registration; empty when they may."""
     first = pointer.requested_by
     if first is not None and account.is_among(first.identities):
         return _("A second person must confirm this.")
@@ -160,7 +164,7 @@ def why_not_permitted(account: Account, pointer: DeployedVersion) -> str:
 
 
 def target_named(target_id: int) -> DeploymentTarget:
-    """Return a target with its application and environment; raises InvalidInput for no such one."""
+    """Return a target with its application and environment; raises InvalidInput for an unknown one."""
     target = DeploymentTarget.objects.select_related("application", "environment").filter(pk=target_id).first()
     if target is None:
         raise InvalidInput(_("This deployment target or configuration does not exist."))
@@ -174,7 +178,7 @@ def _difference(row: Row) -> str:
 
 
 def part_words() -> dict[str, str]:
-    """Return how people call what is compared."""
+    """Return the readable names of the parts that are compared."""
     return {
         "layout": _("layout"),
         "code": _("code"),
@@ -185,7 +189,7 @@ def part_words() -> dict[str, str]:
 
 
 def require_untouched(target: DeploymentTarget) -> None:
-    """Raise NotPossible where Ringi has run already, or something is registered."""
+    """Raise NotPossible where Ringi has already deployed, or a version is registered."""
     if Deployment.objects.filter(application=target.application, environment=target.environment).exists():
         raise NotPossible(_("This deployment target already has a deployment by Ringi."))
     if DeployedVersion.established(target.application, target.environment) is not None:

@@ -1,4 +1,4 @@
-"""Moving the pointer of what is in force, and what follows for releases and watches, inside an open operation."""
+"""Updates the deployed version, with what follows for releases and monitoring, inside an open operation."""
 
 from datetime import timedelta
 
@@ -12,7 +12,10 @@ from releases.queries.monitoring import checks_of, triggers_of
 
 
 def set_deployed_version(deployment: Deployment, how: str, measured: dict[str, str] | None = None) -> DeployedVersion:
-    """Point at this deployment's release, with the digests that were measured last, by its checks if by nobody since."""
+    """Set the deployed version to this deployment's release, with the digests that were measured last.
+
+    The deployment's own checks measured them if no later measurement did.
+    """
     measured = measured or deployment.measured.get("verification", {})
     pointer, _made = DeployedVersion.objects.update_or_create(
         application=deployment.application,
@@ -33,15 +36,17 @@ def set_deployed_version(deployment: Deployment, how: str, measured: dict[str, s
 
 
 def complete_release(release: Release, deployment: Deployment) -> None:
-    """Complete a release whose run in production is watched no longer, inside an open operation, and publish its documents."""
+    """Complete a release whose deployment in production is no longer monitored, inside an open operation, and publish
+    its documents.
+    """
     if deployment.environment.tier != "production" or release.state != "monitoring":
-        return  # no other run moves a release
+        return  # no other deployment moves a release
     release.complete()
     publish_with(release)
 
 
 def mark_release_rolled_back(release: Release) -> None:
-    """Let a release be what was taken back, inside an open operation, and retract what it had published."""
+    """Mark a release as rolled back, inside an open operation, and retract what it had published."""
     release.mark_rolled_back()
     for document in release.documents.filter(Q(state="published") | Q(publish_at__isnull=False)):
         if document.state == "published":
@@ -51,7 +56,7 @@ def mark_release_rolled_back(release: Release) -> None:
 
 
 def restore_previous_version(deployment: Deployment, measured: dict[str, str]) -> DeployedVersion:
-    """Point at what was in force before this deployment, as measured after the rollback."""
+    """Set the deployed version to the one before this deployment, as measured after the rollback."""
     base = deployment.previous.get("deployed_version", {})
     pointer, _made = DeployedVersion.objects.update_or_create(
         application=deployment.application,
@@ -80,7 +85,7 @@ def _resume_monitoring(deployment: Deployment) -> None:
         deployment__environment=deployment.environment,
         ended_at=None,
         paused_at__isnull=False,
-        result="",  # whose time is over waits for a person and looks no more
+        result="",  # monitoring whose time is over measures no more and waits for a person
     )
     for monitoring in paused.order_by("pk"):
         monitoring.resume(moment)
@@ -88,7 +93,7 @@ def _resume_monitoring(deployment: Deployment) -> None:
 
 
 def start_monitoring(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
-    """Begin the monitoring that the procedure asks for, inside an open operation, with the deployment's frozen baseline."""
+    """Start the monitoring that the procedure asks for, inside an open operation, with the deployment's baseline."""
     content = deployment.procedure.document
     seconds = content.monitoring.duration_seconds if rollback is None else content.rollback.monitoring_seconds
     moment = now()

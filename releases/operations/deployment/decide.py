@@ -11,7 +11,7 @@ from releases.models import DecisionRequest, Deployment
 
 
 def fail(deployment_id: int, *, reason: str) -> Deployment:
-    """End a waiting run; what remains is to go back or to settle."""
+    """Mark a waiting deployment as failed; what remains is to roll it back or to resolve it."""
     with operation("deployment:fail", (Deployment, deployment_id), reason=reason, sign=True) as op:
         deployment = op.get(Deployment)
         account = require_decider(deployment, reason)
@@ -23,7 +23,7 @@ def fail(deployment_id: int, *, reason: str) -> Deployment:
 
 
 def stop(deployment_id: int, *, reason: str) -> Deployment:
-    """Stop a run: the running step is told to end, and nothing new begins."""
+    """Stop a deployment: the running step is ended, and no further step begins."""
     with operation("deployment:stop", (Deployment, deployment_id), reason=reason) as op:
         deployment = op.get(Deployment)
         stop_within_operation(op, deployment, access.require("stop", deployment.environment))
@@ -31,10 +31,10 @@ def stop(deployment_id: int, *, reason: str) -> Deployment:
 
 
 def stop_within_operation(op: Operation, deployment: Deployment, account: Account | None = None) -> None:
-    """Stop a run inside an open operation (account: whose word that is); where no step of it runs it is stopped at once."""
+    """Stop a deployment inside an open operation, at once where no step of it runs. account: the person who decided."""
     deployment.stop()
     DecisionRequest.close_open(deployment, "deployment:stop", account, now())
-    # A pause is held by no worker: nothing would have to end, and nobody is there to tell.
+    # No worker holds a pause: there is no process to end or to signal.
     for pause in deployment.steps.filter(state="running", owner=""):
         pause.stop()
         pause.ended_at, pause.lease_until = now(), None
@@ -48,7 +48,7 @@ def stop_within_operation(op: Operation, deployment: Deployment, account: Accoun
 
 
 def succeed(deployment_id: int) -> Deployment:
-    """End a verified run of an environment that asks for no watch; the worker's verb."""
+    """Succeed a verified deployment in an environment without monitoring; called by the worker."""
     with operation("deployment:succeed", (Deployment, deployment_id)) as op:
         deployment = op.get(Deployment)
         deployment.succeed()
@@ -57,7 +57,7 @@ def succeed(deployment_id: int) -> Deployment:
 
 
 def require_decider(deployment: Deployment, reason: str) -> Account:
-    """Return the person who acts, where they may decide how a waiting deployment goes on; raises a refusal."""
+    """Return the current person, where they may decide how a waiting deployment goes on; raises a refusal."""
     account = access.require("decide", deployment.environment)
     if deployment.state != "awaiting_decision":
         raise NotPossible(_("This deployment is not awaiting a decision."))
@@ -69,7 +69,7 @@ def require_decider(deployment: Deployment, reason: str) -> Account:
 
 
 def why_not_permitted(account: Account, deployment: Deployment) -> str:
-    """Return why a person may not decide how a run goes on; empty when he may."""
+    """Return why a person may not decide how a deployment goes on; empty when they may."""
     if deployment.was_started_by(account):
         return _("You have scheduled this deployment; another person must decide.")
     return ""

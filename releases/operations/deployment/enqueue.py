@@ -1,4 +1,6 @@
-"""deployment:enqueue, deployment:delay, deployment:return_to_scheduled, deployment:mark_missed: the scheduler's verbs on a due run."""
+"""deployment:enqueue, deployment:delay, deployment:return_to_scheduled, deployment:mark_missed: the scheduler's
+operations.
+"""
 
 from datetime import timedelta
 
@@ -8,19 +10,22 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import AlreadyExists, GateNotPassed
 from environments import access
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases import dispatch
 from releases.gates import evaluation
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
 
 RETRY = timedelta(seconds=60)
-# So long before its hour a run is queued: at the hour nothing is left to do but to claim, with the gates asked again.
+# Deployments are queued so long before their scheduled start: then only the claim is left, with the gates checked
+# again.
 AHEAD = timedelta(seconds=0.5)
 
 
 def enqueue(deployment_id: int) -> Deployment:
-    """Ask the gates, as of the run's hour, and the starter's right again, lay the steps as rows, and offer the first.
+    """Check the gates for the scheduled start, check the starter's permission again, create the steps and offer the
+    first.
+
     Raises GateNotPassed.
     """
     resolve_lower(deployment_id)
@@ -40,7 +45,8 @@ def enqueue(deployment_id: int) -> Deployment:
             )
             if going_back.exists():
                 raise GateNotPassed(_("A rollback is under way in this environment."))
-            # Its steps are those of the release's plan now, and so are the rules: a scope locked since then has its own.
+            # The steps and rules are those of the release's current plan: a scope locked since the request has its own
+            # procedure.
             deployment.procedure = release.procedure or deployment.procedure
             deployment.plan_digest = digest(release.step_plan)
             first = create_steps(deployment, ("deployment", "verification"))[0]
@@ -57,9 +63,10 @@ def enqueue(deployment_id: int) -> Deployment:
 
 
 def require_starter(deployment: Deployment) -> None:
-    """Ask, inside an open operation, whether who scheduled a run may still do so: authority is of now, not of then.
+    """Check, inside an open operation, whether the person who scheduled a deployment may still do so.
 
-    Raises GateNotPassed also when the account is closed or the grant has run out since.
+    Permission must hold now, not only then. Raises GateNotPassed also when the account is deactivated or the grant has
+    expired.
     """
     starter, environment = deployment.scheduled_by, deployment.environment
     if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
@@ -68,7 +75,7 @@ def require_starter(deployment: Deployment) -> None:
 
 
 def create_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
-    """Make the rows of the plan's phases, after those that are there, inside an open operation."""
+    """Create the steps of the plan's phases, after the existing ones, inside an open operation."""
     rows = [(phase, row) for phase in phases for row in deployment.release.step_plan[phase]]
     first = deployment.steps.count() + 1
     return Step.objects.bulk_create(
@@ -78,7 +85,9 @@ def create_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
 
 
 def resolve_lower(deployment_id: int) -> None:
-    """In an unprotected environment, settle what failed there before as unknown, so that the next run may come."""
+    """In an unprotected environment, resolve an earlier failure there as unknown, so that the next deployment may
+    start.
+    """
     asked = Deployment.objects.select_related("environment").get(pk=deployment_id)
     if asked.environment.protected:
         return
@@ -94,8 +103,10 @@ def resolve_lower(deployment_id: int) -> None:
 
 
 def delay(deployment_id: int, reasons: tuple[str, ...]) -> None:
-    """Keep a due run whose gates are closed; the next try is RETRY later, and before its hour just after it."""
-    with operation("deployment:delay", (Deployment, deployment_id), reason=told("; ".join(reasons))) as op:
+    """Delay a due deployment whose gates are not passed; the next try is RETRY later, and before the start just after
+    it.
+    """
+    with operation("deployment:delay", (Deployment, deployment_id), reason=in_words("; ".join(reasons))) as op:
         deployment = op.get(Deployment)
         deployment.blockers = list(reasons)
         moment, hour = now(), deployment.scheduled_start_at
@@ -103,9 +114,9 @@ def delay(deployment_id: int, reasons: tuple[str, ...]) -> None:
 
 
 def return_to_scheduled(deployment_id: int, reasons: tuple[str, ...]) -> None:
-    """Take a queued run back because a gate closed before its first claim."""
+    """Return a queued deployment to scheduled because a gate stopped passing before the first claim."""
     with operation(
-        "deployment:return_to_scheduled", (Deployment, deployment_id), reason=told("; ".join(reasons))
+        "deployment:return_to_scheduled", (Deployment, deployment_id), reason=in_words("; ".join(reasons))
     ) as op:
         deployment = op.get(Deployment)
         deployment.return_to_scheduled()
@@ -115,7 +126,7 @@ def return_to_scheduled(deployment_id: int, reasons: tuple[str, ...]) -> None:
 
 
 def mark_missed(deployment_id: int) -> None:
-    """Close a run whose window passed without a start: once, with one alarm, and no catching up."""
+    """Close a deployment whose window passed without a start: once, with one alarm, and without a later start."""
     with operation("deployment:mark_missed", (Deployment, deployment_id), reason="the window has passed") as op:
         deployment = op.get(Deployment)
         deployment.mark_missed()

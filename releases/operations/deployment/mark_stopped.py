@@ -1,4 +1,4 @@
-"""deployment:mark_stopped: what a stop ends in when the worker that should have told it is gone."""
+"""deployment:mark_stopped: the end of a stop whose worker is gone and cannot report it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from releases.models import Deployment, Step
 
 
 def mark_stopped(deployment_id: int) -> None:
-    """Record that nothing of a stopping run runs any more."""
+    """Record that no step of a stopping deployment runs any more."""
     running = Step.objects.filter(deployment_id=deployment_id, state="running").values_list("pk", flat=True)
     targets: list[tuple[Any, int]] = [(Deployment, deployment_id), *((Step, pk) for pk in running)]
     with operation("deployment:mark_stopped", *targets) as op:

@@ -1,4 +1,4 @@
-"""deployment:request: ask for a run of a release in an environment."""
+"""deployment:request: a deployment of a release to an environment is requested."""
 
 from django.utils.translation import gettext as _
 
@@ -12,12 +12,12 @@ from releases.operations.release.plan import active_procedure
 
 
 def right_for(environment: Environment) -> str:
-    """Return the right by which a run is asked for; where it is protected, the one that sets its hour."""
+    """Return the permission that a request needs; in a protected environment, the one that scheduling needs."""
     return "schedule" if environment.protected else "request"
 
 
 def request(release_id: int, *, environment_id: int, reason: str = "") -> Deployment:
-    """Make a run that nobody has scheduled yet; refused where the release's state does not allow one."""
+    """Request a deployment without a scheduled start; refused where the release's state does not allow one."""
     with operation("deployment:request", (Environment, environment_id), (Release, release_id), reason=reason) as op:
         environment, release = op.get(Environment), op.get(Release)
         account = access.require(right_for(environment), environment)

@@ -1,4 +1,4 @@
-"""deployment:resolve: in what state a run that failed left its target; whoever says so is held to what lies there."""
+"""deployment:resolve: a person says in what state a failed deployment left its target, and the target must agree."""
 
 from dataclasses import asdict
 from typing import Literal, get_args
@@ -26,9 +26,11 @@ How = Literal["previous", "planned", "unknown"]
 
 
 def resolve(deployment_id: int, *, how: str, reason: str) -> Deployment:
-    """Say in what state a failed run left the target: as_before, as_planned or unknown; the pointer follows.
+    """Say in what state a failed deployment left the target: as_before, as_planned or unknown; the deployed version
+    follows.
 
-    The first two are measured there before they count. Raises InvalidInput, NotPermitted; GateNotPassed where something else lies.
+    The first two are measured there before they count. Raises InvalidInput, NotPermitted; GateNotPassed where the
+    measurement differs.
     """
     unlocked = Deployment.objects.select_related("environment").get(pk=deployment_id)
     looked = _looked(unlocked, how) if how in ("previous", "planned") and _may(unlocked) else {}
@@ -44,7 +46,7 @@ def resolve(deployment_id: int, *, how: str, reason: str) -> Deployment:
         op.require_reason()
         if isinstance(looked, OperationRefused):
             raise looked
-        if how != "unknown" and not looked:  # the right came only after the look that it would have allowed
+        if how != "unknown" and not looked:  # the permission came only after the measurement that needs it
             raise access.lacking("resolve", deployment.environment)
         deployment.resolve()
         deployment.resolved_as = how
@@ -60,15 +62,15 @@ def resolve(deployment_id: int, *, how: str, reason: str) -> Deployment:
 
 
 def why_not_permitted(account: Account, deployment: Deployment) -> str:
-    """Return why a person may not settle a run; empty when he may."""
+    """Return why a person may not resolve a deployment; empty when they may."""
     if deployment.environment.protected and deployment.was_started_by(account):
         return _("You have scheduled this deployment; another person must resolve it.")
     return ""
 
 
 def _follow(deployment: Deployment, release: Release, how: str, found: dict[str, str]) -> None:
-    """Let pointer and release stand where the target does."""
-    moves = deployment.environment.tier == "production"  # no other run moves a release
+    """Bring the deployed version and the release in line with the target."""
+    moves = deployment.environment.tier == "production"  # no other deployment moves a release
     if how == "previous":
         restore_previous_version(deployment, found)
         if moves and release.state == "releasing":
@@ -86,7 +88,7 @@ def _follow(deployment: Deployment, release: Release, how: str, found: dict[str,
 
 
 def _may(deployment: Deployment) -> bool:
-    """Tell whether who acts may have the target looked at; the operation says why not."""
+    """Tell whether the current account may have the target measured; the operation says why not."""
     try:
         return access.may(access.current_account(), "resolve", deployment.environment)
     except NotPermitted:
@@ -94,7 +96,7 @@ def _may(deployment: Deployment) -> bool:
 
 
 def _looked(deployment: Deployment, how: str) -> dict[str, str] | OperationRefused:
-    """Return the target's digests; the refusal where it cannot be reached, or something else lies there."""
+    """Return the target's digests; the refusal where it cannot be reached, or where they differ."""
     target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
     before, planned = deployment.previous.get("deployed_version", {}), deployment.previous.get("wanted_configuration")
     values = configuration_of(before.get("configuration") if how == "previous" else planned)[0]

@@ -1,4 +1,6 @@
-"""deployment:schedule and deployment:cancel: setting the hour, which in a protected environment is a signature."""
+"""deployment:schedule and deployment:cancel: setting the scheduled start, which in a protected environment is a
+signature.
+"""
 
 from collections.abc import Container
 from datetime import datetime, timedelta
@@ -20,21 +22,23 @@ from releases.operations.release.refresh_from_git import refresh_from_git
 
 
 def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = "") -> Deployment:
-    """Set the hour of a run (None: now). The gates are asked for that hour; an approver never schedules.
+    """Set the scheduled start of a deployment (None: now). The gates are checked for that time; an approver never
+    schedules.
 
-    In a protected environment a person signs; a service account rests on the granted approval, which is a gate.
+    In a protected environment a person signs. A service account relies on the approval of the release, which is a gate.
     """
     asked = Deployment.objects.select_related("release", "environment").get(pk=deployment_id)
     refresh_from_git(asked.release_id)
     signs = asked.environment.protected and current().kind != "service"
-    # The environment is locked as well, so that two bookings of one hour see each other; and the release, so that
-    # whoever ends its approval meanwhile waits before he has taken the round that is written on the run here.
+    # The environment is locked as well, so that two deployments for one time see each other. The release is locked so
+    # that the end of its approval waits: that operation has not yet taken the approval request that is written on the
+    # deployment here.
     targets = ((Environment, asked.environment_id), (Release, asked.release_id), (Deployment, deployment_id))
     with operation("deployment:schedule", *targets, reason=reason, sign=signs) as op:
         deployment, environment = op.get(Deployment), op.get(Environment)
         release = op.get(Release)
         account = access.current_account()
-        # Who may only start what is due, chooses no hour.
+        # An account that may only start due deployments chooses no time.
         if at is not None or not access.may(account, "start", environment):
             access.require("schedule", environment)
         moment = now()
@@ -66,9 +70,10 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
 
 
 def why_not_permitted(account: Account, deployment: Deployment, spoken: Container[str] | None = None) -> str:
-    """Return why an account may not schedule a run; empty when it may: in a protected environment no approver does.
+    """Return why an account may not schedule a deployment; empty when it may: in a protected environment no approver
+    may.
 
-    spoken: who has given his word about its release, where that is known already.
+    spoken: the persons who have decided about its release, where that is known already.
     """
     if not deployment.environment.protected:
         return ""
@@ -83,7 +88,7 @@ def why_not_permitted(account: Account, deployment: Deployment, spoken: Containe
 
 
 def _book(deployment: Deployment, hour: datetime) -> list[Deployment]:
-    """Refuse an hour in which another run of the application is booked there; an emergency cancels it instead."""
+    """Refuse a time at which the application has another deployment there; an emergency cancels it instead."""
     release = deployment.release
     end = hour + _needed(release, deployment)
     booked = Deployment.objects.select_for_update(of=("self",), no_key=True).filter(
@@ -113,7 +118,7 @@ def _needed(release: Release, deployment: Deployment) -> timedelta:
 
 
 def cancel(deployment_id: int, *, reason: str) -> Deployment:
-    """Take a run back before it has begun."""
+    """Cancel a deployment before it has begun."""
     with operation("deployment:cancel", (Deployment, deployment_id), reason=reason) as op:
         deployment = op.get(Deployment)
         account = access.current_account()

@@ -1,4 +1,4 @@
-"""What was watched in an environment until a newer run took its place there: its watch is over, with all that this brings."""
+"""Ends the monitoring of an environment's earlier deployments when a newer one replaces them, with all that follows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +13,14 @@ from releases.operations.deployment.completion import complete_release
 
 @dataclass(frozen=True)
 class Superseded:
-    """Keys of the runs that are watched, with those of their releases, and of the rollbacks that are."""
+    """Keys of the monitored deployments, of their releases, and of the monitored rollbacks."""
 
     deployments: tuple[tuple[int, int], ...]
     rollbacks: tuple[int, ...]
 
     @property
     def targets(self) -> list[tuple[type[Any], int]]:
-        """Return the rows that an operation must hold which ends them."""
+        """Return the rows that an operation must lock to end them."""
         found: list[tuple[type[Any], int]] = [(Rollback, pk) for pk in self.rollbacks]
         return found + [
             target
@@ -30,7 +30,7 @@ class Superseded:
 
 
 def superseded_by(deployment: Deployment) -> Superseded:
-    """Return what is watched where a run goes, itself left out; not what waits for a person's result, which stays his."""
+    """Return what is monitored where a deployment goes, without itself and without what waits for a person's result."""
     there = Deployment.objects.filter(application=deployment.application_id, environment=deployment.environment_id)
     others, waits = (
         there.exclude(pk=deployment.pk),
@@ -42,10 +42,10 @@ def superseded_by(deployment: Deployment) -> Superseded:
 
 
 def supersede(op: Operation, replaced: Superseded, *, known: bool = True) -> None:
-    """End the watches of what a newer run has taken the place of, inside an open operation.
+    """End the monitoring that a newer deployment supersedes, inside an open operation.
 
-    known: it is known what lies there now; else nobody is told that the earlier run has ended well. With an alarm that is
-    still open its release has failed.
+    known: what lies on the target now is known; otherwise no notification says that the earlier deployment has ended
+    well. With an alarm that is still open its release has failed.
     """
     over = Q(deployment__in=[pk for pk, _release in replaced.deployments]) | Q(rollback__in=replaced.rollbacks)
     for monitoring in (

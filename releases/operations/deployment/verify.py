@@ -1,4 +1,4 @@
-"""deployment:verify: the second person's word that a run is as it should be."""
+"""deployment:verify: the second person confirms that a deployment is as it should be."""
 
 from django.utils.translation import get_language, gettext as _
 
@@ -14,10 +14,10 @@ from releases.queries.step_plan import manual_checks
 
 
 def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str = "") -> Deployment:
-    """Say, as another person than the starter, that the run is as it should be; the watch begins.
+    """Confirm, as another person than the starter, that the deployment is as it should be; the monitoring begins.
 
-    confirmed: keys of the checks that only a person can make; each one must be there. What is watched there until now is
-    no longer what runs: those watches are cut short, with all that their end brings about.
+    confirmed: keys of the checks that only a person can make; each one is required. What was monitored there until now
+    no longer runs: that monitoring is superseded, with all that its end brings about.
     """
     unlocked = Deployment.objects.filter(pk=deployment_id).first()
     if unlocked is None:
@@ -36,10 +36,10 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         if open_steps.exists():
             raise NotPossible(_("The checks are not finished yet."))
         asked = manual_checks(deployment.procedure.document, "deployment")
-        owed = [c for c in asked if c.required and c.key not in confirmed]
-        if owed:
+        missing = [c for c in asked if c.required and c.key not in confirmed]
+        if missing:
             language = get_language() or "ja"
-            raise InvalidInput(_("Not confirmed: %(items)s") % {"items": listed(c.label(language) for c in owed)})
+            raise InvalidInput(_("Not confirmed: %(items)s") % {"items": listed(c.label(language) for c in missing)})
         if not deployment.measured.get("verification"):
             raise GateNotPassed(
                 _("The deployment target was not measured after the last check. Roll back or resolve the deployment.")
@@ -50,7 +50,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         deployment.verified_by = account
         set_deployed_version(deployment, "verified")
         start_monitoring(deployment)
-        production = deployment.environment.tier == "production"  # no other run moves a release
+        production = deployment.environment.tier == "production"  # no other deployment moves a release
         if production and release.state == "releasing":
             release.start_monitoring()
         supersede(op, earlier)
@@ -58,7 +58,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
 
 
 def why_not_permitted(account: Account, deployment: Deployment) -> str:
-    """Return why a person may not verify a run; empty when he may."""
+    """Return why a person may not verify a deployment; empty when they may."""
     if deployment.was_started_by(account):
         return _("You have scheduled this deployment; another person must verify it.")
     return ""

@@ -1,6 +1,7 @@
-"""document:publish: what was ready becomes a page with a lasting address and, where the application says so, a commit (P6).
+"""document:publish: a ready document becomes a page with a permanent address and, where the application says so, a
+commit (P6).
 
-A document is published only when that has happened. The commit is made by a worker outside of any transaction.
+A document counts as published only after that. A worker makes the commit outside of any transaction.
 """
 
 import logging
@@ -28,7 +29,7 @@ LONGEST_FAILURE = 300
 
 
 def publish_with(release: Release) -> None:
-    """Publish what is ready, inside the open operation in which its release is completed, or have a worker commit it first."""
+    """Publish what is ready, inside the open operation that completes its release, or have a worker commit it first."""
     for document in release.documents.filter(state="ready_to_publish"):
         if release.application.documents_branch:
             document.publish_at = now()
@@ -40,7 +41,7 @@ def publish_with(release: Release) -> None:
 
 
 def publish(release_id: int) -> bool:
-    """Commit what waits to be published of a release and publish it; return whether it was. What failed is tried again."""
+    """Commit and publish the waiting documents of a release; return whether it succeeded. A failure is tried again."""
     release = Release.objects.select_related("application").get(pk=release_id)
     waiting = list(release.documents.filter(state="ready_to_publish", publish_at__lte=now()))
     if not waiting:
@@ -55,7 +56,7 @@ def publish(release_id: int) -> bool:
         for seen in waiting:
             row = op.get(Document, seen.pk)
             if row.state != "ready_to_publish" or digest_of(row) != digest_of(seen):
-                continue  # written anew or taken back meanwhile
+                continue  # rewritten or withdrawn meanwhile
             row.publish_failure = failure
             if failure:
                 row.publish_at = now() + AGAIN
@@ -66,7 +67,7 @@ def publish(release_id: int) -> bool:
 
 
 def publish_again(document_id: int, *, reason: str = "") -> Document:
-    """Have what failed to be published tried again now."""
+    """Try again now to publish a document whose publication failed."""
     with operation("document:retry_publication", (Document, document_id), reason=reason) as op:
         account = access.current_account()
         if not access.may(account, "approve_document"):
@@ -84,12 +85,12 @@ def publish_again(document_id: int, *, reason: str = "") -> Document:
 
 
 def not_due(account: Account, document: Document) -> str:
-    """Return why a document is not published now; empty where only the repository keeps it from that."""
+    """Return why a document is not published now; empty where only the repository prevents it."""
     return "" if document.publish_at is not None else _("The document is published when its release is completed.")
 
 
 def wrong_branch(branch: str) -> str:
-    """Return why documents are not committed to a branch, empty when they may be: never where a release comes from."""
+    """Return why documents are not committed to a branch, empty when they may be: never to one of a release."""
     procedure = Procedure.objects.filter(state="in_effect").first()
     rows = procedure.document.accepted_branches if procedure is not None else ()
     if not git.head_accepts([branch], [p for row in rows for p in (*row.patterns, *row.emergency_patterns)]):

@@ -1,4 +1,4 @@
-"""document:edit, document:check_content, document:approve, document:prepare_publication: by different people (G3, B6)."""
+"""document:edit, check_content, approve, prepare_publication: the work on a document, by different people (G3, B6)."""
 
 import hashlib
 
@@ -17,7 +17,7 @@ def digest_of(document: Document) -> str:
 
 
 def write(document_id: int, *, body: str, reason: str = "") -> Document:
-    """Set the text; a document that was checked or approved begins anew."""
+    """Set the text; a document that was checked or approved becomes a draft again."""
     with operation("document:edit", (Document, document_id), reason=reason) as op:
         account = access.require("edit_document")
         document = op.get(Document)
@@ -32,7 +32,7 @@ def write(document_id: int, *, body: str, reason: str = "") -> Document:
 
 
 def check_content(document_id: int, *, digest: str, reason: str = "") -> Document:
-    """内容確認: by another person than the one who wrote it. digest: of the text that the page showed, here and below."""
+    """内容確認: by another person than the writer. digest: of the text that the page showed, here and below."""
     with operation("document:check_content", (Document, document_id), reason=reason, sign=True) as op:
         account = access.current_account()
         if not any(access.may(account, verb) for verb in ("check_document", "sign_checklist", "approve_document")):
@@ -60,7 +60,7 @@ def approve(document_id: int, *, digest: str, reason: str = "") -> Document:
 
 
 def prepare_publication(document_id: int, *, digest: str, reason: str = "") -> Document:
-    """公開準備: everything that publishing needs is ready."""
+    """公開準備: state that everything that publishing needs is ready."""
     with operation("document:prepare_publication", (Document, document_id), reason=reason) as op:
         account = access.current_account()
         if not (access.may(account, "edit_document") or access.may(account, "approve_document")):
@@ -78,7 +78,9 @@ def _shown(document: Document, digest: str) -> None:
 
 
 def why_not_permitted(account: Account, document: Document) -> str:
-    """Return why a person may neither check nor approve a text: he wrote in it, or has checked it; empty when he may."""
+    """Return why a person may neither check nor approve a text: they wrote in it, or have checked it; empty when they
+    may.
+    """
     checker = document.checked_by
     if account.accounts & set(document.writers) or (checker is not None and checker.pk in account.accounts):
         return _("A different person from the one before must do this.")

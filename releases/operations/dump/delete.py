@@ -1,4 +1,4 @@
-"""dump:delete: the backup of a deployment is deleted from its target once it is past the retention of the procedure (J5)."""
+"""dump:delete: the backup of a deployment is deleted from its target after the retention time of the procedure (J5)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from releases.queries.target_spec import spec_of
 from releases.step_types.backup import DropBackup, DropParameters
 
 SECONDS = 600.0
-# A target that could not be reached is asked again after this time.
+# A target that could not be reached is tried again after this time.
 AGAIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Dump:
-    """A backup that lies on a target. until: the end of its retention; kept_for: why it stays all the same, else empty."""
+    """A backup on a target. until: the end of its retention; kept_for: why it is kept after that, else empty."""
 
     step: Step
     taken: datetime
@@ -33,10 +33,10 @@ class Dump:
 
 
 def dumps() -> list[Dump]:
-    """Return the backups that lie on targets, the oldest first, each with the end of its retention.
+    """Return the backups on targets, the oldest first, each with the end of its retention.
 
-    The newest of each target, that of the release in force, and those of deployments that are under way or whose rollback
-    is open stay whatever their age.
+    Some stay whatever their age: the newest of each target, that of the deployed version, and those of deployments that
+    are not over or have an open rollback.
     """
     lying = Step.objects.filter(step_type="backup", phase="deployment", state="succeeded", result__dump__isnull=False)
     lying = lying.filter(result__deleted_at__isnull=True, ended_at__isnull=False).order_by("ended_at")
@@ -63,9 +63,9 @@ def expired(moment: datetime) -> list[Step]:
 
 
 def delete(step_id: int) -> bool:
-    """Delete one backup that has expired from its target, and record it; return whether it was deleted now.
+    """Delete one expired backup from its target, and record it; return whether it was deleted now.
 
-    What cannot be done now (host out of reach, target locked) is recorded with its reason and tried again.
+    A failure (host unreachable, target locked) is recorded with its reason and tried again.
     """
     step = next((row for row in expired(now()) if row.pk == step_id), None)
     if step is None:
@@ -94,7 +94,7 @@ def delete(step_id: int) -> bool:
 
 
 def _newest(steps: Collection[Step]) -> set[int]:
-    """Return the deployments whose backup is the newest of its target, or brought what is in force there."""
+    """Return the deployments whose backup is the newest of its target, or that installed the deployed version."""
     last = {(step.deployment.application_id, step.deployment.environment_id): step.deployment_id for step in steps}
     pointers = DeployedVersion.objects.exclude(release=None).values_list("application", "environment", "release")
     brought = Deployment.objects.filter(state__in=Deployment.VERIFIED).values("application", "environment", "release")
@@ -117,7 +117,7 @@ def _tried_lately(step: Step, moment: datetime) -> bool:
 
 def _context(step: Step, target: DeploymentTarget) -> StepContext:
     def nothing(*given: Any) -> None:
-        """Take what a run would write or ask."""
+        """Take what a deployment would write or ask, and discard it."""
 
     return StepContext(
         key=f"{step.deployment_id}/dump",

@@ -1,4 +1,4 @@
-"""emergency_stop:activate: stop production now. One person presses, nobody is asked; releasing it takes the approval of two."""
+"""emergency_stop:activate: one person stops production at once, without approval; lifting the stop takes two people."""
 
 import logging
 from contextlib import suppress
@@ -17,12 +17,12 @@ from releases.operations.deployment.decide import stop_within_operation
 from releases.operations.window.request import application_named
 
 log = logging.getLogger(__name__)
-# Whoever runs, plans or approves releases, and whoever may stop a run in some production environment.
+# The permissions of those who run, plan or approve releases, and of those who may stop a deployment in production.
 RIGHTS = ("raise_rollback", "cancel", "approve_change")
 
 
 def may_activate(account: Account) -> bool:
-    """Tell whether an account may stop production, and apply for its release."""
+    """Tell whether an account may stop production, and request the lift."""
     places = Environment.objects.filter(tier=Environment.Tier.PRODUCTION)
     return any(access.may(account, right) for right in RIGHTS) or any(
         access.may(account, right, place) for place in places for right in ("stop", "raise_rollback")
@@ -32,8 +32,8 @@ def may_activate(account: Account) -> bool:
 def activate(*, reason: str, application_id: int | None = None, pauses: bool = False) -> EmergencyStop:
     """Stop production, of one application or of all: from now on no deployment starts and no step is claimed there.
 
-    What runs is ended, or with `pauses` waits before its next step until the switch is released. Rollbacks go on. Raises
-    InvalidInput, and NotPossible when it is on already.
+    A running deployment is ended, or with `pauses` waits before its next step until the stop is lifted. Rollbacks go
+    on. Raises InvalidInput, and NotPossible when the stop is active already.
     """
     with operation("emergency_stop:activate", reason=reason) as op:
         account = access.current_account()
@@ -45,26 +45,26 @@ def activate(*, reason: str, application_id: int | None = None, pauses: bool = F
         same = EmergencyStop.objects.filter(application=application, pauses=pauses, lifted_at=None)
         if same.exists():
             raise NotPossible(_("An emergency stop of the same scope is already active."))
-        switch = EmergencyStop.objects.create(
+        stop = EmergencyStop.objects.create(
             application=application,
             pauses=pauses,
             activated_by=account,
             activated_at=now(),
             reason=reason.strip()[:300],
         )
-        op.about(switch)
+        op.about(stop)
     stop_runs()
-    return switch
+    return stop
 
 
 def stop_runs() -> list[int]:
-    """End what still runs in production while a switch is on that does not only pause; return the runs. The poll calls it
-    as well.
+    """Stop what still runs in production under a stop that does not only pause; return the deployments. The poll calls
+    it too.
 
-    A run whose steps are all finished, or that waits for a decision, is left as it is: nothing of it runs.
+    A deployment whose steps are all finished, or that waits for a decision, is left as it is: none of its steps run.
     """
-    switches = [switch for switch in EmergencyStop.on() if not switch.pauses]
-    if not switches:
+    stops = [stop for stop in EmergencyStop.on() if not stop.pauses]
+    if not stops:
         return []
     live = Step.objects.filter(phase__in=["deployment", "verification"], state__in=["pending", "ready", "running"])
     deployments = Deployment.objects.filter(
@@ -72,13 +72,13 @@ def stop_runs() -> list[int]:
     )
     stopped = []
     for pk, application in deployments.order_by("pk").values_list("pk", "application").distinct():
-        switch = next((s for s in switches if s.application_id in (None, application)), None)
-        if switch is None:
+        stop = next((s for s in stops if s.application_id in (None, application)), None)
+        if stop is None:
             continue
-        # One that has ended meanwhile is refused; one that cannot be stopped now is tried again by the poll.
+        # A deployment that has ended meanwhile is refused; one that cannot be stopped now is tried again by the poll.
         with isolated(log, "deployment %s cannot be stopped", pk), suppress(NotPossible):
-            with operation("deployment:stop", (Deployment, pk), reason=switch.reason) as op:
-                op.details["emergency_stop"] = switch.pk
+            with operation("deployment:stop", (Deployment, pk), reason=stop.reason) as op:
+                op.details["emergency_stop"] = stop.pk
                 stop_within_operation(op, op.get(Deployment))
             stopped.append(pk)
     return stopped

@@ -1,4 +1,4 @@
-"""emergency_stop:request_lift: apply for production to be let go on; who applies does not approve, so it takes two."""
+"""emergency_stop:request_lift: request that production goes on; the requester does not approve: it takes two people."""
 
 from django.utils.translation import gettext as _
 
@@ -15,15 +15,15 @@ SUBJECT = ApprovalRequest.Subject.EMERGENCY_STOP_LIFT
 
 
 def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
-    """Open the approval request that releases the switch. Raises GateNotPassed when the procedure asks nobody for it."""
+    """Open the approval request that lifts the stop. Raises GateNotPassed when the procedure names no approver."""
     try:
         with operation("emergency_stop:request_lift", (EmergencyStop, stop_id), reason=reason, sign=True) as op:
-            switch, requester = op.get(EmergencyStop), access.current_account()
+            stop, requester = op.get(EmergencyStop), access.current_account()
             if not may_activate(requester):
                 raise NotPermitted(_("You do not have permission to use the emergency stop."))
             environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
             op.require_reason()
-            if switch.lifted_at is not None:
+            if stop.lifted_at is not None:
                 raise NotPossible(_("The emergency stop was lifted already."))
             rules = active_procedure().document.rules_for(SUBJECT, Environment.Tier.PRODUCTION)
             if not any(rule["role"] != "none" and rule["number"] > 0 for rule in rules):
@@ -31,17 +31,17 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
                     _("The release procedure has no approval rule for this, so no approval is possible.")
                 )
             document = {
-                "pressed": switch.activated_at.isoformat(),
-                "activated_by": str(switch.activated_by),
-                "stopped_because": switch.reason,
-                "application": switch.application.slug if switch.application is not None else None,
-                "pauses": switch.pauses,
+                "pressed": stop.activated_at.isoformat(),
+                "activated_by": str(stop.activated_by),
+                "stopped_because": stop.reason,
+                "application": stop.application.slug if stop.application is not None else None,
+                "pauses": stop.pauses,
                 "reason": reason,
-                "emergency_stop": switch.pk,
+                "emergency_stop": stop.pk,
             }
             approval_request = ApprovalRequest.objects.create(
                 subject=SUBJECT,
-                emergency_stop=switch,
+                emergency_stop=stop,
                 environment=environment,
                 document=document,
                 digest=digest(document),

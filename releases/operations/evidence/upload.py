@@ -1,4 +1,4 @@
-"""evidence:upload: take in a report or a statement about a commit (R2)."""
+"""evidence:upload: a report or a statement about a commit is uploaded (R2)."""
 
 import hashlib
 import re
@@ -19,9 +19,9 @@ from releases.sources import git
 
 # A time or a number that a tool or a pipeline puts into the name of each new file.
 _CHANGING = re.compile(r"\d{4}-\d\d-\d\d([T_-]?\d\d([-:_.]?\d\d)*)?|\d{8,}", re.ASCII)
-# Files of one call, and bytes of all together: they are in memory at the same time.
+# The files of one call, and the bytes of all together: they are in memory at the same time.
 MOST_FILES, MOST_BYTES = 1000, 5 * reading.LARGEST
-# So many readings stand in the event.
+# The most readings that the event lists.
 MOST_SHOWN = 50
 
 
@@ -35,11 +35,11 @@ def upload(
     test_type: str = "",
     suite: str = "",
 ) -> list[Evidence]:
-    """Read files (name, content) and keep all of them with their values, or none: one that is broken refuses the call.
+    """Read files (name, content) and keep all of them with their values, or none: one broken file refuses the call.
 
-    An earlier report of the same suite (without one: the same file name) is superseded when the new ones speak again
-    about all that it found wrong. The release may come later: evidence belongs to the commit's tree. A review is never
-    vouched for by its author.
+    An earlier report of the same suite (without one: the same file name) is superseded when the new ones report again
+    about all that it found wrong. The release may come later: evidence belongs to the commit's tree. An author never
+    vouches for a review of their own commit.
     """
     application = Application.objects.filter(pk=application_id).first()
     if application is None:
@@ -55,7 +55,7 @@ def upload(
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise InvalidInput(str(fault))
     _known_type(kind, test_type)
-    # The application's row is locked, so that two callers come one after the other.
+    # The application's row is locked, so that two calls are processed one after the other.
     with operation("evidence:upload", (Application, application_id)) as op:
         account = access.require("upload_evidence")
         for read in readings if kind == "review" else ():
@@ -90,7 +90,7 @@ def upload(
 
 
 def check_amount(sizes: Sequence[int]) -> None:
-    """Refuse the files of a call by their number and their sizes in bytes, before they are read. Raises InvalidInput."""
+    """Refuse the files of a call by their number and sizes in bytes, before they are read. Raises InvalidInput."""
     if not 0 < len(sizes) <= MOST_FILES or sum(sizes) > MOST_BYTES:
         text = _("One call takes 1 to %(files)d files of together %(size)d MB. Split them into several calls.")
         raise InvalidInput(text % {"files": MOST_FILES, "size": MOST_BYTES // 1024 // 1024})
@@ -109,14 +109,14 @@ def _read(kind: str, files: Sequence[tuple[str, bytes]]) -> list[reading.Reading
 
 
 def _suite(kind: str, name: str) -> str:
-    """Return the suite of a report by its file's name, without what changes from one file to the next."""
+    """Return the suite of a report: its file's name, without what changes from one file to the next."""
     return _CHANGING.sub("*", name)[-100:] if reading.is_named(kind) else ""
 
 
 def _supersede(
     earlier: Sequence[Evidence], made: Sequence[Evidence], readings: Sequence[reading.Reading]
 ) -> list[Evidence]:
-    """End what earlier reports say where the new ones of their suite, taken together, speak about the same again."""
+    """Supersede earlier reports where the new ones of their suite, taken together, report about the same findings."""
     spoken: dict[str, frozenset[str]] = {}
     newest: dict[str, Evidence] = {}
     for row, read in zip(made, readings, strict=True):
@@ -129,7 +129,7 @@ def _supersede(
         try:
             needed = reading.read(old.kind, bytes(old.content)).must_be_repeated
         except reading.BadEvidence:
-            # It was taken by an older reader: that it says something wrong cannot be ruled out.
+            # An older reader took it: it may hold findings that cannot be ruled out.
             continue
         if needed <= spoken[old.suite]:
             old.superseded_by = newest[old.suite]
@@ -139,7 +139,9 @@ def _supersede(
 
 
 def _known_type(kind: str, test_type: str) -> None:
-    """A type that the procedure does not know would fill no cell of its matrix, so a slip is told at once."""
+    """Refuse a type that the procedure does not know: it would fill no cell of its matrix, so a typing error is shown
+    at once.
+    """
     if kind == "junit" and not test_type:
         raise InvalidInput(_("A test report needs a test type."))
     procedure = Procedure.objects.filter(state="in_effect").first()
@@ -150,7 +152,7 @@ def _known_type(kind: str, test_type: str) -> None:
 
 
 def _authors(application: Application, repository: Path, seen: git.CommitFacts) -> list[str]:
-    """Return the addresses of who wrote what the commit brings beyond what is in force in production."""
+    """Return the addresses of the authors of what the commit adds to the version deployed in production."""
     pointer = (
         DeployedVersion.objects.filter(application=application, environment__tier=Environment.Tier.PRODUCTION)
         .select_related("release")
@@ -161,7 +163,7 @@ def _authors(application: Application, repository: Path, seen: git.CommitFacts) 
 
 
 def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None:
-    """Refuse a review that an author hands in, or that names an author as the reviewer."""
+    """Refuse a review that an author uploads, or that names an author as the reviewer."""
     everybody = list(Account.objects.all())
     own = [a for a in everybody if {str(g).lower() for g in (*a.git_addresses, *a.former_identities)} & set(authors)]
     persons = {identity for a in own for identity in a.identities}

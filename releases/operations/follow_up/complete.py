@@ -1,4 +1,4 @@
-"""follow_up:complete: paying what was owed."""
+"""follow_up:complete: a follow-up action is completed."""
 
 from collections.abc import Container
 
@@ -14,7 +14,7 @@ from releases.models import FollowUp
 
 
 def complete(follow_up_id: int, *, note: str) -> FollowUp:
-    """Say how a follow-up action was settled."""
+    """Complete a follow-up action with a note on how it was done."""
     with operation("follow_up:complete", (FollowUp, follow_up_id), reason=note, sign=True) as op:
         follow_up = op.get(FollowUp)
         account = access.require(right_for(follow_up))
@@ -30,12 +30,16 @@ def complete(follow_up_id: int, *, note: str) -> FollowUp:
 
 
 def right_for(follow_up: FollowUp) -> str:
-    """Return the right that settling takes: who applied does not say that the committee's own condition is met."""
+    """Return the permission that completion needs: the requester does not decide whether the committee's own condition
+    is met.
+    """
     return "approve" if follow_up.blocks == FollowUp.Blocks.START else "complete_follow_up"
 
 
 def why_not_permitted(account: Account, follow_up: FollowUp, parts: Container[str] | None = None) -> str:
-    """Return why a person may not settle a follow-up action; empty when he may. parts: who has one in its release, where known."""
+    """Return why a person may not complete a follow-up action; empty when they may. parts: the persons with a part in
+    its release.
+    """
     release = follow_up.release
     if account.is_among(release.author.identities):
         return _("You are the author of this release; another person must complete the follow-up action.")

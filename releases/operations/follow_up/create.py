@@ -1,4 +1,4 @@
-"""What comes due afterwards, and when: follow-up actions are made inside the operation that incurs them (P2, P3, J1)."""
+"""Creates follow-up actions, with their due times, inside the operation that causes them (P2, P3, J1)."""
 
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -15,9 +15,10 @@ END_OF_DAY = time(18)
 def create(
     release: Release, key: str, since: datetime, zone: str, *, about: str = "", blocks: str = "next"
 ) -> FollowUp:
-    """Make the follow-up action `key` of the procedure, due counted from `since`; `about` says what exactly is owed.
+    """Create the follow-up action `key` of the procedure, due counted from `since`; `about` says what exactly is to be
+    done.
 
-    Raises LookupError for a key that the procedure does not have: it is code that names it.
+    Raises LookupError for a key that the procedure does not have: only code names it.
     """
     rule = next((r for r in procedure_of(release).follow_ups if r.key == key), None)
     if rule is None:
@@ -35,8 +36,10 @@ def create(
 
 
 def create_at_start(release: Release, environment: Environment, moment: datetime) -> list[FollowUp]:
-    """Make what a run owes that starts now: each waiver that lets it start, and what an emergency skips."""
-    owed = []
+    """Create what is due later for a deployment that starts now: for each waiver that lets it start, and for what an
+    emergency skips.
+    """
+    follow_ups = []
     waivers = Waiver.objects.select_for_update(no_key=True).filter(
         release=release,
         environment=environment,
@@ -48,15 +51,17 @@ def create_at_start(release: Release, environment: Environment, moment: datetime
     for waiver in waivers:
         waiver.follow_up = create(release, "waiver", moment, environment.zone, about=waiver.gate)
         waiver.save(update_fields=["follow_up"])
-        owed.append(waiver.follow_up)
+        follow_ups.append(waiver.follow_up)
     if environment.protected and release.kind == Release.Kind.EMERGENCY:
-        owed.append(create(release, "retrospective_review", moment, environment.zone))
-        owed.append(create(release, "full_review", moment, environment.zone))
-    return owed
+        follow_ups.append(create(release, "retrospective_review", moment, environment.zone))
+        follow_ups.append(create(release, "full_review", moment, environment.zone))
+    return follow_ups
 
 
 def due(rule: FollowUpRule, since: datetime, zone: str, country: str) -> datetime:
-    """Return when a follow-up action is due: hours on the clock; working days of the country, the last one until 18:00 in the zone."""
+    """Return when a follow-up action is due, in hours or in working days of the country; the last day ends at 18:00 in
+    the zone.
+    """
     if rule.unit == "hours":
         return since + timedelta(hours=rule.within)
     company = {h.day: h.name_ja for h in Holiday.objects.filter(removed_at=None)}

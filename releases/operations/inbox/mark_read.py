@@ -1,4 +1,4 @@
-"""inbox:mark_read, inbox:mark_all_read: what a person has read in the inbox."""
+"""inbox:mark_read, inbox:mark_all_read: inbox items that a person has read."""
 
 from django.utils.translation import gettext as _
 
@@ -11,7 +11,7 @@ from releases.models import InboxItem
 
 
 def read(message_id: int) -> InboxItem:
-    """Mark one's own message as read. Raises NotPermitted."""
+    """Mark one's own inbox item as read. Raises NotPermitted."""
     with operation("inbox:mark_read", (InboxItem, message_id)) as op:
         account, row = access.require_part(), op.get(InboxItem)
         if row.account_id is None or row.account_id != account.pk:
@@ -21,7 +21,7 @@ def read(message_id: int) -> InboxItem:
 
 
 def read_all() -> Account:
-    """Mark all of one's own messages as read."""
+    """Mark all of one's own inbox items as read."""
     with operation("inbox:mark_all_read") as op:
         account = access.require_part()
         op.about(account)

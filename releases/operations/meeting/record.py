@@ -1,4 +1,4 @@
-"""meeting:record and meeting:decide: the committee's meetings, to which personal approvals link (J3)."""
+"""meeting:record and meeting:decide: the committee's meetings, to which approval decisions link (J3)."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from releases.models import CommitteeMeeting, MeetingDecision, Release
 
 
 def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reason: str = "") -> CommitteeMeeting:
-    """Enter a meeting that was held: when, who attended (persons), and its minutes."""
+    """Record a meeting that was held: its time, attendees (persons) and minutes."""
     with operation("meeting:record", reason=reason, sign=True) as op:
         account = access.require("record_meeting")
         people = Account.objects.filter(pk__in=attendees, kind=Account.Kind.PERSON)
@@ -31,7 +31,7 @@ def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reaso
 
 
 def decide(meeting_id: int, *, release_id: int, decision: str, note: str = "") -> MeetingDecision:
-    """Enter what the meeting decided about a release. It moves nothing: each attendee gives his own word."""
+    """Record what the meeting decided about a release. It changes no state: each attendee decides in their own name."""
     with operation(
         "meeting:decide", (CommitteeMeeting, meeting_id), (Release, release_id), reason=note, sign=True
     ) as op:

@@ -1,4 +1,4 @@
-"""milestone:remind: the owners of a milestone are told before it is due, and once when it is late (P3)."""
+"""milestone:remind: the owners of a milestone are reminded before it is due, and once when it is late (P3)."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +18,7 @@ OWNERS = {
     "complete_final_check": "release_manager",
     "start": "operator",
 }
-# Edge that a milestone guards → the states in which it is its turn.
+# The edge that a milestone guards → the states in which it is its turn.
 TURNS = {
     "lock_scope": ("draft",),
     "complete_testing": ("scope_locked",),
@@ -30,16 +30,16 @@ LATE = 0
 
 
 class _NotDue(Exception):
-    """What had come due was done or moved, now that it is locked."""
+    """The milestone that was due has been completed or moved by the time it is locked."""
 
 
 def turn_of(release: Release) -> Milestone | None:
-    """Return the milestone that a release is to reach next; None where it has none that is open."""
+    """Return the milestone that a release is to reach next; None where none is open."""
     return next((m for m in release.milestones.all() if m.done_at is None and release.state in TURNS[m.guards]), None)
 
 
 def remind_due() -> list[int]:
-    """Remind of every milestone whose lead has come, each lead once; return the milestones (the poll's act)."""
+    """Remind of every milestone whose lead time has come, each lead once; return the milestones (the poll calls it)."""
     reminded = []
     leads_of: dict[int | None, list[int]] = {}
     rows = Milestone.objects.filter(done_at=None, release__state__in=Release.PREPARING).exclude(guards="start")
@@ -62,15 +62,16 @@ def _reminded(row: Milestone, leads: Sequence[int]) -> bool:
 
 
 def _remind(row: Milestone, leads: Sequence[int]) -> None:
-    """Tell of the last lead that has passed; the event's details name milestone, owner's role, lead in hours (0: it is
-    late) and when it is due.
+    """Send a reminder for the last lead that has passed.
+
+    The event's details name the milestone, the owner's role, the lead in hours (0: it is late) and when it is due.
     """
     with operation("milestone:remind", (Milestone, row.pk)) as op:
         held = op.get(Milestone)
         passed = _passed(held, leads)
         if held.done_at is not None or not passed:
             raise _NotDue
-        # A release planned late has passed several leads at once: one reminder tells of the last.
+        # A release planned late has passed several leads at once: one reminder covers them, for the last.
         held.reminded = sorted({*held.reminded, *passed}, reverse=True)
         op.about(
             held,
@@ -83,9 +84,9 @@ def _remind(row: Milestone, leads: Sequence[int]) -> None:
 
 
 def _passed(milestone: Milestone, leads: Sequence[int]) -> list[int]:
-    """Return the leads that have passed, the last at the end; empty when nobody is to be told of that one any more.
+    """Return the leads that have passed, the last at the end; empty when no reminder of that one is needed any more.
 
-    Nothing is late before its turn has come: what must come first is, and that is told.
+    A milestone is never late before its turn: the one before it is late, and its reminder is sent.
     """
     moment = now()
     if milestone.due_at <= moment and milestone.release.state not in TURNS[milestone.guards]:

@@ -1,4 +1,4 @@
-"""monitoring:end, monitoring:record_result: monitoring ends, by its measurements or a person's result (R7, B5)."""
+"""monitoring:end, monitoring:record_result: monitoring ends, by its measurements or by a person's result (R7, B5)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from releases.queries.monitoring import completeness
 
 
 def end_due(monitoring_id: int) -> str:
-    """End a watch whose time is over: healthy with enough samples, else it waits for a named person's result."""
+    """End monitoring whose time is over: passed with enough measurements, else it waits for a person's result."""
     unlocked = MonitoringPeriod.objects.select_related("deployment__procedure", "deployment__release").get(
         pk=monitoring_id
     )
@@ -51,7 +51,7 @@ def end_due(monitoring_id: int) -> str:
 
 
 def record_result(monitoring_id: int, *, result: str, reason: str) -> MonitoringPeriod:
-    """Give a named person's result on a watch that had too few samples."""
+    """Record a person's result on monitoring that had too few measurements."""
     unlocked = MonitoringPeriod.objects.get(pk=monitoring_id)
     targets: list[tuple[Any, int]] = [
         (MonitoringPeriod, monitoring_id),
@@ -76,7 +76,7 @@ def record_result(monitoring_id: int, *, result: str, reason: str) -> Monitoring
 
 
 def why_not_permitted(account: Account, deployment: Deployment) -> str:
-    """Return why a person may not judge the watch of a run; empty when he may."""
+    """Return why a person may not record the result of a deployment's monitoring; empty when they may."""
     if deployment.was_started_by(account):
         return _("You have scheduled this deployment; another person must judge its monitoring result.")
     return ""

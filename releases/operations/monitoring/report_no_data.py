@@ -1,4 +1,6 @@
-"""monitoring:report_no_data, monitoring:report_data_again: a watch for which nothing comes in says so while there is time (the poll's acts)."""
+"""monitoring:report_no_data, monitoring:report_data_again: monitoring without data is reported in time (called by the
+poll).
+"""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -9,18 +11,18 @@ from releases.models import MonitoringPeriod
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.queries.monitoring import required_of
 
-# The shortest time without a value that is reported.
+# The shortest time without a value that is reported, in seconds.
 LEAST_SECONDS = 60.0
-# Rounds of checks likewise: one that could not be made is made up for by the next.
+# The same for checks: a failed try is made up for by the next one.
 ROUNDS = 2
 
 
 class _AsBefore(Exception):
-    """What had changed has not, or not any more, now that it is locked."""
+    """The change is already recorded, or no longer true, by the time the row is locked."""
 
 
 def notify_inconclusive(moment: datetime) -> None:
-    """Tell of each watch that has become unclear, and note which can tell again."""
+    """Report each monitoring period that has become inconclusive, and record which has data again."""
     for monitoring in MonitoringPeriod.objects.filter(ended_at=None, paused_at=None, result="").exclude(
         purpose=MonitoringPeriod.Purpose.BASELINE
     ):
@@ -36,14 +38,16 @@ def _note_change(monitoring: MonitoringPeriod, moment: datetime, *, known: bool)
 
 
 def without_data(monitoring: MonitoringPeriod, moment: datetime) -> list[str]:
-    """Return what is owed and has had no value for the procedure's `monitoring.error_limit` measurements, or for as
-    long as its triggers look back where that is longer; nothing is before that time.
+    """Return the required metrics and checks that have had no value for too long.
+
+    Too long: the procedure's `monitoring.error_limit` measurements, or as long as the triggers look back where that is
+    longer; before that time nothing is returned.
     """
     metrics, checks = required_of(monitoring)
     since = monitoring.resumed_at or monitoring.started_at
     limit = monitoring.deployment.procedure.document.monitoring.error_limit
     most = max([limit, *(trigger.get("n", 0) for trigger in monitoring.triggers)])
-    # The last look may be under way, and the first only begins the counting.
+    # The last measurement may be under way, and the first one only begins the counting.
     span = timedelta(seconds=max(LEAST_SECONDS, (most + 1) * monitoring.interval_seconds))
     unresponsive: set[str] = set()
     if moment - since >= span:

@@ -1,4 +1,4 @@
-"""monitoring:start_baseline: the look at the target before a run (the baseline)."""
+"""monitoring:start_baseline: the target is measured before a deployment (the baseline)."""
 
 from audit.clock import now
 from audit.operation import operation
@@ -7,9 +7,9 @@ from releases.queries.monitoring import triggers_of
 
 
 def start_baseline(deployment_id: int) -> MonitoringPeriod | None:
-    """Look at what is in force until a scheduled run begins, so that it has a baseline; None if not needed.
+    """Measure the deployed version until a scheduled deployment begins, so that it has a baseline; None if not needed.
 
-    Nothing is in force, or a watch of an earlier run looks already: then there is nothing to begin.
+    It is not needed where no version is deployed, or the monitoring of an earlier deployment measures already.
     """
     with operation("monitoring:start_baseline", (Deployment, deployment_id)) as op:
         deployment = op.get(Deployment)

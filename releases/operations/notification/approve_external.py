@@ -1,4 +1,4 @@
-"""notification:approve_external and notification:cancel: what goes to people outside, by another person than who caused it."""
+"""notification:approve_external and notification:cancel: a second person approves what goes to external recipients."""
 
 import hashlib
 
@@ -18,13 +18,16 @@ from releases.queries.recipients import Recipient, not_before
 
 
 def digest_of(notification: Notification) -> str:
-    """Return the SHA-256 over what is released: the texts in both languages and who gets them."""
+    """Return the SHA-256 over what is approved: the texts in both languages and their recipients."""
     to = sorted(notification.inbox_items.filter(external=True).values_list("recipient", flat=True))
     return hashlib.sha256(rfc8785.dumps({"texts": notification.texts, "to": to})).hexdigest()
 
 
 def approve_external(notification_id: int, *, digest: str, reason: str = "") -> Notification:
-    """Let a notification go outside, as a second person who was shown exactly this. Raises NotPermitted, NotPossible, InvalidInput."""
+    """Approve a notification for external recipients, as a second person who was shown exactly this.
+
+    Raises NotPermitted, NotPossible, InvalidInput.
+    """
     with operation("notification:approve_external", (Notification, notification_id), reason=reason, sign=True) as op:
         account = access.require("approve_external")
         notification = op.get(Notification)
@@ -57,7 +60,7 @@ def approve_external(notification_id: int, *, digest: str, reason: str = "") -> 
 
 
 def cancel(notification_id: int, *, reason: str) -> Notification:
-    """Withdraw what waits: nobody outside is told. What was sent inside stays sent. Raises NotPossible, InvalidInput."""
+    """Cancel the waiting external deliveries; internal ones stay sent. Raises NotPossible, InvalidInput."""
     with operation("notification:cancel", (Notification, notification_id), reason=reason, sign=True) as op:
         access.require("approve_external")
         notification = op.get(Notification)
@@ -81,7 +84,7 @@ def outdated_by(notification: Notification) -> str:
 
 
 def why_not(notification: Notification, account: Account) -> str:
-    """Return why this person can't release a notification; empty when they can."""
+    """Return why this person may not approve a notification; empty when they may."""
     if notification.cause in account.identities:
         return _("You have caused this notification; another person must approve it for external recipients.")
     if notification.writer in account.identities:
@@ -92,7 +95,7 @@ def why_not(notification: Notification, account: Account) -> str:
 
 
 def _heard(row: NotificationDelivery) -> Recipient:
-    """Return the recipient of a delivery with the quiet hours of his group."""
+    """Return the recipient of a delivery with the quiet hours of their group."""
     member, account = row.inbox_item.group_recipient, row.inbox_item.account
     quiet = []
     if member is not None:

@@ -1,4 +1,7 @@
-"""notification:create: an entry of the outbox becomes one message for each person, in the same transaction that takes it out."""
+"""notification:create: an entry of the outbox becomes a notification, with one delivery for each recipient and channel.
+
+The transaction that takes the entry out creates the notification.
+"""
 
 import logging
 from datetime import datetime
@@ -36,14 +39,14 @@ class _Taken(Exception):
 
 
 def process_outbox(most: int = 20) -> int:
-    """Make messages of what waits in the outbox; return how many entries were taken out.
+    """Create notifications from the outbox; return how many entries were taken out.
 
-    Oldest first, what is urgent or tells the course of a release before the rest. What tells nobody is taken out without
-    an operation. An entry that fails stays, and keeps no other from its turn.
+    Oldest first, with urgent ones and the course of a release before the rest. An entry without recipients is taken out
+    without an operation. An entry that fails stays, and does not delay the others.
     """
     waiting = Outbox.objects.filter(sent_at=None)
     taken = waiting.exclude(event__in=KEYS).update(sent_at=now())
-    first = [key for key, told in KEYS.items() if told.urgent or key in COURSE]
+    first = [key for key, event_type in KEYS.items() if event_type.urgent or key in COURSE]
     ordered = waiting.order_by(Case(When(event__in=first, then=0), default=1), "pk")
     made = 0
     for pk, event in ordered.values_list("pk", "event")[:1000]:
@@ -58,7 +61,7 @@ def process_outbox(most: int = 20) -> int:
 
 
 def create(outbox_id: int) -> bool:
-    """Make the messages of one entry, if its event tells anybody; return whether it was taken out here."""
+    """Create the notification of one entry, if its event notifies anyone; return whether it was taken out here."""
     entry = Outbox.objects.get(pk=outbox_id)
     plan = planned(entry)
     if plan is None or not plan.recipients:
@@ -83,18 +86,18 @@ def create(outbox_id: int) -> bool:
 
 
 def _notification(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
-    told, subject = plan.told, plan.subject
-    thing = thing_of(told.key, subject, entry.payload)
+    event_type, subject = plan.event_type, plan.subject
+    thing = thing_of(event_type.key, subject, entry.payload)
     parent = subject.row if isinstance(subject.row, Notification) else None
     # The milestones of an emergency release are hours apart.
     emergency = subject.release is not None and subject.release.kind == Release.Kind.EMERGENCY
-    haste = emergency and (told.required_action or told.key == ANNOUNCE)
-    urgent = told.urgent or (parent is not None and parent.urgent) or haste
+    haste = emergency and (event_type.required_action or event_type.key == ANNOUNCE)
+    urgent = event_type.urgent or (parent is not None and parent.urgent) or haste
     outside = any(one.outside for one in plan.recipients)
-    again = reminder_delay(told.key, entry.payload, urgent) if plan.acting and thing else None
-    consent = _released_beforehand(told, subject) if outside else None
+    again = reminder_delay(event_type.key, entry.payload, urgent) if plan.acting and thing else None
+    approval = _released_beforehand(event_type, subject) if outside else None
     return Notification.objects.create(
-        event=told.key,
+        event=event_type.key,
         outbox=entry.pk,
         operation_id=entry.operation_id,
         object=entry.object,
@@ -109,24 +112,26 @@ def _notification(entry: Outbox, plan: Plan, moment: datetime) -> Notification:
         urgent=urgent,
         external=outside,
         made_at=moment,
-        external_approved_at=moment if consent is not None else None,
-        approved_with_request=consent,
+        external_approved_at=moment if approval is not None else None,
+        approved_with_request=approval,
         remind_at=moment + again if again is not None else None,
     )
 
 
-def _released_beforehand(told: NotificationEvent, subject: Subject) -> ApprovalRequest | None:
-    """Return the approval in which exactly these words were released, if there is one."""
-    if told.key not in PRE_RELEASED or subject.deployment is None:
+def _released_beforehand(event_type: NotificationEvent, subject: Subject) -> ApprovalRequest | None:
+    """Return the approval in which exactly these texts were approved, if there is one."""
+    if event_type.key not in PRE_RELEASED or subject.deployment is None:
         return None
     approval_request = subject.deployment.approval_request
     if approval_request is None or approval_request.state not in ("approved", "used"):
         return None
-    words = NotificationTemplate.words(told.key)
+    words = NotificationTemplate.words(event_type.key)
     if used("".join(part for text in words.values() for part in text.values())) - KNOWN_BEFOREHAND:
         return None
     return (
-        approval_request if approval_request.document.get("notification_templates", {}).get(told.key) == words else None
+        approval_request
+        if approval_request.document.get("notification_templates", {}).get(event_type.key) == words
+        else None
     )
 
 
@@ -148,7 +153,7 @@ def _message(notification: Notification, recipient: Recipient, moment: datetime)
             _delivery(message, channel, "", moment, held=held, there=True)
             continue
         if kind.personal and not recipient.address:
-            # Whoever reads it in the inbox needs no second way; who has none should be seen to have none.
+            # A person who reads it in the inbox needs no second channel; for one without any, this must show.
             if not any(channel_types.by_name(c.channel_type).within for c in recipient.channels.values()):
                 _delivery(message, channel, "", moment, held=held, fault=NO_ADDRESS)
             continue
@@ -176,7 +181,7 @@ def _delivery(
 
 
 def _pass_over(outbox_id: int) -> bool:
-    """Take an entry out that tells nobody; it is no fact, so it needs no operation."""
+    """Take out an entry without recipients; it changes no audited table, so it needs no operation."""
     row = Outbox.objects.filter(pk=outbox_id, sent_at=None).first()
     if row is None:
         return False

@@ -1,5 +1,7 @@
-"""notification:remind, notification:escalate, notification:complete: what is not done is told again, goes on to others, and stops when it is
-done or has another date, of which its own reminder tells.
+"""notification:remind, notification:escalate, notification:complete: a task that is not done is reminded of and
+escalated.
+
+Reminders end when it is done, or when it has another date, which has a reminder of its own.
 """
 
 from functools import partial
@@ -13,7 +15,7 @@ from releases.queries.notification_subject import is_done, is_moved, row_of
 
 
 def remind_open() -> list[int]:
-    """Follow up each notification whose time has come (the poll's act); return them."""
+    """Follow up each notification whose time has come; return them (the poll calls it)."""
     followed = []
     for pk in Notification.objects.filter(remind_at__lte=now()).order_by("remind_at").values_list("pk", flat=True):
         if with_retry_limit("reminder", f"releases.Notification:{pk}", partial(remind_or_escalate, pk)):
@@ -22,7 +24,7 @@ def remind_open() -> list[int]:
 
 
 def remind_or_escalate(notification_id: int) -> str:
-    """Remind those who must act, tell others after ASKED_AGAIN reminders, or end it; return the event that was done."""
+    """Remind those who must act, notify others after ASKED_AGAIN reminders, or end it; return the event added."""
     seen = Notification.objects.get(pk=notification_id)
     thing = row_of(seen.required_action)
     if is_done(thing) or is_moved(thing, seen.payload):

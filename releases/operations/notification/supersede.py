@@ -1,4 +1,4 @@
-"""notification:supersede: what tells how a release goes on is not sent once the release has gone on further."""
+"""notification:supersede: news about a release is not sent once the release has moved on."""
 
 import logging
 from datetime import timedelta
@@ -14,20 +14,20 @@ from releases.models import Deployment, InboxItem, Notification, NotificationDel
 from releases.notifications.templates.events import ANNOUNCE
 
 log = logging.getLogger(__name__)
-# The course of a release as people are told it. What is further down the list is no end of what is above it by itself:
-# any of them makes an earlier one untrue, and a plan ends also with the approval to it.
+# The events that describe the course of a release to people. Later ones in the list do not end earlier ones by
+# themselves: any of them makes an earlier one outdated, and a plan ends also with the approval of it.
 PLANS = (ANNOUNCE, "release:reschedule")
 MOVES = (*PLANS, "release:cancel", "deployment:start", "deployment:succeed", "deployment:fail", "deployment:mark_missed",
          "rollback:authorise", "rollback:complete", "rollback:fail")  # fmt: skip
 COURSE = (*MOVES, "deployment:cancel", "rollback:notify_stakeholders", "rollback:notify_users")
 PLAN_ENDS = (*MOVES, "release:reopen_scope", "release:end_approval")
 NEWER = gettext_noop("A newer notification about the same release replaces this one.")
-# After so long inside as well only the newest is sent.
+# After this time only the newest one is sent inside as well.
 LATE = timedelta(minutes=15)
 
 
 def moved_since(notification: Notification) -> str:
-    """Return the event by which a release has moved on since what a notification tells of it; empty while it has not."""
+    """Return the event by which a release has moved on since a notification was written; empty while it has not."""
     if notification.release is None or notification.event not in COURSE:
         return ""
     newer = PLAN_ENDS if notification.event in PLANS else MOVES
@@ -36,7 +36,7 @@ def moved_since(notification: Notification) -> str:
 
 
 def is_superseded(row: NotificationDelivery) -> bool:
-    """Tell whether a message is not sent any more because a newer one says how it went on."""
+    """Tell whether a delivery is not sent any more because a newer one says how the release went on."""
     notification = row.inbox_item.notification
     if row.inbox_item.external:
         return bool(moved_since(notification))
@@ -52,7 +52,7 @@ def is_superseded(row: NotificationDelivery) -> bool:
 
 
 def supersede_waiting() -> None:
-    """End what waits for its second person and tells of a release that has moved on since."""
+    """End what waits for its second person and concerns a release that has moved on since."""
     waiting = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None, event__in=COURSE)
     for notification in waiting.select_related("release"):
         if not moved_since(notification):
@@ -78,7 +78,7 @@ def end_waiting(notification: Notification, outcome: str, why: str = "") -> None
 
 
 def _labels(release: Release) -> list[str]:
-    """Return how the ledger names a release, its runs in protected environments, and their rollbacks."""
+    """Return how the ledger names a release, its deployments in protected environments, and their rollbacks."""
     deployments = Deployment.objects.filter(release=release, environment__protected=True)
     rows = [release, *deployments, *Rollback.objects.filter(deployment__in=deployments)]
     return [label(row) for row in rows]

@@ -1,4 +1,4 @@
-"""notification_channel:create, notification_channel:set_address, notification_channel:disable, notification_channel:enable, notification_channel:send_test: the ways of telling."""
+"""notification_channel:create, set_address, disable, enable and send_test: the channels of notifications."""
 
 import base64
 import secrets
@@ -25,7 +25,7 @@ from releases.operations.notification_delivery.send import address_of
 def create(
     *, key: str, kind: str, label_ja: str, label_en: str, language: str, reason: str = ""
 ) -> NotificationChannel:
-    """Make a channel; its address is set afterwards. Raises InvalidInput."""
+    """Create a channel; its address is set afterwards. Raises InvalidInput."""
     with operation("notification_channel:create", reason=reason, sign=True) as op:
         access.require("configure_notifications")
         if kind not in {known.name for known in channel_types.CHANNEL_TYPES}:
@@ -45,16 +45,16 @@ def create(
 
 
 def set_address(channel_id: int, *, url: str, secret: str = "", language: str, reason: str) -> NotificationChannel:
-    """Set where a channel goes, under signature; the guard of addresses is asked first. Raises InvalidInput.
+    """Set the address of a channel, under signature; the guard of addresses is asked first. Raises InvalidInput.
 
-    secret: of a webhook; empty = one is made. The row that comes back carries it as `secret`, this once.
+    secret: of a webhook; empty = one is made. The returned row carries it as `secret`, this once.
     """
     unlocked = NotificationChannel.objects.get(pk=channel_id)
     kind = channel_types.by_name(unlocked.channel_type)
     made = kind.signs and not secret.strip()
     if made:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-    # The resolver is asked before the operation opens: nothing waits for it inside a transaction.
+    # The resolver is asked before the operation opens: no transaction waits for it.
     place = address_of(NotificationChannel(), kind, "")
     fault = kind.fault(Address(url.strip(), secret.strip(), place.networks, place.hosts))
     with operation(
@@ -83,7 +83,7 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
 
 
 def disable(channel_id: int, *, reason: str) -> NotificationChannel:
-    """Send nothing through a channel. Raises InvalidInput, NotPossible."""
+    """Disable a channel: nothing is sent through it. Raises InvalidInput, NotPossible."""
     with operation("notification_channel:disable", (NotificationChannel, channel_id), reason=reason) as op:
         access.require("configure_notifications")
         row = op.get(NotificationChannel)
@@ -95,8 +95,9 @@ def disable(channel_id: int, *, reason: str) -> NotificationChannel:
 
 
 def enable(channel_id: int, *, reason: str) -> NotificationChannel:
-    """Send through it again, at once, to the addresses too that its fault disabled, and what was missed. Raises
-    InvalidInput, NotPossible.
+    """Enable a channel again, with the addresses that its fault disabled and with what was missed, at once.
+
+    Raises InvalidInput, NotPossible.
     """
     with operation("notification_channel:enable", (NotificationChannel, channel_id), reason=reason) as op:
         account = access.require("configure_notifications")
@@ -112,7 +113,7 @@ def enable(channel_id: int, *, reason: str) -> NotificationChannel:
 
 
 def is_in_use(row: NotificationChannel) -> bool:
-    """Tell whether nothing keeps a channel, or an address that its fault disabled, from being sent to."""
+    """Tell whether a channel is enabled, and no address was disabled by its fault."""
     return row.disabled_at is None and row.unavailable_since is None and not blamed(row).exists()
 
 
@@ -122,14 +123,14 @@ def blamed(row: NotificationChannel) -> QuerySet[SuppressedAddress]:
 
 
 def _fresh(row: NotificationChannel) -> None:
-    """Forget what a channel has met so far."""
+    """Clear the recorded faults of a channel."""
     row.disabled_at, row.disabled_because = None, ""
     row.unavailable_since, row.unavailable_because = None, ""
     row.next_send_at, row.failures, row.last_failure = None, 0, ""
 
 
 def send_test(channel_id: int) -> NotificationChannel:
-    """Send one test message now. Raises GateNotPassed with what was answered when it did not arrive."""
+    """Send one test message now. Raises GateNotPassed with the answer when it did not arrive."""
     with operation("notification_channel:send_test", (NotificationChannel, channel_id)) as op:
         account, row = access.require("configure_notifications"), op.get(NotificationChannel)
         if row.disabled_at is not None:
@@ -152,7 +153,7 @@ def send_test(channel_id: int) -> NotificationChannel:
 
 
 def _as_shown(url: str) -> str:
-    """Return what may be shown of an address: kind and host, never its path, which is a key."""
+    """Return what may be shown of an address: type and host, never its path, which is a key."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return f"{parts.scheme}://{host if '.' in host or host == 'localhost' else '…'}"

@@ -1,4 +1,4 @@
-"""notification_channel:reencrypt: the same address of a channel under the key that encrypts now; nothing else changes."""
+"""notification_channel:reencrypt: a channel's address is encrypted with the current key; nothing else changes."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What is no longer sent to: a bounced address, a dead webhook; notification_delivery:bounce, suppressed_address:enable, and what was missed."""
+"""Disabled addresses and channels: notification_delivery:bounce, suppressed_address:enable, and what was missed."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,12 +14,12 @@ from environments.models import Account
 from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
 from releases.operations.notification.supersede import NEWER, is_superseded
 
-# What was missed is not sent after so long.
+# A missed delivery is not sent after this time.
 OUT_OF_DATE = timedelta(days=1)
 
 
 def disable_address(op: Operation, address: str, because: str, since: datetime) -> None:
-    """Send nothing to an address any more, inside an open operation."""
+    """Suppress an address, inside an open operation."""
     row, made = SuppressedAddress.objects.get_or_create(
         address__iexact=address, lifted_at=None, defaults={"address": address, "reason": because[:300], "since": since}
     )
@@ -28,13 +28,15 @@ def disable_address(op: Operation, address: str, because: str, since: datetime) 
 
 
 def disable_channel(channel: NotificationChannel, because: str) -> None:
-    """Send nothing through a channel any more, inside an open operation."""
+    """Disable a channel, inside an open operation."""
     if channel.disabled_at is None:
         channel.disabled_at, channel.disabled_because = now(), because[:300]
 
 
 def bounce(delivery_id: int, *, reason: str) -> NotificationDelivery:
-    """Say that a mail came back, which only a person sees: its address is disabled. Raises NotPossible, InvalidInput."""
+    """Record that a mail bounced, which only a person sees: its address is suppressed. Raises NotPossible,
+    InvalidInput.
+    """
     with operation("notification_delivery:bounce", (NotificationDelivery, delivery_id), reason=reason) as op:
         access.require("configure_notifications")
         row = op.get(NotificationDelivery)
@@ -59,7 +61,7 @@ def enable_address(address_id: int, *, reason: str) -> SuppressedAddress:
 
 
 def enable_addresses(op: Operation, rows: Iterable[SuppressedAddress], account: Account) -> None:
-    """Send to addresses again, and what they missed, inside an open operation."""
+    """Send to addresses again, also what they missed, inside an open operation."""
     for row in rows:
         row.lifted_at, row.lifted_by = now(), account
         row.save()
@@ -67,14 +69,12 @@ def enable_addresses(op: Operation, rows: Iterable[SuppressedAddress], account: 
 
 
 def send_missed(op: Operation, which: Q, since: datetime) -> None:
-    """Send what failed since then, inside an open operation; what is out of date is marked as overtaken."""
+    """Send what failed since then, inside an open operation; outdated deliveries are marked as superseded."""
     moment = now()
     failed = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
         which, outcome=NotificationDelivery.Outcome.FAILED, ended_at__gte=since
     )
-    failed = failed.exclude(
-        channel__channel_type=NotificationChannel.Kind.MAIL, address=""
-    )  # nobody has an address there
+    failed = failed.exclude(channel__channel_type=NotificationChannel.Kind.MAIL, address="")  # without an address there
     for row in failed.select_related("inbox_item__notification__release").order_by("pk"):
         if row.inbox_item.notification.made_at < moment - OUT_OF_DATE or is_superseded(row):
             row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.SUPERSEDED, moment, NEWER

@@ -1,7 +1,7 @@
-"""The lane of one channel: taken by one process for one delivery, given back, or held after a fault of the channel.
+"""The lane of one channel: claimed by one process for one delivery, freed, or held after a fault of the channel.
 
-`next_send_at` of the channel says until when it is taken or held, and is shared by everything that goes there: whatever is
-sent next is the one try that shows whether the place takes something again.
+`next_send_at` of the channel says until when it is claimed or held. All deliveries of the channel share it: the next
+one is the single try that shows whether the receiver accepts deliveries again.
 """
 
 from datetime import timedelta
@@ -17,11 +17,11 @@ from releases.channel_types.base import PATIENCE
 from releases.models import NotificationChannel, SuppressedAddress
 from releases.operations.notification_delivery.disable import disable_channel
 
-# Seconds for which a process takes a lane; one that holds it longer has died.
+# Seconds for which a process claims a lane; a process that holds it longer has died.
 LEASE = 4 * PATIENCE
-# Seconds for which a lane is held after each fault in a row, and after how many of them people are told.
+# Seconds for which a lane is held after each fault in a row, and after how many of them operators are notified.
 HOLD, OPENS_AFTER = (2, 5, 15, 30, 60), 3
-# A place that took nothing for so long is disabled.
+# A channel that accepted nothing for this time is disabled.
 DEAD_AFTER = timedelta(days=1)
 ALL_DAY = gettext_noop("The channel accepted nothing for one day.")
 
@@ -29,7 +29,7 @@ TAKE = """
 UPDATE releases_notificationchannel SET next_send_at = clock_timestamp() + make_interval(secs => %s)
  WHERE id = %s AND coalesce(next_send_at, '-infinity') <= clock_timestamp() RETURNING id
 """
-# What is urgent first; but before it, what the same reader is still to be told of the same release.
+# Urgent deliveries come first; but before them, earlier ones to the same recipient about the same release.
 NEXT = """
 WITH due AS (
   SELECT d.id, m.recipient, n.release_id, n.urgent, n.outbox FROM releases_notificationdelivery d
@@ -53,7 +53,7 @@ UPDATE releases_notificationchannel SET failures = failures + 1, last_failure = 
 
 
 def claim(channel_id: int) -> tuple[int, int] | None:
-    """Take a channel's lane and its next delivery; return (delivery, number of this try), or None when none is due."""
+    """Claim a channel's lane and its next delivery; return (delivery, number of this try), or None when none is due."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(TAKE, [LEASE, channel_id])
         if cursor.fetchone() is None:
@@ -67,7 +67,7 @@ def claim(channel_id: int) -> tuple[int, int] | None:
 
 
 def free(channel: NotificationChannel, *, took: bool) -> None:
-    """Give a lane back. took: the place has taken something, so what was wrong with it is over."""
+    """Free a lane. took: the receiver accepted a delivery, so its earlier fault is over."""
     with connection.cursor() as cursor:
         cursor.execute(FREE, [took, took, channel.pk])
     if took and channel.unavailable_since is not None:
@@ -78,7 +78,7 @@ def free(channel: NotificationChannel, *, took: bool) -> None:
 
 
 def fault(channel: NotificationChannel, why: str, wait: float = 0.0) -> None:
-    """Hold a lane after a fault of the channel, `wait` seconds at least; people are told of the third in a row."""
+    """Hold a lane after a fault of the channel, `wait` seconds at least; operators learn of the third in a row."""
     with connection.cursor() as cursor:
         cursor.execute(FAULT, [why[:300], wait, list(HOLD), len(HOLD), channel.pk])
         (faults,) = cursor.fetchone()
@@ -91,7 +91,7 @@ def fault(channel: NotificationChannel, why: str, wait: float = 0.0) -> None:
 
 
 def found_faulty(channel: NotificationChannel, why: str, disabled: QuerySet[SuppressedAddress] | None = None) -> None:
-    """Say since when a channel takes nothing, and tell who sees to it. disabled: the addresses that it was blamed on."""
+    """Record since when a channel accepts nothing, and notify its operators. disabled: the addresses blamed for it."""
     blamed = (SuppressedAddress.objects.none() if disabled is None else disabled).filter(channel=None)
     if channel.unavailable_since is not None and not blamed.exists():
         return

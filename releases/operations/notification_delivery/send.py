@@ -1,7 +1,8 @@
-"""notification_delivery:record: what a lane has taken is sent outside any transaction, and its outcome kept. At least once.
+"""notification_delivery:record: a claimed delivery is sent outside any transaction, and its outcome kept. At least
+once.
 
-A process that dies between sending and keeping leaves the lane taken; when that runs out the letter is sent again under
-the same key, by which a receiver drops the second one.
+A process that dies between sending and recording leaves the lane claimed; when that expires the delivery is sent again
+with the same key, by which a receiver drops the second one.
 """
 
 import logging
@@ -28,10 +29,10 @@ from releases.queries.notification_plan import ADDRESS_OFF, CHANNEL_OFF, page_ad
 from releases.queries.notification_subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 
 log = logging.getLogger(__name__)
-# Seconds after which a try that one recipient refused is made again; after a day it is given up.
+# Seconds after which a delivery that one recipient refused is tried again; after a day it has failed.
 AGAIN = (15, 60, 300, 900, 3600, 4 * 3600)
 GIVEN_UP = timedelta(days=1)
-# So many addresses that are refused for good in the same words within this time show a fault of the channel.
+# So many addresses that are refused finally with the same answer within this time show a fault of the channel.
 SEVERAL, AT_ONCE = 3, timedelta(minutes=10)
 WITHDRAWN = gettext_noop("The notification was cancelled.")
 LEFT = gettext_noop("This person is no longer a recipient of this notification.")
@@ -45,7 +46,7 @@ LATER = """
 
 
 def send(delivery_id: int, tries: int) -> None:
-    """Send one delivery that this process has claimed, keep what became of it, and give its lane back."""
+    """Send one delivery that this process has claimed, record its outcome, and free its lane."""
     along = (
         "inbox_item__notification__parent",
         "inbox_item__notification__release",
@@ -61,7 +62,7 @@ def send(delivery_id: int, tries: int) -> None:
         return
     try:
         kind = channel_types.by_name(channel.channel_type)
-        # Kept in one language, and put into the reader's when it is shown.
+        # Kept in one language, and translated into the reader's when it is shown.
         with override("en"):
             answer = kind.send(message_of(row), address_of(channel, kind, row.address))
     except NotSetUp as missing:
@@ -69,7 +70,7 @@ def send(delivery_id: int, tries: int) -> None:
         lane.free(channel, took=False)
     except NotDelivered as fault:
         _undelivered(row, tries, fault)
-    except Exception as fault:  # a channel's own fault must not keep the others from their turn
+    except Exception as fault:  # a fault of one channel must not delay the others
         log.exception("delivery %s", delivery_id)
         _undelivered(row, tries, NotDelivered(type(fault).__name__, whose="either"))
     else:
@@ -78,7 +79,7 @@ def send(delivery_id: int, tries: int) -> None:
 
 
 def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, str] | None:
-    """Return the outcome of what is not to be sent any more, and why; None for what is."""
+    """Return the outcome of a delivery that is not to be sent any more, and why; None for one that is."""
     if row.inbox_item.notification.cancelled_at is not None and row.inbox_item.external:
         return NotificationDelivery.Outcome.CANCELLED, WITHDRAWN
     if _left(row):
@@ -97,7 +98,7 @@ def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, st
 def message_of(row: NotificationDelivery) -> OutgoingMessage:
     """Return what is sent for a delivery; the same key at each try."""
     message, notification = row.inbox_item, row.inbox_item.notification
-    # People outside can open no page of ours.
+    # External recipients can open no page of Ringi.
     words, url = message.words, "" if message.external else page_address(notification)
     return OutgoingMessage(
         key=f"msg_{message.key.hex}",
@@ -113,7 +114,7 @@ def message_of(row: NotificationDelivery) -> OutgoingMessage:
 
 
 def address_of(channel: NotificationChannel, kind: ChannelType, to: str) -> Address:
-    """Return where a channel's letter goes, with what the settings allow."""
+    """Return the address of a channel's delivery, with what the settings allow."""
     if kind.personal:
         return Address(to, hosts=tuple(settings.MAIL_DOMAINS))
     opened = {name: decrypt(text, channel.bound_to(name)) for name, text in channel.encrypted.items()}
@@ -126,7 +127,7 @@ def address_of(channel: NotificationChannel, kind: ChannelType, to: str) -> Addr
 
 
 def _left(row: NotificationDelivery) -> bool:
-    """Tell whether an account was closed, or somebody outside taken out of the group, since the message was made."""
+    """Tell whether the account was deactivated, or the external recipient removed, since the delivery was created."""
     message = row.inbox_item
     if message.account is not None:
         return not message.account.is_active
@@ -134,7 +135,7 @@ def _left(row: NotificationDelivery) -> bool:
 
 
 def _over(row: NotificationDelivery) -> str:
-    """Return why nobody needs to be asked any more for what a message asks for; empty while somebody does."""
+    """Return why the request in a message needs no answer any more; empty while it does."""
     notification = row.inbox_item.notification
     if not notification.required_action or not (
         KEYS[notification.event].required_action or notification.event in TOLD_AGAIN
@@ -145,7 +146,9 @@ def _over(row: NotificationDelivery) -> str:
 
 
 def _undelivered(row: NotificationDelivery, tries: int, fault: NotDelivered) -> None:
-    """Keep a failed try, and hold the lane if it is the channel's fault; an address is disabled for its own only."""
+    """Record a failed try, and hold the lane if it is the channel's fault; an address is suppressed for its own fault
+    only.
+    """
     why, whose = str(fault), fault.whose
     dead = fault.lasting and whose == "recipient"
     alike = SuppressedAddress.objects.filter(reason__startswith=_said(why), since__gt=now() - AT_ONCE, lifted_at=None)
@@ -161,7 +164,8 @@ def _undelivered(row: NotificationDelivery, tries: int, fault: NotDelivered) -> 
     if row.due_at is not None and row.due_at < now() - GIVEN_UP:
         _record(row, NotificationDelivery.Outcome.FAILED, why)
     else:
-        # What the channel does not take stays the next in its lane; what one recipient refuses lets the others pass.
+        # A delivery that the channel refuses stays the next in its lane; one that its recipient refuses lets the others
+        # pass.
         own = AGAIN[min(tries, len(AGAIN)) - 1] if fault.whose != "channel" else None
         with connection.cursor() as cursor:
             cursor.execute(LATER, [own, why[:300], row.pk, tries])
@@ -172,13 +176,13 @@ def _undelivered(row: NotificationDelivery, tries: int, fault: NotDelivered) -> 
 
 
 def _said(why: str) -> str:
-    """Return what two answers have in common that mean the same: their codes, or how they begin."""
+    """Return what two answers with one meaning have in common: their codes, or how they begin."""
     code = re.match(r"\d{3}(?:[ -]\d\.\d{1,3}\.\d{1,3})?", why)
     return code[0] if code is not None else why[:30]
 
 
 def _another_met(row: NotificationDelivery, why: str) -> bool:
-    """Tell whether another recipient, or another message to the same place, has met the same and still waits."""
+    """Tell whether another recipient, or another delivery to the same address, met the same fault and still waits."""
     others = NotificationDelivery.objects.filter(channel=row.channel, outcome="pending", tries__gt=0).exclude(pk=row.pk)
     if row.address:
         others = others.exclude(address__iexact=row.address)
@@ -188,7 +192,7 @@ def _another_met(row: NotificationDelivery, why: str) -> bool:
 def _record(
     row: NotificationDelivery, outcome: str, error: str = "", *, answer: str = "", disables: bool = False
 ) -> None:
-    """Keep the end of a delivery; one that shows its address to be dead disables it in the same operation."""
+    """Record the end of a delivery; one that shows its address to be dead suppresses it in the same operation."""
     targets = [(NotificationDelivery, row.pk)]
     with operation(
         "notification_delivery:record", *targets, *([(NotificationChannel, row.channel_id)] if disables else [])

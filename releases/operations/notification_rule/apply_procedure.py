@@ -1,4 +1,4 @@
-"""What a procedure lays out about messages when it is put in force: groups, channels, rules, and a row for each text."""
+"""Creates the groups, channels, rules and templates that a procedure names, when it is put into effect."""
 
 from audit.clock import now
 from releases import channel_types
@@ -8,10 +8,10 @@ from releases.procedures.document import Procedure as Content
 
 
 def apply_notification_settings(content: Content) -> None:
-    """Make what a procedure names, inside an open operation; rules of the one before that it lacks are withdrawn.
+    """Create what a procedure names, inside an open operation; rules that only the earlier one has are removed.
 
-    Groups and channels keep what people have entered since: members, hours, addresses. Which side a group is on
-    is the procedure's.
+    Groups and channels keep what people have entered since: recipients, hours, addresses. The procedure decides whether
+    a group is internal or external.
     """
     groups, ways = {}, {}
     for group in content.recipient_groups:
@@ -36,8 +36,8 @@ def apply_notification_settings(content: Content) -> None:
         wanted |= {
             (rule.event, group.pk if group is not None else None, ways[key].pk, lead)
             for group in to for key in rule.channels for lead in leads
-            # A room that the procedure names is ours. For people outside there are channels and rules of their own; else
-            # what is told inside would wait until it is released for outside.
+            # A room that the procedure names is internal. External recipients have channels and rules of their own;
+            # otherwise internal notifications would wait until they are approved for external recipients.
             if not (group is not None and group.outside) or channel_types.by_name(ways[key].channel_type).personal
         }  # fmt: skip
     present = NotificationRule.objects.select_for_update(no_key=True).filter(removed_at=None)

@@ -1,4 +1,6 @@
-"""notification_rule:add, notification_rule:remove: who is told of what, by which channel, how early."""
+"""notification_rule:add, notification_rule:remove: which recipients are notified of an event, by which channel, how
+early.
+"""
 
 from django.utils.translation import gettext as _
 
@@ -51,7 +53,7 @@ def add(
 
 
 def remove(rule_id: int, *, reason: str) -> NotificationRule:
-    """Withdraw a rule; what it has told stays told. Raises NotPossible, InvalidInput."""
+    """Remove a rule; notifications already sent stay sent. Raises NotPossible, InvalidInput."""
     with operation("notification_rule:remove", (NotificationRule, rule_id), reason=reason, sign=True) as op:
         access.require("configure_notifications")
         row = op.get(NotificationRule)
@@ -73,7 +75,7 @@ def remove(rule_id: int, *, reason: str) -> NotificationRule:
 
 
 def unnotified_outcomes(group: RecipientGroup, channel: NotificationChannel) -> str:
-    """Return the ends of a plan that no rule tells a group of by a channel, in words; empty when it hears of each."""
+    """Return the ends of a plan that no rule reports to a group by a channel, in words; empty for none."""
     rules = NotificationRule.objects.filter(group=group, channel=channel, removed_at=None, event__in=ENDS)
     missing = set(ENDS) - set(rules.values_list("event", flat=True))
     return listed(str(known.label) for end in ENDS if end in missing and (known := notification_event(end)) is not None)

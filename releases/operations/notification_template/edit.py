@@ -1,4 +1,6 @@
-"""notification_template:edit, notification_template:restore: what messages of an event say; each version is kept."""
+"""notification_template:edit, notification_template:restore: the texts of an event's notifications; each version is
+kept.
+"""
 
 import itertools
 from collections.abc import Mapping
@@ -19,10 +21,10 @@ FIELDS = ("subject_ja", "body_ja", "subject_en", "body_en")
 def edit(
     text_id: int, *, subject_ja: str, body_ja: str, subject_en: str, body_en: str, reason: str = ""
 ) -> NotificationTemplate:
-    """Write a text in both languages; an empty one stands for the shipped one. Raises InvalidInput.
+    """Edit a text in both languages; an empty one stands for the default text. Raises InvalidInput.
 
-    A text that people outside are told when a release goes back is part of what is approved: changing it voids
-    the consents that are open or granted.
+    A text that external stakeholders get when a release is rolled back is part of what is approved: changing it
+    invalidates the approval requests that are in review or approved.
     """
     with operation("notification_template:edit", (NotificationTemplate, text_id), reason=reason, sign=True) as op:
         account = access.require("configure_notifications")
@@ -34,7 +36,7 @@ def edit(
                 raise InvalidInput(f"{row._meta.get_field(name).verbose_name}: {fault}")  # type: ignore[union-attr]
             if name.startswith("subject") and len(text.splitlines()) > 1:
                 raise InvalidInput(_("A subject must be a single line."))
-            # What is as it was shipped goes on with the shipped text, also when that is improved.
+            # A text that equals the default follows the default, also when that is improved.
             words = default_words(row.event, name[-2:])
             setattr(row, name, "" if text == (words.subject if name.startswith("subject") else words.body) else text)
         row.version += 1
@@ -44,7 +46,7 @@ def edit(
 
 
 def restore(text_id: int, *, reason: str) -> NotificationTemplate:
-    """Go back to the shipped texts. Raises NotPossible, InvalidInput."""
+    """Restore the default texts. Raises NotPossible, InvalidInput."""
     with operation("notification_template:restore", (NotificationTemplate, text_id), reason=reason, sign=True) as op:
         access.require("configure_notifications")
         row = op.get(NotificationTemplate)
@@ -54,14 +56,14 @@ def restore(text_id: int, *, reason: str) -> NotificationTemplate:
         for name in FIELDS:
             setattr(row, name, "")
         row.version += 1
-        # Nobody has written the shipped text, so it keeps nobody from releasing a message.
+        # The default text has no author, so it keeps no person from approving a notification.
         row.edited_by, row.edited_at = None, now()
         op.signature()
     return row
 
 
 def outdated_language(row: NotificationTemplate) -> str:
-    """Return the language that was left as it was when the other one was written last (ja or en); empty for neither."""
+    """Return the language that was left unchanged when the other one was edited last (ja or en); empty for neither."""
     versions = list(row.history.order_by("-history_id").values(*FIELDS))
     for new, old in itertools.pairwise(versions):
         if found := single_language({name: old[name] for name in FIELDS}, {name: new[name] for name in FIELDS}):

@@ -1,4 +1,4 @@
-"""poll:suspend and poll:resume: what is tried again by itself is tried three times, and then people are asked."""
+"""poll:suspend and poll:resume: an automatic task is tried three times, then people are asked."""
 
 import logging
 import re
@@ -22,13 +22,14 @@ TRIES = 3
 def with_retry_limit[T](
     part: str, row: Model | str, do: Callable[[], T], *, deployment_id: int | None = None, beforehand: bool = False
 ) -> T | None:
-    """Do what the scheduler or a worker does again and again until it succeeds; return its result, None when it failed.
+    """Run a task that the scheduler or a worker repeats until it succeeds; return its result, None when it failed.
 
-    What fails here keeps nobody else from their turn. After TRIES failures in a row it is suspended: not done any more, told,
-    and shown with its error until a person lets it be tried anew. part: a key of PollFailure.PARTS. row: what it is about.
-    beforehand: each try is noted before it begins, so that one that takes its process with it counts too. A refusal
-    that is no answer to `do` itself is a failure like any other. Raises what is everybody's: a lost
-    connection to the database.
+    A failure here does not delay other tasks. After TRIES failures in a row the task is suspended: it is not run any
+    more, notified, and shown with its error until a person resumes it.
+
+    part: a key of PollFailure.PARTS. row: the row of the task. beforehand: each try is noted before it begins, so that
+    one that ends its process counts too. A refusal that is no answer to `do` itself is a failure like any other. Raises
+    what concerns every task: a lost connection to the database.
     """
     about = row if isinstance(row, str) else label(row)
     known = PollFailure.objects.filter(part=part, object=about)
@@ -64,19 +65,19 @@ def _note(part: str, about: str, deployment_id: int | None, *, tries: int, error
 
 
 def _suspend(failure: PollFailure) -> None:
-    """Ask people about what has failed TRIES times, once."""
+    """Suspend a task that has failed TRIES times and ask people about it, once."""
     if failure.suspended_at is not None:
         return
     with operation("poll:suspend", (PollFailure, failure.pk)) as op:
         held = op.get(PollFailure)
         held.suspended_at = op.at
-        # Without words of its own, the process that tried it has ended each time.
+        # Without an error of its own, the process that tried it has ended each time.
         held.error = held.error or _("The process ended at each attempt.")
         op.details.update(part=held.part, about=held.object, tries=held.tries, error=held.error)
 
 
 def resume(failure_id: int, *, reason: str) -> None:
-    """Let it be tried anew, TRIES times."""
+    """Resume a task: it is tried TRIES times again."""
     with operation("poll:resume", (PollFailure, failure_id), reason=reason) as op:
         failure = op.get(PollFailure)
         if failure.deployment is not None:

@@ -1,4 +1,4 @@
-"""procedure:load and procedure:put_into_effect: the first one by the command, every later one by approval."""
+"""procedure:load and procedure:put_into_effect: the first version by the command, every later one by approval."""
 
 from datetime import time
 from typing import Any
@@ -62,7 +62,7 @@ def load(content: Content, *, reason: str) -> Procedure:
 
 
 def put_first_into_effect(procedure_id: int) -> Procedure:
-    """Activate the first procedure of an empty system: the one activation without approval, and its event says so."""
+    """Put the first procedure of an empty system into effect: the only time without approval, as its event says."""
     if Procedure.objects.get(pk=procedure_id).state == "draft":
         with operation(
             "procedure:submit", (Procedure, procedure_id), reason="first procedure of an empty system"
@@ -85,17 +85,17 @@ def _only_first() -> None:
 
 
 def open_releases(procedure: Procedure) -> list[Release]:
-    """Return the releases that are under way under an earlier version and could be moved to this one."""
+    """Return the open releases under an earlier version that could be moved to this one."""
     rows = Release.objects.filter(state__in=Release.FIXED).exclude(procedure=procedure)
     return list(rows.select_related("application", "procedure").order_by("pk"))
 
 
 def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ApprovalRequest:
-    """Apply for the activation of a draft under the rules of the active procedure.
+    """Request that a draft is put into effect, under the rules of the procedure in effect.
 
-    moved: the open releases that will follow the new version, which voids their approval; every other one stays
-    under the version it was fixed under, for the reason given. Both lists are part of what is approved, and so is,
-    where measured triggers change, what they would have done to the last watches.
+    moved: the open releases that will follow the new version, which invalidates their approval; every other one stays
+    under the version in which its scope was locked, for the reason given. Both lists are part of what is approved, and
+    so is, where measured triggers change, what they would have done in the last monitoring periods.
     """
     replayed = replayed_for(Procedure.objects.get(pk=procedure_id))
     with operation("procedure:submit", (Procedure, procedure_id), reason=reason) as op:
@@ -154,13 +154,13 @@ def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
 
 
 def in_effect() -> dict[str, str]:
-    """Return version and digest of the active procedure, as an application for a new one names them."""
+    """Return version and digest of the procedure in effect, as a request for a new one names them."""
     active = Procedure.objects.get(state="in_effect")
     return {"version": active.version, "digest": active.digest}
 
 
 def end_other_requests(granted: ApprovalRequest) -> None:
-    """Send back what was applied for under the rules that have just been replaced, inside an open operation."""
+    """Send back the requests made under the rules that have just been replaced, inside an open operation."""
     approval_requests = ApprovalRequest.objects.select_for_update(no_key=True).filter(
         procedure__isnull=False, state="in_review"
     )
@@ -174,7 +174,7 @@ def end_other_requests(granted: ApprovalRequest) -> None:
 
 
 def withdraw_request(procedure_id: int, *, reason: str) -> Procedure:
-    """引戻し: take the application for a new version back; it is a draft again."""
+    """引戻し: withdraw the request for a new version; it is a draft again."""
     with operation("procedure:withdraw_request", (Procedure, procedure_id), reason=reason) as op:
         access.require("create_procedure")
         procedure = op.get(Procedure)
@@ -189,7 +189,7 @@ def withdraw_request(procedure_id: int, *, reason: str) -> Procedure:
 
 
 def discard(procedure_id: int, *, reason: str) -> Procedure:
-    """Give a draft up."""
+    """Discard a draft."""
     with operation("procedure:discard", (Procedure, procedure_id), reason=reason) as op:
         access.require("create_procedure")
         procedure = op.get(Procedure)
@@ -200,8 +200,8 @@ def discard(procedure_id: int, *, reason: str) -> Procedure:
 
 
 def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
-    """Let an open release follow another version, inside an open operation: its approval is void, and what is new is
-    asked.
+    """Move an open release to another version, inside an open operation: its approval is invalidated, and new items are
+    added.
     """
     if release.state not in Release.FIXED:
         return
@@ -217,8 +217,10 @@ def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
 
 
 def environment_faults(content: Content) -> list[str]:
-    """Return why a procedure cannot be followed where environments are already: what runs, and what was approved,
-    rests on which there are, on their tiers, their protection, and the order in which a release goes through them.
+    """Return why a procedure does not fit the existing environments.
+
+    What is deployed, and what was approved, depends on which there are, on their tiers, their protection, and the order
+    in which a release goes through them.
     """
     there = list(Environment.objects.order_by("order"))
     named = {row.key: row for row in content.environments}
@@ -237,14 +239,14 @@ def environment_faults(content: Content) -> list[str]:
 
 
 def _environments(content: Content) -> list[tuple[parts.Environment, Environment]]:
-    """Make the environments that a procedure names as it says, and return them."""
+    """Create or update the environments that a procedure names, and return them."""
     if faults := environment_faults(content):
         raise InvalidInput(*faults)
     there = {place.slug: place for place in Environment.objects.select_for_update(no_key=True)}
     orders = {row.key: row.order for row in content.environments}
     last = max([*orders.values(), *(place.order for place in there.values())])
     for number, place in enumerate(there.values(), 1):
-        # Out of the way first: no two may have one place in the order, not even for a moment.
+        # Free the places first: no two environments may have the same place in the order, not even for a moment.
         if place.order != orders[place.slug]:
             place.order = last + number
             place.save()
@@ -270,7 +272,7 @@ def _environments(content: Content) -> list[tuple[parts.Environment, Environment
 
 
 def put_into_effect(procedure: Procedure) -> None:
-    """Retire the active procedure and activate this one, inside an open operation; make what it names exist."""
+    """Retire the procedure in effect and replace it by this one, inside an open operation; create what it names."""
     for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect"):
         earlier.retire()
         earlier.save()

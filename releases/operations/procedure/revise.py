@@ -1,4 +1,4 @@
-"""procedure:revise: change values of the procedure without its document; the next version is a draft."""
+"""procedure:revise: values of the procedure are changed without its document; the next version is a draft."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ from releases.procedures.load import digest
 from releases.procedures.origin import marked
 from releases.sources import versions
 
-# What a page changes: part of the document → the columns of its rows.
+# The values that a page changes: part of the document → the columns of its rows.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "thresholds": ("value",),
     "triggers": ("limit", "k", "n"),
@@ -69,8 +69,8 @@ def revise(
 ) -> Procedure:
     """Change values of a version: of the one in effect as a new draft, of a draft in place.
 
-    values: name of a cell → its value. removed: (part, number of the row). added: part → a row. Raises InvalidInput with every
-    fault of the document that would come of it, and where nothing differs.
+    values: name of a cell → its value. removed: (part, number of the row). added: part → a row. Raises InvalidInput
+    with every fault of the resulting document, and where nothing differs.
     """
     base = Procedure.objects.get(pk=procedure_id)
     wanted = copy.deepcopy(base.content)

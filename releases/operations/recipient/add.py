@@ -1,4 +1,4 @@
-"""recipient:add, recipient:add_without_account, recipient:remove: who is in a group."""
+"""recipient:add, recipient:add_without_account, recipient:remove: the recipients of a group."""
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ LANGUAGES = ("ja", "en")
 
 
 def add(group_id: int, *, account_id: int, reason: str = "") -> GroupRecipient:
-    """Put a person with an account into a group; language and mail address are the account's. Raises InvalidInput."""
+    """Add a person with an account to a group; language and mail address are the account's. Raises InvalidInput."""
     with operation("recipient:add", (RecipientGroup, group_id), reason=reason) as op:
         access.require("configure_notifications")
         group = _open(op.get(RecipientGroup))
@@ -31,7 +31,7 @@ def add(group_id: int, *, account_id: int, reason: str = "") -> GroupRecipient:
 
 
 def add_external(group_id: int, *, name: str, address: str, language: str, reason: str) -> GroupRecipient:
-    """Put somebody without an account into a group, under signature. Raises InvalidInput."""
+    """Add a person without an account to a group, under signature. Raises InvalidInput."""
     with operation("recipient:add_without_account", (RecipientGroup, group_id), reason=reason, sign=True) as op:
         access.require("configure_notifications")
         group = _open(op.get(RecipientGroup))
@@ -50,7 +50,7 @@ def add_external(group_id: int, *, name: str, address: str, language: str, reaso
 
 
 def remove(member_id: int, *, reason: str = "") -> GroupRecipient:
-    """Take somebody out of a group. Raises NotPossible."""
+    """Remove a recipient from a group. Raises NotPossible."""
     with operation("recipient:remove", (GroupRecipient, member_id), reason=reason) as op:
         access.require("configure_notifications")
         row = op.get(GroupRecipient)

@@ -1,4 +1,4 @@
-"""recipient_group:create, recipient_group:edit, recipient_group:disable: groups of people who are told."""
+"""recipient_group:create, recipient_group:edit, recipient_group:disable: groups of people who are notified."""
 
 from datetime import time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,7 +13,7 @@ from releases.models import RecipientGroup
 
 
 def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "") -> RecipientGroup:
-    """Make a group of our own, beside those of the procedure. Raises InvalidInput."""
+    """Create a group beside those of the procedure. Raises InvalidInput."""
     with operation("recipient_group:create", reason=reason) as op:
         access.require("configure_notifications")
         if side not in RecipientGroup.Side.values:
@@ -28,7 +28,7 @@ def create(*, key: str, label_ja: str, label_en: str, side: str, reason: str = "
 def edit(
     group_id: int, *, label_ja: str, label_en: str, quiet_from: time, quiet_until: time, zone: str, reason: str = ""
 ) -> RecipientGroup:
-    """Change names and quiet hours. Its side stays: a group that is outside is never told as if it were not."""
+    """Change names and quiet hours. The side stays: an external group is never notified as an internal one."""
     with operation("recipient_group:edit", (RecipientGroup, group_id), reason=reason) as op:
         access.require("configure_notifications")
         row = op.get(RecipientGroup)
@@ -43,7 +43,7 @@ def edit(
 
 
 def close(group_id: int, *, reason: str) -> RecipientGroup:
-    """Tell a group nothing any more. Raises NotPossible, InvalidInput."""
+    """Disable a group: it gets no notifications any more. Raises NotPossible, InvalidInput."""
     with operation("recipient_group:disable", (RecipientGroup, group_id), reason=reason, sign=True) as op:
         access.require("configure_notifications")
         row = op.get(RecipientGroup)

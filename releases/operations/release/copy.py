@@ -1,4 +1,4 @@
-"""release:copy: the next release, or the same one again after it failed, begun from what is written already."""
+"""release:copy: a new draft from an earlier release: the next one, or the same again after it failed."""
 
 import re
 
@@ -17,9 +17,10 @@ from releases.sources import versions
 
 
 def copy(release_id: int, *, version: str, title: str = "", with_changes: bool = False, reason: str = "") -> Release:
-    """Start a draft with the words of another release: no source, date, configuration, consent or signature comes along.
+    """Create a draft with the texts of another release, without its commit, date, configuration, approval or
+    signatures.
 
-    title: left empty, the earlier one with the new version in the old one's place. with_changes: also take its changes.
+    title: left empty, the earlier one with the new version in the old one's place. with_changes: also copy its changes.
     """
     source = Release.objects.get(pk=release_id)
     with operation("release:copy", (Application, source.application_id), (Release, release_id), reason=reason) as op:
@@ -44,7 +45,7 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
             tag=application.tag_format.format(version=text),
             **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},
         )
-        # Whose words they are does not approve them under another name.
+        # The authors of the texts do not approve them in the copy either.
         made.editors.add(earlier.author, *earlier.editors.all())
         if with_changes:
             for row in earlier.changes.all():

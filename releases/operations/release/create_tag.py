@@ -1,4 +1,4 @@
-"""release:create_tag: the product makes the signed tag of a release; none is ever moved (V3)."""
+"""release:create_tag: Ringi creates the signed tag of a release; no tag is ever moved (V3)."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +21,7 @@ from releases.sources import git
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be made: read and allowed inside the operation, done outside of it."""
+    """The tag to create: read and permitted inside the operation, created outside of it."""
 
     release: Release
     message: str
@@ -30,11 +30,11 @@ class Order:
 
 
 def make_tag(release_id: int, *, reason: str = "") -> Release:
-    """Make the tag of a release whose content is fixed: annotated, with version, date and changes, signed.
+    """Create the tag of a release whose scope is locked: annotated, with version, date and changes, signed.
 
-    Signed with the key of RINGI_TAG_SIGNING_KEY, which the application's signers must know. A repository that lies elsewhere
-    gets it at once. The order is an event, and so is the tag; what failed between them is noted. Raises NotPermitted,
-    NotPossible, InvalidInput, GateNotPassed.
+    It is signed with the key of RINGI_TAG_SIGNING_KEY, which the application's signers must know. A repository on
+    another host gets it at once. The order is an event, and so is the tag; a failure between them is recorded. Raises
+    NotPermitted, NotPossible, InvalidInput, GateNotPassed.
     """
     order = _ordered(release_id, reason)
     release = order.release
@@ -93,7 +93,7 @@ def _key() -> Path:
 
 
 def _known_as(release: Release, key: Path) -> str:
-    """Return as whom the application knows the key; a tag that the gate would refuse is not made."""
+    """Return the name under which the application knows the key; a tag that the gate would refuse is not created."""
     with git.known(release.application.allowed_signers) as signers:
         principal = git.accepted_as(key, signers)
     if not principal:
@@ -126,5 +126,5 @@ def _make(order: Order, repository: Path, key: Path, address: str) -> str:
     return git.publish(application.repository, repository, release.tag, make, credentials_of(application))
 
 
-def _failed(release: Release, sentence: str) -> None:
-    record_event("release:create_tag", object=label(release), outcome="failed", tag=release.tag, reasons=[sentence])
+def _failed(release: Release, reason: str) -> None:
+    record_event("release:create_tag", object=label(release), outcome="failed", tag=release.tag, reasons=[reason])

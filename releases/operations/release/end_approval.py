@@ -1,6 +1,6 @@
 """release:end_approval and window:expire: end approval requests whose content or window is no longer what was approved.
 
-Operations that change what was approved end the approval requests of the release inside themselves.
+Operations that change approved content end the approval requests of the release themselves.
 """
 
 from contextlib import suppress
@@ -25,13 +25,13 @@ EDGES = {
 
 
 class _StillGood(Exception):
-    """What looked stale is not, or not any more, now that it is locked."""
+    """The request that looked stale is not, or not any more, now that it is locked."""
 
 
 def invalidate_stale() -> list[int]:
-    """End live rounds whose content has changed or whose window has passed; return the releases (the poll's act).
+    """End open requests whose content has changed or whose window has passed; return the releases (the poll calls it).
 
-    One that cannot be ended is written to the log and keeps no other from its turn.
+    A request that cannot be ended is logged and does not delay the others.
     """
     ended_requests = []
     for approval_request in ApprovalRequest.objects.filter(state__in=ApprovalRequest.LIVE).select_related(
@@ -81,10 +81,10 @@ def _expire_window(approval_request: ApprovalRequest) -> None:
 
 
 def end_requests(release: Release, how: str, key: str = "", *, tells: Operation | None = None) -> list[ApprovalRequest]:
-    """End every live round of a release inside an open operation, and cancel its waiting runs where protected.
+    """End every open request of a release inside an open operation, and cancel its waiting deployments where protected.
 
-    how: a key of EDGES; a granted round that is sent back, rejected or taken back is void. key: what changed. tells: the
-    act, where it tells nobody itself that the release does not come when it was to come.
+    how: a key of EDGES; an approved request that is sent back, rejected or withdrawn is invalidated. key: what changed.
+    tells: the operation, where it does not itself notify people that the release does not come as planned.
     """
     ended, live = [], ApprovalRequest.objects.filter(release=release, state__in=["in_review", "approved"])
     for approval_request in live.select_for_update(no_key=True).order_by("pk"):
@@ -117,8 +117,8 @@ def end_requests(release: Release, how: str, key: str = "", *, tells: Operation 
 
 
 def end_conditions(release: Release) -> None:
-    """End what an approval that is over has asked for: nobody can meet it any more, and the next one asks anew."""
-    owed = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
-    for condition in owed.select_for_update(no_key=True):
+    """End the conditions of an approval that is over: they can no longer be met, and the next approval sets its own."""
+    conditions = FollowUp.objects.filter(release=release, blocks=FollowUp.Blocks.START, completed_at=None)
+    for condition in conditions.select_for_update(no_key=True):
         condition.completed_at, condition.note = now(), _("The approval that required this condition has ended.")
         condition.save()

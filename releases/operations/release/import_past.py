@@ -1,6 +1,6 @@
 """release:read_tags, release:import_past_releases: past releases from a repository's tags, in the background.
 
-A worker reads the tags, a person confirms what was found, a worker imports it in batches. The row says how far it is.
+A worker reads the tags, a person confirms what was found, a worker imports it in batches. The row shows the progress.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from releases.models import Release, ReleaseImport
 from releases.operations.release.import_tags import look, made_at, record
 from releases.sources import git, versions
 
-# Slow looks have a queue of their own: a deployment's worker is not kept from its steps.
+# Slow reads have a queue of their own: they do not delay a deployment's worker.
 QUEUE = "checks"
 AGAIN = timedelta(minutes=5)
 BATCH = 25
@@ -26,7 +26,7 @@ Stage = ReleaseImport.Stage
 
 
 def request(application_id: int, *, patterns: Sequence[str] = (), reason: str = "") -> ReleaseImport:
-    """Have the tags of a repository read by a worker. patterns: the application's own by default."""
+    """Have a worker read the tags of a repository. patterns: the application's own by default."""
     with operation("release:read_tags", (Application, application_id), reason=reason) as op:
         account = access.require("plan")
         application = op.get(Application)
@@ -42,7 +42,7 @@ def request(application_id: int, *, patterns: Sequence[str] = (), reason: str = 
 
 
 def confirm(import_id: int) -> ReleaseImport:
-    """Have what was found imported, exactly that."""
+    """Have exactly what was found imported."""
     application_id = ReleaseImport.objects.values_list("application_id", flat=True).get(pk=import_id)
     with operation("release:import_past_releases", (Application, application_id)) as op:
         access.require("plan")
@@ -64,7 +64,7 @@ def not_ready(row: ReleaseImport) -> str:
 
 
 def work(import_id: int) -> None:
-    """Read the tags, or import what was confirmed, as the person who asked; done twice it makes nothing twice."""
+    """Read the tags, or import what was confirmed, as the requester; a second call creates nothing twice."""
     row = ReleaseImport.objects.select_related("application").get(pk=import_id)
     if row.stage not in ReleaseImport.AT_WORK:
         return
@@ -94,12 +94,12 @@ def work(import_id: int) -> None:
 
 
 def _move(row: ReleaseImport, stage: str, **values: object) -> None:
-    """Move a row on, unless another worker has done so."""
+    """Advance a row to its next stage, unless another worker has done so."""
     ReleaseImport.objects.filter(pk=row.pk, stage=row.stage).update(stage=stage, **values)
 
 
 def wake_left(moment: datetime) -> None:
-    """Wake a worker for each import that nobody has been at for a while."""
+    """Wake a worker for each import that no worker has advanced for a while."""
     for row in ReleaseImport.objects.filter(stage__in=ReleaseImport.AT_WORK, next_at__lte=moment):
         ReleaseImport.objects.filter(pk=row.pk).update(next_at=moment + AGAIN)
         dispatch.wake(QUEUE, "import_past_releases", import_id=row.pk)

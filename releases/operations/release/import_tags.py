@@ -1,4 +1,4 @@
-"""release:read_tags: the version tags that a repository has already become past releases."""
+"""release:read_tags: the version tags in a repository become past releases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from releases.queries.repository import refreshed
 from releases.sources import git, versions
 
 MOST_CHANGES = 30
-# So many skipped tags are named in the event; all of them are counted and returned.
+# The most skipped tags that the event names; all of them are counted and returned.
 MOST_NAMED = 50
 
 
@@ -33,7 +33,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did: the versions made into releases, those that were known, and skipped tags with the reason."""
+    """The outcome of an import: the versions imported, those known already, and skipped tags with the reason."""
 
     made: tuple[str, ...]
     known: tuple[str, ...]
@@ -48,8 +48,9 @@ def record(
     *,
     reason: str,
 ) -> Imported:
-    """Make found tags past releases in one operation. What Ringi knows already in any state is left alone. Raises NotPermitted,
-    InvalidInput.
+    """Import found tags as past releases in one operation, without those that Ringi knows in any state.
+
+    Raises NotPermitted, InvalidInput.
     """
     made, known, changes = list[str](), list[str](), list[ChangeEntry]()
     with operation("release:read_tags", (Application, application.pk), reason=reason) as op:
@@ -63,7 +64,7 @@ def record(
                 continue
             changes += _record(application, row, author)
             made.append(row.version)
-        # They have no snapshots, and the trigger sees every row; one by one they would take most of the time.
+        # They have no snapshots, and the trigger sees every row; saving them one by one would take most of the time.
         ChangeEntry.objects.bulk_create(changes, batch_size=500)
         op.about(
             application,
@@ -78,7 +79,9 @@ def record(
 
 
 def look(application: Application, patterns: Sequence[str]) -> tuple[list[Found], list[tuple[str, str]]]:
-    """Return the versions that the tags name, lowest first, and the skipped tags with the reason. No operation is opened.
+    """Return the versions that the tags name, lowest first, and the skipped tags with the reason. No operation is
+    opened.
+
     Raises SourceUnavailable.
     """
     repository = refreshed(application)
@@ -105,7 +108,7 @@ def look(application: Application, patterns: Sequence[str]) -> tuple[list[Found]
 
 
 def _place(name: str, patterns: Sequence[str]) -> int:
-    """Return which pattern fits a name, so that the first one named wins over the others."""
+    """Return which pattern fits a name, so that the first pattern wins over the others."""
     for place, pattern in enumerate(patterns):
         try:
             versions.of_tag(name, [pattern])
@@ -116,7 +119,7 @@ def _place(name: str, patterns: Sequence[str]) -> int:
 
 
 def _not_taken(tag: git.Tagged, version: str, taken: dict[str, git.Tagged], present: str | None) -> str:
-    """Return why a tag is skipped although it names a version; empty when it is not."""
+    """Return why a tag that names a version is skipped; empty when it is not."""
     lengths = ((version, "version"), (tag.name, "tag"), (tag.commit, "commit"))
     if not tag.commit:
         return _("The tag does not name a commit.")
@@ -137,7 +140,7 @@ def made_at(tag: git.Tagged) -> datetime | None:
 
 
 def _record(application: Application, row: Found, author: Account) -> list[ChangeEntry]:
-    """Make one past release inside the open operation; return its changes, which are still to be saved."""
+    """Create one past release inside the open operation; return its changes, which are still to be saved."""
     tag = row.tag
     at = made_at(tag)
     day = at.isoformat(timespec="minutes") if at is not None else _("no date")

@@ -21,14 +21,14 @@ EDITABLE = (
     "rollback_on_failure", "on_timeout",
 )  # fmt: skip
 
-# What checklist and documents are about; the rest of the application may change without anyone looking again.
+# The fields that checklist and documents depend on; the others may change without a new check.
 LOOKED_AT = frozenset(EDITABLE) - {
     "ticket", "risk", "rollback_pre_authorised", "data_loss_limit", "rollback_on_failure", "on_timeout", "criterion",
 }  # fmt: skip
 
 
 def criteria() -> dict[str, tuple[str, str]]:
-    """Return emergency criterion → (Japanese, English) of the active procedure."""
+    """Return emergency criterion → (Japanese, English) of the procedure in effect."""
     found = active_procedure().document.schedule.emergency.criteria
     return {item.key: (item.ja, item.en) for item in found}
 
@@ -36,7 +36,7 @@ def criteria() -> dict[str, tuple[str, str]]:
 def plan(
     *, application_id: int, version: str, title: str, kind: str = "regular", reason: str = "", criterion: str = ""
 ) -> Release:
-    """Start a release as a draft; the version is read as SemVer, full-width input included."""
+    """Create a release as a draft; the version is read as SemVer, full-width input included."""
     with operation("release:plan", (Application, application_id), reason=reason) as op:
         author = access.require("plan")
         application = op.get(Application)
@@ -66,7 +66,7 @@ def plan(
 
 
 def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Release:
-    """Set fields of a draft; clears the checklist signatures that stood on what was edited."""
+    """Set fields of a draft; clears the checklist signatures that depend on them."""
     with operation("release:edit", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
         account = _editor()
@@ -122,9 +122,10 @@ def set_configuration(release_id: int, *, configuration_id: int, reason: str = "
 
 
 def clear_signatures(release: Release, group: str = "") -> None:
-    """Unsign the checklist (or one group of it) inside an open operation, because what it was about has changed.
+    """Clear the signatures of the checklist (or one group of it) inside an open operation, because its content has
+    changed.
 
-    Without a group the documents begin anew as well: they tell of the changes.
+    Without a group the documents become drafts as well: they describe the changes.
     """
     items = ChecklistItem.objects.filter(release=release, signed_at__isnull=False)
     for item in items.filter(group=group) if group else items:
@@ -148,7 +149,7 @@ def clear_final_check(release: Release, moment: Any) -> None:
 
 
 def active_procedure() -> Procedure:
-    """Return the active procedure; raises InvalidInput when there is none."""
+    """Return the procedure in effect; raises InvalidInput when there is none."""
     procedure = Procedure.objects.filter(state="in_effect").first()
     if procedure is None:
         raise InvalidInput(_("No release procedure is in effect."))

@@ -1,4 +1,4 @@
-"""The release manager's verbs from fixed content to the application for approval, and the ways out before it."""
+"""The release manager's operations from locking the scope to completing the tests, and the ways to end a release before."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ from releases.queries.step_plan import production_of, step_plan
 
 
 def lock_scope(release_id: int, *, reason: str = "") -> Release:
-    """T-14: fix version, commit, changes and plan; pins the procedure, gives the number, drafts the documents."""
+    """T-14: lock version, commit, changes and plan; sets the procedure, assigns the number, drafts the documents."""
     with operation("release:lock_scope", (Release, release_id), reason=reason) as op:
         access.require("prepare")
         release = op.get(Release)
@@ -46,7 +46,7 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
 
 
 def complete_testing(release_id: int, *, reason: str = "") -> Release:
-    """T-7: every earlier environment has verified the same content and the evidence holds."""
+    """T-7: every earlier environment has verified the same content and the evidence passes."""
     with operation("release:complete_testing", (Release, release_id), reason=reason) as op:
         access.require("prepare")
         release = op.get(Release)
@@ -68,7 +68,7 @@ def complete_testing(release_id: int, *, reason: str = "") -> Release:
 
 
 def close(release_id: int, *, reason: str = "") -> Release:
-    """End a release that is not bound for production."""
+    """Close a release that is not bound for production."""
     with operation("release:close", (Release, release_id), reason=reason) as op:
         access.require("prepare")
         release = op.get(Release)
@@ -79,7 +79,7 @@ def close(release_id: int, *, reason: str = "") -> Release:
 
 
 def reopen_scope(release_id: int, *, reason: str) -> Release:
-    """Open the content again; ends the round, and what rests on unchanged facts stays signed."""
+    """Reopen the scope; ends the approval request. Signatures on unchanged facts stay."""
     with operation("release:reopen_scope", (Release, release_id), reason=reason) as op:
         access.require("prepare")
         release = op.get(Release)
@@ -96,7 +96,7 @@ def reopen_scope(release_id: int, *, reason: str) -> Release:
 
 
 def cancel(release_id: int, *, reason: str) -> Release:
-    """Give the release up for good."""
+    """Cancel the release."""
     with operation("release:cancel", (Release, release_id), reason=reason) as op:
         access.require("prepare")
         release = op.get(Release)
@@ -127,8 +127,9 @@ def _complete(release: Release) -> None:
 
 
 def require_in_time(release: Release, verb: str) -> None:
-    """Raise GateNotPassed when the milestone that guards an edge is past and not waived; inside an open operation. What is late
-    under a waiver is owed from then on.
+    """Raise GateNotPassed when the milestone that guards an edge is past and not waived; inside an open operation.
+
+    A milestone that is late under a waiver requires its follow-up action from then on.
     """
     moment = now()
     late = list(release.milestones.filter(guards=verb, done_at=None, due_immediately=False, due_at__lt=moment))
@@ -168,7 +169,7 @@ def _not_occupied(release: Release) -> None:
 
 
 def create_checklist_and_documents(release: Release, content: Content) -> None:
-    """Make the checklist and the first texts of the documents that a procedure asks for, inside an open operation."""
+    """Create the checklist and the document drafts that a procedure requires, inside an open operation."""
     for item in content.checklist:
         ChecklistItem.objects.get_or_create(
             release=release, group=item.group, key=item.key, defaults={"label_ja": item.ja, "label_en": item.en}
@@ -178,7 +179,7 @@ def create_checklist_and_documents(release: Release, content: Content) -> None:
 
 
 def drafted(release: Release, kind: str) -> str:
-    """Return a first text of a document, made from the facts of the release in the language of who acts."""
+    """Return the draft of a document, made from the facts of the release in the language of the current person."""
     language = "ja" if get_language() == "ja" else "en"
     makes = {Document.Kind.CHANGELOG: notes.changelog, Document.Kind.TECHNICAL: notes.technical}
     return makes.get(Document.Kind(kind), notes.release_notes)(facts_of(release, language), language)

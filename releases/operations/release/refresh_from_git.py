@@ -1,4 +1,4 @@
-"""release:refresh_from_git: look at the repository and keep what was seen, outside any transaction, for gates to read."""
+"""release:refresh_from_git: the repository is read, outside any transaction, and the facts are kept for the gates."""
 
 import dataclasses
 from pathlib import Path
@@ -19,8 +19,9 @@ SOURCE = ("heads", "branch", "authors", "committers", "signature")
 
 
 def refresh_from_git(release_id: int) -> dict[str, Any]:
-    """Look at tag, branches, authors and committers with the real git; store and return the facts by kind. A repository
-    that lies elsewhere is fetched first.
+    """Read tag, branches, authors and committers with git; store and return the facts by type.
+
+    A repository on another host is fetched first.
     """
     release = Release.objects.select_related("application").get(pk=release_id)
     if current().account_id is not None:
@@ -44,7 +45,7 @@ def keep(release_id: int, seen: changes_since.Facts) -> None:
 
 
 def _content(release: Release, seen: dict[str, Any]) -> changes_since.Facts:
-    """Read the commit's own words and its distance from what is active, each once for a pair of commits; or the fault."""
+    """Read the commit's message and distance from the deployed version, once for a pair of commits; or the fault."""
     if not release.commit:
         return {}
     repository, places = place_of(release.application), changes_since.active(release)
@@ -52,10 +53,10 @@ def _content(release: Release, seen: dict[str, Any]) -> changes_since.Facts:
     wanted = [(environment, pointer) for environment, pointer in places if environment not in known]
     heads = seen.get("heads")
     if isinstance(heads, dict):
-        lost = {
+        bases = {
             e: pointer.release.commit for e, pointer in wanted if pointer is not None and pointer.release is not None
         }
-        return {("since", e): {"base": base, "commit": release.commit, **heads} for e, base in lost.items()}
+        return {("since", e): {"base": base, "commit": release.commit, **heads} for e, base in bases.items()}
     found: changes_since.Facts = {}
     if changes_since.commit_of(release) is None:
         try:
@@ -68,7 +69,9 @@ def _content(release: Release, seen: dict[str, Any]) -> changes_since.Facts:
 
 
 def _may_refresh(release: Release) -> None:
-    """Refuse who has none of the rights, neither for all environments nor in one to which the release goes."""
+    """Refuse a person who has none of the permissions, neither for all environments nor in one to which the release
+    goes.
+    """
     account = access.current_account()
     places = [None, *Environment.objects.filter(targets__application=release.application_id)]
     if not any(access.may(account, right, place) for place in places for right in RIGHTS):
@@ -115,10 +118,10 @@ def _signature(release: Release, repository: Path, signers: git.Signers) -> dict
 
 
 def _migrations(release: Release, repository: Path, base: str | None) -> dict[str, Any]:
-    """Read the migrations between what is in force and the release, once for each pair of commits.
+    """Read the migrations between the deployed version and the release, once for each pair of commits.
 
-    It is part of what is approved: what can't be read leaves the fact as it was, so that a repository that does not
-    answer for a moment voids no approval; `submit` asks for it.
+    They are part of what is approved. A failed read leaves the fact as it was, so that an unreachable repository
+    invalidates no approval; `submit` asks for it.
     """
     known = Fact.objects.filter(release=release, kind="migrations", environment=None).values_list("value", flat=True)
     span = {"base": base, "commit": release.commit}
@@ -128,7 +131,7 @@ def _migrations(release: Release, repository: Path, base: str | None) -> dict[st
         try:
             files = git.changed_files(repository, base, release.commit, migrations.is_migration)
         except git.NoSuchRevision:
-            # What is in force came from elsewhere: all migrations of the release are read then.
+            # The deployed version came from elsewhere: all migrations of the release are read then.
             files = git.changed_files(repository, None, release.commit, migrations.is_migration)
     except (git.SourceUnavailable, git.NoSuchRevision):
         return {}

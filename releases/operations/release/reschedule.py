@@ -79,9 +79,9 @@ def lay(
     *,
     reopened: Collection[str] = (),
 ) -> None:
-    """Make or move the milestones of a release for T-0; what a move puts into the past is due immediately (once).
+    """Create or move the milestones of a release for T-0; one that a move puts into the past is due immediately (once).
 
-    `reopened`: the edges whose milestones are to be done once more because of the move.
+    `reopened`: the edges whose milestones must be reached again because of the move.
     """
     due = due_dates(content, start, environment, emergency=release.kind == Release.Kind.EMERGENCY)
     for row in content.milestones:
@@ -92,13 +92,13 @@ def lay(
         over = milestone.pk is not None and not milestone.due_immediately and milestone.due_at < moment and not again
         if again:
             milestone.done_at = milestone.done_by = None
-        # What was late is not made punctual by moving T-0, not even to a later window and back again.
+        # A late milestone does not become punctual by moving T-0, not even to a later window and back again.
         milestone.was_late |= over and milestone.done_at is None
         excused = not over and not milestone.was_late
         if milestone.done_at is not None:
-            excused |= milestone.was_late  # done at a later window: those who consent see that it was for another one
+            excused |= milestone.was_late  # done at a later window: approvers see that it was for another one
         if again or milestone.due_at != due[row.key]:
-            milestone.reminded = []  # of another date, or of another time of doing it
+            milestone.reminded = []  # for another date, or to be reached again
         milestone.due_at = due[row.key]
         milestone.due_immediately = due[row.key] < moment and excused
         if milestone.due_immediately and milestone.done_at is None:

@@ -1,4 +1,4 @@
-"""release:select_commit: take branch, commit and tree from the real repository into a draft."""
+"""release:select_commit: branch, commit and tree are read from the repository into a draft."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from releases.sources import git
 
 @dataclass(frozen=True)
 class Seen:
-    """A commit as it was seen before it is taken: its words, and what is worth knowing of it.
+    """A commit as it is shown before it is selected: its message, and the warnings about it.
 
     at: ISO 8601 with offset. rolled_back: a sentence for each time that it or its content was rolled back.
     tag_elsewhere: a sentence when the tag of the release's version names another commit; empty otherwise.
@@ -43,7 +43,8 @@ class Seen:
 def look(release_id: int, *, branch: str, revision: str = "") -> Seen:
     """Return the commit that `revision` names (default: the head of the branch), read from the repository.
 
-    Raises InvalidInput when the branch does not fit the kind of the release, is not there or does not hold the commit.
+    Raises InvalidInput when the branch does not fit the type of the release, does not exist or does not hold the
+    commit.
     """
     release = Release.objects.select_related("application", "procedure").get(pk=release_id)
     name = branch.strip()
@@ -86,7 +87,7 @@ def select_commit(
     """Read the commit that `revision` (default: the head of the branch) names, then edit the draft.
 
     expected_commit: full id of the commit that was shown; refused when the revision names another one by now.
-    accept_rolled_back: must be set for what was rolled back before. OperationRefused as `look` is.
+    accept_rolled_back: required for content that was rolled back before. OperationRefused as `look` is.
     """
     if not any(access.may(access.current_account(), right) for right in ("plan", "prepare")):
         with operation("release:select_commit", (Release, release_id), reason=reason):

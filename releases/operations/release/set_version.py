@@ -1,4 +1,4 @@
-"""The version that fits next, for pages and refusals; and release:set_version, which takes another one into a draft."""
+"""release:set_version: another version for a draft; and the suggestion of the next version, for pages and refusals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from releases.sources import versions
 
 @dataclass(frozen=True)
 class Next:
-    """What would follow on the version in force (None: nothing is): after fixes, features, breaking changes."""
+    """The versions after the deployed one (None: nothing is deployed): after fixes, features, breaking changes."""
 
     in_force: str | None
     patch: str
@@ -27,7 +27,7 @@ class Next:
 
 
 def deployed_version(application: Application) -> str | None:
-    """Return the version in force in production, None for nothing."""
+    """Return the version deployed in production, None for nothing."""
     pointer = (
         DeployedVersion.objects.filter(application=application, environment__tier="production")
         .select_related("release")
@@ -37,7 +37,7 @@ def deployed_version(application: Application) -> str | None:
 
 
 def next_versions(application: Application) -> Next:
-    """Return the versions that would fit next, by the gravest kind of change."""
+    """Return the next versions by the gravest type of change."""
     previous, taken = deployed_version(application), used_versions(application)
     by_part = {"patch": "fix", "minor": "feature", "major": "breaking"}
     found = {part: versions.next_version(previous, [kind], taken=taken) for part, kind in by_part.items()}
@@ -45,9 +45,9 @@ def next_versions(application: Application) -> Next:
 
 
 def next_version(application: Application, kinds: Sequence[str], *, kind: str = "regular", but: int = 0) -> str:
-    """Return the next free version of an application for these kinds of change, a beta of it for a pre-release.
+    """Return the next free version of an application for these types of change, a beta of it for a pre-release.
 
-    but: primary key of a release whose own version does not count as taken. Raises InvalidInput for an unknown kind.
+    but: primary key of a release whose own version does not count as taken. Raises InvalidInput for an unknown type.
     """
     taken = used_versions(application, but)
     procedure = Procedure.objects.filter(state="in_effect").first()
@@ -68,7 +68,7 @@ def for_release(release: Release) -> str:
 
 
 def wrong(release: Release) -> list[str]:
-    """Return every reason why the version of a release does not fit its changes, a sentence each."""
+    """Return every reason why the version of a release does not fit its changes, as sentences."""
     return versions.faults(
         release.version,
         deployed_version(release.application),
@@ -81,7 +81,7 @@ def wrong(release: Release) -> list[str]:
 
 def set_version(release_id: int, *, version: str = "", reason: str = "") -> Release:
     """Give a draft another version, and with it its tag; left empty, the suggested one. Clears its signatures."""
-    # The application is locked as well, so that plans and this never give one version twice.
+    # The application is locked as well, so that two operations never assign one version.
     owner = Release.objects.filter(pk=release_id).values_list("application_id", flat=True).first()
     targets = [(Release, release_id), *([(Application, owner)] if owner is not None else [])]
     with operation("release:set_version", *targets, reason=reason) as op:

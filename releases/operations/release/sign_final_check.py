@@ -28,7 +28,7 @@ from releases.queries.announcement import NOT_MEASURED, UNKNOWN, WAIVED, Announc
 from releases.queries.step_plan import production_of
 from releases.queries.target_spec import spec_of
 
-# What keeps a check from being signed; `not_measured` and `waived` are left to who signs.
+# The results that block a signature; `not_measured` and `waived` are left to the person who signs.
 BLOCKING = (False, UNKNOWN)
 
 
@@ -43,14 +43,14 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     approval_request = ApprovalRequest.objects.filter(
         release=release, environment=environment, state="approved"
     ).first()
-    duties = set(release.team_members.exclude(telephone="").values_list("team_role", flat=True))
+    team_roles = set(release.team_members.exclude(telephone="").values_list("team_role", flat=True))
     measured = {
-        "release_team_complete": duties >= set(TeamMember.TeamRole.values),
+        "release_team_complete": team_roles >= set(TeamMember.TeamRole.values),
         "target_reachable": target is not None and _reachable(target, connect),
         "tag_unchanged": tag is not None
         and tag.value.get("commit") == release.commit
         and bool(tag.value.get("signature_good")),
-        # What was not rehearsed is not false: whoever signs says how it was.
+        # A missing rehearsal is not false: the person who signs says how it was.
         "rollback_rehearsed": rehearsed(release, environment) is not None or NOT_MEASURED,
         "digest_unchanged": approval_request is not None
         and digest(document(release, environment)) == approval_request.digest,
@@ -62,7 +62,7 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
 def announcement_of(
     release: Release, environment: Environment, approval_request: ApprovalRequest | None = None
 ) -> Announcement:
-    """Return how the announcement of a release stands; round_: its granted approval request, where that is known."""
+    """Return how the announcement of a release stands; approval_request: the approved one, where that is known."""
     granted = (
         approval_request
         or ApprovalRequest.objects.filter(release=release, environment=environment, state="approved").first()
@@ -90,7 +90,7 @@ def _reachable(target: DeploymentTarget, connect: bool) -> bool | str:
 
 
 def sign(release_id: int, *, reason: str = "") -> Release:
-    """Sign the final check as it stands; with the second signature the release is confirmed and its tag recorded."""
+    """Sign the final check as it stands; the second signature completes it and records the tag."""
     refresh_from_git(release_id)
     facts = facts_now(Release.objects.get(pk=release_id))
     with operation("release:sign_final_check", (Release, release_id), reason=reason, sign=True) as op:
@@ -121,7 +121,7 @@ def sign(release_id: int, *, reason: str = "") -> Release:
         )
         rows = [*_signed(release), signed]
         rules, persons = _places(release, rows)
-        # Who signed before in one of several roles makes room for who has one of them only.
+        # A person with several of the roles makes room for one who has only one of them.
         filled = zip(quorum.matched(rules, persons), rules, strict=True)
         place = {person: rule.role for person, rule in filled if person is not None}
         for row in rows:
@@ -154,24 +154,24 @@ def _signed(release: Release) -> list[FinalCheck]:
 
 
 def _places(release: Release, rows: Iterable[FinalCheck]) -> tuple[list[quorum.Rule], quorum.Persons]:
-    """Return the places of the final check, and who has signed with the roles held then."""
+    """Return the places of the final check, and the persons who signed with the roles held then."""
     rules = [quorum.Rule(1, role, 1) for role in procedure_of(release).final_check.signers]
     return rules, [(row.account.person_key, frozenset(row.signature.get("role", row.role).split(", "))) for row in rows]
 
 
 def open_roles(release: Release) -> frozenset[str]:
-    """Return the roles of which one more person may sign the final check; empty once everybody has."""
+    """Return the roles of which one more person may sign the final check; empty once all have signed."""
     return quorum.standing(*_places(release, _signed(release))).wanted
 
 
 def why_not_permitted(account: Account, release: Release, held: Collection[str] | None = None) -> str:
-    """Return why a person does not sign the final check; empty when he may. held: his roles where it goes, if known."""
+    """Return why a person may not sign the final check; empty when they may. held: their roles there, where known."""
     if any(account.is_among(row.account.identities) for row in _signed(release)):
         return _("You have already signed the final check.")
     roles = access.roles_of(account, production_of(release)) if held is None else held
     try:
         waiting = open_roles(release)
-    except Procedure.DoesNotExist:  # of a release that was there before the first procedure
+    except Procedure.DoesNotExist:  # for a release from before the first procedure
         return _("No release procedure is in effect.")
     if not waiting & set(roles):
         return _("The final check does not need a signature from your role.")

@@ -1,4 +1,4 @@
-"""release:submit: open the approval request about exactly this content."""
+"""release:submit: an approval request is opened about exactly this content."""
 
 from django.utils.translation import gettext as _
 
@@ -18,14 +18,14 @@ from releases.queries.step_plan import production_of
 
 
 def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
-    """Apply for approval: rules and content are frozen on the round; refused while another release holds the window."""
+    """Submit for approval: freezes rules and content on the request; refused while another release holds the window."""
     refresh_from_git(release_id)
     with operation("release:submit", (Release, release_id), reason=reason) as op:
         requester = access.require("prepare")
         release = op.get(Release)
         release.submit()
         environment = production_of(release)
-        # What is in force may have changed since the content was fixed.
+        # The deployed version may have changed since the scope was locked.
         if unsuitable := wrong(release):
             raise InvalidInput(*unsuitable)
         if missing := faults(release):
@@ -46,7 +46,7 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
         rules = release.procedure.document.rules_for(subject, environment.tier)
         if not rules:
             raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
-        # What was signed at T-1 of an earlier attempt says nothing about this one.
+        # The T-1 signatures of an earlier attempt do not count for this one.
         clear_final_check(release, now())
         content = document(release, environment)
         approval_request = ApprovalRequest.objects.create(

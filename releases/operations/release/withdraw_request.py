@@ -1,4 +1,4 @@
-"""release:withdraw_request: the applicant takes the request for approval of a release back."""
+"""release:withdraw_request: the requester withdraws the approval request of a release."""
 
 from audit.operation import operation
 from environments import access
@@ -7,7 +7,7 @@ from releases.operations.release.end_approval import end_requests
 
 
 def withdraw_request(release_id: int, *, reason: str = "") -> Release:
-    """引戻し: take the application back for now."""
+    """引戻し: withdraw the approval request."""
     with operation("release:withdraw_request", (Release, release_id), reason=reason) as op:
         access.require("prepare")
         release = op.get(Release)

@@ -1,4 +1,6 @@
-"""rollback:communicate: whom the preparation of a rollback tells, each item of the procedure with its record (B3)."""
+"""rollback:communicate: the groups notified of a rollback's preparation, each item of the procedure with its record
+(B3).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +21,10 @@ SHARES_PLAN = "share_plan"
 
 
 def communicate(rollback_id: int, *, items: Sequence[str], stated: str = "") -> Rollback:
-    """Record that the people of some items (keys of the procedure) were told: by a notification that Ringi sends now, or,
-    with `stated`, as the person says who has told them otherwise. Raises NotPermitted, InvalidInput, NotPossible.
+    """Record that the people of some items (keys of the procedure) were notified.
+
+    Ringi sends them a notification now, or, with `stated`, the person says who has notified them otherwise. Raises
+    NotPermitted, InvalidInput, NotPossible.
     """
     with operation("rollback:communicate", (Rollback, rollback_id), reason=stated) as op:
         rollback = op.get(Rollback)
@@ -53,7 +57,7 @@ def communicate(rollback_id: int, *, items: Sequence[str], stated: str = "") -> 
 
 
 def _send(op: Operation, rollback: Rollback, key: str, words: str) -> None:
-    """Have the outbox tell of an item; raises InvalidInput where that would reach nobody."""
+    """Put the notification of an item into the outbox; raises InvalidInput where it would have no recipient."""
     entry = Outbox(operation_id=op.id, event=event_of(key), object=label(rollback), payload={}, created_at=op.at)
     plan = planned(entry) if entry.event in KEYS else None
     if plan is None or not plan.recipients:
@@ -66,10 +70,10 @@ def _send(op: Operation, rollback: Rollback, key: str, words: str) -> None:
 
 
 def _resolve(rollback: Rollback, account: Any) -> None:
-    owed = FollowUp.objects.select_for_update(no_key=True).filter(
+    follow_ups = FollowUp.objects.select_for_update(no_key=True).filter(
         release=rollback.deployment.release_id, key=FOLLOW_UP, completed_at=None
     )
-    for row in owed:
+    for row in follow_ups:
         text = _("The items were communicated on the rollback page.")
         row.completed_at, row.completed_by, row.note = (now(), account, text)
         row.save()

@@ -1,4 +1,4 @@
-"""rollback:complete_manually: a rollback that faltered was finished by hand; two people stand for it with their names."""
+"""rollback:complete_manually: a failed rollback was completed by hand, as two people confirm with their names."""
 
 from typing import Any, get_args
 
@@ -22,13 +22,13 @@ def complete_manually(
     reason: str,
     accepted: bool = False,
 ) -> Rollback:
-    """Say that the target was brought back by hand: the first call writes it down, another person's makes it so.
+    """Say that the target was restored by hand: the first call records the statement, another person's confirms it.
 
-    maintenance, service: in what state the person leaves them; both are measured on the target too, where it can be reached,
-    and kept with the statement. accepted: the person knows that maintenance is still on or that the service does not run;
-    without it that is refused.
+    maintenance, service: the state in which the person leaves them; both are measured on the target too, where it can
+    be reached, and kept with the statement. accepted: the person knows that maintenance is still on or that the service
+    does not run; without it that is refused.
 
-    The run itself is then settled (deployment:resolve), and the rollback is reported and closed as any other.
+    The deployment itself is then resolved (deployment:resolve), and the rollback is reported and closed as any other.
     """
     unlocked = Rollback.objects.select_related("deployment__environment").get(pk=rollback_id)
     run = unlocked.deployment
@@ -72,7 +72,7 @@ def complete_manually(
 
 
 def why_not_permitted(account: Account, rollback: Rollback) -> str:
-    """Return why a person may not say that it was done by hand; empty when he may: two persons say it."""
+    """Return why a person may not state or confirm it; empty when they may: two persons are needed."""
     first = rollback.facts.get("manual_completions", [])
     if first and first[0]["account"] in account.accounts:
         return _("A different person from the one before must do this.")
@@ -80,6 +80,6 @@ def why_not_permitted(account: Account, rollback: Rollback) -> str:
 
 
 def draft_documents(rollback: Rollback) -> None:
-    """Draft report, cause and prevention from the facts, inside an open operation; one that is there is left alone."""
+    """Draft report, cause and prevention from the facts, inside an open operation; an existing one is left alone."""
     for kind, body in drafts(rollback).items():
         Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})

@@ -1,4 +1,4 @@
-"""rollback:confirm_late: what a late rollback asks beside 切戻し判断者, after the watch has ended (approval rule late_rollback)."""
+"""rollback:confirm_late: confirmations beside 切戻し判断者 for a late rollback, after the monitoring (rule late_rollback)."""
 
 from collections.abc import Collection
 from typing import Any
@@ -18,33 +18,33 @@ from releases.gates.content import digest as digest_of_content
 from releases.models import Rollback
 from releases.queries.rollback_candidates import is_late
 
-# Whose consent is `rollback:authorise` itself.
+# The role whose confirmation is `rollback:authorise` itself.
 DECIDER = "rollback_decision_maker"
-# Of an alarm, what people say go to: the assessment and what has been counted belong to it.
+# The fields of an alarm that people confirm: the assessment and the counted rows belong to it.
 SHOWN = ("cause", "critical", "note", "impact", "method", "timing")
 
 
 def digest_of(rollback: Rollback) -> str:
-    """Return the SHA-256 over what is agreed to and authorised: cause, assessment and counted rows."""
+    """Return the SHA-256 over what is confirmed and authorised: cause, assessment and counted rows."""
     counted = {key: value for key, value in rollback.facts.items() if key.startswith("rows")}
     return digest_of_content({name: getattr(rollback, name) for name in SHOWN} | {"counted": counted})
 
 
 def require_shown(rollback: Rollback, digest: str) -> None:
-    """Refuse a word that was given to another alarm than today's; raises GateNotPassed."""
+    """Refuse a confirmation that was made for the alarm before a change; raises GateNotPassed."""
     if digest != digest_of(rollback):
         text = _("The assessment or the row counts shown to you differ from the current ones. Read them again.")
         raise GateNotPassed(text)
 
 
 def confirmations(rollback: Rollback) -> list[dict[str, Any]]:
-    """Return who has agreed to the alarm as it is now."""
+    """Return the confirmations of the alarm as it is now."""
     today = digest_of(rollback)
     return [entry for entry in rollback.facts.get("agreed", []) if entry["digest"] == today]
 
 
 def clear_changed(rollback: Rollback, op: Operation) -> None:
-    """Take back, inside an open operation, what was agreed to the alarm as it was before this operation."""
+    """Clear, inside an open operation, the confirmations of the alarm as it was before this operation."""
     holds = confirmations(rollback)
     gone = [entry["name"] for entry in rollback.facts.get("agreed", []) if entry not in holds]
     if gone:
@@ -60,8 +60,9 @@ def late_rules(rollback: Rollback) -> list[Any]:
 
 
 def standing(rollback: Rollback) -> quorum.Standing | None:
-    """Return where the agreement to a late rollback stands, as rows read now say; None where nobody is asked beside
-    the rollback decider. An agreement counts while its person has the role then and now, and has not authorised as well.
+    """Return the confirmations of a late rollback, as current rows say; None where only the rollback decider is asked.
+
+    A confirmation counts while its person has the role then and now, and has not authorised as well.
     """
     if not is_late(rollback.deployment):
         return None
@@ -82,19 +83,19 @@ def standing(rollback: Rollback) -> quorum.Standing | None:
 
 
 def missing(rollback: Rollback) -> dict[str, int]:
-    """Return role → how many persons must still agree before a late rollback is authorised; empty for one in time."""
+    """Return role → how many persons must still confirm before a late rollback is authorised; empty for one in time."""
     where = standing(rollback)
     return where.missing if where is not None else {}
 
 
 def confirmed_by(rollback: Rollback) -> set[str]:
-    """Return the persons (Account.identities) who have agreed."""
+    """Return the persons (Account.identities) who have confirmed."""
     found = Account.objects.filter(pk__in=[entry["account"] for entry in confirmations(rollback)])
     return {identity for account in found for identity in account.identities}
 
 
 def why_not_approved(rollback: Rollback) -> str:
-    """Return why an authorised rollback may not begin, the watch having ended since; empty when it may."""
+    """Return why an authorised rollback may not begin, the monitoring having ended since; empty when it may."""
     if not is_late(rollback.deployment):
         return ""
     if rollback.authorised_by is None:
@@ -104,13 +105,13 @@ def why_not_approved(rollback: Rollback) -> str:
         )
     if not late_rules(rollback):
         return _("The release procedure has no approval rule for this, so no approval is possible.")
-    if owed := missing(rollback):
-        return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": quorum.words_for(owed)}
+    if remaining := missing(rollback):
+        return _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": quorum.words_for(remaining)}
     return ""
 
 
 def why_not_permitted(account: Account, rollback: Rollback, held: Collection[str] | None = None) -> str:
-    """Return why a person may not agree to a late rollback; empty when he may. held: his roles there, where known."""
+    """Return why a person may not confirm a late rollback; empty when they may. held: their roles there, if known."""
     roles = access.roles_of(account, rollback.deployment.environment) if held is None else held
     where = standing(rollback)
     if where is None or not where.wanted & set(roles) or account.kind != Account.Kind.PERSON:
@@ -122,9 +123,9 @@ def why_not_permitted(account: Account, rollback: Rollback, held: Collection[str
 
 
 def confirm_late(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
-    """Agree to a late rollback, as one of the roles that the procedure asks; each person once.
+    """Confirm a late rollback, as one of the roles that the procedure names; each person once.
 
-    digest: of what the page showed. One that was authorised in time and has become late is agreed to as well.
+    digest: of what the page showed. A rollback that was authorised in time and has become late is confirmed as well.
     """
     with operation("rollback:confirm_late", (Rollback, rollback_id), reason=reason, sign=True) as op:
         rollback = op.get(Rollback)

@@ -33,7 +33,7 @@ from releases.queries.rollback_communication import FOLLOW_UP, uncommunicated
 def raise_(
     deployment_id: int, *, cause: str, critical: bool = True, note: str = "", facts: dict[str, Any] | None = None
 ) -> Rollback:
-    """Raise the alarm, as a person or as the watch; one open rollback per deployment."""
+    """Raise the alarm, as a person or from the monitoring; one open rollback per deployment."""
     with operation("rollback:raise", (Deployment, deployment_id), reason=note) as op:
         deployment = op.get(Deployment)
         account = None
@@ -61,15 +61,17 @@ def raise_(
 
 
 def _failed_before(deployment: Deployment) -> dict[str, str]:
-    """Return since when a step of the deployment stands failed or undecided, as a fact of an alarm; empty where none does."""
+    """Return since when a step of the deployment is failed or undecided, as a fact of an alarm; empty where none is."""
     forward = deployment.steps.filter(phase__in=["deployment", "verification"], state__in=["failed", "outcome_unknown"])
     first = forward.exclude(step_type="manual").exclude(ended_at=None).order_by("ended_at").first()
     return {"failing_since": first.ended_at.isoformat()} if first is not None and first.ended_at is not None else {}
 
 
 def raise_after_failure(op: Operation, deployment: Deployment, step: Step) -> None:
-    """Raise the alarm for a step or check that has surely failed, inside the open operation of its outcome, where the approval
-    authorises the rollback for that. One that may be skipped asks a person, as does a deployment with an open alarm.
+    """Raise the alarm for a step or check that has failed, where the approval pre-authorises the rollback for that.
+
+    It runs inside the open operation of the outcome. A step that may be skipped asks a person, as does a deployment
+    with an open alarm.
     """
     allowed = _approved(deployment)
     if not (allowed.get("on") and allowed.get("on_failure") and step.required):
@@ -87,8 +89,9 @@ def raise_after_failure(op: Operation, deployment: Deployment, step: Step) -> No
 
 
 def end_alarm_of_failure(deployment: Deployment) -> None:
-    """Dismiss, inside the open operation of a decision to go on, the alarm that the failure has raised; raises NotPossible when
-    its rollback is authorised already.
+    """Dismiss the alarm that the failure has raised, inside the open operation of a decision to go on.
+
+    Raises NotPossible when its rollback is authorised already.
     """
     alarms = Rollback.objects.filter(deployment=deployment, cause__in=FAILURES).exclude(state__in=list(Rollback.ENDS))
     for rollback in alarms.select_for_update(of=("self",), no_key=True):
@@ -99,14 +102,14 @@ def end_alarm_of_failure(deployment: Deployment) -> None:
 
 
 def _approved(deployment: Deployment) -> dict[str, Any]:
-    """Return what the approval authorises beforehand (see Release.preauthorisation); empty without an approval."""
+    """Return what the approval authorises in advance (see Release.preauthorisation); empty without an approval."""
     return (
         deployment.approval_request.document.get("rollback_pre_authorised", {}) if deployment.approval_request else {}
     )
 
 
 def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
-    """Tell whether the approval said that the run goes back when nobody answers, and nobody has, nor has dismissed what came of it."""
+    """Tell whether the approval orders the rollback when no one responds, and no one has responded or dismissed."""
     document = deployment.approval_request.document if deployment.approval_request is not None else {}
     if document.get("on_timeout") != "roll_back":
         return False
@@ -114,7 +117,7 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
     ended_requests = False
     if deployment.state == "awaiting_decision" and last is not None and last.ended_to("roll_back"):
         since = Rollback.objects.filter(deployment=deployment, raised_at__gte=last.requested_at)
-        ended_requests = not since.filter(state="dismissed").exists()  # else somebody has spoken
+        ended_requests = not since.filter(state="dismissed").exists()  # otherwise somebody has decided
     return ended_requests or (rollback.cause == NO_RESPONSE and rollback.raised_by_id is None)
 
 
@@ -130,20 +133,20 @@ def _critical(deployment: Deployment, cause: str) -> bool:
 
 
 def uncounted(rollback: Rollback) -> bool:
-    """Tell whether nobody has counted yet what this rollback would take away, or its approval is still to be asked."""
+    """Tell whether this rollback's data loss is not counted yet, or its approval is still to be asked."""
     return may_pre_authorise(rollback) or (rollback.state == "assessed" and "rows_total" not in rollback.facts)
 
 
 def may_pre_authorise(rollback: Rollback) -> bool:
-    """Tell whether the approval may still authorise an alarm: no person has assessed it as what it is now."""
+    """Tell whether the approval may still authorise an alarm: no person has assessed it in its present form."""
     return rollback.state == "raised" or (rollback.state == "assessed" and "raised_as" in rollback.facts)
 
 
 def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True, fault: str = "") -> bool:
     """Authorise by the approval, where it allows a critical alarm up to so many rows; else keep the count and ask.
 
-    rows: rows per table that going back would take away, counted on the target; exact: no row counts that was written
-    before. fault: why they can't be counted; then a person decides. Returns whether it may begin.
+    rows: rows per table that the rollback would lose, counted on the target; exact: no counted row was written before.
+    fault: why they can't be counted; then a person decides. Returns whether it may begin.
     """
     unlocked = Rollback.objects.get(pk=rollback_id)
     with operation(
@@ -171,13 +174,13 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         rollback.apply_pre_authorisation()
         record_authorisation(rollback, "no_response" if agreed else "pre_authorised")
         op.notify_as("rollback:authorise")
-        for owed in ("assessment", *([FOLLOW_UP] if uncommunicated(rollback) else [])):
-            create(deployment.release, owed, now(), deployment.environment.zone, about=str(rollback))
+        for key in ("assessment", *([FOLLOW_UP] if uncommunicated(rollback) else [])):
+            create(deployment.release, key, now(), deployment.environment.zone, about=str(rollback))
         return True
 
 
 def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollback:
-    """Write down impact, method and timing (B3); cannot be skipped unless it was authorised beforehand."""
+    """Record impact, method and timing (B3); cannot be skipped unless the rollback is pre-authorised."""
     with operation("rollback:assess", (Rollback, rollback_id)) as op:
         account = access.require("assess_rollback")
         rollback = op.get(Rollback)
@@ -198,7 +201,7 @@ def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollba
 
 
 def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
-    """Say go to what the page showed, as the one whom the team names to decide about going back (切戻し判断者)."""
+    """Authorise what the page showed, as the team's rollback decision maker (切戻し判断者)."""
     with operation("rollback:authorise", (Rollback, rollback_id), reason=reason, sign=True) as op:
         rollback = op.get(Rollback)
         deployment = rollback.deployment
@@ -224,7 +227,7 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
 
 
 def why_not_permitted(account: Account, rollback: Rollback) -> str:
-    """Return why a person may not authorise a rollback; empty when he may: the team's decider, and no one else's voice."""
+    """Return why a person may not authorise a rollback; empty when they may: only the team's decision maker may."""
     deployment = rollback.deployment
     named = [
         entry.account
@@ -241,24 +244,24 @@ def why_not_permitted(account: Account, rollback: Rollback) -> str:
 
 
 def _require_communicated(rollback: Rollback) -> None:
-    if owed := uncommunicated(rollback):
-        raise GateNotPassed(_("Not communicated yet: %(items)s") % {"items": listed(owed)})
+    if items := uncommunicated(rollback):
+        raise GateNotPassed(_("Not communicated yet: %(items)s") % {"items": listed(items)})
 
 
 def _require_late_approval(rollback: Rollback) -> None:
-    """Ask for the approval of the others where the watch has ended; raises GateNotPassed."""
+    """Require the confirmations of the others where the monitoring has ended; raises GateNotPassed."""
     if not is_late(rollback.deployment):
         return
     if not late_rules(rollback):
         raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
-    if owed := missing(rollback):
+    if remaining := missing(rollback):
         raise GateNotPassed(
-            _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(owed)}
+            _("Monitoring has ended. Approval is still needed from: %(who)s") % {"who": words_for(remaining)}
         )
 
 
 def dismiss(rollback_id: int, *, reason: str) -> Rollback:
-    """Say that it was no reason to go back."""
+    """Dismiss the alarm: it gave no reason for a rollback."""
     with operation("rollback:dismiss", (Rollback, rollback_id), reason=reason, sign=True) as op:
         account, rollback = access.require("dismiss_rollback"), op.get(Rollback)
         if why := why_dismiss_not_permitted(account, rollback):
@@ -270,7 +273,7 @@ def dismiss(rollback_id: int, *, reason: str) -> Rollback:
 
 
 def why_dismiss_not_permitted(account: Account, rollback: Rollback) -> str:
-    """Return why a person may not dismiss an alarm; empty when he may."""
+    """Return why a person may not dismiss an alarm; empty when they may."""
     text = _("You have scheduled this deployment; another person must judge its monitoring result.")
     deployment, why = (rollback.deployment, text)
     return why if deployment.environment.protected and deployment.was_started_by(account) else ""
@@ -300,5 +303,5 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
 
 
 def record_authorisation(rollback: Rollback, how: Literal["person", "pre_authorised", "no_response"]) -> None:
-    """Write down, inside an open operation, that a rollback is authorised now and how."""
+    """Record, inside an open operation, that a rollback is authorised now and how."""
     rollback.facts = {**rollback.facts, "authorised": {"how": how, "at": now().isoformat()}}

@@ -9,7 +9,7 @@ from releases.operations.rollback.confirm_late import clear_changed
 
 
 def escalate(rollback_id: int, *, cause: str, note: str, facts: dict[str, Any]) -> Rollback:
-    """Make the open alarm the critical one, and ask anew whether the approval authorised it beforehand."""
+    """Make the open alarm critical, and check again whether the approval pre-authorises it."""
     unlocked = Rollback.objects.get(pk=rollback_id)
     with operation(
         "rollback:escalate", (Rollback, rollback_id), (Deployment, unlocked.deployment_id), reason=note

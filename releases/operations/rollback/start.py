@@ -1,4 +1,4 @@
-"""rollback:start and rollback:retry: laying the steps of the rollback and letting them go."""
+"""rollback:start and rollback:retry: the steps of the rollback are created and started."""
 
 from django.utils.translation import gettext as _
 
@@ -21,7 +21,7 @@ def not_possible(deployment: Deployment) -> str:
 
 
 def start_rollback(rollback_id: int) -> int:
-    """Begin an authorised rollback; returns the first step's id. Never stopped by window, freeze or gate."""
+    """Start an authorised rollback; returns the first step's id. Never stopped by window, freeze or gate."""
     unlocked = Rollback.objects.get(pk=rollback_id)
     with operation("rollback:start", (Rollback, rollback_id), (Deployment, unlocked.deployment_id)) as op:
         rollback, deployment = op.get(Rollback), op.get(Deployment)
@@ -49,7 +49,7 @@ def start_rollback(rollback_id: int) -> int:
 
 
 def retry(rollback_id: int, *, reason: str) -> Rollback:
-    """Try the step of the rollback again that failed."""
+    """Retry the failed step of the rollback."""
     unlocked = Rollback.objects.get(pk=rollback_id)
     failed = Step.objects.filter(
         deployment_id=unlocked.deployment_id,
@@ -69,7 +69,8 @@ def retry(rollback_id: int, *, reason: str) -> Rollback:
         rollback, deployment, step = op.get(Rollback), op.get(Deployment), op.get(Step)
         access.require("roll_back", deployment.environment)
         rollback.retry()
-        # What one person said of the work by hand was about the step as it stood; the next time two say it anew.
+        # One person's statement about the manual completion was about the step as it stood; after this, two state it
+        # again.
         rollback.facts = {key: value for key, value in rollback.facts.items() if key != "manual_completions"}
         if deployment.state == "rollback_failed":
             deployment.retry_rollback()

@@ -1,6 +1,6 @@
-"""step:claim: one worker takes one step under a new fencing token; the first claim of a run is its start.
+"""step:claim: one worker takes one step under a new fencing token; the first claim of a deployment is its start.
 
-The worker that ends a step takes the next one in the same commit (`follow`), under an operation of its own.
+The worker that ends a step takes the next one in the same commit (`claim_next`), under an operation of its own.
 """
 
 import time
@@ -24,9 +24,9 @@ from releases.operations.release.prepare import done_milestone
 from releases.operations.step.hold import hold_late
 from releases.queries.monitoring import baseline
 
-# Read before the operation opens: nothing that is asked at the start lies in their own columns alone.
+# Read before the operation opens: none of the start's checks depends on their own columns alone.
 READ = ("application", "scheduled_by", "procedure")
-# So many attempts in a row may end their worker; then a person is asked instead of a further one.
+# After so many attempts in a row that ended their worker, a person is asked instead of a further attempt.
 ATTEMPTS = 3
 RUNS_IN = {
     "deployment": "running",
@@ -37,7 +37,7 @@ RUNS_IN = {
 
 
 class Exhausted(Exception):
-    """The step has ended its worker ATTEMPTS times in a row: no worker takes it up again before a person has decided."""
+    """The step has ended its worker ATTEMPTS times in a row: a person decides before a worker takes it again."""
 
     def __init__(self, step: Step) -> None:
         super().__init__(f"step {step.pk}: {ATTEMPTS} attempts in a row ended their worker")
@@ -50,7 +50,7 @@ class _Dropped(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A step taken: its row, the fencing token, and whether an earlier attempt must be probed first."""
+    """A claimed step: its row, the fencing token, and whether an earlier attempt must be probed first."""
 
     step: Step
     fencing_token: int
@@ -58,7 +58,7 @@ class Claim:
 
     @classmethod
     def of(cls, step: Step, *, taken_over: bool = False) -> "Claim":
-        """Return what was taken; each fencing token is an attempt, and the first one has none before it."""
+        """Return the claim; each fencing token is an attempt, and the first one has none before it."""
         return cls(step, step.fencing_token, taken_over or step.fencing_token > 1)
 
 
@@ -66,9 +66,9 @@ class Claim:
 def claim(step_id: int, *, worker: str) -> Claim | None:
     """Take a step that is ready, or whose lease has ended; commit the intent. None: drop the message.
 
-    For the start of a run whose hour is all but there, it waits until then.
-    Raises GateNotPassed when this is the run's start and a gate has closed since it was queued; Exhausted, with the step as
-    it was left, when its attempts so far have ended their workers.
+    For the start of a deployment whose scheduled start is all but there, it waits until then. Raises GateNotPassed when
+    this is the deployment's start and a gate has stopped passing since it was queued; Exhausted, with the step as it
+    was left, when its attempts so far have ended their workers.
     """
     unlocked = Step.objects.select_related(*(f"deployment__{name}" for name in READ)).filter(pk=step_id).first()
     if unlocked is None or unlocked.state not in ("ready", "running"):
@@ -82,7 +82,7 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
         if unlocked.deployment.approval_request_id is not None:
             targets.append((ApprovalRequest, unlocked.deployment.approval_request_id))
         read = Release.objects.select_related("procedure").get(pk=unlocked.deployment.release_id)
-        # Whoever took the run back meanwhile has taken its steps away.
+        # A return to scheduled meanwhile has deleted the steps.
         if _waited_until(unlocked.deployment.due_at) and not Step.objects.filter(pk=step_id).exists():
             return None
     try:
@@ -126,8 +126,10 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
 
 
 def lost_in_a_row(step: Step) -> int:
-    """Return how many of a step's last attempts ended their worker, whatever the cause; the present one, whose lease has
-    ended, is one of them. One that has an outcome, or that found the target still at work, ends the row.
+    """Return how many of a step's last attempts ended their worker, whatever the cause, the present one among them.
+
+    The lease of the present one has ended. An attempt with an outcome, or one that found the target still at work, ends
+    the count.
     """
     last = step.attempts.order_by("-fencing_token").values_list("outcome", flat=True)[:ATTEMPTS]
     return sum(1 for _outcome in takewhile(lambda outcome: outcome in ("", "worker_lost"), last))
@@ -150,9 +152,9 @@ def _waited_until(hour: datetime | None) -> bool:
 
 
 def claim_next(op: Operation, step: Step, *, worker: str) -> bool:
-    """Take the step after the one that ends in this open operation, which holds their run, in the same commit.
+    """Take the step after the one that ends in this open operation, which locks their deployment, in the same commit.
 
-    False, and nothing is changed, while its run is elsewhere or its production is stopped.
+    False, and nothing is changed, while its deployment is elsewhere or its production is stopped.
     """
     deployment = step.deployment
     if deployment.state != RUNS_IN[step.phase]:
@@ -169,7 +171,7 @@ def claim_next(op: Operation, step: Step, *, worker: str) -> bool:
 
 
 def _attach_related[Row: (Deployment, Release)](read: Row, locked: Row, *names: str) -> None:
-    """Give a locked row what it points at, as read before; what it points at elsewhere by now is read when asked."""
+    """Give a locked row its related rows, as read before; relations that changed meanwhile are read on access."""
     for name in names:
         if getattr(read, f"{name}_id") == getattr(locked, f"{name}_id"):
             setattr(locked, name, getattr(read, name))
@@ -178,7 +180,7 @@ def _attach_related[Row: (Deployment, Release)](read: Row, locked: Row, *names: 
 def _take(op: Operation, step: Step, worker: str, *, taken_over: bool) -> None:
     step.fencing_token += 1
     step.owner = worker
-    # From now on, however long rows were waited for.
+    # From now on, however long the operation waited for rows.
     step.lease_until = op.now() + timedelta(seconds=settings.LEASE_DURATION)
     op.to_insert.append(
         StepAttempt(step=step, fencing_token=step.fencing_token, key=step.key, worker=worker, started_at=op.at)
@@ -209,9 +211,9 @@ def _start(op: Operation, deployment: Deployment) -> None:
         approval_request = op.get(ApprovalRequest)
         approval_request.use()
         approval_request.ended_at = moment
-    owed = create_at_start(release, environment, moment)
-    if owed:
-        op.details["follow_ups"] = [str(debt) for debt in owed]
+    follow_ups = create_at_start(release, environment, moment)
+    if follow_ups:
+        op.details["follow_ups"] = [str(debt) for debt in follow_ups]
     own = Q(deployment=deployment, purpose=MonitoringPeriod.Purpose.BASELINE)
     until_now = MonitoringPeriod.objects.select_for_update(of=("self",), no_key=True)
     for monitoring in until_now.filter(own | Q(_baseline_before(deployment), paused_at=None), ended_at=None).order_by(
@@ -244,7 +246,7 @@ def _baseline_before(deployment: Deployment) -> Q:
 
 
 def recorded(pointer: DeployedVersion | None) -> dict[str, Any]:
-    """Return what a pointer says, as the rollback will need it; empty when nothing is in force."""
+    """Return what a deployed version records, as the rollback will need it; empty when nothing is deployed."""
     if pointer is None or pointer.release is None:
         return {}
     release = pointer.release

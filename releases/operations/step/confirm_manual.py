@@ -1,4 +1,4 @@
-"""step:assign and step:confirm_manual: the named person, or one with the named role, claims a manual step and says that it was done."""
+"""step:assign and step:confirm_manual: the named person, or one with the role, confirms a manual step."""
 
 from collections.abc import Collection
 
@@ -14,7 +14,7 @@ from releases.step_types.manual import ManualParameters
 
 
 def confirm_manual(step_id: int, *, reason: str) -> Step:
-    """Confirm a manual step with a note (`reason`), and let the run go on."""
+    """Confirm a manual step with a note (`reason`), and let the deployment go on."""
     unlocked = Step.objects.get(pk=step_id)
     with operation(
         "step:confirm_manual", (Step, step_id), (Deployment, unlocked.deployment_id), reason=reason, sign=True
@@ -40,7 +40,7 @@ def confirm_manual(step_id: int, *, reason: str) -> Step:
 
 
 def assign(step_id: int, *, reason: str = "") -> Step:
-    """Claim a manual step that a deployment waits for; one that another person has claimed is taken over with a reason."""
+    """Claim a manual step that a deployment waits for; a claim of another person is taken over with a reason."""
     unlocked = Step.objects.get(pk=step_id)
     with operation("step:assign", (Step, step_id), (Deployment, unlocked.deployment_id), reason=reason) as op:
         step, deployment = op.get(Step), op.get(Deployment)
@@ -62,7 +62,9 @@ def assign(step_id: int, *, reason: str = "") -> Step:
 
 
 def why_not_permitted(account: Account, step: Step, held: Collection[str] | None = None) -> str:
-    """Return why a person may not confirm a step; empty when they may: also who claimed it, while that is another person."""
+    """Return why a person may not confirm a step; empty when they may. A step that another person has claimed is
+    refused.
+    """
     if why := not_named(account, step, held):
         return why
     if step.assignee is not None and step.assignee.person_key != account.person_key:
@@ -71,9 +73,9 @@ def why_not_permitted(account: Account, step: Step, held: Collection[str] | None
 
 
 def not_named(account: Account, step: Step, held: Collection[str] | None = None) -> str:
-    """Return why a step is none of a person's; empty when it is. held: their roles there, where known.
+    """Return why a step is not for a person; empty when it is. held: their roles there, where known.
 
-    Where a role is named, who scheduled a run in a protected environment does not confirm it himself.
+    Where a role is named, the person who scheduled a deployment in a protected environment does not confirm it.
     """
     if step.step_type != "manual":
         return _("A worker runs this step; a person cannot confirm it.")

@@ -1,4 +1,4 @@
-"""Whether the way out may still begin a step: 切戻し判断時刻, the last moment from which the rollback fits (P1, R4)."""
+"""Whether a step of the deployment may still begin: 切戻し判断時刻, the last moment from which the rollback fits (P1, R4)."""
 
 from datetime import datetime, timedelta
 
@@ -16,10 +16,10 @@ GO_ON = "step:start_anyway"
 
 
 def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
-    """Return why a step is not begun without a person's word: as such steps last it ends when the rollback no longer fits.
+    """Return why a step is not begun without a person's decision: it would end when the rollback no longer fits.
 
-    Empty when it may begin: also when a person has said so, outside the way out, in environments without protection, and
-    in an emergency.
+    Its length is estimated from such steps. Empty when it may begin: also when a person has decided so, outside the
+    phase `deployment`, in environments without protection, and in an emergency.
     """
     if (
         step.phase != Step.Phase.DEPLOYMENT
@@ -42,7 +42,7 @@ def too_late(step: Step, deployment: Deployment, moment: datetime) -> str:
 
 
 def hold(op: Operation, deployment: Deployment, step: Step, why: str) -> None:
-    """Let a run wait before a step, inside an open operation, and ask its team."""
+    """Put a step on hold, inside an open operation, let the deployment wait, and ask its team."""
     step.hold()
     step.failure = why
     deployment.await_decision()
@@ -52,7 +52,7 @@ def hold(op: Operation, deployment: Deployment, step: Step, why: str) -> None:
 
 
 def hold_late(step_id: int, moment: datetime) -> bool:
-    """Hold a step that is ready and that nobody has begun in time; tell whether it was held."""
+    """Hold a step that is ready and that no worker has begun in time; tell whether it was held."""
     unlocked = Step.objects.select_related("deployment__release", "deployment__environment").get(pk=step_id)
     if not too_late(unlocked, unlocked.deployment, moment):
         return False

@@ -1,4 +1,8 @@
-"""step:succeed, fail, doubt, stop, ask, pause, wait_for_target: the outcome of an attempt, and what the run does next. Fenced by the fencing token."""
+"""The outcome of an attempt, and what the deployment does next: step:succeed, fail, mark_unknown, stop, request_manual,
+wait.
+
+The fencing token refuses outdated workers.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +42,7 @@ def record_success(
 ) -> Step | None:
     """Record that a step's effect was made, and return the next one: running for `worker`, else ready for any.
 
-    output: the end of what it said, not yet written. measured: the target's digests (code, configuration, data), given
+    output: the end of its output, not yet written. measured: the target's digests (code, configuration, data), given
     with the last step of a phase. Raises Fenced.
     """
     with operation("step:succeed", *_targets(claimed)) as op:
@@ -60,7 +64,7 @@ def record_success(
             following = _phase_ends(op, step, deployment)
         if following is not None:
             following.deployment = deployment
-            deployment.release = claimed.deployment.release  # read once a run
+            deployment.release = claimed.deployment.release  # read once a deployment
             if why := too_late(following, deployment, op.at):
                 hold(op, deployment, following, why)
                 following.save()
@@ -83,11 +87,13 @@ def fail(
     result: dict[str, Any] | None = None,
     asks: bool = False,
 ) -> None:
-    """Record that a step failed: a protected run waits for a decision, or is rolled back where that was approved; another
-    fails at once. Raises Fenced.
+    """Record that a step failed: a protected deployment waits for a decision, or is rolled back where pre-authorised.
 
-    asks: it is no fault of the step, so that a person decides whatever was approved. result: what it did before it failed, as facts. The message may hold lines of the log, so that only the step's own
-    row keeps it: a reason would stand in the event of every row of the operation.
+    A deployment in another environment fails at once. Raises Fenced.
+
+    asks: it is no fault of the step, so that a person decides whatever was approved. result: what it did before it
+    failed, as facts. The message may hold lines of the log, so that only the step's own row keeps it: a reason would
+    stand in the event of every row of the operation.
     """
     with operation("step:fail", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
@@ -110,7 +116,8 @@ def mark_unknown(
     probe: str = "unknown",
     result: dict[str, Any] | None = None,
 ) -> None:
-    """Record that nobody can tell whether a step's effect was made, or that a person must say it. Raises Fenced.
+    """Record that a step's effect is unknown, or that a person must decide it. Raises Fenced.
+
     result: what is known of the effect, as facts.
     """
     with operation("step:mark_unknown", *_targets(claimed)) as op:
@@ -124,7 +131,7 @@ def mark_unknown(
 
 @retry_on_deadlock
 def stop(claimed: Step, *, fencing_token: int, message: str, output_digest: str = "", probe: str = "") -> None:
-    """Record that a step was ended because its run is stopped, and in what state it left the target. Raises Fenced."""
+    """Record that a step was ended because its deployment is stopped, and the state of the target. Raises Fenced."""
     with operation("step:stop", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
         if deployment.state != "stopping":
@@ -138,10 +145,7 @@ def stop(claimed: Step, *, fencing_token: int, message: str, output_digest: str 
 
 
 def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: float | None = None) -> None:
-    """Let the run wait until a person says that a step was done; no worker holds it meanwhile. Raises Fenced.
-
-    task: what is to be done and who confirms it. minutes: how long there is for it, at least the procedure's.
-    """
+    """Let the deployment wait until a person confirms a manual step; no worker holds it meanwhile. Raises Fenced."""
     with operation("step:request_manual", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
         step.mark_unknown()
@@ -158,8 +162,9 @@ def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: flo
 
 
 def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
-    """Let a step wait for a time: its lease lasts until then and nobody holds it, so that any worker takes it up
-    again. Raises Fenced.
+    """Let a step wait for a time: its lease lasts until then without an owner, so that any worker takes it up again.
+
+    Raises Fenced.
     """
     with operation("step:wait", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
@@ -175,8 +180,9 @@ def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
 
 
 def wait_for_target(claimed: Step, *, fencing_token: int) -> None:
-    """End an attempt that found an earlier one still at work on the target; the step is taken up again when the lease
-    that begins now has ended. Raises Fenced.
+    """End an attempt that found an earlier one still at work on the target.
+
+    The step is taken up again when the lease that begins now has ended. Raises Fenced.
     """
     with operation("step:wait_for_target", *_targets(claimed)) as op:
         step, _deployment = _held(op, claimed, fencing_token)
@@ -199,7 +205,7 @@ def _held(op: Operation, claimed: Step, fencing_token: int) -> tuple[Step, Deplo
         raise Fenced(f"step {step.pk}: fencing_token {fencing_token} no longer holds it")
     deployment.environment = (
         claimed.deployment.environment
-    )  # read once a run: what is asked of it here no operation changes
+    )  # read once a deployment: no operation changes what is used of it here
     step.deployment = deployment
     return step, deployment
 
@@ -256,7 +262,7 @@ def _trouble(op: Operation, step: Step, deployment: Deployment) -> None:
 
 
 def complete(op: Operation, rollback: Rollback, deployment: Deployment, release: Release) -> Step | None:
-    """Compare what was measured with what was to be; equal: everything is back. Unequal: the rollback faltered."""
+    """Compare measured and expected digests; equal: everything is restored. Unequal: the rollback failed."""
     found = digests(deployment)
     rollback.facts = {**rollback.facts, "digests": found}
     wanted = found.get("expected", found["before"])
@@ -274,7 +280,7 @@ def complete(op: Operation, rollback: Rollback, deployment: Deployment, release:
     deployment.complete_rollback()
     deployment.ended_at = now()
     restore_previous_version(deployment, found["after"])
-    production = deployment.environment.tier == "production"  # no other run moves a release
+    production = deployment.environment.tier == "production"  # no other deployment moves a release
     if production and release.state in ("releasing", "monitoring", "completed"):
         mark_release_rolled_back(release)
     draft_documents(rollback)
@@ -282,7 +288,7 @@ def complete(op: Operation, rollback: Rollback, deployment: Deployment, release:
 
 
 def complete_verification(rollback: Rollback, deployment: Deployment) -> None:
-    """The checks after the rollback hold: watch again, or, where nothing was in force, go on to the report."""
+    """Complete the rollback's checks: monitor again, or, where nothing was deployed before, go on to the report."""
     if deployment.previous.get("deployed_version"):
         rollback.start_monitoring()
         start_monitoring(deployment, rollback)

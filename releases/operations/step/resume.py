@@ -19,7 +19,7 @@ from releases.operations.step.hold import GO_ON
 
 
 def retry(step_id: int, *, reason: str) -> Step:
-    """Let a failed or doubtful step run again."""
+    """Retry a step that failed or whose outcome is unknown."""
     with _decision("step:retry", step_id, reason) as op:
         step, deployment = op.get(Step), op.get(Deployment)
         step.retry()
@@ -31,7 +31,7 @@ def retry(step_id: int, *, reason: str) -> Step:
 
 
 def start_anyway(step_id: int, *, reason: str) -> Step:
-    """Begin a step before which the run was held: the rollback may no longer fit into the window, the way out must."""
+    """Start a step that was on hold: the rollback may no longer fit into the window, the deployment must."""
     with _decision(GO_ON, step_id, reason) as op:
         step, deployment = op.get(Step), op.get(Deployment)
         step.start_anyway()
@@ -43,7 +43,7 @@ def start_anyway(step_id: int, *, reason: str) -> Step:
 
 
 def skip(step_id: int, *, reason: str) -> Step:
-    """Go on without a step; never without a required one."""
+    """Skip a step; never a required one."""
     with _decision("step:skip", step_id, reason) as op:
         step = op.get(Step)
         if step.required:
@@ -55,7 +55,7 @@ def skip(step_id: int, *, reason: str) -> Step:
 
 
 def mark_succeeded(step_id: int, *, reason: str) -> Step:
-    """Say that the effect of a doubtful step was seen on the target."""
+    """Mark a step whose outcome is unknown as succeeded: its effect was seen on the target."""
     with _decision("step:mark_succeeded", step_id, reason) as op:
         step = op.get(Step)
         if step.step_type == "manual":
@@ -97,10 +97,10 @@ def _resume(step: Step, deployment: Deployment) -> None:
 
 
 def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> None:
-    """Raise GateNotPassed when a step of the way out would begin outside the windows, in a freeze, or too late to go back
-    (back: also the rollback must fit before the window closes).
+    """Raise GateNotPassed when a step of the deployment would begin outside the windows, in a freeze, or too late.
 
-    Asked where the procedure or somebody's rule or freeze asks for it; the checks and the rollback are held up by none.
+    Too late (`back`): the rollback must fit before the window closes as well. Checked where the procedure or an own
+    rule or freeze asks for it; checks and rollback are never held up.
     """
     release, environment, known = deployment.release, deployment.environment, Known(deployment.release)
     asked = [gate for gate in known.asked(environment) if gate.type in ("change_freeze", "change_window")]
@@ -127,12 +127,12 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
 
 
 def resume_after(op: Operation, step: Step) -> None:
-    """Let a waiting run go on with what follows a step that has ended by a person's word, inside an open operation."""
+    """Let a waiting deployment go on after a step that a person's decision has ended, inside an open operation."""
     deployment = op.get(Deployment)
     _resume(step, deployment)
     following = deployment.steps.filter(ordinal=step.ordinal + 1).first()
     if following is not None:
-        # Where the rollback would no longer fit after it, the run is held before it, and asks.
+        # Where the rollback would no longer fit after it, the deployment is held before it, and its team is asked.
         _require_time(deployment, following, back=not deployment.environment.protected)
     if step.phase == Step.Phase.DEPLOYMENT and (following is None or following.phase != step.phase):
         deployment.save()

@@ -1,7 +1,7 @@
 """target:measure, drift:detect, drift:end: whether a deployment target is still as it was deployed, measured every day.
 
-What is measured of it (code, configuration file, database schema) is compared with what is active there. A target on which
-a deployment is not over is left alone.
+What is measured of it (code, configuration file, database schema) is compared with the deployed version. A target with
+a deployment that is not over is left alone.
 """
 
 from dataclasses import dataclass, field
@@ -22,22 +22,22 @@ from releases.models.drift import PARTS
 from releases.queries.target_spec import configuration_of, spec_of
 
 EVERY, AGAIN = timedelta(days=1), timedelta(minutes=15)
-# As long as one measurement of a target on another host may take.
+# The longest time for one measurement of a target on another host.
 SECONDS = 600.0
-# Slow looks have a queue of their own: a deployment's worker is not kept from its steps.
+# Slow measurements have a queue of their own: they do not delay a deployment's worker.
 QUEUE = "checks"
 Result, Reason = TargetMeasurement.Result, TargetMeasurement.Reason
-# What passes by itself, so that the next measurement does not wait for a day.
+# Reasons that pass by themselves, so that the next measurement does not wait for a day.
 PASSING = (Reason.DEPLOYMENT_RUNNING, Reason.CHANGED_MEANWHILE, Reason.NOT_REACHED)
 
 
 class _Moved(Exception):
-    """What was measured is of the past by now."""
+    """The measurement is outdated by now."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One measurement beside what is active. pointer: what was active when it began; None: nothing."""
+    """One measurement beside the deployed version. pointer: the one when it began; None: nothing."""
 
     pointer: DeployedVersion | None
     result: str
@@ -48,12 +48,12 @@ class Compared:
 
     @property
     def parts(self) -> list[str]:
-        """Return what differs."""
+        """Return the parts that differ."""
         return [part for part in PARTS if self.expected.get(part) != self.found.get(part)]
 
 
 def ask(target_id: int) -> DeploymentTarget:
-    """Have a target measured now, by the worker of the checks; the result stands on the target's page."""
+    """Have a target measured now, by the worker of the checks; the target's page shows the result."""
     with operation("target:measure", (DeploymentTarget, target_id)) as op:
         access.require("edit_target")
         target = op.get(DeploymentTarget)
@@ -63,9 +63,7 @@ def ask(target_id: int) -> DeploymentTarget:
 
 
 def due(moment: datetime) -> list[int]:
-    """Return the targets with something active that are to be measured now: every day, and soon after another version
-    became active.
-    """
+    """Return the targets with a deployed version to be measured now: every day, and soon after it changed."""
     active = DeployedVersion.objects.filter(application=OuterRef("application"), environment=OuterRef("environment"))
     active = active.exclude(basis=DeployedVersion.REQUESTED)
     later, soon = Q(measurement__next_at__gt=moment), Q(measurement__next_at__lte=moment + AGAIN)
@@ -75,7 +73,7 @@ def due(moment: datetime) -> list[int]:
 
 
 def wake(target_id: int, moment: datetime) -> None:
-    """Have a target measured, and look again only after a while should nobody do it."""
+    """Have a target measured; without a result it is due again only after a while."""
     TargetMeasurement.objects.update_or_create(target_id=target_id, defaults={"next_at": moment + AGAIN})
     dispatch.wake(QUEUE, "measure_target", target_id=target_id)
 
@@ -88,7 +86,7 @@ def take(target_id: int) -> TargetMeasurement:
 
 
 def give_up(target_id: int, why: str) -> TargetMeasurement:
-    """Keep that a target could not be measured: the measurement was cut off."""
+    """Record that a target could not be measured: the measurement was cut off."""
     return _keep(DeploymentTarget.objects.get(pk=target_id), Compared(None, Result.UNKNOWN, Reason.NOT_REACHED, why))
 
 
@@ -126,9 +124,9 @@ def _compared(target: DeploymentTarget) -> Compared:
 
 
 def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
-    """Begin or end a drift as it was measured; return what counts in the end.
+    """Begin or end a drift as it was measured; return the outcome that counts.
 
-    Nothing is kept of a measurement during which something changed: a deployment began, or another version became active.
+    A measurement is discarded when a deployment began, or the deployed version changed, while it ran.
     """
     pointer = compared.pointer
     assert pointer is not None
@@ -137,7 +135,7 @@ def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
     if before is not None and drifted and (before.expected, before.found) == (compared.expected, compared.found):
         before, drifted = None, False  # known already
     if not _as_measured(target, pointer):
-        return _void(compared)
+        return _discarded(compared)
     try:
         if before is not None:
             with operation("drift:end", (Drift, before.pk), (DeployedVersion, pointer.pk)) as op:
@@ -156,12 +154,12 @@ def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
                 )
                 op.about(row, parts=row.parts, expected=row.expected, found=row.found)
     except _Moved:
-        return _void(compared)
+        return _discarded(compared)
     return compared
 
 
 def _as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> bool:
-    """Tell whether nothing has begun on the target and nothing else become active since it was measured."""
+    """Tell whether no deployment has begun on the target, and its version is unchanged, since it was measured."""
     return (
         not occupied(target)
         and DeployedVersion.objects.filter(pk=pointer.pk, since=pointer.since, basis=pointer.basis).exists()
@@ -173,5 +171,5 @@ def _require_as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> 
         raise _Moved
 
 
-def _void(compared: Compared) -> Compared:
+def _discarded(compared: Compared) -> Compared:
     return Compared(compared.pointer, Result.UNKNOWN, Reason.CHANGED_MEANWHILE)

@@ -1,5 +1,6 @@
-"""target:create, target:set_options, target:set_outbound_hosts, target:set_monitoring: where a deployment target lies, how it is run and
-what monitors it. In a protected environment a second person accepts each of them.
+"""The location, options, outbound hosts and monitoring of a deployment target: target:create and target:set_*.
+
+In a protected environment a second person confirms each of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,14 @@ from releases.operations.target.test_monitoring import not_over, why_not_permitt
 from releases.queries.target_spec import spec_of
 from releases.queries.target_validity import require_separate, require_valid, shared
 
-# What target:set_monitoring and target:set_outbound_hosts say.
+# The options that target:set_monitoring and target:set_outbound_hosts change.
 OWN = ("metric_sources", "private_networks", "http_hosts")
 
 
 def create_target(
     *, application_id: int, environment_id: int, root: str, settings: dict[str, Any], reason: str = ""
 ) -> Any:
-    """Name the folder and the commands of an application's copy in an environment; return the target or the proposal."""
+    """Set the folder and the commands of an application's copy in an environment; return the target or the request."""
     target = DeploymentTarget(
         application=Application.objects.get(pk=application_id),
         environment=Environment.objects.get(pk=environment_id),
@@ -44,17 +45,18 @@ def create_target(
 def set_settings(
     target_id: int, *, root: str, settings: dict[str, Any], reason: str
 ) -> DeploymentTarget | RequestedChange:
-    """Say anew in which folder a target lives and by which commands, without what has operations of its own (OWN).
+    """Change the folder and the commands of a target, without the options that have operations of their own (OWN).
 
-    Refused while a deployment there is scheduled, under way, monitored or rolled back. What was approved with other
-    commands is invalidated.
+    Refused while a deployment there is scheduled, under way, monitored or rolled back. An approval with other commands
+    is invalidated.
     """
     given = {name: value for name, value in settings.items() if name not in OWN}
     return _set("target:set_options", target_id, reason, given, keeps=OWN, root=root)
 
 
 def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> DeploymentTarget | RequestedChange:
-    """Name the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
+    """Set the hosts (`api.example.org`, `10.1.2.3:8443`) that a target's steps may call from now on; no other one.
+
     Refused and invalidating as `set_settings` is.
     """
     return _set("target:set_outbound_hosts", target_id, reason, {"http_hosts": list(hosts)})
@@ -63,7 +65,9 @@ def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> Depl
 def set_metric_sources(
     target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = (), reason: str
 ) -> DeploymentTarget | RequestedChange:
-    """Say by which sources a target is monitored from its next sample on; refused with the place of every fault."""
+    """Set the sources by which a target is monitored from its next measurement on; refused with the place of every
+    fault.
+    """
     given = {"metric_sources": list(sources), "private_networks": list(private_networks)}
     return _set("target:set_monitoring", target_id, reason, given)
 
@@ -96,7 +100,7 @@ def _require_possible(target: DeploymentTarget, persons: tuple[Account, ...]) ->
 def _shared_there(target: DeploymentTarget) -> str:
     """Return which target lies in the same folder of another host, asked before the operation opens.
 
-    A host that cannot be reached yet is asked when a deployment starts, which it holds up.
+    A host that cannot be reached yet is asked when a deployment starts, and holds it up.
     """
     if "ssh" in target.options and access.may(access.current_account(), "edit_target"):
         with suppress(StepFailed):

@@ -1,4 +1,4 @@
-"""target:test: what a target's settings lead to, looked at before they are kept; nothing is changed anywhere."""
+"""target:test: a target's options are tested before they are kept; nothing is changed anywhere."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -21,17 +21,17 @@ from releases.queries.target_spec import configuration_deployed, spec_of
 from releases.queries.target_validity import require_separate, require_valid
 from releases.sources import git
 
-# A look at the target's host may connect first; each other one has five seconds of its own.
+# Seconds: a test on the target's host may connect first; each other one has five seconds of its own.
 MOST_SECONDS = 40.0
 
 
 def try_settings(
     *, application_id: int, environment_id: int, root: str, settings: Mapping[str, Any], target_id: int | None = None
 ) -> list[Found]:
-    """Look at everything that settings name, as they are given, and say of each whether it is so.
+    """Test everything that options name, as they are given, and return a result for each.
 
-    Asks for the same right and signature as keeping them. It is asked from the machine of the pages, and on the target's
-    host over SSH; a program of the target's is not run. Raises InvalidInput for faults of the settings.
+    It needs the same permission and signature as keeping them. The tests run on the machine of the pages, and on the
+    target's host over SSH; a program of the target is not run. Raises InvalidInput for faults of the options.
     """
     rows = [(DeploymentTarget, target_id)] if target_id is not None else []
     with operation("target:test", *rows, sign=True) as op:
@@ -46,7 +46,7 @@ def try_settings(
         )
         require_separate(target)
         op.details.update(root=root, settings=dict(settings))
-    # All that the database knows is read before: the looks run beside this thread, each until its time is over.
+    # All that the database knows is read before: the tests run beside this thread, each until its time is over.
     spec = spec_of(target)
     values, secrets = configuration_deployed(target.application, target.environment)
     repository, credentials = target.application.repository, credentials_of(target.application)
@@ -60,7 +60,7 @@ def try_settings(
 
 
 def within(seconds: float, key: str, asked: Callable[[], Iterable[Found]]) -> list[Found]:
-    """Return what a look found; one that takes longer, or fails in a way that nobody foresaw, is unknown."""
+    """Return the result of a test; one that takes longer, or fails unexpectedly, is unknown."""
     found: list[Found] = []
     language = get_language() or "ja"
 
@@ -126,7 +126,7 @@ def _metrics(spec: TargetSpec, values: Mapping[str, str]) -> Found:
 
 
 def unreadable(repository: str, credentials: git.Credentials | None = None) -> str:
-    """Return why a repository cannot be read now; empty when it can. It is asked over the network where it lies there."""
+    """Return why a repository cannot be read now; empty when it can. One on another host is asked over the network."""
     try:
         git.reach(repository, credentials or git.Credentials())
     except git.SourceUnavailable as fault:

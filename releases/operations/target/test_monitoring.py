@@ -1,4 +1,4 @@
-"""target:test_monitoring: what a target is watched by (R7, B1), and which private networks may be asked for it."""
+"""target:test_monitoring: how a target is monitored (R7, B1), and which private networks may be asked for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,15 +19,15 @@ from releases.queries.target_validity import require_valid
 
 
 def not_over(target: DeploymentTarget) -> QuerySet[Deployment]:
-    """Return the runs of a target that are booked, under way or watched."""
-    # From its booking on: what is measured before, between and after its steps is compared.
+    """Return the deployments of a target that are scheduled, under way or monitored."""
+    # From its scheduling on: what is measured before, between and after its steps is compared.
     monitored = MonitoringPeriod.objects.filter(ended_at=None).values("deployment")
     deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
     return deployments.filter(Q(state__in=[*Deployment.OCCUPYING, *Deployment.WAITING_TO_RUN]) | Q(pk__in=monitored))
 
 
 def why_not_permitted(account: Account, target: DeploymentTarget) -> str:
-    """Return why a person may not say by what a target is monitored; empty where they may."""
+    """Return why a person may not set how a target is monitored; empty where they may."""
     deployments = not_over(target).select_related("scheduled_by", "requested_by")
     if any(deployment.was_started_by(account) for deployment in deployments):
         return _("You have scheduled the monitored deployment; another person sets its metric sources.")
@@ -37,9 +37,10 @@ def why_not_permitted(account: Account, target: DeploymentTarget) -> str:
 def try_sources(
     target_id: int, *, sources: Sequence[Mapping[str, Any]], private_networks: Sequence[str] = ()
 ) -> Looked:
-    """Look once through sources that are not kept yet; asks for the same right and signature as keeping them.
+    """Measure once through sources that are not kept yet; needs the same permission and signature as keeping them.
 
-    A program of the target's is not run, nor is its host entered: this is the web process and not a worker. Raises InvalidInput for faults.
+    No program of the target is run, and its host is not entered: this is the web process and not a worker. Raises
+    InvalidInput for faults.
     """
     with operation("target:test_monitoring", (DeploymentTarget, target_id), sign=True) as op:
         access.require("edit_target")

@@ -1,4 +1,4 @@
-"""team:assign: who does what in the production run (J2)."""
+"""team:assign: the members of a production deployment's team (J2)."""
 
 from django.utils.translation import gettext as _
 
@@ -14,9 +14,10 @@ BEFORE_FINAL_CHECK = tuple(state for state in Release.PREPARING if state != "fin
 
 
 def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> TeamMember:
-    """Put a person on the team with a telephone number; worker and verifier are two people.
+    """Assign a person to a team role with a telephone number; implementer and verifier are two people.
 
-    The rollback decider is one who may authorise it where the run goes. Raises NotPermitted, InvalidInput, NotPossible.
+    The rollback decision maker must be allowed to authorise a rollback where the deployment goes. Raises NotPermitted,
+    InvalidInput, NotPossible.
     """
     with operation("team:assign", (Release, release_id), reason=reason, sign=True) as op:
         who = access.require("assign_team")
@@ -50,7 +51,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
 
 
 def _may_decide(release: Release, account: Account) -> None:
-    """Raise InvalidInput for a decider who could not authorise a rollback wherever the team is asked for him."""
+    """Raise InvalidInput for a decision maker who could not authorise a rollback wherever the team is asked."""
     places = Environment.objects.filter(targets__application=release.application_id, protected=True)
     if place := next((e for e in places if not access.may(account, "authorise_rollback", e)), None):
         text = _(

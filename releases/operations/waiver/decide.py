@@ -1,4 +1,4 @@
-"""waiver:confirm, waiver:reject, waiver:revoke: the second person's word, and taking a waiver back (P2)."""
+"""waiver:confirm, waiver:reject, waiver:revoke: the second person's decision about a waiver, and its early end (P2)."""
 
 from collections.abc import Container
 
@@ -14,9 +14,9 @@ from releases.models import ApprovalRequest, Release, Waiver
 
 
 def approve(waiver_id: int, *, reason: str = "") -> Waiver:
-    """Let it count. Who waives is no approver of this release any more, and a round that is live becomes void."""
+    """Confirm a waiver; this person may no longer approve the release, and its open approval request is invalidated."""
     unlocked = Waiver.objects.get(pk=waiver_id)
-    # The release as well, so that a word about it and this one see each other.
+    # The release is locked as well, so that a decision about it and this one see each other.
     with operation(
         "waiver:confirm", (Release, unlocked.release_id), (Waiver, waiver_id), reason=reason, sign=True
     ) as op:
@@ -32,7 +32,7 @@ def approve(waiver_id: int, *, reason: str = "") -> Waiver:
 
 
 def reject(waiver_id: int, *, reason: str) -> Waiver:
-    """Say no."""
+    """Reject a waiver."""
     with operation("waiver:reject", (Waiver, waiver_id), reason=reason, sign=True) as op:
         waiver, account = _second(op)
         op.require_reason()
@@ -42,7 +42,7 @@ def reject(waiver_id: int, *, reason: str) -> Waiver:
 
 
 def revoke(waiver_id: int, *, reason: str) -> Waiver:
-    """End a waiver now; the gate is closed again. What is owed for it stays owed."""
+    """Revoke a waiver now; the gate does not pass any more. Its follow-up actions stay due."""
     with operation("waiver:revoke", (Waiver, waiver_id), reason=reason, sign=True) as op:
         account = access.current_account()
         if not access.may(account, "request_waiver"):
@@ -56,12 +56,12 @@ def revoke(waiver_id: int, *, reason: str) -> Waiver:
 
 
 def deciders_of(release_id: int) -> set[str]:
-    """Return the persons who have given their word in a round of a release that is live: it would count no more."""
+    """Return the persons who have decided in an open approval request of a release: it would count no more."""
     return quorum.deciders_of([release_id], ApprovalRequest.LIVE)[release_id]
 
 
 def why_already_decided(account: Account, spoken: Container[str]) -> str:
-    """Return why who has given his word about a release waives none of its gates; empty when he has not."""
+    """Return why a person who has decided about a release waives none of its gates; empty when they have not."""
     if not account.is_among(spoken):
         return ""
     text = _("%(name)s has made an approval decision on this release; other people waive its gates.")
@@ -69,14 +69,14 @@ def why_already_decided(account: Account, spoken: Container[str]) -> str:
 
 
 def not_second(account: Account, waiver: Waiver) -> str:
-    """Return why a person is not the second one who decides about a waiver; empty when he is."""
+    """Return why a person is not the second one who decides about a waiver; empty when they are."""
     if account.is_among(waiver.requested_by.identities | waiver.release.author.identities):
         return _("A different person from the one before must do this.")
     return ""
 
 
 def why_not_permitted(account: Account, waiver: Waiver, spoken: Container[str] | None = None) -> str:
-    """Return why a person may not waive; empty when he may. spoken: of its release, where that is known already."""
+    """Return why a person may not waive; empty when they may. spoken: `deciders_of` its release, where known."""
     if why := not_second(account, waiver):
         return why
     known = deciders_of(waiver.release_id) if spoken is None else spoken

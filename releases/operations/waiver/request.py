@@ -1,4 +1,4 @@
-"""waiver:request: ask a second person to let a closed gate, or a late milestone, pass for a time (P2, P3)."""
+"""waiver:request: a second person is asked to let a failed gate or a late milestone pass for a time (P2, P3)."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from releases.queries.waivable import MILESTONE, waivable
 
 
 def request_waiver(release_id: int, *, environment_id: int, gate: str, until: datetime, reason: str) -> Waiver:
-    """Propose a waiver; it counts for nothing until another person approves it."""
+    """Request a waiver; it has no effect until another person confirms it."""
     with operation("waiver:request", (Release, release_id), reason=reason, sign=True) as op:
         account = access.require("request_waiver")
         release = op.get(Release)

@@ -1,4 +1,4 @@
-"""window:cancel: a window stops counting at once, and what waits for approval to it ends."""
+"""window:cancel: a window ends at once, and approval requests that wait for it end."""
 
 from django.utils.translation import gettext as _
 
@@ -11,7 +11,7 @@ from releases.models import ApprovalRequest
 
 
 def cancel(window_id: int, *, reason: str) -> ChangeWindow:
-    """Withdraw a window, extra or recurring, for good; what it had replaced does not come back."""
+    """Cancel a window, extra or recurring, for good; a window that it had replaced does not return."""
     approval_requests = ApprovalRequest.objects.filter(
         window=window_id, state__in=["in_review", "approved"]
     ).values_list("pk", flat=True)
@@ -36,7 +36,7 @@ def cancel(window_id: int, *, reason: str) -> ChangeWindow:
 
 
 def over(window: ChangeWindow) -> str:
-    """Return why a window cannot be withdrawn; empty when it can."""
+    """Return why a window cannot be cancelled; empty when it can."""
     if window.cancelled_at is not None:
         return _("This entry was already removed or cancelled.")
     if window.from_procedure:

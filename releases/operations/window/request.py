@@ -24,7 +24,7 @@ def request_window(
     ends_at: datetime,
     reason: str,
 ) -> ApprovalRequest:
-    """Apply for an extra window, of one application or of all; it opens when its approval request is granted."""
+    """Request an extra window, of one application or of all; it opens when its approval request is approved."""
     with operation("window:request", (Environment, environment_id), reason=reason) as op:
         environment = op.get(Environment)
         requester = access.require("request_window", environment)
@@ -50,7 +50,7 @@ def request_window(
 
 
 def application_named(application_id: int | None) -> Application | None:
-    """Return the application that a window is for, or None for the whole environment; raises InvalidInput for no such one."""
+    """Return the application of a window, or None for the whole environment; raises InvalidInput for an unknown one."""
     if application_id is None:
         return None
     application = Application.objects.filter(pk=application_id).first()
@@ -62,7 +62,9 @@ def application_named(application_id: int | None) -> Application | None:
 def open_round(
     window: ChangeWindow, requester: Account, content: dict[str, Any], *, ends: datetime | None
 ) -> ApprovalRequest:
-    """Open the round that the procedure asks for an extra window, inside an open operation; without a rule it is refused."""
+    """Open the approval request that the procedure requires for a window, inside an open operation; refused without a
+    rule.
+    """
     environment, application = window.environment, window.application
     rules = active_procedure().document.rules_for("extra_window", environment.tier)
     if not rules:

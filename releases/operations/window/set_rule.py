@@ -33,10 +33,10 @@ def set_rule(
     on_holiday: str = "flag",
     reason: str,
 ) -> ChangeWindow:
-    """Make or replace a recurring window. In a protected environment it counts only when its round is granted.
+    """Create or replace a recurring window. In a protected environment it counts only when its request is approved.
 
     rrule: days in RFC 5545; start: local clock in `zone` (the environment's by default); since: the first day counted,
-    today by default. Raises InvalidInput for a rule that is none, GateNotPassed for the procedure's own window.
+    today by default. Raises InvalidInput for an invalid rule, GateNotPassed for the procedure's own window.
     """
     targets: list[tuple[type, int]] = [(Environment, environment_id)]
     if replaces_id is not None:

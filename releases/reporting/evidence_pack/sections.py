@@ -17,7 +17,7 @@ from audit.models import Event
 from environments import calendar
 from environments.language import labelled, listed
 from environments.roles import ROLE_CHOICES
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.reporting.evidence_pack.collected import Collected, DeploymentRows, columns, file_name, series_name
 from releases.reporting.evidence_pack.ledger_part import LedgerPart
 
@@ -56,7 +56,7 @@ def shown(value: Any, column: Field[Any, Any] | None = None) -> str:
         return "; ".join(f"{key}: {shown(one)}" for key, one in value.items())
     if isinstance(value, list):
         return listed(shown(one) for one in value)
-    return told(value)
+    return in_words(value)
 
 
 def _pairs(row: Model, leave: Iterable[str] = ()) -> list[tuple[str, str]]:
@@ -236,7 +236,7 @@ def _history(part: LedgerPart, operation_name: Callable[[str], str]) -> Table:
         rows.append(
             [
                 str(event.ledger_entry.number), moment(event.at), name_of(event.actor), operation_name(event.operation),
-                event.object, _("altered") if fault else _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), told(event.reason or reasons or "—"),
+                event.object, _("altered") if fault else _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), in_words(event.reason or reasons or "—"),
                 contents.get("request", {}).get("address") or "—",
             ]
         )  # fmt: skip

@@ -50,7 +50,7 @@ def test_a_failure_and_its_log_are_shown_in_the_readers_language(
     said = {}
     for language in ("en", "ja"):
         with translation.override(language):
-            said[language] = escape(words.told(step.failure))
+            said[language] = escape(words.in_words(step.failure))
     assert said["en"] != said["ja"]
     shown = pages(browsers, reverse("deployment", args=[deployment.pk]))
     log = pages(browsers, reverse("step-log", args=[step.pk]))

@@ -1,1 +1,3 @@
-"""What only runs on a target's host: the part of the bundle that takes a request, and stand-ins for what is not there."""
+"""Code that only runs on a target's host: the part of the bundle that takes a request, and stand-ins for missing
+modules.
+"""

@@ -94,12 +94,12 @@ class Line:
                 line = self._line()
                 if not line:
                     continue
-                told = read(line)
-                if "stop" in told:
+                answer = read(line)
+                if "stop" in answer:
                     self.stopping.set()
-                if "bytes" in told and self._awaited is not None:
+                if "bytes" in answer and self._awaited is not None:
                     with self._awaited.open("wb") as file:
-                        self._take(int(told["bytes"]), file)
+                        self._take(int(answer["bytes"]), file)
                     self.arrived.set()
         except (EOFError, OSError, ValueError):
             self.cut.set()

@@ -1,4 +1,4 @@
-"""Does one request on a target's host: a step's attempt, a check, a look, a measurement. Started by the bundle."""
+"""Serves one request on a target's host: a step's attempt, a check, a read, a measurement. Started by the bundle."""
 
 import importlib
 import importlib.util
@@ -22,7 +22,7 @@ from environments.targets.ssh.host.line import Line
 from environments.targets.ssh.host.texts import tell
 from environments.targets.words import gettext as _
 
-# Needs the library of PostgreSQL's client, which a host without a database may do without.
+# They need the library of PostgreSQL's client, which a host without a database may lack.
 _LATE = ("environments.targets.database", "environments.targets.written_rows")
 
 
@@ -41,9 +41,9 @@ def main() -> None:
                 raise
             raise StepFailed(_("the host lacks libpq, the library of PostgreSQL's client")) from error
     except (Fenced, Overdue, StepFailed, StillRunning, StopRequested) as fault:
-        told = {"fault": type(fault).__name__, "message": str(fault)}
-        line.say(**told, state=getattr(fault, "state", ""), facts=getattr(fault, "facts", {}))
-    except Exception as fault:  # noqa: BLE001  whatever it is, the worker must hear of it
+        report = {"fault": type(fault).__name__, "message": str(fault)}
+        line.say(**report, state=getattr(fault, "state", ""), facts=getattr(fault, "facts", {}))
+    except Exception as fault:  # noqa: BLE001  whatever it is, the worker must get a report
         secrets = {*request.get("secrets", ()), *passwords_in(request.get("configuration", {}).values())}
         line.say(fault="Unforeseen", message=masked(f"{type(fault).__name__}: {fault}", secrets))
 

@@ -14,7 +14,7 @@ from audit.clock import now
 from audit.cover import warning
 from audit.operation import label
 from environments.admin.rights import page, rights_of
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
 from releases.admin.pages.deployment.window_bar import window_bar
@@ -132,7 +132,7 @@ def same_width(text: str) -> str:
 
 def _log_of(step: Step) -> tuple[str, int]:
     rows = list(StepOutput.objects.filter(step=step).order_by("-pk").values_list("pk", "text")[:TAIL])[::-1]
-    return told("".join(text for _pk, text in rows)), rows[-1][0] if rows else 0
+    return in_words("".join(text for _pk, text in rows)), rows[-1][0] if rows else 0
 
 
 @page
@@ -144,7 +144,7 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")
     if not after:
-        text = "\n".join(filter(None, [warning(rows), told("".join(rows.values_list("text", flat=True)))]))
+        text = "\n".join(filter(None, [warning(rows), in_words("".join(rows.values_list("text", flat=True)))]))
         wanted = request.GET.get("find", "")
         response = HttpResponse(lines_with(text, wanted) if wanted else text, content_type="text/plain; charset=utf-8")
         how = "attachment" if request.GET.get("download") else "inline"
@@ -156,7 +156,7 @@ def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     return JsonResponse(
         {
             "after": chunks[-1][0] if chunks else int(after),
-            "text": told("".join(text for _pk, text in chunks)),
+            "text": in_words("".join(text for _pk, text in chunks)),
             "state": step.state,
             "run": step.deployment.state,
             "ended": step.state not in ("pending", "ready", "running"),

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.models import Account, DeploymentTarget, Environment
-from environments.targets.words import told
+from environments.targets.words import in_words
 from releases.admin.components.links import page_of
 from releases.admin.pages.my_tasks.task import MOST, Task
 from releases.gates import quorum
@@ -39,7 +39,7 @@ def _suspended(rights: Rights) -> list[Task]:
     )
     return [
         Task(_("Decide on repeated failure"), str(row), reverse("operation", args=["poll", "resume", row.pk]),
-             told(row.error)[:300], urgent=True)
+             in_words(row.error)[:300], urgent=True)
         for row in rows.order_by("pk")[:MOST]
         if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
     ]  # fmt: skip
@@ -106,7 +106,7 @@ def _tasks(rights: Rights, account: Account) -> list[Task]:
     for step in rows.order_by("pk")[:MOST]:
         deployment = step.deployment
         if not confirm_manual.why_not_permitted(account, step, rights.held(deployment.environment)):
-            found.append(Task(_("Confirm manual step"), f"{deployment} · {step}", page_of(deployment) + "#decide", told(step.failure),
+            found.append(Task(_("Confirm manual step"), f"{deployment} · {step}", page_of(deployment) + "#decide", in_words(step.failure),
                               zone=deployment.environment.zone, urgent=True))  # fmt: skip
     return found
 
