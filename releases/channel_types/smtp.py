@@ -62,7 +62,7 @@ class Bounded(EmailBackend):
 
 
 class _Talk(smtplib.SMTP):
-    """A conversation that records its stage; its connection is made and watched within the deadline."""
+    """A conversation that records its stage; its connection is made and limited within the deadline."""
 
     def __init__(self, *args: Any, backend: Bounded, **options: Any) -> None:
         self._backend, self._until = backend, time.monotonic() + backend.seconds

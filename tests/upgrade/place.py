@@ -19,7 +19,7 @@ def program(name: str) -> str | None:
 
 
 def emptied() -> Path:
-    """Make the folder anew, with the roots of the targets."""
+    """Replace the folder by an empty one with the roots of the targets."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name in ("development", "staging", "production"):
         (FOLDER / "targets" / name).mkdir(parents=True)

@@ -160,7 +160,7 @@ def authors(repository: Path, base: str | None, commit: str) -> list[str]:
 
 
 def committers(repository: Path, base: str | None, commit: str) -> list[str]:
-    """Return the addresses of all committers of these commits, as `authors` does for authors: a person who amends or
+    """Return the addresses of all committers of these commits, as `authors` does for authors: a person who corrects or
     rebases another's commit can change it, and is listed in it as its committer only.
     """
     return _people(repository, _span(repository, base, commit), _COMMITTED)
