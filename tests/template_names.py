@@ -10,7 +10,7 @@ from django.template.base import Variable, VariableDoesNotExist
 
 OURS = re.compile(r"(audit|config|environments|releases)\.")
 # A row of any model, which a generic page asks for what it may have.
-GENERIC = re.compile(r"instance\.|cl\.|row\.get_state_display$")
+GENERIC = re.compile(r"value\.items$|instance\.|cl\.|row\.get_state_display$")
 _missing: set[str] = set()
 
 
