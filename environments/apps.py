@@ -12,8 +12,10 @@ class EnvironmentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the check for a second factor with signatures, and write new passkeys into the ledger."""
+        from audit.choices import check_choices
         from audit.operation import add_signature_check
         from environments import passkeys  # noqa: F401  it listens
         from environments.signing import require_factor
 
+        check_choices(self)
         add_signature_check(require_factor)

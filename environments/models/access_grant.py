@@ -6,7 +6,6 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.snapshots import Snapshots
 from environments.models.account import Account, enrolled
 from environments.models.environment import Environment
@@ -16,11 +15,11 @@ from environments.roles import DECIDING, LEVEL_CHOICES, ROLE_CHOICES
 class AccessRule(models.Model):
     """One cell of the access matrix: role × environment → level. No row means no."""
 
-    role = ChoiceField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
     environment = models.ForeignKey(
         Environment, models.PROTECT, related_name="access_rules", verbose_name=_("environment")
     )
-    level = ChoiceField(_("level"), max_length=20, choices=LEVEL_CHOICES)
+    level = models.CharField(_("level"), max_length=20, choices=LEVEL_CHOICES)
     history = Snapshots()
     LOCK_ORDER = 160
 
@@ -60,7 +59,7 @@ class AccessGrant(models.Model):
     """A role given to an account, in one environment or all, for a time, with a reason. Never deleted, only ended."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="grants", verbose_name=_("account"))
-    role = ChoiceField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
     )

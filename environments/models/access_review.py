@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models.access_grant import AccessGrant
 from environments.models.account import Account
 from environments.models.environment import Environment
@@ -14,7 +13,7 @@ class AccessRequest(models.Model):
     """Somebody asks for a role in an environment for some hours; somebody else grants or rejects it."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="access_requests", verbose_name=_("account"))
-    role = ChoiceField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     hours = models.PositiveSmallIntegerField(_("duration in hours"))
     reason = models.CharField(_("reason"), max_length=300)
@@ -68,7 +67,7 @@ class AccessReviewItem(models.Model):
 
     review = models.ForeignKey(AccessReview, models.PROTECT, related_name="items", verbose_name=_("review"))
     grant = models.ForeignKey(AccessGrant, models.PROTECT, related_name="reviews", verbose_name=_("grant"))
-    result = ChoiceField(_("result"), max_length=8, choices=Result, blank=True)
+    result = models.CharField(_("result"), max_length=8, choices=Result, blank=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )

@@ -16,8 +16,6 @@ from django.db.models.functions import Lower
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
-
 # What counts as a second factor of one's own; recovery codes only stand in for one.
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
@@ -38,7 +36,7 @@ class Account(AbstractUser):
         PERSON = "person", _("Person")
         SERVICE = "service", _("Service account")
 
-    kind = ChoiceField(_("type"), max_length=8, choices=Kind, default=Kind.PERSON)
+    kind = models.CharField(_("type"), max_length=8, choices=Kind, default=Kind.PERSON)
     display_name = models.CharField(_("full name"), max_length=100)
     affiliation = models.CharField(_("affiliation"), max_length=100, blank=True)
     job_title = models.CharField(_("job title"), max_length=100, blank=True)

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.snapshots import Snapshots
 from environments import calendar
 from environments.models.account import Account
@@ -68,7 +67,7 @@ class ChangeWindow(models.Model):
     day_offset = models.SmallIntegerField(_("day offset"), default=0)
     since = models.DateField(_("recurrence start"), default=date(2024, 1, 1))
     country = models.CharField(_("country of the holidays"), max_length=2, default="JP")
-    on_holiday = ChoiceField(_("holiday handling"), max_length=8, choices=OnHoliday, default=OnHoliday.FLAG)
+    on_holiday = models.CharField(_("holiday handling"), max_length=8, choices=OnHoliday, default=OnHoliday.FLAG)
     starts_at = models.DateTimeField(_("opens"), null=True, blank=True)
     ends_at = models.DateTimeField(_("closes"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300, blank=True)

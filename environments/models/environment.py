@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.snapshots import Snapshots
 
 
@@ -20,7 +19,7 @@ class Environment(models.Model):
     name_en = models.CharField(_("name (English)"), max_length=60)
     purpose_ja = models.CharField(_("purpose (Japanese)"), max_length=200, blank=True)
     purpose_en = models.CharField(_("purpose (English)"), max_length=200, blank=True)
-    tier = ChoiceField(_("tier"), max_length=12, choices=Tier)
+    tier = models.CharField(_("tier"), max_length=12, choices=Tier)
     order = models.PositiveSmallIntegerField(_("order of promotion"), unique=True)
     protected = models.BooleanField(_("protected"), default=False)
     requires_two_factor = models.BooleanField(_("two-factor authentication for signatures"), default=False)

@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models.account import Account
 from environments.models.environment import DeploymentTarget, Environment
 
@@ -25,7 +24,7 @@ class RequestedChange(models.Model):
         ("account:edit_own", _("Edit contact settings")),
     )
 
-    event = ChoiceField(_("operation"), max_length=40, choices=EVENTS)
+    event = models.CharField(_("operation"), max_length=40, choices=EVENTS)
     target = models.ForeignKey(
         DeploymentTarget,
         models.PROTECT,

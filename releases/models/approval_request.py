@@ -4,7 +4,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Account, ChangeWindow, Environment
 from releases.models.emergency_stop import EmergencyStop
 from releases.models.procedure import Procedure
@@ -22,7 +21,7 @@ class ApprovalRequest(ApprovalRequestMachine):
         PROCEDURE = "procedure", _("Release procedure")
         EMERGENCY_STOP_LIFT = "emergency_stop_lift", _("Lifting of the emergency stop")
 
-    subject = ChoiceField(_("subject"), max_length=20, choices=Subject)
+    subject = models.CharField(_("subject"), max_length=20, choices=Subject)
     release = models.ForeignKey(
         Release, models.PROTECT, null=True, blank=True, related_name="approval_requests", verbose_name=_("release")
     )
@@ -112,7 +111,7 @@ class ApprovalDecision(models.Model):
         related_name="approval_decisions",
         verbose_name=_("meeting"),
     )
-    decision = ChoiceField(_("decision"), max_length=24, choices=Decision)
+    decision = models.CharField(_("decision"), max_length=24, choices=Decision)
     roles = models.JSONField(_("roles at the time"))
     digest = models.CharField(_("digest"), max_length=64)
     comment = models.CharField(_("comment"), max_length=300, blank=True)

@@ -7,7 +7,6 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Account
 from releases.models.release import Release
 
@@ -48,7 +47,7 @@ class MeetingDecision(models.Model):
 
     meeting = models.ForeignKey(CommitteeMeeting, models.PROTECT, related_name="decisions", verbose_name=_("meeting"))
     release = models.ForeignKey(Release, models.PROTECT, related_name="meeting_decisions", verbose_name=_("release"))
-    decision = ChoiceField(_("decision"), max_length=24, choices=Decision)
+    decision = models.CharField(_("decision"), max_length=24, choices=Decision)
     note = models.CharField(_("note"), max_length=300, blank=True)
 
     class Meta:

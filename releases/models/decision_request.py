@@ -6,7 +6,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Account
 from releases.models.deployment import Deployment
 from releases.models.step import Step
@@ -25,7 +24,7 @@ class DecisionRequest(models.Model):
     requested_at = models.DateTimeField(_("requested at"))
     due_at = models.DateTimeField(_("respond by"))
     roles_asked = models.PositiveSmallIntegerField(_("team roles asked"), default=1)
-    on_timeout = ChoiceField(
+    on_timeout = models.CharField(
         _("if no one responds"), max_length=12, choices=[("roll_back", _("roll back")), ("keep", _("keep"))]
     )
     answer = models.CharField(_("answer"), max_length=40, blank=True)

@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Account
 from releases.models.release import Release
 from releases.models.rollback import Rollback
@@ -27,7 +26,7 @@ class Document(DocumentMachine):
     rollback = models.ForeignKey(
         Rollback, models.CASCADE, null=True, blank=True, related_name="documents", verbose_name=_("rollback")
     )
-    kind = ChoiceField(_("type"), max_length=20, choices=Kind)
+    kind = models.CharField(_("type"), max_length=20, choices=Kind)
     body = models.TextField(_("text"))
     edited_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("edited by"))
     writers = models.JSONField(_("contributing accounts"), default=list)

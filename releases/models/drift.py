@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Application, DeploymentTarget, Environment
 
 # The parts of a target that are measured and compared; the digests by these keys stand in `expected` and `found`.
@@ -37,8 +36,8 @@ class TargetMeasurement(models.Model):
         DeploymentTarget, models.PROTECT, related_name="measurement", verbose_name=_("deployment target")
     )
     at = models.DateTimeField(_("measured at"), null=True)
-    result = ChoiceField(_("result"), max_length=8, choices=Result, default=Result.UNKNOWN)
-    reason = ChoiceField(_("reason"), max_length=20, choices=Reason, blank=True)
+    result = models.CharField(_("result"), max_length=8, choices=Result, default=Result.UNKNOWN)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason, blank=True)
     detail = models.CharField(_("detail"), max_length=300, blank=True)
     next_at = models.DateTimeField(_("next measurement"), null=True)
 

@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Account, Application
 from releases.models.preparation import Labelled
 from releases.models.release import Release
@@ -22,7 +21,7 @@ class FollowUp(Labelled):
     release = models.ForeignKey(Release, models.PROTECT, related_name="follow_ups", verbose_name=_("release"))
     key = models.CharField(_("type"), max_length=60)
     about = models.CharField(_("detail"), max_length=200, blank=True)
-    blocks = ChoiceField(_("blocks"), max_length=8, choices=Blocks, default=Blocks.NEXT)
+    blocks = models.CharField(_("blocks"), max_length=8, choices=Blocks, default=Blocks.NEXT)
     due_at = models.DateTimeField(_("due"))
     completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
     completed_by = models.ForeignKey(

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.models import Covered
 from releases.models.deployment import Deployment
 from releases.models.rollback import Rollback
@@ -33,7 +32,7 @@ class MonitoringPeriod(models.Model):
         SUPERSEDED = "superseded", _("superseded by a newer deployment")
         ROLLED_BACK = "rolled_back", _("rolled back")
 
-    purpose = ChoiceField(_("purpose"), max_length=12, choices=Purpose, default=Purpose.DEPLOYMENT)
+    purpose = models.CharField(_("purpose"), max_length=12, choices=Purpose, default=Purpose.DEPLOYMENT)
     deployment = models.ForeignKey(
         Deployment, models.PROTECT, related_name="monitoring_periods", verbose_name=_("deployment")
     )
@@ -52,7 +51,7 @@ class MonitoringPeriod(models.Model):
     resumed_at = models.DateTimeField(_("resumed"), null=True, blank=True)
     no_data_at = models.DateTimeField(_("no data since"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    result = ChoiceField(_("result"), max_length=20, choices=Result, blank=True)
+    result = models.CharField(_("result"), max_length=20, choices=Result, blank=True)
     recorded_by = models.ForeignKey(
         "environments.Account",
         models.PROTECT,
@@ -138,7 +137,7 @@ class MonitoringCheck(Covered):
     key = models.CharField(_("key"), max_length=60)
     due_at = models.DateTimeField(_("due"))
     at = models.DateTimeField(_("measured at"))
-    result = ChoiceField(_("result"), max_length=10, choices=Result)
+    result = models.CharField(_("result"), max_length=10, choices=Result)
     value = models.CharField(_("value"), max_length=200, blank=True)
     limit = models.CharField(_("limit"), max_length=200, blank=True)
     output = models.TextField(_("output"), blank=True)

@@ -8,7 +8,6 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import get_language, gettext_lazy as _, pgettext_lazy
 
-from audit.fields import ChoiceField
 from environments.models import Account
 from releases.models.approval_request import ApprovalRequest
 from releases.models.recipients import LANGUAGES, GroupRecipient, NotificationChannel
@@ -105,7 +104,7 @@ class InboxItem(models.Model):
         GroupRecipient, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("group recipient")
     )
     name = models.CharField(_("name"), max_length=200)
-    language = ChoiceField(_("language"), max_length=2, choices=LANGUAGES)
+    language = models.CharField(_("language"), max_length=2, choices=LANGUAGES)
     external = models.BooleanField(_("external"), default=False)
     read_at = models.DateTimeField(_("read"), null=True, blank=True)
 
@@ -152,7 +151,7 @@ class NotificationDelivery(models.Model):
     tries = models.PositiveSmallIntegerField(_("delivery attempts"), default=0)
     next_at = models.DateTimeField(_("next attempt"), null=True, blank=True)
     due_at = models.DateTimeField(_("due since"), null=True, blank=True)
-    outcome = ChoiceField(_("outcome"), max_length=12, choices=Outcome, default=Outcome.PENDING)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome, default=Outcome.PENDING)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     response = models.CharField(_("answer"), max_length=300, blank=True)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)

@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from releases.models.deployment import Deployment
 
 
@@ -30,7 +29,7 @@ class PollFailure(models.Model):
         "reminder": _("Send a reminder"),
     }
 
-    part = ChoiceField(_("task"), max_length=20, choices=list(PARTS.items()))
+    part = models.CharField(_("task"), max_length=20, choices=list(PARTS.items()))
     object = models.CharField(_("affected item"), max_length=80)
     deployment = models.ForeignKey(
         Deployment, models.PROTECT, null=True, blank=True, related_name="poll_failures", verbose_name=_("deployment")

@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
-from audit.fields import ChoiceField
 from environments.models import Account
 from releases.models.release import Release
 
@@ -73,7 +72,7 @@ class TeamMember(models.Model):
         ROLLBACK_DECISION_MAKER = "rollback_decision_maker", _("Rollback decision maker")
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="team_members", verbose_name=_("release"))
-    team_role = ChoiceField(_("team role"), max_length=24, choices=TeamRole)
+    team_role = models.CharField(_("team role"), max_length=24, choices=TeamRole)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     telephone = models.CharField(_("telephone"), max_length=40)
 

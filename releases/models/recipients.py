@@ -8,7 +8,6 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.snapshots import Snapshots
 from environments.models import Account
 from releases.models.preparation import Labelled
@@ -26,7 +25,7 @@ class RecipientGroup(Labelled):
         EXTERNAL = "external", _("external")
 
     key = models.SlugField(_("key"), max_length=60, unique=True)
-    side = ChoiceField(_("internal or external"), max_length=8, choices=Side)
+    side = models.CharField(_("internal or external"), max_length=8, choices=Side)
     quiet_from = models.TimeField(_("quiet hours start"), default="22:00")
     quiet_until = models.TimeField(_("quiet hours end"), default="07:00")
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
@@ -58,7 +57,7 @@ class GroupRecipient(models.Model):
     )
     name = models.CharField(_("full name"), max_length=100, blank=True)
     address = models.EmailField(_("mail address"), blank=True)
-    language = ChoiceField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
+    language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
     added_at = models.DateTimeField(_("added"), auto_now_add=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     history: Any = Snapshots()
@@ -104,8 +103,8 @@ class NotificationChannel(Labelled):
         APPRISE = "apprise", _("Apprise")
 
     key = models.SlugField(_("key"), max_length=60, unique=True)
-    channel_type = ChoiceField(_("type"), max_length=8, choices=Kind)
-    language = ChoiceField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
+    channel_type = models.CharField(_("type"), max_length=8, choices=Kind)
+    language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
     host = models.CharField(_("goes to"), max_length=200, blank=True)
     encrypted = models.JSONField(_("encrypted"), default=dict, blank=True)
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
@@ -133,7 +132,9 @@ class NotificationChannel(Labelled):
 class NotificationRule(models.Model):
     """Event × recipients × channel × lead. Without a group it is for the people who must act. Removed, never deleted."""
 
-    event = ChoiceField(_("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key])
+    event = models.CharField(
+        _("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key]
+    )
     group = models.ForeignKey(
         RecipientGroup, models.PROTECT, null=True, blank=True, related_name="rules", verbose_name=_("recipient group")
     )

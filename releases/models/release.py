@@ -10,7 +10,6 @@ from django.db.models import Q
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.models.procedure import Procedure
@@ -47,7 +46,7 @@ class Release(ReleaseMachine):
     application = models.ForeignKey(Application, models.PROTECT, related_name="releases", verbose_name=_("application"))
     number = models.CharField(_("number"), max_length=12, null=True, blank=True, unique=True)
     version = models.CharField(_("version"), max_length=60)
-    kind = ChoiceField(_("type"), max_length=12, choices=Kind, default=Kind.REGULAR)
+    kind = models.CharField(_("type"), max_length=12, choices=Kind, default=Kind.REGULAR)
     title = models.CharField(_("title"), max_length=200)
     author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))
     branch = models.CharField(_("source branch"), max_length=200, blank=True)
@@ -59,7 +58,7 @@ class Release(ReleaseMachine):
     ticket = models.CharField(_("ticket"), max_length=100, blank=True)
     impact = models.TextField(_("impact"), blank=True)
     security_impact = models.TextField(_("security impact"), blank=True)
-    risk = ChoiceField(_("risk class"), max_length=8, choices=Risk, blank=True)
+    risk = models.CharField(_("risk class"), max_length=8, choices=Risk, blank=True)
     test_plan = models.TextField(_("test plan"), blank=True)
     rollback_plan = models.TextField(_("rollback plan"), blank=True)
     criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
@@ -75,7 +74,7 @@ class Release(ReleaseMachine):
     rollback_on_failure = models.BooleanField(
         _("also roll back when a required step or check of the production deployment fails"), default=False
     )
-    on_timeout = ChoiceField(
+    on_timeout = models.CharField(
         _("if no one responds"),
         max_length=12,
         choices=[("roll_back", _("roll back")), ("keep", _("keep"))],
@@ -152,7 +151,7 @@ class ChangeEntry(models.Model):
         SMALL = "small", _("Small change")
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="changes", verbose_name=_("release"))
-    kind = ChoiceField(_("type"), max_length=10, choices=Kind)
+    kind = models.CharField(_("type"), max_length=10, choices=Kind)
     text = models.CharField(_("change entry"), max_length=300)
     ticket = models.CharField(_("ticket"), max_length=100, blank=True)
     author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))

@@ -3,7 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ChoiceField
 from audit.models import Covered
 from environments.models import Account
 from releases.models.deployment import Deployment
@@ -21,7 +20,7 @@ class Step(StepMachine, Labelled):
         ROLLBACK_VERIFICATION = "rollback_verification", _("Rollback verification")
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
-    phase = ChoiceField(_("phase"), max_length=24, choices=Phase)
+    phase = models.CharField(_("phase"), max_length=24, choices=Phase)
     ordinal = models.PositiveSmallIntegerField(_("ordinal"))
     step_type = models.CharField(_("type"), max_length=40)
     parameters = models.JSONField(_("parameters"))
@@ -86,8 +85,8 @@ class StepAttempt(models.Model):
     worker = models.CharField(_("worker"), max_length=100)
     started_at = models.DateTimeField(_("began"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    probe = ChoiceField(_("probe"), max_length=10, choices=Probe, blank=True)
-    outcome = ChoiceField(_("outcome"), max_length=20, choices=Outcome, blank=True)
+    probe = models.CharField(_("probe"), max_length=10, choices=Probe, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome, blank=True)
     output_digest = models.CharField(_("digest of the output"), max_length=64, blank=True)
 
     LOCK_ORDER = 41

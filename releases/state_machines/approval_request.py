@@ -2,9 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from django_fsm import transition
-
-from audit.fields import StateField
+from django_fsm import FSMField, transition
 
 
 class ApprovalRequestMachine(models.Model):
@@ -23,7 +21,7 @@ class ApprovalRequestMachine(models.Model):
     LIVE = frozenset({"in_review", "approved"})
     ENDS = frozenset({"used", "sent_back", "rejected", "withdrawn", "invalidated", "expired"})
 
-    state = StateField(_("state"), choices=State.choices, default="in_review", protected=True)
+    state = FSMField(_("state"), choices=State.choices, default="in_review", protected=True)
 
     class Meta:
         abstract = True

@@ -2,9 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _, pgettext_lazy
-from django_fsm import transition
-
-from audit.fields import StateField
+from django_fsm import FSMField, transition
 
 
 class DeploymentMachine(models.Model):
@@ -44,7 +42,7 @@ class DeploymentMachine(models.Model):
         "rollback_failed",
     )
 
-    state = StateField(_("state"), choices=State.choices, default="requested", protected=True)
+    state = FSMField(_("state"), choices=State.choices, default="requested", protected=True)
 
     class Meta:
         abstract = True

@@ -2,9 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from django_fsm import transition
-
-from audit.fields import StateField
+from django_fsm import FSMField, transition
 
 
 class DocumentMachine(models.Model):
@@ -20,7 +18,7 @@ class DocumentMachine(models.Model):
 
     ENDS = frozenset({"published", "retracted"})
 
-    state = StateField(_("state"), choices=State.choices, default="draft", protected=True)
+    state = FSMField(_("state"), choices=State.choices, default="draft", protected=True)
 
     class Meta:
         abstract = True

@@ -2,9 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _, pgettext_lazy
-from django_fsm import transition
-
-from audit.fields import StateField
+from django_fsm import FSMField, transition
 
 
 class RollbackMachine(models.Model):
@@ -24,7 +22,7 @@ class RollbackMachine(models.Model):
 
     ENDS = frozenset({"closed", "dismissed"})
 
-    state = StateField(_("state"), choices=State.choices, default="raised", protected=True)
+    state = FSMField(_("state"), choices=State.choices, default="raised", protected=True)
 
     class Meta:
         abstract = True

@@ -2,9 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from django_fsm import transition
-
-from audit.fields import StateField
+from django_fsm import FSMField, transition
 
 
 class StepMachine(models.Model):
@@ -25,7 +23,7 @@ class StepMachine(models.Model):
     FINISHED = frozenset({"succeeded", "skipped"})
     ENDS = frozenset({"succeeded", "skipped", "stopped", "failed", "cancelled"})
 
-    state = StateField(_("state"), choices=State.choices, default="pending", protected=True)
+    state = FSMField(_("state"), choices=State.choices, default="pending", protected=True)
 
     class Meta:
         abstract = True

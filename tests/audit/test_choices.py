@@ -45,3 +45,16 @@ def test_a_value_beside_the_choices_is_refused_by_the_database(database: str) ->
     assert Environment.objects.exists()
     with pytest.raises(IntegrityError, match="tier"), transaction.atomic():
         Environment.objects.update(tier="somewhere")
+
+
+def test_each_column_with_choices_has_its_constraint() -> None:
+    """The database of the tests is made by migrations; the models must ask for the same."""
+    for model in apps.get_models():
+        if model._meta.app_label in ("environments", "releases") and not model.__name__.startswith("Historical"):
+            named = {constraint.name for constraint in model._meta.constraints}
+            wanted = {
+                f"{model._meta.model_name}_{field.name}_choice"
+                for field in model._meta.local_concrete_fields
+                if field.flatchoices
+            }
+            assert wanted <= named, model
