@@ -280,7 +280,7 @@ class Stage:
         for role, who in (("implementer", "operator"), ("verifier", "second_operator"), ("release_lead", "manager"),
                           ("rollback_decision_maker", "second_operator")):  # fmt: skip
             self.manager.do(
-                "team:assign", self.release[version], duty=role, account_id=self.ids[who], telephone=TELEPHONE
+                "team:assign", self.release[version], team_role=role, account_id=self.ids[who], telephone=TELEPHONE
             )
 
     def get_approval(self, version: str) -> int:

@@ -88,12 +88,12 @@ def digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(rfc8785.dumps(content)).hexdigest()
 
 
-def difference(consented: dict[str, Any], present: dict[str, Any]) -> str:
+def difference(approved: dict[str, Any], present: dict[str, Any]) -> str:
     """Return the first key, in reading order, whose value is no longer what was approved; empty if none."""
     for key, value in present.items():
-        if consented.get(key) != value:
+        if approved.get(key) != value:
             return key
-    return next((key for key in consented if key not in present), "")
+    return next((key for key in approved if key not in present), "")
 
 
 def clause_labels() -> dict[str, str]:

@@ -246,10 +246,10 @@ def _approvals(raw: Raw) -> Found:
     protected = {row.get("tier") for _path, row in _rows(raw, "environments") if row.get("protected") is True}
     groups: dict[tuple[str, str], list[tuple[Path, Raw]]] = {}
     for path, row in _rows(raw, "approval_rules"):
-        yield from _known(path, row, "role", people, "role or duty")
+        yield from _known(path, row, "role", people, "role or team role")
         subject, tier, role, number = (row.get(name) for name in ("subject", "tier", "role", "number"))
         if role in services:
-            yield (*path, "role"), f"{role!r} is a service account, which never counts as consent"
+            yield (*path, "role"), f"{role!r} is a service account, which never counts as approval"
         elif role in people - {"none"} and role not in (able := _able(people, str(subject))):
             yield (*path, "role"), f"{role!r} may not approve this, so nobody would count; known: {', '.join(able)}"
         if subject in ("regular", "emergency") and tier in ("development", "staging") and role != "none":
@@ -259,7 +259,7 @@ def _approvals(raw: Raw) -> Found:
         elif role != "none" and (number == 0 or row.get("stage") == 0):
             yield path, "needs a stage and a number of one or more; nobody is asked by the role none"
         if role == "none" and (tier in protected or tier == "all"):
-            yield (*path, "role"), f"{tier!r} is protected, so somebody must consent"
+            yield (*path, "role"), f"{tier!r} is protected, so at least one role must approve"
         if isinstance(subject, str) and isinstance(tier, str):
             groups.setdefault((subject, tier), []).append((path, row))
             if (subject in TIERLESS) != (tier == "all"):

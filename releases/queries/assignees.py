@@ -53,7 +53,7 @@ def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acc
         case "access:request", AccessRequest():
             return holding("manage_access", thing.environment, without=thing.account)
         case "release:end_approval", _:
-            return _had_consented(payload)
+            return _had_approved(payload)
         case "milestone:remind", Milestone():
             return access.holders(str(payload.get("role", "release_manager")))
         case (("window:create_freeze" | "freeze:lift"), ChangeFreeze()):
@@ -125,7 +125,7 @@ def holding(right: str, environment: Environment | None = None, without: Account
     return [one for one in others if access.may(one, right, environment)]
 
 
-def _had_consented(payload: dict[str, Any]) -> list[Account]:
+def _had_approved(payload: dict[str, Any]) -> list[Account]:
     """Return the persons whom the end of an approval concerns: author, requester, deciders, and those still asked."""
     found: dict[int, Account] = {}
     for approval_request in ApprovalRequest.objects.filter(pk__in=payload.get("approval_requests", [])).select_related(

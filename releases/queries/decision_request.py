@@ -11,8 +11,12 @@ from releases.models import DecisionRequest, Deployment, TeamMember
 def asked_of(decision_request: DecisionRequest) -> list[TeamMember]:
     """Return the entries of the team that have been asked so far, in the order in which it goes on."""
     team = TeamMember.objects.filter(release=decision_request.deployment.release_id).select_related("account")
-    by_duty = {entry.team_role: entry for entry in team}
-    return [by_duty[duty] for duty in DecisionRequest.ORDER[: decision_request.roles_asked] if duty in by_duty]
+    by_team_role = {entry.team_role: entry for entry in team}
+    return [
+        by_team_role[team_role]
+        for team_role in DecisionRequest.ORDER[: decision_request.roles_asked]
+        if team_role in by_team_role
+    ]
 
 
 def last_rollback_start(deployment: Deployment) -> datetime | None:

@@ -75,7 +75,7 @@ def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | No
         looked = Looked(now(), False, {}, unseen, raw or {}, str(wrong))
     except Exception as fault:  # noqa: BLE001  a failed measurement counts; without a row it would not show
         looked = Looked(now(), False, {}, unseen, raw or {}, f"{type(fault).__name__}: {fault}")
-        log.error("watch %s: %s", monitoring_id, clean(looked.error, secrets))
+        log.error("monitoring %s: %s", monitoring_id, clean(looked.error, secrets))
     measured_triggers, _checked = named_after(checks, triggers)
     values = evaluate(measured_triggers, looked.values, baseline, looked.unreadable)
     try:

@@ -140,7 +140,7 @@ def due_monitoring(moment: datetime) -> None:
         due = monitoring.next_at
         if due is None:
             continue
-        with isolated(log, "watch %s cannot be sampled", monitoring.pk):
+        with isolated(log, "monitoring %s cannot be sampled", monitoring.pk):
             if moment >= monitoring.ends_at and monitoring.paused_at is None:
                 with_retry_limit(
                     "end_monitoring",
@@ -159,7 +159,7 @@ def due_checks(moment: datetime) -> None:
         due = monitoring.next_checks_at
         if due is None or moment >= monitoring.ends_at:
             continue
-        with isolated(log, "watch %s cannot be checked", monitoring.pk):
+        with isolated(log, "monitoring %s cannot be checked", monitoring.pk):
             advance(monitoring.pk, "checks")
             dispatch.wake(
                 "checks", "run_monitoring_checks", monitoring_id=monitoring.pk, due=dispatch.microseconds(due)

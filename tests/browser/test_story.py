@@ -77,10 +77,10 @@ def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person:
         "verifier": "Second Operator",
         "rollback_decision_maker": "Manager",
     }.items():
-        manager.do("team:assign", duty=team_role, account_id=who, telephone="03-1234-5678")
+        manager.do("team:assign", team_role=team_role, account_id=who, telephone="03-1234-5678")
     assert manager.page.locator('#release-team a[href="tel:03-1234-5678"]').count() == 3
     manager.choose("team:assign")
-    manager.send(duty="verifier", account_id="Operator", telephone="03-0000-0000")
+    manager.send(team_role="verifier", account_id="Operator", telephone="03-0000-0000")
     assert manager.page.locator('[role="alert"] li').count() == 1, "worker and verifier are two people"
     assert not [heard for heard in manager.complaints + operator.complaints if "400" not in heard]
 

@@ -82,7 +82,7 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
     team = {"implementer": "Operator", "verifier": "Second Operator", "release_lead": "Manager",
               "rollback_decision_maker": "Second Operator"}  # fmt: skip
     for team_role, who in team.items():
-        manager.do("team:assign", duty=team_role, account_id=who, telephone="03-1234-5678")
+        manager.do("team:assign", team_role=team_role, account_id=who, telephone="03-1234-5678")
     for verb in ("refresh_from_git", "complete_testing", "submit"):
         manager.do(f"release:{verb}")
 

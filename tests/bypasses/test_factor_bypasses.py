@@ -156,7 +156,7 @@ def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows:
     with rows.world.acting_as("manager"), pytest.raises(SecondFactorRequired):
         assign(
             deployments["development"].release_id,
-            duty="implementer",
+            team_role="implementer",
             account_id=rows.world.people["operator"].pk,
             telephone="1",
         )

@@ -270,11 +270,11 @@ def test_after_the_final_check_joining_the_team_oneself_is_refused(stock: Stock)
     release, _round, _run = scheduled(stock)
     manager = stock.world.people["manager"].pk
     with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="another person"):
-        assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
+        assign(release.pk, team_role="rollback_decision_maker", account_id=manager, telephone="1")
     for verbs in (("start",), ("start_monitoring",)):
         walk(Release.objects.get(pk=release.pk), *verbs)
         with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="another person"):
-            assign(release.pk, duty="rollback_decision_maker", account_id=manager, telephone="1")
+            assign(release.pk, team_role="rollback_decision_maker", account_id=manager, telephone="1")
 
 
 def test_the_scheduler_of_a_deployment_neither_sets_nor_decides_its_monitoring(stock: Stock) -> None:

@@ -168,7 +168,7 @@ class World:
         roles = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
         for role, who in (roles | {"rollback_decision_maker": "second_operator"}).items():
             with self.acting_as("manager"):
-                assign(release.pk, duty=role, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
+                assign(release.pk, team_role=role, account_id=self.people[who].pk, telephone="+81-3-0000-0000")
         with self.acting_as("manager"):
             refresh_from_git(release.pk)
             complete_testing(release.pk)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import socket
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -140,7 +139,7 @@ def test_make_the_dump(
         [program("pg_dump") or "pg_dump", "--no-owner", "--no-privileges", owner],
         check=True, capture_output=True, timeout=120,
     ).stdout  # fmt: skip
-    for word in (str(Path(__file__).parents[2]), socket.gethostname(), str(tmp_path.parent)):
+    for word in (str(Path(__file__).parents[2]), str(tmp_path.parent)):
         assert word.encode() not in dumped, f"the dump names this machine: {word}"
     DUMPS.mkdir(exist_ok=True)
     (DUMPS / f"{version()}.sql.gz").write_bytes(gzip.compress(dumped, 9, mtime=0))

@@ -123,7 +123,7 @@ def _text(instance: Any) -> list[tuple[str, str]]:
 
 def _team_role(instance: Any) -> Fields:
     return {
-        "duty": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
+        "team_role": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
         "account_id": people(_("person")),
         "telephone": text(_("telephone"), most=length(TeamMember, "telephone")),
     }

@@ -155,9 +155,9 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         rollback, deployment = op.get(Rollback), op.get(Deployment)
         if rollback.state not in ("raised", "assessed"):
             return rollback.state == "authorised"
-        consented = _approved(deployment)
+        approved = _approved(deployment)
         total = sum(rows.values())
-        limit = int(consented.get("rows", 0))
+        limit = int(approved.get("rows", 0))
         counted = {"rows": rows, "rows_total": None if fault else total, "rows_limit": limit, "rows_exact": exact}
         known = {key: value for key, value in rollback.facts.items() if not key.startswith("rows")}
         rollback.facts = known | counted | ({"rows_fault": fault} if fault else {})
@@ -165,8 +165,8 @@ def pre_authorise(rollback_id: int, *, rows: dict[str, int], exact: bool = True,
         agreed = _agreed(rollback, deployment)
         if not (may_pre_authorise(rollback) or agreed):
             return False
-        after_failure = rollback.cause in FAILURES and not consented.get("on_failure")
-        beforehand = agreed or (consented.get("on") and rollback.critical and not after_failure)
+        after_failure = rollback.cause in FAILURES and not approved.get("on_failure")
+        beforehand = agreed or (approved.get("on") and rollback.critical and not after_failure)
         if fault or is_late(deployment) or not beforehand or total > limit:
             op.details["needs_decision"] = True
             deployment.blockers = [gettext_noop("A rollback awaits assessment and authorisation.")]

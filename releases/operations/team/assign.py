@@ -13,7 +13,7 @@ from releases.operations.release.plan import clear_final_check
 BEFORE_FINAL_CHECK = tuple(state for state in Release.PREPARING if state != "final_check_completed")
 
 
-def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reason: str = "") -> TeamMember:
+def assign(release_id: int, *, team_role: str, account_id: int, telephone: str, reason: str = "") -> TeamMember:
     """Assign a person to a team role with a telephone number; implementer and verifier are two people.
 
     The rollback decision maker must be allowed to authorise a rollback where the deployment goes. Raises NotPermitted,
@@ -29,7 +29,7 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             raise InvalidInput(_("A service account cannot be a member of a release team."))
         if not account.is_active:
             raise InvalidInput(_("This account is deactivated."))
-        if duty == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER:
+        if team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER:
             _may_decide(release, account)
         if release.state not in BEFORE_FINAL_CHECK and account.person_key == who.person_key:
             raise NotPermitted(
@@ -37,12 +37,12 @@ def assign(release_id: int, *, duty: str, account_id: int, telephone: str, reaso
             )
         if not telephone.strip():
             raise InvalidInput(_("A telephone number is needed."))
-        pair = {"implementer": "verifier", "verifier": "implementer"}.get(duty)
+        pair = {"implementer": "verifier", "verifier": "implementer"}.get(team_role)
         other = TeamMember.objects.filter(release=release, team_role=pair).first() if pair else None
         if other is not None and account.is_among(other.account.identities):
             raise InvalidInput(_("The implementer and the verifier must be two different people."))
         entry, _made = TeamMember.objects.update_or_create(
-            release=release, team_role=duty, defaults={"account": account, "telephone": telephone}
+            release=release, team_role=team_role, defaults={"account": account, "telephone": telephone}
         )
         if release.state == "approved":
             clear_final_check(release, now())

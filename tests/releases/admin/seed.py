@@ -145,7 +145,7 @@ def in_review(acting_as: ActingAs, of: Application, version: str, start: Any = N
             ("verifier", "second_operator"),
             ("rollback_decision_maker", "manager"),
         ):
-            assign(made.pk, duty=role, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
+            assign(made.pk, team_role=role, account_id=Account.objects.get(username=who).pk, telephone="03-1234-5678")
         with operation("release:refresh_from_git", (Release, made.pk)) as op:
             moment = now()
             for kind, value in (("authors", ["developer@datasets.example"]), ("heads", ["main"])):

@@ -66,5 +66,8 @@ def test_an_operation_without_losses_says_so_or_says_nothing(
     assert not effects.of("checklist:sign", world["review"].checklist.first()).asked
     with acting_as("manager"):
         assign(
-            world["draft"].pk, duty="implementer", account_id=Account.objects.get(username="operator").pk, telephone="1"
+            world["draft"].pk,
+            team_role="implementer",
+            account_id=Account.objects.get(username="operator").pk,
+            telephone="1",
         )

@@ -41,7 +41,7 @@ def test_a_decision_maker_must_be_permitted_to_decide_there(
     with acting(COMMAND):
         if place is not None:
             request_role(people["developer"].pk, role="operator", environment_id=place.pk, reason="a part")
-    sent = {"duty": "rollback_decision_maker", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
+    sent = {"team_role": "rollback_decision_maker", "account_id": people["developer"].pk, "telephone": "03-9999-9999"}
     answer = browsers("manager").post(_page(world), sent)
     html, said = answer.content.decode(), "Developer does not have permission to authorise a rollback in Production"
     assert answer.status_code == 400 and said in html
@@ -58,6 +58,6 @@ def test_a_deactivated_account_gets_no_team_role(
 ) -> None:
     with acting_as("administrator"):
         deactivate(people["operator"].pk, reason="left")
-    sent = {"duty": "implementer", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
+    sent = {"team_role": "implementer", "account_id": people["operator"].pk, "telephone": "03-9999-9999"}
     assert browsers("manager").post(_page(world), sent).status_code == 400
     assert TeamMember.objects.get(release=world["review"], team_role="implementer").telephone == "03-1234-5678"

@@ -93,7 +93,7 @@ def staff(world: Any, release: Any) -> None:
     roles = {"implementer": "operator", "verifier": "second_operator", "release_lead": "manager"}
     for role, who in (roles | {"rollback_decision_maker": "second_operator"}).items():
         with world.acting_as("manager"):
-            assign(release.pk, duty=role, account_id=world.people[who].pk, telephone="+81-3-0000-0000")
+            assign(release.pk, team_role=role, account_id=world.people[who].pk, telephone="+81-3-0000-0000")
 
 
 def test_an_emergency_needs_the_committee_but_no_window_and_skipped_checks_are_due_later(

@@ -49,7 +49,7 @@ def test_implementer_and_verifier_are_two_people_with_telephones(world: Any) -> 
     release = world.planned()
 
     def put(role: str, name: str, telephone: str = "+81-3-0000-0000") -> TeamMember:
-        return assign(release.pk, duty=role, account_id=world.people[name].pk, telephone=telephone)
+        return assign(release.pk, team_role=role, account_id=world.people[name].pk, telephone=telephone)
 
     with world.acting_as("manager"):
         put("implementer", "operator")
