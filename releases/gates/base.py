@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal, get_args
 
 from django.db.models import Case, Exists, OuterRef, Value, When
+from django.utils.functional import Promise
 
 from audit.clock import now
 from audit.standing import Standing, standing
@@ -255,7 +256,14 @@ def ruled(application_id: int) -> set[int]:
     return set(rules.values_list("environment_id", flat=True))
 
 
-Ask = Callable[[GateContext, Gate], Answer]
+@dataclass(frozen=True)
+class GateType:
+    """One gate type. name: what gates of a procedure call it; clears: what people do so that it passes."""
+
+    name: str
+    ask: Callable[[GateContext, Gate], Answer]
+    clears: str | Promise
+    waivable: bool = False
 
 
 def passed(gate: Gate, reason: str = "", anchor: str = "") -> Answer:

@@ -3,12 +3,11 @@
 from dataclasses import replace
 from datetime import datetime
 
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy as _
 
 from audit.refusals import GateNotPassed
 from environments import calendar
 from environments.models import Environment
-from environments.targets.words import gettext as _
 from releases.gates import (
     approval,
     emergency_stop,
@@ -22,32 +21,38 @@ from releases.gates import (
     source,
     window,
 )
-from releases.gates.base import Answer, Ask, GateContext, Known
+from releases.gates.base import Answer, GateContext, GateType, Known
 from releases.models import Release, Waiver
 
-# One line a type: the name that the procedure's gates use, and the function that answers.
-GATES: tuple[tuple[str, Ask], ...] = (
-    ("evidence", evidence.ask),
-    ("approval", approval.ask),
-    ("change_window", window.ask),
-    ("change_freeze", freeze.ask),
-    ("promotion", promotion.ask),
-    ("rollback_rehearsal", rehearsal.ask),
-    ("checklist", preparation.checklist),
-    ("milestone", preparation.milestones),
-    ("tag", source.tag),
-    ("branch", source.branch),
-    ("branch_protection", source.protection),
-    ("release_team", preparation.release_team),
-    ("document", preparation.documents),
-    ("follow_up", preparation.follow_ups),
-)
-
-# Gates that two people may waive. Never approval, window, tag or follow-up actions, which have operations of their own;
-# the gate of a freeze itself looks for an exception that two people have approved.
-WAIVABLE = frozenset(
-    {"evidence", "promotion", "rollback_rehearsal", "checklist", "milestone", "branch", "release_team", "document"}
-)
+# One entry a type. Two people may waive those marked so. Never approval, window, tag or follow-up actions, which have
+# operations of their own; the gate of a freeze itself looks for an exception that two people have approved.
+GATES: tuple[GateType, ...] = (
+    GateType("evidence", evidence.ask, _("Upload the evidence for commit %(commit)s: %(place)s."), waivable=True),
+    GateType("approval", approval.ask,
+        _("A person submits the release for approval first. The release committee then approves it on the release page.")),
+    GateType("change_window", window.ask,
+        _("Wait for the change window, choose another date, or request an extra window.")),
+    GateType("change_freeze", freeze.ask, _("Wait until the change freeze ends, or ask for it to be lifted.")),
+    GateType("promotion", promotion.ask,
+        _("Deploy the same content to the earlier environment and wait until the deployment is verified."), waivable=True),
+    GateType("rollback_rehearsal", rehearsal.ask,
+        _("Run a rollback rehearsal with the same plan in an earlier environment."), waivable=True),
+    GateType("checklist", preparation.checklist, _("People sign the open items of the checklist."), waivable=True),
+    GateType("milestone", preparation.milestones,
+        _("Complete the work that the open milestones require."), waivable=True),
+    GateType("tag", source.tag, _("Create the annotated, signed tag in the repository, or refresh from Git.")),
+    GateType("branch", source.branch,
+        _("Merge the commit into an accepted branch, or refresh from Git."), waivable=True),
+    GateType("branch_protection", source.protection,
+        _("Upload the evidence that the branch requires, and sign the commit or its tag.")),
+    GateType("release_team", preparation.release_team,
+        _("The release manager enters the release team."), waivable=True),
+    GateType("document", preparation.documents,
+        _("Write, check and approve the documents, and prepare their publication."), waivable=True),
+    GateType("follow_up", preparation.follow_ups,
+        _("Complete the follow-up actions of the earlier emergency release.")),
+)  # fmt: skip
+WAIVABLE = frozenset(gate.name for gate in GATES if gate.waivable)
 
 
 def evaluate(
@@ -59,8 +64,8 @@ def evaluate(
     """
     known = known or Known(release)
     context = GateContext(release, environment, known.content, at or known.moment, known)
-    kinds = dict(GATES)
-    found = [kinds[gate.type](context, gate) for gate in known.asked(environment)]
+    types = {gate.name: gate for gate in GATES}
+    found = [types[gate.type].ask(context, gate) for gate in known.asked(environment)]
     always = (each.answer(environment, known) for each in (emergency_stop, ledger, outdated))
     return [*filter(None, always), *_waived(context, found)]
 

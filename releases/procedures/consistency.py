@@ -43,7 +43,9 @@ FIXED: dict[str, frozenset[str]] = {
 }
 
 
-def faults_between(raw: Raw, *, step_types: Collection[str], check_types: Collection[str]) -> Found:
+def faults_between(
+    raw: Raw, *, step_types: Collection[str], check_types: Collection[str], gate_types: Collection[str]
+) -> Found:
     """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
     yield from _twice(raw)
     yield from _references(raw)
@@ -52,7 +54,7 @@ def faults_between(raw: Raw, *, step_types: Collection[str], check_types: Collec
     yield from _matrix(raw)
     yield from _approvals(raw)
     yield from _places(raw)
-    yield from _gates(raw)
+    yield from _gates(raw, gate_types)
     yield from _versions(raw)
     yield from _plans(raw, step_types)
     yield from _triggers(raw)
@@ -313,7 +315,7 @@ def _places(raw: Raw) -> Found:
                 yield (*path, "tiers", index), f"never passes in {tier!r}: it is met on the way to production only"
 
 
-def _gates(raw: Raw) -> Found:
+def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
     thresholds = _keys(raw, "thresholds")
     tiers = {row.get("tier") for _path, row in _rows(raw, "environments")}
     guarded = {
@@ -329,6 +331,7 @@ def _gates(raw: Raw) -> Found:
                 f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would ask for it",
             )
     for path, row in _rows(raw, "gates"):
+        yield from _known(path, row, "type", gate_types, "gate type")
         recorded_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
         if named:
             yield from _known(path, row, "threshold", thresholds, "threshold")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
 from releases.procedures.places import Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
-from releases.procedures.values import CHECK_TYPES, STEP_TYPES, VersionText
+from releases.procedures.values import CHECK_TYPES, GATE_TYPES, STEP_TYPES, VersionText
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
 
@@ -92,17 +92,11 @@ class Procedure(_Section):
     retention: parts.Retention
 
     @classmethod
-    def from_toml(
-        cls,
-        text: str | Mapping[str, str],
-        *,
-        step_types: Collection[str] = STEP_TYPES,
-        check_types: Collection[str] = CHECK_TYPES,
-    ) -> Self:
+    def from_toml(cls, text: str | Mapping[str, str], **types: Collection[str]) -> Self:
         """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
 
         text: one text, or file name → text of the files that make up the document; no two files define the same key.
-        step_types, check_types: names of types; models of parameters among them validate the parameters as well.
+        types: as in `checked`.
         """
         raw: dict[str, Any] = {}
         lines: dict[Path, str] = {}
@@ -119,18 +113,23 @@ class Procedure(_Section):
             raw, lines = part | raw, here | lines
         if faults:
             raise ProcedureFaults(faults)
-        return cls.checked(raw, lines=lines, step_types=step_types, check_types=check_types)
+        return cls.checked(raw, lines, **types)
 
     @classmethod
     def checked(
         cls,
         raw: Mapping[str, Any],
-        *,
         lines: Mapping[Path, str] | None = None,
+        /,
+        *,
         step_types: Collection[str] = STEP_TYPES,
         check_types: Collection[str] = CHECK_TYPES,
+        gate_types: Collection[str] = GATE_TYPES,
     ) -> Self:
-        """Build a procedure from plain values (TOML or JSON). Raises ProcedureFaults with every fault."""
+        """Build a procedure from plain values (TOML or JSON). Raises ProcedureFaults with every fault.
+
+        types: names of types; where they lead to the models of their parameters, these judge as well.
+        """
         found: dict[tuple[Path, str], None] = {}
         procedure: Self | None = None
         try:
@@ -139,7 +138,8 @@ class Procedure(_Section):
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 path = _path_in(raw, error["loc"])
                 found[(path, message_of(error))] = None
-        for path, message in faults_between(raw, step_types=step_types, check_types=check_types):
+        between = faults_between(raw, step_types=step_types, check_types=check_types, gate_types=gate_types)
+        for path, message in between:
             found[(path, message)] = None
         if found or procedure is None:
             raise ProcedureFaults(_fault(path, message, lines or {}) for path, message in found)

@@ -7,7 +7,6 @@ from pathlib import Path
 import rfc8785
 
 from releases.procedures.document import Fault, Procedure, ProcedureFaults
-from releases.procedures.values import CHECK_TYPES, STEP_TYPES
 
 DEFAULT = Path(__file__).with_name("default")
 
@@ -28,15 +27,9 @@ def texts(path: Path) -> dict[str, str]:
     return found
 
 
-def read(
-    path: Path, *, step_types: Collection[str] = STEP_TYPES, check_types: Collection[str] = CHECK_TYPES
-) -> Procedure:
-    """Read a procedure from a TOML file or a folder of TOML files. Raises ProcedureFaults.
-
-    step_types, check_types: the names that plans and checks may use, and the models of their parameters; a caller that
-    has the registries passes theirs.
-    """
-    return Procedure.from_toml(texts(path), step_types=step_types, check_types=check_types)
+def read(path: Path, **types: Collection[str]) -> Procedure:
+    """Read a procedure from a TOML file or a folder of them; types as in `Procedure.checked`. Raises ProcedureFaults."""
+    return Procedure.from_toml(texts(path), **types)
 
 
 def default() -> Procedure:

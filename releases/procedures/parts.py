@@ -10,7 +10,6 @@ from releases.procedures.values import (
     DecimalText,
     EvidenceType,
     Flag,
-    GateType,
     Key,
     Origin,
     Positive,
@@ -251,7 +250,7 @@ class ApprovalRule(Part):
 class Gate(Item):
     """A check made when a deployment is scheduled and again when it starts, in the tiers named."""
 
-    type: GateType
+    type: Key
     tiers: tuple[Tier, ...] = Field(min_length=1)
     evidence: EvidenceType = ""
     threshold: str = ""

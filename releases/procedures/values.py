@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConst
 
 from environments.calendar import rule_fault
 
-# The types that a plan may name. The registries of steps and checks lie above this package, so a caller that has more
-# types passes its own names to `Procedure.from_toml`.
+# The types of the default procedure. The registries lie above this package: a caller that has them passes its own
+# names to `Procedure.from_toml` (releases/queries/procedure_types.py).
 STEP_TYPES = frozenset(
     ("backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update")
     + ("service_control", "command")
@@ -20,25 +20,13 @@ CHECK_TYPES = frozenset(
     ("log", "metrics", "http", "sql", "service_state", "alerts", "backup", "configuration_digest")
     + ("security", "command", "manual")
 )
+GATE_TYPES = frozenset(
+    ("evidence", "approval", "change_window", "change_freeze", "promotion", "rollback_rehearsal", "checklist")
+    + ("milestone", "branch_protection", "tag", "branch", "release_team", "document", "follow_up")
+)
 
 Tier = Literal["development", "staging", "production"]
 Origin = Literal["written", "default"]
-GateType = Literal[
-    "evidence",
-    "approval",
-    "change_window",
-    "change_freeze",
-    "promotion",
-    "rollback_rehearsal",
-    "checklist",
-    "milestone",
-    "branch_protection",
-    "tag",
-    "branch",
-    "release_team",
-    "document",
-    "follow_up",
-]
 # The types of evidence that a gate may read: all but a plain file, which has no result.
 EvidenceType = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
 # The threshold that a type of evidence is judged by.

@@ -86,10 +86,10 @@ def test_every_type_has_its_test(folder: str, names: list[str]) -> None:
 
 
 def test_every_gate_has_its_test() -> None:
-    for name, ask in GATES:
-        module = ask.__module__.rsplit(".", 1)[1]
+    for gate in GATES:
+        module = gate.ask.__module__.rsplit(".", 1)[1]
         own = ROOT / "tests" / "releases" / "gates" / f"test_{module}.py"
-        assert own.exists(), f"gate {name}"
+        assert own.exists(), f"gate {gate.name}"
 
 
 def test_types_are_named_once() -> None:
@@ -98,7 +98,7 @@ def test_types_are_named_once() -> None:
         [each.name for each in check_types.CHECK_TYPES],
         [each.name for each in metric_sources.SOURCES],
         [each.name for each in channel_types.CHANNEL_TYPES],
-        [name for name, _ask in GATES],
+        [gate.name for gate in GATES],
     ):
         assert len(names) == len(set(names))
 

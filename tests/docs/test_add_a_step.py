@@ -19,6 +19,8 @@ from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import default_text
 from releases.procedures.values import STEP_TYPES
 
+from .recipes import patched
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "add-a-step.md").read_text(encoding="utf-8")
 NAME = "releases.step_types.clear_cache"
@@ -37,15 +39,6 @@ def load(name: str, file: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
-
-
-def patched(text: str, diff: str) -> str:
-    """Return the text with a diff of the page applied; its unchanged lines must stand there once."""
-    lines = diff.splitlines(keepends=True)
-    before = "".join(line[1:] for line in lines if not line.startswith("+"))
-    after = "".join(line[1:] for line in lines if not line.startswith("-"))
-    assert text.count(before) == 1, before
-    return text.replace(before, after)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from environments.admin.people import differences_of
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from environments.operations.configuration import check_connectivity, create as configurations
 from environments.operations.requested_change import decide as requested_changes
-from releases import check_types, step_types
 from releases.admin.components import target_form
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
@@ -22,6 +21,7 @@ from releases.operations.target import measure
 from releases.operations.target.set_settings import OWN, create_target, set_settings
 from releases.operations.target.test import try_settings
 from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.queries.procedure_types import procedure_types
 
 Fields = Mapping[str, forms.Field]
 
@@ -162,9 +162,7 @@ def _procedure(instance: Any) -> Fields:
 
 def _load(*, content: str, reason: str) -> Procedure:
     try:
-        return put_into_effect.load(
-            Content.from_toml(content, step_types=step_types.shapes(), check_types=check_types.shapes()), reason=reason
-        )
+        return put_into_effect.load(Content.from_toml(content, **procedure_types()), reason=reason)
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 

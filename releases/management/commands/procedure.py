@@ -7,11 +7,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actor import Actor, acting
 from audit.refusals import OperationRefused
-from releases import check_types, step_types
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect
 from releases.procedures.document import ProcedureFaults
 from releases.procedures.load import read
+from releases.queries.procedure_types import procedure_types
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         already in effect, nothing is loaded: the option starts a system, and its procedure may have changed since.
         """
         try:
-            content = read(options["path"], step_types=step_types.shapes(), check_types=check_types.shapes())
+            content = read(options["path"], **procedure_types())
         except ProcedureFaults as faults:
             raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
         in_force = Procedure.objects.filter(state="in_effect").first()

@@ -12,12 +12,12 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
-from releases import check_types, step_types
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
+from releases.queries.procedure_types import procedure_types
 from releases.sources import versions
 
 # The values that a page changes: part of the document → the columns of its rows.
@@ -106,7 +106,7 @@ def revise(
 
 def _checked(wanted: Mapping[str, Any]) -> Content:
     try:
-        return Content.checked(wanted, step_types=step_types.shapes(), check_types=check_types.shapes())
+        return Content.checked(wanted, **procedure_types())
     except ProcedureFaults as faults:
         raise InvalidInput(*(str(fault) for fault in faults.faults))
 

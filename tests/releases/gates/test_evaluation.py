@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def test_every_gate_of_the_procedure_is_evaluated(world: Any) -> None:
         found = evaluate(release, environment)
         assert [a.gate for a in found] == [gate.key for gate in content.gates_for(environment.tier)], slug
         assert all(isinstance(a, Answer) and (a.result == "passed" or a.reason) for a in found), slug
-    assert {gate.type for gate in content.gates} == {name for name, _ask in GATES} - {
+    assert {gate.type for gate in content.gates} == {gate.name for gate in GATES} - {
         "rollback_rehearsal"
     }  # an optional gate
 
@@ -32,7 +33,7 @@ def test_unknown_never_passes(world: Any, monkeypatch: pytest.MonkeyPatch) -> No
     results = {"passed": 0, "unknown": 1, "not_passed": 1}
     for result, closed in results.items():
         answer = (lambda said: lambda context, gate: Answer(gate.key, said, "why", "", "", "", gate.type))(result)
-        monkeypatch.setattr(evaluation, "GATES", tuple((name, answer) for name, _ask in GATES))
+        monkeypatch.setattr(evaluation, "GATES", tuple(replace(gate, ask=answer) for gate in GATES))
         assert bool(blockers(release, where)) == bool(closed), result
         if closed:
             with pytest.raises(GateNotPassed):
