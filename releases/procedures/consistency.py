@@ -1,7 +1,6 @@
 """Checks between the parts of a procedure: every name that is used exists, every rule is complete.
 
-The rules read the plain values, not the models, so that one malformed row hides no fault elsewhere. They skip values of
-the wrong form, which the models report.
+The rules read plain values, so that one malformed row hides no other fault; the models report values of a wrong form.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -21,8 +20,7 @@ _PLANS = ("deployment", "after_deployment", "before_rollback", "rollback", "afte
 TIERS = get_args(Tier)
 # The types of gate that a protected environment always has.
 ALWAYS_ASKED = ("approval", "change_window", "change_freeze")
-# The subject of an approval rule → permissions of which a role that it names must have one: otherwise it counts no
-# approver.
+# The subject of an approval rule → permissions of which each role that it names must have one, else it has no approver.
 RIGHTS = {
     **dict.fromkeys(("regular", "emergency"), {"approve"}),
     **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), {"approve_change"}),
@@ -31,9 +29,7 @@ RIGHTS = {
 }
 # Code decides what each row of these lists does, and each is required.
 FIXED: dict[str, frozenset[str]] = {
-    "follow_ups": frozenset(
-        {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"}
-    ),
+    "follow_ups": frozenset("retrospective_review full_review waiver assessment communication condition".split()),
     "thresholds": frozenset(JUDGED_BY.values()),
     "team_roles": frozenset({"implementer", "verifier", "release_lead", "rollback_decision_maker"}),
     "document_states": frozenset({"content_checked", "approved", "ready_to_publish"}),

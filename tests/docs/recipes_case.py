@@ -29,7 +29,7 @@ from releases.worker.executor import run_from
 from tests.docs.recipes import row
 from tests.releases.conftest import sample_repository, world, world_template
 from tests.releases.gates.asking import alter, ask, make
-from tests.releases.operations.notifying import forget, join, tell
+from tests.releases.operations.notifying import forget, join, make_notifications
 from tests.releases.worker.conftest import TRUE, WORKER, first, queued, row as command, short_times, valkey
 
 __all__ = ["queued", "sample_repository", "short_times", "valkey", "world", "world_template"]
@@ -124,7 +124,7 @@ def test_notification_event(world: Any) -> None:
     forget()
     with world.acting_as("manager"):
         lock_scope(release.pk)
-    (notification,) = (one for one in tell() if one.event == "release:lock_scope")
+    (notification,) = (one for one in make_notifications() if one.event == "release:lock_scope")
     words = {item.name: item.words for item in notification.inbox_items.all()}
     assert words["Tester"]["body"] == "Manager locked the scope of Datasets 1.3.0."
     assert words["Developer"]["body"] == "ManagerさんがDatasets 1.3.0のリリース内容を確定しました。"
