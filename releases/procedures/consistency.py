@@ -3,7 +3,7 @@
 The rules read plain values, so that one malformed row hides no other fault; the models report values of a wrong form.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -28,8 +28,8 @@ RIGHTS = {
     "final_check": {"sign_final_check"},
 }
 # Code decides what each row of these lists does, and each is required.
-FIXED: dict[str, frozenset[str]] = {
-    "follow_ups": frozenset("retrospective_review full_review waiver assessment communication condition".split()),
+FIXED: dict[str, Set[str]] = {
+    "follow_ups": {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"},
     "thresholds": frozenset(JUDGED_BY.values()),
     "team_roles": frozenset({"implementer", "verifier", "release_lead", "rollback_decision_maker"}),
     "document_states": frozenset({"content_checked", "approved", "ready_to_publish"}),
