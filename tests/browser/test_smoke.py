@@ -44,7 +44,7 @@ def test_two_of_the_committee_approve_by_clicking_and_the_author_is_refused(
     assert not second.wider_than_the_screen
     assert world.fresh(approval_request).state == "approved" and world.fresh(release).state == "approved"
     first.page.reload()
-    assert first.page.locator(f"#round-{approval_request.pk} .r-row .r-chip.good").count() == 1
+    assert first.page.locator(f"#approval-{approval_request.pk} .r-row .r-chip.good").count() == 1
     for who in (first, second):
         assert not who.complaints
         print(f"{who.name}: {who.clicks} clicks, 1 signature")

@@ -335,7 +335,7 @@ def test_the_page_names_the_contact_the_deadline_and_the_default(
     deployment = waiting()
     address = reverse("deployment", args=[deployment.pk])
     html = browsers("second_operator").get(address).content.decode()
-    assert "data-question" in html and "+81-3-0000-0000" in html
+    assert "data-decision-request" in html and "+81-3-0000-0000" in html
     assert "if no one responds: roll back" in html
     assert "+81-3-0000-0000" not in browsers("developer").get(address).content.decode()
     work = browsers("second_operator").get(reverse("admin:index")).content.decode()

@@ -309,11 +309,11 @@ def test_every_page_shows_the_stop(world: Any, browsers: Callable[[str], Any]) -
     pages = [reverse("admin:index"), reverse("queues"), reverse("calendar"), reverse("timeline"), "/account/mfa/",
              reverse("admin:releases_release_changelist"), reverse("operation-new", args=["release", "plan"])]  # fmt: skip
     for address in pages:
-        assert "data-stop-switch" not in client.get(address).content.decode(), address
+        assert "data-emergency-stop" not in client.get(address).content.decode(), address
     stop = activated(world)
     for address in pages:
         html = client.get(address).content.decode()
-        assert f'data-stop-switch="{stop.pk}"' in html and "the data centre burns" in html, address
+        assert f'data-emergency-stop="{stop.pk}"' in html and "the data centre burns" in html, address
     client.cookies["django_language"] = "ja"
     assert "緊急停止中" in client.get(pages[0]).content.decode()
     assert "data centre" not in browsers("outsider").get("/account/login/").content.decode()
