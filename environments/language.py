@@ -22,6 +22,11 @@ def labelled(label: object, value: object) -> str:
     return f"{label}{'：' if translation.get_language() == 'ja' else ': '}{value}"
 
 
+def noted(text: object, note: object) -> str:
+    """Return a text with a note in brackets, full width in Japanese."""
+    return f"{text}（{note}）" if translation.get_language() == "ja" else f"{text} ({note})"
+
+
 class LanguageMiddleware:
     """Choose the language from the cookie that follows the account, else from Accept-Language."""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import get_language
 
+from environments.language import labelled, noted
 from environments.models import Environment
 from environments.targets.words import gettext as _
 from releases import evidence_readers as reading
@@ -104,8 +105,8 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         for test_type, slug in required_types(context):
             said = count("junit", reports[test_type, slug], limits)
             if said.result != "passed":
-                reasons.append(f"{types[test_type]} ({places.get(slug, slug)}): {said.sentence}")
-        return not_passed(gate, "; ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
+                reasons.append(labelled(noted(types[test_type], places.get(slug, slug)), said.sentence))
+        return not_passed(gate, " ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
     found = [row for row in context.known.evidence if row.kind == gate.evidence]
     said = count(gate.evidence, found, limits, _baselines(context) if gate.evidence == "performance" else ())
     return {"passed": passed, "failed": not_passed}.get(said.result, unknown)(gate, said.sentence, "evidence")
@@ -142,7 +143,7 @@ def worse_since(known: Known, moment: datetime) -> list[str]:
     later = [row for row in known.evidence if row.at > moment]
     limits = known.content.threshold_values()
     return [
-        f"{row}: {row.summary}"
+        labelled(row, row.summary)
         for row in later
         if count(row.kind, [row], limits).result != "passed" or _worse(_counted_at(row, moment), row.values)
     ]
@@ -173,7 +174,7 @@ def count_with(row: Evidence) -> Count:
 
 
 def _named(row: Evidence, sentence: str) -> str:
-    return f"{row.source}: {sentence}" if row.source else sentence
+    return labelled(row.source, sentence) if row.source else sentence
 
 
 def _some(texts: list[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from environments import access
-from environments.language import listed
+from environments.language import listed, noted
 from environments.models import Account, Environment
 from environments.roles import ROLE_CHOICES
 from environments.targets.words import gettext as _
@@ -112,7 +112,7 @@ def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
     """Return roles as people read them, with how many persons of each are missing where that is said."""
     names = dict(ROLE_CHOICES)
     counts = missing if isinstance(missing, Mapping) else {}
-    return listed(f"{names.get(r, r)} ({counts[r]})" if r in counts else str(names.get(r, r)) for r in missing)
+    return listed(noted(names.get(r, r), counts[r]) if r in counts else str(names.get(r, r)) for r in missing)
 
 
 def rules_of(approval_request: ApprovalRequest) -> list[Rule]:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from environments.language import labelled
 from environments.targets.words import in_words
 from environments.times import print_time
 from releases.models import Deployment, Document, Measurement, Rollback, Step, StepOutput
@@ -91,7 +92,7 @@ def _digests(rollback: Rollback) -> Iterator[str]:
     moments["expected"] = _("expected after the rollback")
     for moment, value in rollback.facts.get("digests", {}).items():
         found = ", ".join(f"{parts.get(part, part)} {digest or '—'}" for part, digest in value.items())
-        yield f"{moments.get(moment, moment)}: {found}"
+        yield labelled(moments.get(moment, moment), found)
 
 
 def _timeline(rollback: Rollback) -> list[str]:

@@ -20,7 +20,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from environments import times
-from environments.language import language, listed
+from environments.language import language, listed, noted
 from environments.targets.words import in_words
 
 if TYPE_CHECKING:
@@ -247,6 +247,9 @@ def words(keys: Any) -> str:
 def listed_words(items: Any) -> str:
     """Return the items as a list inside a sentence."""
     return listed(items)
+
+
+register.filter("noted", noted)
 
 
 @register.filter(is_safe=True)

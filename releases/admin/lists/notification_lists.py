@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _t, gettext_lazy as _, pgettext_lazy
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
-from environments.language import language, listed
+from environments.language import language, listed, noted
 from environments.times import stamp
 from releases.admin.components.formatting import when
 from releases.admin.pages.notification_preview.example import example_values
@@ -52,7 +52,7 @@ class RecipientGroupAdmin(ReadOnlyAdmin):
         """Return the quiet hours."""
         if row.quiet_from == row.quiet_until:
             return _t("none")
-        return f"{row.quiet_from:%H:%M}–{row.quiet_until:%H:%M} ({row.zone})"
+        return noted(f"{row.quiet_from:%H:%M}–{row.quiet_until:%H:%M}", row.zone)
 
     closed = cell(stamp, "closed_at", _("closed"), "closed_at")
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
 from environments.admin.people import differences_of
+from environments.language import listed, noted
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from environments.operations.configuration import check_connectivity, create as configurations
 from environments.operations.requested_change import decide as requested_changes
@@ -169,7 +170,7 @@ def _load(*, content: str, reason: str) -> Procedure:
 
 def _moves(instance: Any) -> Fields:
     found = put_into_effect.open_releases(instance) if isinstance(instance, Procedure) else []
-    choices = [(row.pk, f"{row} ({row.get_state_display()}, {row.procedure})") for row in found]
+    choices = [(row.pk, noted(row, listed([row.get_state_display(), row.procedure]))) for row in found]
     return {
         "moved": forms.TypedMultipleChoiceField(
             label=_(

@@ -19,7 +19,8 @@ def play(stage: Stage) -> dict[str, Any]:
     stage.manager.do("release:reopen_scope", release, reason="the impact was written too short")
     page = stage.manager.page(f"/admin/release/{release}/")
     stage.check(
-        'data-invalidated-by="scope_reopened"' in page, "the release page does not name what invalidated the approval request"
+        'data-invalidated-by="scope_reopened"' in page,
+        "the release page does not name what invalidated the approval request",
     )
     stage.edit("1.3.0", impact="Datasets cannot be written for about two minutes")
     stage.manager.do("release:lock_scope", release)

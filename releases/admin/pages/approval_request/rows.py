@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from environments.admin.rights import Rights
 from environments.difference import changes
-from environments.language import labelled, language, listed
+from environments.language import labelled, language, listed, noted
 from environments.models import Account, DeploymentTarget
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
@@ -175,7 +175,7 @@ def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:
     known = waivable_in(row.document) if row is not None else []
     words = {key: ja if language() == "ja" else en for key, ja, en in known}
     lines = [
-        f"{words.get(gate, gate)} ({where}) – {_moment(until, zone)}" for gate, where, until in document["waivers"]
+        f"{noted(words.get(gate, gate), where)} – {_moment(until, zone)}" for gate, where, until in document["waivers"]
     ]
     return Clause("waivers", label, "\n".join(lines))
 
@@ -242,7 +242,7 @@ def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:
         steps = plan.get(phase, [])
         seconds = sum(step["estimate_seconds"] for step in steps)
         names = " → ".join(str(step[name]) for step in steps)
-        lines.append(f"{words} ({span(seconds)}): {names}")
+        lines.append(labelled(noted(words, span(seconds)), names))
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from audit.cover import warning
 from environments.admin.rights import page, rights_of
-from environments.language import language
+from environments.language import language, noted
 from releases.admin.components.formatting import show
 from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw, figure
 from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
@@ -227,7 +227,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         needed=round(100 * float(row.deployment.procedure.document.monitoring.measurements_min), 1),
         baseline=[
             (
-                f"{names.get(key, key)} ({_basis(row.baseline.get('by', 'mean'))})",
+                noted(names.get(key, key), _basis(row.baseline.get("by", "mean"))),
                 figure(entry.get("value"), units.get(key, "")),
                 entry.get("count", 0),
             )

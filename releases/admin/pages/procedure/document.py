@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
-from environments.language import labelled, language, listed
+from environments.language import labelled, language, listed, noted
 from releases.admin.components.formatting import show, span
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
@@ -111,7 +111,7 @@ def _process(content: Content) -> list[Block]:
         Block(_("Verification after the deployment"),
               _words(c for c in content.checks if c.when == "deployment")),
         Block(_("Monitoring after the release"), [
-            f"{mark(content.monitoring.duration)} ({span(content.monitoring.duration_seconds)})", *_words(content.metrics)]),
+            noted(mark(content.monitoring.duration), span(content.monitoring.duration_seconds)), *_words(content.metrics)]),
         Block(_("Checks during the monitoring"), _words(c for c in content.checks if c.when == "monitoring")),
     ]  # fmt: skip
 
@@ -146,7 +146,7 @@ def _versions(content: Content) -> list[Block]:
         Block(_("Form"), [f"{versions.example} / {versions.pre_release}"]),
         Block(_("Protected branches"), head=[_("branch"), _("purpose"), _("requires")],
               rows=[(p.key, mark(p), listed(_words(p.requires))) for p in content.protected_branches]),
-        Block(_("Tags"), [f"{versions.tag_format} ({versions.tag_example})", *_words(versions.tag_requirements)]),
+        Block(_("Tags"), [noted(versions.tag_format, versions.tag_example), *_words(versions.tag_requirements)]),
     ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from audit.clock import now
 from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, page, rights_of
+from environments.language import labelled
 from environments.models import Account
 from environments.signing import require_factor
 from releases.admin.components.formatting import show
@@ -178,7 +179,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
                 return asked
             reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "second_factor_required" else []))
             refused[signature.key] = reasons
-            refusal = f"{signature.verb.label} – {signature.row}: " + " ".join(reasons)
+            refusal = labelled(f"{signature.verb.label} – {signature.row}", " ".join(reasons))
             messages.error(request, _("Not signed: %(what)s") % {"what": refusal})
         else:
             done.append(f"{signature.verb.label} – {signature.row}")

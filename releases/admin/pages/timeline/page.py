@@ -13,6 +13,7 @@ from audit.models import Event, LedgerHead
 from audit.search import Wanted, count, look
 from environments import calendar
 from environments.admin.rights import page
+from environments.language import noted
 from environments.models import Account, Environment
 from releases.admin.components.change_history import history_entry, operation_name
 from releases.admin.components.formatting import DEFAULT_ZONE, show, word
@@ -83,7 +84,7 @@ def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
     return {
         "accounts": [(account.pk, str(account)) for account in accounts],
         "releases": [
-            (release.pk, f"{release} ({release.number})" if release.number else str(release))
+            (release.pk, noted(release, release.number) if release.number else str(release))
             for release in releases.order_by("-pk")[:MOST_RELEASES]
         ],
         "environments": [(environment.pk, str(environment)) for environment in Environment.objects.all()],
@@ -93,7 +94,7 @@ def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
 @lru_cache
 def operations_to_choose(language: str | None) -> tuple[tuple[str, str], ...]:
     """Return the operations to filter by, in a language: (`noun:verb`, words), by their words."""
-    return tuple(sorted({(verb.key, f"{operation_name(verb.key)} ({verb.key})") for verb in VERBS}, key=itemgetter(1)))
+    return tuple(sorted({(verb.key, noted(operation_name(verb.key), verb.key)) for verb in VERBS}, key=itemgetter(1)))
 
 
 @page
