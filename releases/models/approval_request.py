@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from environments.models import Account, ChangeWindow, Environment
 from releases.models.emergency_stop import EmergencyStop
 from releases.models.procedure import Procedure
@@ -128,4 +129,4 @@ class ApprovalDecision(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account}: {self.get_decision_display()}"
+        return labelled(self.account, self.get_decision_display())

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from environments.models import Account
 from releases.models.release import Release
 
@@ -57,4 +58,4 @@ class MeetingDecision(models.Model):
         constraints = [models.UniqueConstraint(fields=["meeting", "release"], name="meeting_decides_once")]
 
     def __str__(self) -> str:
-        return f"{self.release}: {self.get_decision_display()}"
+        return labelled(self.release, self.get_decision_display())

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases.models.release import Release
 
@@ -50,4 +51,4 @@ class DeployedVersion(models.Model):
         return found.exclude(basis=cls.REQUESTED).select_related("release").first()
 
     def __str__(self) -> str:
-        return f"{self.environment}: {self.release}"
+        return labelled(self.environment, self.release)

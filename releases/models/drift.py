@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from environments.models import Application, DeploymentTarget, Environment
 
 # The parts of a target that are measured and compared; the digests by these keys stand in `expected` and `found`.
@@ -46,7 +47,7 @@ class TargetMeasurement(models.Model):
         verbose_name_plural = _("measurements of deployment targets")
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.get_result_display()}"
+        return labelled(self.target, self.get_result_display())
 
 
 class Drift(models.Model):
@@ -73,7 +74,7 @@ class Drift(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.target}: {self.words}"
+        return labelled(self.target, self.words)
 
     @property
     def application(self) -> Application:

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import noted
 from environments.models import Account, Application, Environment
 from releases.models.release import Release
 
@@ -53,7 +54,7 @@ class Evidence(models.Model):
     @property
     def source(self) -> str:
         """The identity of the report: its suite (or file) and the tool that wrote it."""
-        return f"{self.tool} ({self.suite})" if self.tool and self.suite else self.tool or self.suite
+        return noted(self.tool, self.suite) if self.tool and self.suite else self.tool or self.suite
 
 
 class Fact(models.Model):

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from environments.models import Account, Application
 from releases.models.preparation import Labelled
 from releases.models.release import Release
@@ -38,4 +39,4 @@ class FollowUp(Labelled):
         indexes = [models.Index(fields=["due_at", "-id"], name="follow_up_by_due")]
 
     def __str__(self) -> str:
-        return f"{super().__str__()}: {self.about}" if self.about else super().__str__()
+        return labelled(super().__str__(), self.about) if self.about else super().__str__()

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import get_language, gettext_lazy as _, pgettext_lazy
 
+from environments.language import labelled
 from environments.models import Account
 from releases.models.approval_request import ApprovalRequest
 from releases.models.recipients import LANGUAGES, GroupRecipient, NotificationChannel
@@ -120,7 +121,7 @@ class InboxItem(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.notification}"
+        return labelled(self.name, self.notification)
 
     @property
     def words(self) -> dict[str, str]:

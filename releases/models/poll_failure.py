@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from releases.models.deployment import Deployment
 
 
@@ -48,4 +49,4 @@ class PollFailure(models.Model):
         constraints = [models.UniqueConstraint(fields=["part", "object"], name="poll_failure_once")]
 
     def __str__(self) -> str:
-        return f"{self.get_part_display()}: {self.deployment or self.object}"
+        return labelled(self.get_part_display(), self.deployment or self.object)

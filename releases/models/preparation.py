@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
+from environments.language import labelled, noted
 from environments.models import Account
 from releases.models.release import Release
 
@@ -83,7 +84,7 @@ class TeamMember(models.Model):
         constraints = [models.UniqueConstraint(fields=["release", "team_role"], name="team_member_role_once")]
 
     def __str__(self) -> str:
-        return f"{self.get_team_role_display()}: {self.account}"
+        return labelled(self.get_team_role_display(), self.account)
 
 
 class FinalCheck(models.Model):
@@ -104,4 +105,4 @@ class FinalCheck(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.account} ({self.role})"
+        return noted(self.account, self.role)

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled, listed
 from environments.models import Account, Application
 
 
@@ -38,7 +39,7 @@ class ReleaseImport(models.Model):
         verbose_name_plural = _("imports of past releases")
 
     def __str__(self) -> str:
-        return f"{self.application}: {', '.join(self.patterns)}"
+        return labelled(self.application, listed(self.patterns))
 
     @property
     def total(self) -> int:

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import noted
 from environments.models import Account, Environment
 from releases.models.follow_up import FollowUp
 from releases.models.release import Release
@@ -44,7 +45,7 @@ class Waiver(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.release} · {self.gate} ({self.environment})"
+        return noted(f"{self.release} · {self.gate}", self.environment)
 
     def counts(self, at: datetime) -> bool:
         """Tell whether the waiver applies at a time."""

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from audit.cover import warning
 from environments.admin.rights import page, rights_of
-from environments.language import language, noted
+from environments.language import labelled, language, noted
 from releases.admin.components.formatting import show
 from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw, figure
 from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
@@ -216,7 +216,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
     return show(
         request,
         "pages/monitoring/monitoring.html",
-        _("Post-deployment monitoring") + f": {row.deployment}",
+        labelled(_("Post-deployment monitoring"), row.deployment),
         monitoring=row,
         deployment=row.deployment,
         zone=row.deployment.environment.zone,
