@@ -14,13 +14,12 @@ NOT_WORDS = re.compile(
     r"|\S+@\S+|https://\S+"
 )
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
-# Actors: people by their names, and the command that reads a procedure.
-USERNAMES = {*CAST, "procedure", "· procedure"}
+# Actors: people by their names, the command that reads a procedure, and the process that signs.
+USERNAMES = {*CAST, "procedure", "· procedure", "ledger_signer", "· ledger_signer"}
 NAMES = {
     "Ringi",
     "JST",
     "HTTP",
-    "ledger_signer",
     "API",
     "CSV",
     "SHA",
