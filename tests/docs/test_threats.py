@@ -33,5 +33,5 @@ def test_each_line_names_tests_that_there_are() -> None:
 def test_every_possible_attacker_is_in_the_table() -> None:
     who = {threat.who for threat in listed()}
     assert {ALSO[role] for role, _label in ROLE_CHOICES} <= who
-    assert {"worker", "application", "ledger signer", "owner", "whoever holds Redis"} <= who
+    assert {"worker", "application", "ledger signer", "owner", "holder of the Redis password"} <= who
     assert sum(name.startswith("root") for name in who) >= 2

@@ -16,7 +16,7 @@ from audit.clock import database_time, now
 from audit.models import Event
 from audit.operation import operation
 from audit.refusals import AlreadyExists
-from releases.models import Release, Step, StepAttempt
+from releases.models import Release, Step, StepAttempt, StepOutput
 from tests.releases.gates.asking import COMMAND
 
 
@@ -104,3 +104,10 @@ def test_the_time_of_an_operation_is_after_every_wait_and_equal_for_all_rows(ste
     assert first == second == op.at < true
     assert abs((true - present).total_seconds()) < 0.3
     assert now() > true
+
+
+def test_output_written_with_an_outcome_has_the_time_of_the_operation(step: Step) -> None:
+    with acting(COMMAND), operation("test:make", (Step, step.pk)) as op:
+        time.sleep(0.05)
+        written = StepOutput.objects.create(step=step, fencing_token=1, text="x")
+    assert written.at == op.at
