@@ -11,7 +11,8 @@ from audit.actor import current
 from audit.operation import current_reason, label
 
 _CHANGED = """
-SELECT EXISTS (SELECT FROM audit_event WHERE tx = pg_current_xact_id()::text::bigint AND object = %s AND kind = 'row')
+SELECT EXISTS (SELECT FROM audit_event WHERE tx = pg_current_xact_id()::text::bigint AND object = %s AND kind = 'row'),
+  clock_timestamp()
 """
 
 
@@ -19,13 +20,14 @@ class Snapshots(HistoricalRecords):  # type: ignore[misc]
     """Snapshots for people to read; what is proven is the ledger."""
 
     def create_historical_record(self, instance: Any, history_type: str, using: str | None = None) -> None:
-        """Keep a snapshot of the saved row, unless this transaction has changed none of its audited columns."""
-        if history_type == "~":
-            with connections[using or "default"].cursor() as cursor:
-                cursor.execute(_CHANGED, [label(instance)])
-                if not cursor.fetchone()[0]:
-                    return
-        super().create_historical_record(instance, history_type, using=using)
+        """Keep a snapshot of the saved row with the database's time, unless this transaction has changed none of its
+        audited columns.
+        """
+        with connections[using or "default"].cursor() as cursor:
+            cursor.execute(_CHANGED, [label(instance)])
+            changed, instance._history_date = cursor.fetchone()
+        if changed or history_type != "~":
+            super().create_historical_record(instance, history_type, using=using)
 
     def get_history_user(self, instance: Any) -> Any:
         """Return the account of the actor; None for a process."""

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models.account import Account, enrolled
 from environments.models.environment import Environment
@@ -74,7 +75,7 @@ class AccessGrant(models.Model):
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     history = Snapshots()
 
     objects = AccessGrantQuerySet.as_manager()

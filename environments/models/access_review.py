@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.models.access_grant import AccessGrant
 from environments.models.account import Account
 from environments.models.environment import Environment
@@ -17,7 +18,7 @@ class AccessRequest(models.Model):
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     hours = models.PositiveSmallIntegerField(_("duration in hours"))
     reason = models.CharField(_("reason"), max_length=300)
-    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_at = WrittenAtField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )
@@ -42,7 +43,7 @@ class AccessReview(models.Model):
     """One review: by its due date every grant in effect when it opened is confirmed or revoked."""
 
     opened_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("opened by"))
-    opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
+    opened_at = WrittenAtField(_("opened"), auto_now_add=True)
     due_at = models.DateTimeField(_("due"))
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300)

@@ -16,6 +16,8 @@ from django.db.models.functions import Lower
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
+
 # What counts as a second factor of one's own; recovery codes only stand in for one.
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
@@ -54,6 +56,7 @@ class Account(AbstractUser):
     )
     invited_until = models.DateTimeField(_("invitation valid until"), null=True, blank=True)
     enrolled_at = models.DateTimeField(_("enrolled at"), null=True, blank=True)
+    date_joined = WrittenAtField(_("created"), auto_now_add=True)
     LOCK_ORDER = 1
 
     class Meta:
@@ -112,7 +115,7 @@ class Token(models.Model):
     environments: models.ManyToManyField[Any, Any] = models.ManyToManyField(
         "environments.Environment", blank=True, verbose_name=_("environments")
     )
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"))
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     LOCK_ORDER = 2

@@ -6,6 +6,7 @@ import secrets
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.models.account import Account
 from environments.models.environment import Application
 
@@ -16,7 +17,7 @@ class CalendarFeed(models.Model):
     application = models.ForeignKey(Application, models.PROTECT, related_name="feeds", verbose_name=_("application"))
     account = models.ForeignKey(Account, models.PROTECT, related_name="feeds", verbose_name=_("account"))
     digest = models.CharField(_("digest"), max_length=64, unique=True)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
 
     class Meta:

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.models.account import Account
 from environments.models.environment import Application, Environment
 from environments.secrets import decrypt, keyed_digest
@@ -22,7 +23,7 @@ class ConfigurationVersion(models.Model):
     encrypted = models.JSONField(_("secrets"), default=dict)
     digest = models.CharField(_("digest"), max_length=64)
     created_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("created by"))
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     reason = models.CharField(_("reason"), max_length=300)
 
     class Meta:

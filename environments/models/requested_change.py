@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.models.account import Account
 from environments.models.environment import DeploymentTarget, Environment
 
@@ -42,7 +43,7 @@ class RequestedChange(models.Model):
     after = models.JSONField(_("after"))
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
-    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_at = WrittenAtField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, related_name="+", verbose_name=_("confirmed or rejected by")
     )

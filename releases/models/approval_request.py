@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.language import labelled
 from environments.models import Account, ChangeWindow, Environment
 from releases.models.emergency_stop import EmergencyStop
@@ -60,7 +61,7 @@ class ApprovalRequest(ApprovalRequestMachine):
     valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
     valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
     invalidated_by = models.CharField(_("changed field"), max_length=100, blank=True)
-    opened_at = models.DateTimeField(_("opened"), auto_now_add=True)
+    opened_at = WrittenAtField(_("opened"), auto_now_add=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     LOCK_ORDER = 25

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.language import labelled
 from environments.models import Account
 from releases.models.release import Release
@@ -21,7 +22,7 @@ class CommitteeMeeting(models.Model):
     )
     minutes = models.TextField(_("minutes"))
     recorded_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("recorded by"))
-    recorded_at = models.DateTimeField(_("recorded"), auto_now_add=True)
+    recorded_at = WrittenAtField(_("recorded"), auto_now_add=True)
 
     LOCK_ORDER = 45
 

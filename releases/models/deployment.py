@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.models.approval_request import ApprovalRequest
@@ -55,7 +56,7 @@ class Deployment(DeploymentMachine):
     blockers = models.JSONField(_("blockers"), default=list, blank=True)
     resolved_as = models.CharField(_("resolved as"), max_length=12, blank=True)
     baseline = models.JSONField(_("baseline"), default=dict, blank=True)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     history: Any = Snapshots()

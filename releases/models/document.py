@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.models import Account
 from releases.models.release import Release
 from releases.models.rollback import Rollback
@@ -41,7 +42,7 @@ class Document(DocumentMachine):
     publish_failure = models.CharField(_("publication failure"), max_length=300, blank=True)
     published_at = models.DateTimeField(_("published"), null=True, blank=True)
     published_commit = models.CharField(_("commit"), max_length=64, blank=True)
-    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    updated_at = WrittenAtField(_("updated"), auto_now=True)
 
     LOCK_ORDER = 62
 

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.language import noted
 from environments.models import Account, Application, Environment
 from releases.models.release import Release
@@ -35,7 +36,7 @@ class Evidence(models.Model):
     summary = models.CharField(_("summary"), max_length=300)
     content = models.BinaryField(_("file"))
     uploaded_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("uploaded by"))
-    at = models.DateTimeField(_("uploaded at"), auto_now_add=True)
+    at = WrittenAtField(_("uploaded at"), auto_now_add=True)
     superseded_by = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="supersedes", verbose_name=_("superseded by")
     )

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.models import Token
 
 
@@ -14,7 +15,7 @@ class IdempotencyKey(models.Model):
     digest = models.CharField(_("digest of the request"), max_length=64)
     status = models.PositiveSmallIntegerField(_("status"), null=True, blank=True)
     body = models.TextField(_("answer"), blank=True)
-    at = models.DateTimeField(_("time"), auto_now_add=True)
+    at = WrittenAtField(_("time"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("idempotency key")

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account
 from releases.procedures.document import Procedure as Content
@@ -23,7 +24,7 @@ class Procedure(ProcedureMachine):
     reason = models.CharField(_("reason"), max_length=300)
     author = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("author"))
     writers = models.JSONField(_("contributing accounts"), default=list)
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     in_effect_at = models.DateTimeField(_("effective since"), null=True, blank=True)
     history: Any = Snapshots()
 

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account
 from releases.models.preparation import Labelled
@@ -58,7 +59,7 @@ class GroupRecipient(models.Model):
     name = models.CharField(_("full name"), max_length=100, blank=True)
     address = models.EmailField(_("mail address"), blank=True)
     language = models.CharField(_("language"), max_length=2, choices=LANGUAGES, default="ja")
-    added_at = models.DateTimeField(_("added"), auto_now_add=True)
+    added_at = WrittenAtField(_("added"), auto_now_add=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     history: Any = Snapshots()
 

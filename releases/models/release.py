@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.models.procedure import Procedure
@@ -86,7 +87,7 @@ class Release(ReleaseMachine):
     copied_from = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="copies", verbose_name=_("copied from")
     )
-    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    created_at = WrittenAtField(_("created"), auto_now_add=True)
     history: Any = Snapshots()
 
     LOCK_ORDER = 20

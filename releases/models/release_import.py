@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.language import labelled, listed
 from environments.models import Account, Application
 
@@ -27,7 +28,7 @@ class ReleaseImport(models.Model):
     patterns = models.JSONField(_("patterns of tags"))
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
-    requested_at = models.DateTimeField(_("requested at"), auto_now_add=True)
+    requested_at = WrittenAtField(_("requested at"), auto_now_add=True)
     stage = models.CharField(_("state"), max_length=10, choices=Stage, default=Stage.READING)
     found = models.JSONField(_("found"), default=dict)
     done = models.PositiveIntegerField(_("imported"), default=0)

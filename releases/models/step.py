@@ -3,7 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.clock import now
+from audit.fields import WrittenAtField
 from audit.models import Covered
 from environments.models import Account
 from releases.models.deployment import Deployment
@@ -107,7 +107,7 @@ class StepOutput(Covered):
 
     step = models.ForeignKey(Step, models.PROTECT, related_name="output", verbose_name=_("step"))
     fencing_token = models.PositiveIntegerField(_("fencing token"))
-    at = models.DateTimeField(_("time"), default=now)
+    at = WrittenAtField(_("time"), auto_now_add=True)
     text = models.TextField(_("text"))
 
     class Meta(Covered.Meta):

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.fields import WrittenAtField
 from environments.language import noted
 from environments.models import Account, Environment
 from releases.models.follow_up import FollowUp
@@ -26,7 +27,7 @@ class Waiver(models.Model):
     reason = models.CharField(_("reason"), max_length=300)
     until = models.DateTimeField(_("until"))
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
-    requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
+    requested_at = WrittenAtField(_("requested"), auto_now_add=True)
     decided_by = models.ForeignKey(
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("decided by")
     )

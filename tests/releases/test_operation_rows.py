@@ -10,13 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import DatabaseError
+from django.utils import timezone
 
 from audit.actor import acting
 from audit.clock import database_time, now
 from audit.models import Event
 from audit.operation import operation
 from audit.refusals import AlreadyExists
-from releases.models import Release, Step, StepAttempt, StepOutput
+from releases.models import Document, Release, Step, StepAttempt, StepOutput
 from tests.releases.gates.asking import COMMAND
 
 
@@ -111,3 +112,15 @@ def test_output_written_with_an_outcome_has_the_time_of_the_operation(step: Step
         time.sleep(0.05)
         written = StepOutput.objects.create(step=step, fencing_token=1, text="x")
     assert written.at == op.at
+
+
+def test_a_wrong_clock_of_the_process_reaches_no_row_and_no_snapshot(
+    step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: database_time() + timedelta(hours=5))
+    before, release_id = database_time(), step.deployment.release_id
+    with acting(COMMAND), operation("test:make", (Release, release_id)) as op:
+        document = Document.objects.create(release_id=release_id, kind=Document.Kind.REPORT)
+        op.get(Release).title = "changed"
+    assert document.updated_at == op.at
+    assert before < Release.history.filter(id=release_id).latest().history_date < database_time()
