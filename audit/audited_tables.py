@@ -92,7 +92,9 @@ NOT_AUDITED: dict[str, str] = {
     "audit_ledgerhead": "the ledger itself",
     "audit_checkpoint": "the ledger itself",
     "audit_digest_key": "the key of masked columns; no role of the application reads it",
-    "audit_operation_role": "which database role may cause which operation; written by migrate alone, compared by audit_verify",
+    "audit_operation_role": (
+        "which database role may cause which operation; written by migrate alone, compared by audit_verify"
+    ),
     "audit_outbox": "messages made of events; their digests stand in events (audit.cover)",
     "audit_reconciliation": "how far a comparison is; its outcome is an event",
     "releases_releaseimport": "how far an import is; what is asked, confirmed and imported are events",

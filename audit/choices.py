@@ -1,11 +1,15 @@
-"""Columns with `choices` take no other value: each becomes a constraint, which migrations add and change as any other."""
+"""Columns with `choices` take no other value: each becomes a constraint, which migrations add and change as any
+other.
+"""
 
 from django.apps import AppConfig
 from django.db import models
 
 
 def check_choices(app: AppConfig) -> None:
-    """Add a constraint for each column with choices of an app's models; a model's history keeps the values of its day."""
+    """Add a constraint for each column with choices of an app's models; a model's history keeps the values of its
+    day.
+    """
     for model in app.get_models():
         names = {field.name for field in model._meta.local_concrete_fields}
         for field in model._meta.local_concrete_fields:

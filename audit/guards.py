@@ -39,7 +39,8 @@ SELECT p.proname::text, p.proname || '(' || oidvectortypes(p.proargtypes) || ')'
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 JOIN pg_class e ON e.relname = 'audit_event' AND e.relnamespace = current_schema()::regnamespace
 WHERE p.proname = ANY (%s) AND p.pronamespace = 'pg_catalog'::regnamespace
-    OR p.pronamespace = e.relnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+    OR p.pronamespace = e.relnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype =
+      'e')
 ORDER BY 2
 """
 _MORE = """

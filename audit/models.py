@@ -260,7 +260,9 @@ class LedgerResumption(models.Model):
 
 
 class CheckpointDelivery(models.Model):
-    """An address for signed checkpoints: given by an auditor, entered by an administrator. Never deleted, only ended."""
+    """An address for signed checkpoints: given by an auditor, entered by an administrator. Never deleted, only
+    ended.
+    """
 
     class Kind(models.TextChoices):
         MAIL = "mail", _("Mail")

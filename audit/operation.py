@@ -391,6 +391,8 @@ def record_event(event: str, *, object: str = "", outcome: str = "done", **detai
 def record_refusal(
     event: str, *reasons: str, object: str = "", kind: str = OperationRefused.kind, **details: Any
 ) -> None:
-    """Write a refusal from outside any operation. reasons: at least one sentence; kind: that of its OperationRefused."""
+    """Write a refusal from outside any operation. reasons: at least one sentence; kind: that of its
+    OperationRefused.
+    """
     details = {"kind": kind, "reasons": [str(reason) for reason in reasons], **details}
     _append_alone(Operation(event, current(), uuid.uuid4(), object=object, details=details), "refusal", "refused")

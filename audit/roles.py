@@ -25,15 +25,47 @@ PRIVATE_COLUMNS = {
 SHOWN_COLUMNS = {"mfa_authenticator": "id, user_id, type"}
 # Tables of approvals, access and rules: workers read them and never write them.
 DECIDED_BY_PEOPLE = (
-    "environments_account", "environments_account_groups", "environments_account_user_permissions",
-    "environments_token", "environments_token_environments", "environments_environment", "environments_application",
-    "environments_accessrule", "environments_accessgrant", "environments_accessrequest", "environments_accessreview",
-    "environments_accessreviewitem", "environments_changewindow", "environments_changefreeze", "environments_holiday", "environments_calendarfeed", "environments_delegation",
-    "environments_configurationversion", "environments_configurationcheck", "environments_deploymenttarget", "environments_requestedchange", "releases_procedure", "releases_milestone", "releases_approvalrequest", "releases_approvaldecision", "releases_waiver",
-    "releases_evidence", "releases_checklistitem", "releases_teammember", "releases_committeemeeting", "releases_committeemeeting_attendees", "releases_meetingdecision", "releases_finalcheck", "releases_emergencystop",
-    "auth_group", "auth_group_permissions", "mfa_authenticator", "django_session",
-    "audit_ledgerresumption", "audit_checkpointdelivery",
-)  # fmt: skip
+    "environments_account",
+    "environments_account_groups",
+    "environments_account_user_permissions",
+    "environments_token",
+    "environments_token_environments",
+    "environments_environment",
+    "environments_application",
+    "environments_accessrule",
+    "environments_accessgrant",
+    "environments_accessrequest",
+    "environments_accessreview",
+    "environments_accessreviewitem",
+    "environments_changewindow",
+    "environments_changefreeze",
+    "environments_holiday",
+    "environments_calendarfeed",
+    "environments_delegation",
+    "environments_configurationversion",
+    "environments_configurationcheck",
+    "environments_deploymenttarget",
+    "environments_requestedchange",
+    "releases_procedure",
+    "releases_milestone",
+    "releases_approvalrequest",
+    "releases_approvaldecision",
+    "releases_waiver",
+    "releases_evidence",
+    "releases_checklistitem",
+    "releases_teammember",
+    "releases_committeemeeting",
+    "releases_committeemeeting_attendees",
+    "releases_meetingdecision",
+    "releases_finalcheck",
+    "releases_emergencystop",
+    "auth_group",
+    "auth_group_permissions",
+    "mfa_authenticator",
+    "django_session",
+    "audit_ledgerresumption",
+    "audit_checkpointdelivery",
+)
 # What else a process writes in them: how an approval request ended, and what a deployment or the time has brought
 # about.
 OWN_COLUMNS = {
@@ -138,7 +170,9 @@ def permitted(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS)
 
 
 def _role_of(cursor: Cursor, roles: Roles) -> dict[str, str]:
-    """Return the database role of each process: its own where there is one, else the application's, else the owner's."""
+    """Return the database role of each process: its own where there is one, else the application's, else the
+    owner's.
+    """
     cursor.execute("SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = 'audit_event'::regclass")
     (owner,) = cursor.fetchone()
     own = {"worker": roles.worker, "scheduler": roles.scheduler, "ledger_signer": roles.ledger_signer}
@@ -196,7 +230,9 @@ def _writes(cursor: Cursor, schema: str, to: str, migrated: bool) -> None:
 
 
 def _grant_ledger_signer(cursor: Cursor, schema: str, to: str) -> None:
-    """The ledger signer reads the ledger, the approval to go on and the addresses; it writes through functions alone."""
+    """The ledger signer reads the ledger, the approval to go on and the addresses; it writes through functions
+    alone.
+    """
     cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {to}")
     cursor.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {to}")
     readable = (*READ_ONLY, "audit_ledgerresumption", "audit_checkpointdelivery")

@@ -1,4 +1,4 @@
-"""Check of the database's schema against the code. Web, scheduler, ledger signer and workers call it as they connect."""
+"""Check of the schema of the database against the code. Every process calls it as it connects."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from django.db import connection
 
 COLUMNS = """
 SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relname = ANY (%s) AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+  AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 
@@ -48,6 +49,7 @@ def require_own_schema() -> None:
     refuse_0_1()
     if found := differences():
         raise WrongSchema(
-            f"The database has another schema than this version of Ringi ({len(found)} differences: {', '.join(found[:3])}). "
+            f"The database has another schema than this version of Ringi ({len(found)} differences: "
+            f"{', '.join(found[:3])}). "
             "Run “manage.py migrate” of this version as the owner, or start the version that the database belongs to."
         )

@@ -131,8 +131,10 @@ def _selected(
     """Return SQL for the events of a page, and its values."""
     parts, values = _where(wanted)
     if before is not None:
-        parts.append("(e.at, e.id) < (SELECT m.at, m.id FROM audit_ledgerentry n JOIN audit_event m ON m.id = n.event_id"
-                     " WHERE n.number = %s) AND e.id < (SELECT n.event_id FROM audit_ledgerentry n WHERE n.number = %s)")  # fmt: skip
+        parts.append(
+            "(e.at, e.id) < (SELECT m.at, m.id FROM audit_ledgerentry n JOIN audit_event m ON m.id = n.event_id"
+            " WHERE n.number = %s) AND e.id < (SELECT n.event_id FROM audit_ledgerentry n WHERE n.number = %s)"
+        )
         values += [before, before]
     order = _order(wanted)
     slow, slow_values = _slow(wanted)

@@ -29,7 +29,8 @@ LOCK = "hashtext('ringi_verification')"
 Result = Verification.Result
 # Since an event waits that no checkpoint covers.
 UNSIGNED = """
-SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id
+SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_ledgerentry l JOIN audit_event e ON e.id =
+  l.event_id
 WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
 """
 

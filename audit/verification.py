@@ -53,7 +53,9 @@ def key_file() -> Path:
 
 
 def public_keys(file: Path | None = None) -> KeyRing:
-    """Return the keys that were given from outside the database; none where there is no file. Raises OSError, BadNote."""
+    """Return the keys that were given from outside the database; none where there is no file. Raises OSError,
+    BadNote.
+    """
     given = file or key_file()
     return KeyRing(PublicKey.all_of(given.read_text(encoding="utf-8")) if given.exists() else ())
 

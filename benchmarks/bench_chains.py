@@ -51,8 +51,13 @@ def bench_chain(
     starts = [float(line) for line in file.read_text().splitlines()]
     theirs = Spread.of([later - earlier for earlier, later in itertools.pairwise(starts)])
     report.add(
-        "chains", name, ours.cycle, limit=f"theirs {theirs}", ratio=ours.cycle.p50 / theirs.p50,
-        valid=ours.valid and len(starts) == STEPS, note=f"n={STEPS}; one worker, the same servers; workflows of ten steps a second: ours"
+        "chains",
+        name,
+        ours.cycle,
+        limit=f"theirs {theirs}",
+        ratio=ours.cycle.p50 / theirs.p50,
+        valid=ours.valid and len(starts) == STEPS,
+        note=f"n={STEPS}; one worker, the same servers; workflows of ten steps a second: ours"
         f" {100 / ours.cycle.mean:.1f}, theirs {100 / theirs.mean:.1f}",
         figures={"theirs": theirs.__dict__, "ours": ours.cycle.__dict__},
-    )  # fmt: skip
+    )

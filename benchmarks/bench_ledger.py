@@ -72,9 +72,12 @@ def freezes(model: type[models.Model], count: int) -> list[Any]:
         capture.set_context(ACTOR, operation="bench:make")
         for index in range(count):
             row = model(
-                name=f"freeze {index}", environment=environment, starts_at=moment + timedelta(days=400),
-                ends_at=moment + timedelta(days=401), reason="for the measurement",
-            )  # fmt: skip
+                name=f"freeze {index}",
+                environment=environment,
+                starts_at=moment + timedelta(days=400),
+                ends_at=moment + timedelta(days=401),
+                reason="for the measurement",
+            )
             row.save()
             made.append(row)
     return made
@@ -138,10 +141,17 @@ def bench_save(database: str, report: Report, quiet: None) -> None:
     ):
         ratio = spread.p50 / unaudited.p50
         report.add(
-            "ledger", name, spread, limit=limit, ratio=ratio, target=target,
-            met=ratio <= 2.6 if target else None, valid=valid, figures=spread.__dict__,
+            "ledger",
+            name,
+            spread,
+            limit=limit,
+            ratio=ratio,
+            target=target,
+            met=ratio <= 2.6 if target else None,
+            valid=valid,
+            figures=spread.__dict__,
             note=f"n={SAVES}" + (" (also locks, operation event, outbox)" if spread is through_operation else ""),
-        )  # fmt: skip
+        )
         limit = ""
 
 
@@ -178,12 +188,18 @@ def bench_chained_transactions(database: str, report: Report, quiet: None) -> No
         chained = writers(as_url(database), "audited", audited[:count])
         events = last_number() - began
         report.add(
-            "ledger", f"chained transactions a second, {count} writer{'s' * (count > 1)}", f"{chained:.0f}/s",
-            limit=f"unaudited {unaudited:.0f}/s", ratio=chained / unaudited, target="≥ 500/s", met=chained >= 500,
-            valid=events == round(chained * SECONDS), figures={"chained": chained, "unaudited": unaudited},
+            "ledger",
+            f"chained transactions a second, {count} writer{'s' * (count > 1)}",
+            f"{chained:.0f}/s",
+            limit=f"unaudited {unaudited:.0f}/s",
+            ratio=chained / unaudited,
+            target="≥ 500/s",
+            met=chained >= 500,
+            valid=events == round(chained * SECONDS),
+            figures={"chained": chained, "unaudited": unaudited},
             note="processes that save through the ORM for "
             f"{SECONDS:.0f} s; one event each, chained at commit; no history rows",
-        )  # fmt: skip
+        )
 
 
 def fill(url: str, events: int) -> None:
@@ -220,10 +236,17 @@ def bench_verification(
     valid = found.exit_status == 0 and found.events == total == before + EVENTS
     hashing = _hashing(size)
     report.add(
-        "ledger", "audit_verify: events a second from PostgreSQL", f"{speed:,.0f}/s",
-        limit=f"hashing alone {hashing:,.0f}/s", ratio=speed / hashing, target="≥ 400,000/s", met=speed >= 400_000,
-        valid=valid, note=f"{total} events of {size} bytes on average", figures={"speed": speed, "hashing": hashing},
-    )  # fmt: skip
+        "ledger",
+        "audit_verify: events a second from PostgreSQL",
+        f"{speed:,.0f}/s",
+        limit=f"hashing alone {hashing:,.0f}/s",
+        ratio=speed / hashing,
+        target="≥ 400,000/s",
+        met=speed >= 400_000,
+        valid=valid,
+        note=f"{total} events of {size} bytes on average",
+        figures={"speed": speed, "hashing": hashing},
+    )
     file = tmp_path / "ledger.jsonl"
     began = time.perf_counter()
     with file.open("w") as out:
@@ -235,11 +258,17 @@ def bench_verification(
     ended = subprocess.run(argv, capture_output=True, text=True, check=False)
     offline = total / (time.perf_counter() - began)
     report.add(
-        "ledger", "ringi_verify.py: events a second from an export", f"{offline:,.0f}/s",
-        limit=f"hashing alone {hashing:,.0f}/s", ratio=offline / hashing, target="≥ 150,000/s", met=offline >= 150_000,
+        "ledger",
+        "ringi_verify.py: events a second from an export",
+        f"{offline:,.0f}/s",
+        limit=f"hashing alone {hashing:,.0f}/s",
+        ratio=offline / hashing,
+        target="≥ 150,000/s",
+        met=offline >= 150_000,
         valid=ended.returncode == 0 and f"HOLDS: {total} events" in ended.stdout,
-        note=f"with the start of Python; the export was written at {exported:,.0f}/s", figures={"speed": offline},
-    )  # fmt: skip
+        note=f"with the start of Python; the export was written at {exported:,.0f}/s",
+        figures={"speed": offline},
+    )
 
 
 def _hashing(size: int) -> float:

@@ -42,9 +42,12 @@ def lay_environments(world: World) -> list[Environment]:
         for number in range(2, ENVIRONMENTS + 1):
             with operation("bench:environment") as op:
                 one = Environment.objects.create(
-                    slug=f"development_{number}", name_ja=f"開発 {number}", name_en=f"Development {number}",
-                    tier=first.tier, order=100 + number,
-                )  # fmt: skip
+                    slug=f"development_{number}",
+                    name_ja=f"開発 {number}",
+                    name_en=f"Development {number}",
+                    tier=first.tier,
+                    order=100 + number,
+                )
                 for rule in rules:
                     AccessRule.objects.create(role=rule.role, environment=one, level=rule.level)
                 op.about(one)
@@ -66,9 +69,11 @@ def lay_application(world: World, number: int, environments: list[Environment], 
 
     with world.acting_as("manager"):
         application = create_application(
-            slug=f"many-{number}", name=f"Many {number}", repository=str(world.built.path),
+            slug=f"many-{number}",
+            name=f"Many {number}",
+            repository=str(world.built.path),
             signers=world.built.allowed_signers.read_text(),
-        )  # fmt: skip
+        )
         configurations = {}
         for one in (*environments, world.environments["production"]):
             (root := folder / f"{number}-{one.slug}").mkdir()
@@ -129,9 +134,15 @@ def bench_due_together(
     late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_start_at")]
     whole = (max(began.values()) - due).total_seconds()
     report.add(
-        "many", f"{DEPLOYMENTS} deployments due in one minute over {ENVIRONMENTS} environments: due → at work on the target (p50 / p99)",
-        spread := Spread.of(late), limit=f"the minute, of which all had begun after {whole:.1f} s", ratio=whole / 60,
-        valid=in_time and len(late) == DEPLOYMENTS == StepAttempt.objects.filter(step__deployment__in=asked, step__ordinal=1).count() and min(late) >= 0,
+        "many",
+        f"{DEPLOYMENTS} deployments due in one minute over {ENVIRONMENTS} environments: due → at work on the "
+        "target (p50 / p99)",
+        spread := Spread.of(late),
+        limit=f"the minute, of which all had begun after {whole:.1f} s",
+        ratio=whole / 60,
+        valid=in_time
+        and len(late) == DEPLOYMENTS == StepAttempt.objects.filter(step__deployment__in=asked, step__ordinal=1).count()
+        and min(late) >= 0,
         note=f"one scheduler and {ENVIRONMENTS} workers on these cores; slowest {max(late):.2f} s",
         figures={"late": spread.__dict__, "all_begun_after": whole},
-    )  # fmt: skip
+    )

@@ -27,7 +27,9 @@ def family(pid: int) -> list[int]:
 
 
 def megabytes(pid: int) -> tuple[float, float]:
-    """Return (proportional, resident) memory of a process with its children; shared pages count in parts in the first."""
+    """Return (proportional, resident) memory of a process with its children; shared pages count in parts in the
+    first.
+    """
     pss = rss = 0
     for member in family(pid):
         text = Path(f"/proc/{member}/smaps_rollup").read_text()
@@ -81,10 +83,16 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
     for name, (pss, rss) in found.items():
         worker = name.startswith("worker")
         report.add(
-            "memory", name, f"{pss:.0f} MB", limit=f"RSS {rss:.0f} MB", target="≤ 120 MB" if worker else "",
-            met=max(pss, rss) <= 120 if worker else None, note=note, valid=valid,
+            "memory",
+            name,
+            f"{pss:.0f} MB",
+            limit=f"RSS {rss:.0f} MB",
+            target="≤ 120 MB" if worker else "",
+            met=max(pss, rss) <= 120 if worker else None,
+            note=note,
+            valid=valid,
             figures={"pss": pss, "rss": rss},
-        )  # fmt: skip
+        )
         note = ""
     everything = sum(pss for pss, _ in found.values())
     for name in ("postgres", "valkey"):
@@ -94,6 +102,12 @@ def bench_memory(world: World, report: Report, children: Any, browsers: Any, qui
             everything += pss
             report.add("memory", name, f"{pss:.0f} MB", limit=f"RSS {rss:.0f} MB", figures={"pss": pss, "rss": rss})
     report.add(
-        "memory", "everything", f"{everything:.0f} MB", target="≤ 1024 MB", met=everything <= 1024, valid=valid,
-        note="without the sample application, of which `make demo` runs three", figures={"pss": everything},
-    )  # fmt: skip
+        "memory",
+        "everything",
+        f"{everything:.0f} MB",
+        target="≤ 1024 MB",
+        met=everything <= 1024,
+        valid=valid,
+        note="without the sample application, of which `make demo` runs three",
+        figures={"pss": everything},
+    )

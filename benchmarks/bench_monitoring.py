@@ -101,11 +101,22 @@ def bench_monitoring(world: World, report: Report, children: Any, page: Site, qu
     whole = all(len(row) == PERIODS for row in late)
     spread, slowest = Spread.of([value for row in late for value in row]), max(max(row, default=0.0) for row in late)
     report.add(
-        "monitoring", f"{PERIODS} monitoring periods every {INTERVAL:g} s: due → measured (p50 / p99)", spread,
-        limit=f"one round lasts {INTERVAL * 1000:.0f} ms", ratio=slowest / INTERVAL, target="slowest < interval",
-        met=slowest < INTERVAL, valid=whole,
+        "monitoring",
+        f"{PERIODS} monitoring periods every {INTERVAL:g} s: due → measured (p50 / p99)",
+        spread,
+        limit=f"one round lasts {INTERVAL * 1000:.0f} ms",
+        ratio=slowest / INTERVAL,
+        target="slowest < interval",
+        met=slowest < INTERVAL,
+        valid=whole,
         note=f"all due in the same moment, {ROUNDS} rounds; slowest {slowest:.1f} s; "
-        f"{1000 * used / expected:.1f} ms of processor a measurement, {100 * used / passed:.0f} % of a core; one worker",
-        figures={"late": spread.__dict__, "slowest": slowest, "cpu_seconds": used, "seconds": passed,
-                 "per_round": [Spread.of(row).__dict__ for row in late if row]},
-    )  # fmt: skip
+        f"{1000 * used / expected:.1f} ms of processor a measurement, {100 * used / passed:.0f} % of a core; "
+        "one worker",
+        figures={
+            "late": spread.__dict__,
+            "slowest": slowest,
+            "cpu_seconds": used,
+            "seconds": passed,
+            "per_round": [Spread.of(row).__dict__ for row in late if row],
+        },
+    )

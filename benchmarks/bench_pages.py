@@ -67,9 +67,15 @@ def bench_pages(
         queries, spread, fine = look(client, address)
         before, earlier, was_fine = few[name]
         report.add(
-            "pages", name, f"{queries} queries, {spread.p50:.0f} ms", limit=f"{before} queries, {earlier.p50:.0f} ms",
-            ratio=spread.p50 / earlier.p50, target="queries do not grow", met=queries <= before,
-            note=note, valid=fine and was_fine,
+            "pages",
+            name,
+            f"{queries} queries, {spread.p50:.0f} ms",
+            limit=f"{before} queries, {earlier.p50:.0f} ms",
+            ratio=spread.p50 / earlier.p50,
+            target="queries do not grow",
+            met=queries <= before,
+            note=note,
+            valid=fine and was_fine,
             figures={"queries": [before, queries], "few": earlier.__dict__, "many": spread.__dict__},
-        )  # fmt: skip
+        )
         note = ""

@@ -53,6 +53,12 @@ def bench_peer_save(peer: str, empty_database: str, report: Report) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     plain, kept = Spread(**found["plain"]), Spread(**found["kept"])
     report.add(
-        "ledger", name, kept, limit=f"its own plain save {plain}", ratio=kept.p50 / plain.p50,
-        valid=found["rows"] >= SAVES, note=f"n={SAVES}; a small project of its own", figures=found,
-    )  # fmt: skip
+        "ledger",
+        name,
+        kept,
+        limit=f"its own plain save {plain}",
+        ratio=kept.p50 / plain.p50,
+        valid=found["rows"] >= SAVES,
+        note=f"n={SAVES}; a small project of its own",
+        figures=found,
+    )

@@ -58,9 +58,21 @@ def bench_rows(
         other = theirs.get((name, last))
         words = "" if other is None else f"plain admin {other[1].p50:.0f} ms, {other[0]} queries, {other[3] // 1000} kB"
         report.add(
-            "rows", name, f"{large[1].p50:.0f} ms, {large[0]} queries, {large[3] // 1000} kB", limit=words, ratio=ratio,
-            target=f"≤ {GROWTH} × from {first:,} to {last:,} rows" + (f", ≤ {limit} ms" if limit else ""), met=met,
+            "rows",
+            name,
+            f"{large[1].p50:.0f} ms, {large[0]} queries, {large[3] // 1000} kB",
+            limit=words,
+            ratio=ratio,
+            target=f"≤ {GROWTH} × from {first:,} to {last:,} rows" + (f", ≤ {limit} ms" if limit else ""),
+            met=met,
             valid=all(entry[2] for (n, _s), entry in seen.items() if n == name),
-            figures={str(s): {"ms": seen[name, s][1].__dict__, "queries": seen[name, s][0], "bytes": seen[name, s][3],
-                              "plain": theirs[name, s][1].__dict__ if (name, s) in theirs else None} for s in SIZES},
-        )  # fmt: skip
+            figures={
+                str(s): {
+                    "ms": seen[name, s][1].__dict__,
+                    "queries": seen[name, s][0],
+                    "bytes": seen[name, s][3],
+                    "plain": theirs[name, s][1].__dict__ if (name, s) in theirs else None,
+                }
+                for s in SIZES
+            },
+        )

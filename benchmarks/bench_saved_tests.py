@@ -50,7 +50,9 @@ COPIED: tuple[tuple[Any, str, dict[str, Any], str], ...] = (
 )
 CHANGED = {
     "releases_release.version": "'9.' || n || '.0'",
-    "releases_release.number": "split_part(s.number, '-', 1) || '-' || lpad((n + 1)::text, greatest(4, length((n + 1)::text)), '0')",
+    "releases_release.number": (
+        "split_part(s.number, '-', 1) || '-' || lpad((n + 1)::text, greatest(4, length((n + 1)::text)), '0')"
+    ),
 }
 _CONTEXT = (
     "jsonb_build_object('actor', 'command::bench', 'channel', 'command', 'operation_id', md5('change' || n)::uuid)"
@@ -80,7 +82,8 @@ def multiplied(database: str, deployment: int, changes: int) -> None:
                     _write_events(root, model, len(keys[model]), operation, begin, last)
                 for operation, object_ in (("release:lock_scope", Release), ("release:submit", Release)):
                     root.execute(
-                        f"SELECT count(ringi_write('operation', {_CONTEXT}, '{operation}', '{label(object_)}:' || {BASE} + n, NULL,"
+                        f"SELECT count(ringi_write('operation', {_CONTEXT}, '{operation}', '{label(object_)}:' "
+                        f"|| {BASE} + n, NULL,"
                         " '{}', '', 'done')) FROM generate_series(%s::bigint, %s::bigint) AS n",
                         [begin, last],
                     )
@@ -110,13 +113,20 @@ def _write_events(root: Any, model: Any, rows: int, operation: str, begin: int, 
     table = model._meta.db_table
     written = "ringi_write('row', {0}, '{1}', '{2}:' || t.id, {3}, ringi_canonical({4}), '', '{5}')"
     made = written.format(_CONTEXT, operation, label(model), "NULL", "to_jsonb(t)", "inserted")
-    source = f"FROM (SELECT *, (id - {BASE}) / {rows} AS n FROM {table} WHERE id BETWEEN {BASE + begin * rows} AND {BASE + last * rows + rows - 1}) AS t"
+    source = (
+        f"FROM (SELECT *, (id - {BASE}) / {rows} AS n FROM {table} WHERE id BETWEEN {BASE + begin * rows} AND "
+        f"{BASE + last * rows + rows - 1}) AS t"
+    )
     root.execute(f"SELECT count({made.replace('to_jsonb(t)', chr(39).join(('to_jsonb(t) - ', 'n', '')))}) {source}")
     if model is Deployment:
         begun = written.format(
-            _CONTEXT, "step:claim", label(model), "'{\"started_at\":null}'",
-            "jsonb_build_object('id', t.id, 'started_at', t.started_at, 'state', 'running')", "updated",
-        )  # fmt: skip
+            _CONTEXT,
+            "step:claim",
+            label(model),
+            "'{\"started_at\":null}'",
+            "jsonb_build_object('id', t.id, 'started_at', t.started_at, 'state', 'running')",
+            "updated",
+        )
         root.execute(f"SELECT count({begun}) {source}")
 
 
@@ -130,8 +140,14 @@ def bench_saved_tests(run: Any, database: str, report: Report, quiet: None) -> N
         outcome = test.run(Scope(until - timedelta(days=365), until))
         taken = time.perf_counter() - began
         report.add(
-            "saved tests", f"{test.key}, {CHANGES:,} changes", f"{taken:.2f} s", limit=f"{SECONDS:.0f} s",
-            ratio=taken / SECONDS, target=f"≤ {SECONDS:.0f} s", met=taken <= SECONDS, valid=True,
+            "saved tests",
+            f"{test.key}, {CHANGES:,} changes",
+            f"{taken:.2f} s",
+            limit=f"{SECONDS:.0f} s",
+            ratio=taken / SECONDS,
+            target=f"≤ {SECONDS:.0f} s",
+            met=taken <= SECONDS,
+            valid=True,
             note=f"{outcome.examined:,} examined, {len(outcome.rows):,} rows; built in {built:.0f} s",
             figures={"seconds": taken, "examined": outcome.examined},
-        )  # fmt: skip
+        )

@@ -111,11 +111,20 @@ def context(root: Path, ordinal: int) -> StepContext:
     from environments.targets.base import TargetSpec
 
     return StepContext(
-        key=f"0/{ordinal}/0123456789abcdef", fencing_token=1, deployment_key="deployment:0",
-        target=TargetSpec("datasets", "development", root), repository="", wanted=None, previous=None,
-        configuration={}, previous_configuration={}, earlier={}, deadline_seconds=60,
-        output=lambda chunk: None, heartbeat=lambda: None,
-    )  # fmt: skip
+        key=f"0/{ordinal}/0123456789abcdef",
+        fencing_token=1,
+        deployment_key="deployment:0",
+        target=TargetSpec("datasets", "development", root),
+        repository="",
+        wanted=None,
+        previous=None,
+        configuration={},
+        previous_configuration={},
+        earlier={},
+        deadline_seconds=60,
+        output=lambda chunk: None,
+        heartbeat=lambda: None,
+    )
 
 
 def bench_own_cost_per_step(
@@ -145,14 +154,22 @@ def bench_own_cost_per_step(
     per_step = {text: round(n / (STEPS + 1), 2) for text, n in counted.seen.items() if n > STEPS / 2}
     statements = sum(per_step.values())
     report.add(
-        "steps", "own cost per step, a step type that does nothing (p50 / p99)", bare.cycle,
-        limit=f"two commits {commits}", ratio=bare.cycle.p50 / commits.p50, target="p50 ≤ 5 ms",
-        met=bare.cycle.p50 <= 5, valid=bare.valid,
+        "steps",
+        "own cost per step, a step type that does nothing (p50 / p99)",
+        bare.cycle,
+        limit=f"two commits {commits}",
+        ratio=bare.cycle.p50 / commits.p50,
+        target="p50 ≤ 5 ms",
+        met=bare.cycle.p50 <= 5,
+        valid=bare.valid,
         note=f"n={STEPS}; CPU a step {bare.cpu:.1f} ms ours, {bare.cpu_database:.1f} ms PostgreSQL; {statements:.0f}"
         f" statements a step (an empty one {trip.p50:.2f} ms)",
-        figures={"cycle": bare.__dict__ | {"cycle": bare.cycle.__dict__}, "commits": commits.__dict__,
-                 "statements_per_step": dict(sorted(per_step.items(), key=lambda item: -item[1]))},
-    )  # fmt: skip
+        figures={
+            "cycle": bare.__dict__ | {"cycle": bare.cycle.__dict__},
+            "commits": commits.__dict__,
+            "statements_per_step": dict(sorted(per_step.items(), key=lambda item: -item[1])),
+        },
+    )
 
     whole = run_all(world, deployments.plan(STEPS), made)
     kind, taken = Command(), []
@@ -164,12 +181,23 @@ def bench_own_cost_per_step(
     work = Spread.of(taken)
     own = whole.cycle.p50 - work.p50
     report.add(
-        "steps", "`command` /bin/true through the executor, less the kind alone (p50)", f"{own:.2f} ms",
-        limit=f"two commits {commits}", ratio=own / commits.p50, target="≤ 5 ms", met=own <= 5,
-        note=f"n={STEPS}; whole step {whole.cycle}", valid=whole.valid,
+        "steps",
+        "`command` /bin/true through the executor, less the kind alone (p50)",
+        f"{own:.2f} ms",
+        limit=f"two commits {commits}",
+        ratio=own / commits.p50,
+        target="≤ 5 ms",
+        met=own <= 5,
+        note=f"n={STEPS}; whole step {whole.cycle}",
+        valid=whole.valid,
         figures={"whole": whole.cycle.__dict__, "kind": work.__dict__},
-    )  # fmt: skip
+    )
     report.add(
-        "steps", "the kind `command` alone: target lock, fence, journal, spawn", work, limit=f"/bin/true {spawn}",
-        ratio=work.p50 / spawn.p50, note="four writes forced to the disk", figures=work.__dict__,
-    )  # fmt: skip
+        "steps",
+        "the kind `command` alone: target lock, fence, journal, spawn",
+        work,
+        limit=f"/bin/true {spawn}",
+        ratio=work.p50 / spawn.p50,
+        note="four writes forced to the disk",
+        figures=work.__dict__,
+    )

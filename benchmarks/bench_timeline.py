@@ -32,8 +32,10 @@ SELECT count(ringi_write(
     CASE WHEN n %% 3 = 0 THEN 'operation' WHEN n %% 997 = 0 THEN 'refusal' ELSE 'row' END,
     jsonb_build_object('actor', 'person:' || 1000 + n %% 40 || ':Somebody ' || n %% 40, 'channel', 'admin',
         'operation_id', md5((n / 5)::text)::uuid, 'address', '192.0.2.' || n %% 200),
-    (ARRAY['release:edit', 'approval:approve', 'step:claim', 'evidence:upload'])[1 + n %% 4], 'bulk.Row:' || n / 7, NULL,
-    jsonb_build_object('id', n / 7, 'title', 'メタデータ検索の改善 ' || n, 'text', repeat('x', 180))::text, '利用部門の要望',
+    (ARRAY['release:edit', 'approval:approve', 'step:claim', 'evidence:upload'])[1 + n %% 4], 'bulk.Row:' || n / 7,
+      NULL,
+    jsonb_build_object('id', n / 7, 'title', 'メタデータ検索の改善 ' || n, 'text', repeat('x', 180))::text,
+      '利用部門の要望',
     CASE WHEN n %% 997 = 0 THEN 'refused' WHEN n %% 3 = 0 THEN 'done' ELSE 'updated' END))
 FROM generate_series(%s::bigint, %s::bigint) AS n
 """
@@ -77,12 +79,17 @@ def bench_timeline(
             few = before.setdefault(name, spread)
             bounded = name == "words nowhere"  # reads SCAN events and says so
             report.add(
-                "timeline", f"{name}, {size:,} events", f"{queries} queries, {spread.p50:.0f} ms",
-                limit=f"{few.p50:.0f} ms at {SIZES[0]:,}", ratio=spread.p50 / few.p50,
+                "timeline",
+                f"{name}, {size:,} events",
+                f"{queries} queries, {spread.p50:.0f} ms",
+                limit=f"{few.p50:.0f} ms at {SIZES[0]:,}",
+                ratio=spread.p50 / few.p50,
                 target="bounded" if bounded else f"≤ {MILLISECONDS} ms and flat",
-                met=bounded or spread.p50 <= MILLISECONDS, note="Django's test client", valid=fine,
+                met=bounded or spread.p50 <= MILLISECONDS,
+                note="Django's test client",
+                valid=fine,
                 figures={"queries": queries, "time": spread.__dict__},
-            )  # fmt: skip
+            )
 
 
 def bench_history_of_an_object(
@@ -99,11 +106,17 @@ def bench_history_of_an_object(
     queries, spread, fine = look(client, address)
     shown = client.get(address).content.decode().count(' kind-row"')
     report.add(
-        "timeline", f"history of an object, {VERSIONS} versions", f"{queries} queries, {spread.p50:.0f} ms",
-        limit=f"{QUERIES} queries", ratio=queries / QUERIES, target=f"≤ {QUERIES} queries", met=queries <= QUERIES,
-        valid=fine and shown == VERSIONS, note="session, account and rights included",
+        "timeline",
+        f"history of an object, {VERSIONS} versions",
+        f"{queries} queries, {spread.p50:.0f} ms",
+        limit=f"{QUERIES} queries",
+        ratio=queries / QUERIES,
+        target=f"≤ {QUERIES} queries",
+        met=queries <= QUERIES,
+        valid=fine and shown == VERSIONS,
+        note="session, account and rights included",
         figures={"queries": queries, "time": spread.__dict__},
-    )  # fmt: skip
+    )
 
 
 def bench_packs(database: str, acting_as: Callable[..., Any], report: Report, quiet: None, tmp_path: Any) -> None:
@@ -134,7 +147,14 @@ def bench_packs(database: str, acting_as: Callable[..., Any], report: Report, qu
     tracemalloc.stop()
     size = json.dumps(SIZES[-1])
     report.add(
-        "timeline", f"25 evidence packs, {size} events", f"{taken:.1f} s", limit="60 s", ratio=taken / 60,
-        target="≤ 60 s", met=taken <= 60, note=f"peak of one pack {peak:.1f} MB", valid=True,
+        "timeline",
+        f"25 evidence packs, {size} events",
+        f"{taken:.1f} s",
+        limit="60 s",
+        ratio=taken / 60,
+        target="≤ 60 s",
+        met=taken <= 60,
+        note=f"peak of one pack {peak:.1f} MB",
+        valid=True,
         figures={"seconds": taken, "peak_mb": peak},
-    )  # fmt: skip
+    )

@@ -43,7 +43,9 @@ def began_on_the_target(target: TargetSpec, deployment: Deployment) -> datetime:
 
 
 def bench_due_to_running(world: World, report: Report, children: Any, quiet: None) -> None:
-    """Schedule DEPLOYMENTS deployments shortly ahead, one after the other, and see when each had begun on its target."""
+    """Schedule DEPLOYMENTS deployments shortly ahead, one after the other, and see when each had begun on its
+    target.
+    """
     queue = django_rq.get_queue("development")
     queue.empty()
     earlier = {worker.name for worker in Worker.all(queue=queue)}
@@ -69,11 +71,19 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
         looking = repeated(10, lambda: refresh_from_git(made.pk), warm=1)
     spread, claimed, queued = (Spread.of(values[2:]) for values in (total, claiming, ahead))
     report.add(
-        "wake", "due → first step at work on its target (p50 / p99)", spread,
-        limit=f"due → claim begins {claimed}", target="p50 ≤ 30, p99 ≤ 60 ms",
-        met=spread.p50 <= 30 and spread.p99 <= 60, valid=spread.count == DEPLOYMENTS and not late and min(claiming) >= 0,
-        note=f"n={DEPLOYMENTS}; queued {queued} before it, its source looked at before that ({looking.p50:.0f} ms); from the"
-        " hour on the gates again, the claim's commit, the target's lock",
-        figures={"total": spread.__dict__, "due_to_claim": claimed.__dict__, "ahead": queued.__dict__,
-                 "observe": looking.__dict__},
-    )  # fmt: skip
+        "wake",
+        "due → first step at work on its target (p50 / p99)",
+        spread,
+        limit=f"due → claim begins {claimed}",
+        target="p50 ≤ 30, p99 ≤ 60 ms",
+        met=spread.p50 <= 30 and spread.p99 <= 60,
+        valid=spread.count == DEPLOYMENTS and not late and min(claiming) >= 0,
+        note=f"n={DEPLOYMENTS}; queued {queued} before it, its source looked at before that ({looking.p50:.0f} ms); "
+        "from the hour on the gates again, the claim's commit, the target's lock",
+        figures={
+            "total": spread.__dict__,
+            "due_to_claim": claimed.__dict__,
+            "ahead": queued.__dict__,
+            "observe": looking.__dict__,
+        },
+    )

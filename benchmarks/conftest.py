@@ -42,7 +42,9 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture
 def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
-    """Return a function that starts a process of the product on the test's database, as a role; all end with the test."""
+    """Return a function that starts a process of the product on the test's database, as a role; all end with the
+    test.
+    """
     import subprocess
     import sys
 

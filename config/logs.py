@@ -1,4 +1,6 @@
-"""Lines of the log: plain ones, or JSON with the ids of the request and of the deployment; and the middleware that gives ids."""
+"""Lines of the log: plain ones, or JSON with the ids of the request and of the deployment; and the middleware that
+gives ids.
+"""
 
 import json
 import logging
@@ -17,7 +19,9 @@ API = "/api/"
 
 
 class JsonLine(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, process, and `request`, `deployment`, `step` where they are known."""
+    """One JSON object a line: time, level, logger, message, process, and `request`, `deployment`, `step` where they are
+    known.
+    """
 
     def __init__(self, process: str = "ringi") -> None:
         super().__init__()

@@ -92,7 +92,9 @@ def queue_settings(url: str, own_password: str = "") -> dict[str, Any]:
 
 
 def pool(url: str, own_password: str = "", **options: Any) -> redis.ConnectionPool:
-    """Return connections to the server, or to whichever is the master when they are made; options are a connection's."""
+    """Return connections to the server, or to whichever is the master when they are made; options are a
+    connection's.
+    """
     found = behind(url, own_password)
     if found is None:
         return redis.ConnectionPool.from_url(url, **options)

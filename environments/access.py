@@ -100,7 +100,9 @@ def may_decide(account: Account) -> bool:
 
 
 def require_part() -> Account:
-    """Return the acting account; raises NotPermitted for one that only audits, since auditors take no part in releases."""
+    """Return the acting account; raises NotPermitted for one that only audits, since auditors take no part in
+    releases.
+    """
     account = current_account()
     if roles_of(account) == {"auditor"}:
         raise NotPermitted(_("A person who holds only the auditor role cannot take part in the work that they audit."))

@@ -20,9 +20,12 @@ from environments.models import Account
 # audited. What it saves in several steps is one transaction.
 ACCOUNT_PAGES = "/account/"
 IN_ONE = (
-    "/account/password/", "/account/mfa/totp/", "/account/mfa/recovery-codes/",
-    "/account/mfa/webauthn/add/", "/account/mfa/webauthn/keys/",
-)  # fmt: skip
+    "/account/password/",
+    "/account/mfa/totp/",
+    "/account/mfa/recovery-codes/",
+    "/account/mfa/webauthn/add/",
+    "/account/mfa/webauthn/keys/",
+)
 LOOKING = ("GET", "HEAD")
 # When the session last signed: what proved the identity before then is used up.
 SIGNED_AT = "ringi_signed_at"

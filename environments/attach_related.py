@@ -9,7 +9,9 @@ from environments.models import Account
 
 
 def attach_related(known: Mapping[Any, models.Model], rows: Iterable[models.Model], names: str) -> None:
-    """Let rows point at what is known by its key, through these foreign keys (blanks between); others stay as they are."""
+    """Let rows point at what is known by its key, through these foreign keys (blanks between); others stay as they
+    are.
+    """
     for row in rows:
         for name in names.split():
             field: Any = row._meta.get_field(name)

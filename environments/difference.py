@@ -27,9 +27,7 @@ class Row:
 
 def difference(left: ConfigurationVersion | None, right: ConfigurationVersion | None) -> list[Row]:
     """Return a row for each key of either, in order. A value that is secret on one side is shown on neither."""
-    return [
-        _row(key, left, right) for key in sorted({*_keys(left), *_keys(right)})
-    ]  # fmt: skip
+    return [_row(key, left, right) for key in sorted({*_keys(left), *_keys(right)})]
 
 
 def _keys(version: ConfigurationVersion | None) -> set[str]:

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-_NAME = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization)"
+_NAME = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credentials?|authorization"
+    r"|api[_-]?key|access[_-]?key|private[_-]?key)"
+)
 _SECRET_NAME = re.compile(rf"(?:^|.*[^a-z]){_NAME}\Z", re.IGNORECASE)
 # A place that something else fills in (`{root}`, `$HOME`, `<name>`) and a pattern's group are no secret.
 _GIVEN = re.compile(r"\s*[^\s{$<(\[]")
@@ -32,7 +35,9 @@ def has_password(value: str) -> bool:
 
 
 def reveals_secret(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the dotted name of each value that is, or seems to be, a secret in clear; the secret itself is not yielded."""
+    """Yield the dotted name of each value that is, or seems to be, a secret in clear; the secret itself is not
+    yielded.
+    """
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from reveals_secret(part, f"{name}.{key}" if name else str(key))

@@ -21,7 +21,9 @@ def encrypt(text: str, bound_to: str) -> str:
 
 
 def decrypt(encrypted: str, bound_to: str) -> str:
-    """Return the text of `encrypt`. Raises cryptography's InvalidTag when moved or altered, KeyMissing for a lost key."""
+    """Return the text of `encrypt`. Raises cryptography's InvalidTag when moved or altered, KeyMissing for a lost
+    key.
+    """
     key_id, _dot, rest = encrypted.partition(".")
     raw = base64.b64decode(rest)
     return AESGCM(key_ring.read().key(key_id)).decrypt(raw[:12], raw[12:], bound_to.encode()).decode()

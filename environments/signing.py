@@ -1,4 +1,6 @@
-"""The environments that a signature is about, and so whether it needs a second factor. Every operation that signs asks."""
+"""The environments that a signature is about, and so whether it needs a second factor. Every operation that signs
+asks.
+"""
 
 from collections.abc import Iterable
 from typing import Any

@@ -31,8 +31,10 @@ HEARTBEAT_AGE = (
 )
 # Steps that a worker should have claimed: ready, or left by a worker whose lease is over.
 UNCLAIMED = """
-SELECT e.slug, extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.ready_at ELSE s.lease_until END))::float
-FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id JOIN environments_environment e ON e.id = d.environment_id
+SELECT e.slug,
+  extract(epoch FROM clock_timestamp() - min(CASE s.state WHEN 'ready' THEN s.ready_at ELSE s.lease_until END))::float
+FROM releases_step s JOIN releases_deployment d ON d.id = s.deployment_id
+  JOIN environments_environment e ON e.id = d.environment_id
 WHERE (s.state = 'ready' AND s.ready_at IS NOT NULL) OR (s.state = 'running' AND s.lease_until < clock_timestamp())
 GROUP BY e.slug
 """
@@ -40,10 +42,14 @@ GROUP BY e.slug
 UNSENT = """
 SELECT extract(epoch FROM clock_timestamp() - least(
   (SELECT min(created_at) FROM audit_outbox WHERE sent_at IS NULL),
-  (SELECT min(greatest(d.next_at, c.next_send_at)) FROM releases_notificationdelivery d JOIN releases_notificationchannel c ON c.id = d.channel_id
+  (SELECT min(greatest(d.next_at, c.next_send_at)) FROM releases_notificationdelivery d
+    JOIN releases_notificationchannel c ON c.id = d.channel_id
     WHERE d.outcome = 'pending' AND d.next_at < clock_timestamp())))::float
 """
-UNAVAILABLE = "SELECT key FROM releases_notificationchannel WHERE unavailable_since IS NOT NULL AND disabled_at IS NULL ORDER BY id"
+UNAVAILABLE = (
+    "SELECT key FROM releases_notificationchannel"
+    " WHERE unavailable_since IS NOT NULL AND disabled_at IS NULL ORDER BY id"
+)
 
 
 def record_heartbeat(process: str) -> None:

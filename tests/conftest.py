@@ -71,8 +71,8 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    """Fail a test, whatever it is about, in which rows were locked out of the declared order (tests/locks.py), or a template
-    read what its object does not have (tests/template_names.py).
+    """Fail a test, whatever it is about, in which rows were locked out of the declared order (tests/locks.py), or a
+    template read what its object does not have (tests/template_names.py).
     """
     yield
     assert not (faults := [*locks.taken(), *template_names.taken()]), faults

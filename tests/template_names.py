@@ -1,4 +1,6 @@
-"""What templates read and our objects do not have: Django prints nothing for it, so the test that opens the page fails."""
+"""What templates read and our objects do not have: Django prints nothing for it, so the test that opens the page
+fails.
+"""
 
 from __future__ import annotations
 

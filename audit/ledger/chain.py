@@ -80,7 +80,9 @@ def _claims(cursor: Any, outside: Iterable[str]) -> Claims:
 def _check_claims(
     report: Report, claims: Claims, signers: Signers, frontier: Frontier, agreed: dict[bool, int]
 ) -> None:
-    """Compare what is claimed of this size. `agreed`: the last size that agreed, of notes from outside and of others."""
+    """Compare what is claimed of this size. `agreed`: the last size that agreed, of notes from outside and of
+    others.
+    """
     for claim in claims[frontier.size]:
         if claim.fault:
             raise Broken(frontier.size, f"the checkpoint of {frontier.size} events: {claim.fault}")
@@ -106,7 +108,8 @@ def _passkeys(cursor: Any, first: int) -> Passkeys:
     """Return the passkeys that there were before an event."""
     known = Passkeys()
     cursor.execute(
-        "SELECT l.number, e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number < %s AND"
+        "SELECT l.number, e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE "
+        "l.number < %s AND"
         " (e.operation = %s OR (e.outcome = 'deleted' AND e.object LIKE %s)) ORDER BY l.number",
         [first, ringi_verify.ADD_PASSKEY, f"{ringi_verify.PASSKEY}%"],
     )

@@ -47,7 +47,9 @@ def grown(cursor: Any, begun: Frontier, chain: bytes) -> tuple[Frontier, bytes, 
 
 @dataclass(frozen=True)
 class Memory:
-    """The tree and the chain value of all events under a note, the note, and the written keys that were believed then."""
+    """The tree and the chain value of all events under a note, the note, and the written keys that were believed
+    then.
+    """
 
     frontier: Frontier
     chain: bytes

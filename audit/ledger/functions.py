@@ -329,7 +329,8 @@ BEGIN
         RAISE EXCEPTION 'a new key is named with a reason' USING ERRCODE = 'RI003';
     END IF;
     RETURN ringi_write(
-        'operation', jsonb_build_object('actor', 'worker:ledger_signer', 'channel', 'worker', 'operation_id', gen_random_uuid()),
+        'operation', jsonb_build_object('actor', 'worker:ledger_signer', 'channel', 'worker',
+          'operation_id', gen_random_uuid()),
         'audit:renew_key', '', NULL,
         ringi_canonical(coalesce(details, '{}') || jsonb_build_object(
             'key', key, 'previous', previous, 'database_role', session_user)),

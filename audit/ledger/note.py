@@ -172,7 +172,9 @@ class Signers:
 
 
 def append_note(file: Path, note: str) -> None:
-    """Append a note to a file of them, unless it is the last; what a crash left behind the last whole one is cut off."""
+    """Append a note to a file of them, unless it is the last; what a crash left behind the last whole one is cut
+    off.
+    """
     written = note.encode()
     with file.open("a+b") as out:
         as_its_folder(out.fileno(), file.parent)

@@ -123,6 +123,7 @@ CREATE TABLE audit_digest_key (
 """
 
 DROP = (
-    "DROP TABLE audit_digest_key, audit_operation_role, audit_checkpointdelivery, audit_ledgerresumption, audit_verification,"
+    "DROP TABLE audit_digest_key, audit_operation_role, audit_checkpointdelivery, audit_ledgerresumption, "
+    "audit_verification,"
     " audit_reconciliation, audit_outbox, audit_checkpoint, audit_ledgerhead, audit_ledgerentry, audit_event"
 )

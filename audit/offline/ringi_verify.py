@@ -506,7 +506,9 @@ class Ledger:
 
     @property
     def signed(self) -> int:
-        """Return how many events the last checkpoint covers that agreed, and that something from outside vouches for."""
+        """Return how many events the last checkpoint covers that agreed, and that something from outside vouches
+        for.
+        """
         return self.agreed[True] if self.trust.inside else max(self.agreed.values())
 
     def take_checkpoint(self, note: str) -> None:
@@ -734,8 +736,10 @@ def result(state: Ledger | Proofs) -> tuple[int, str]:
         return 2, f"CAN'T TELL whether anybody signed the {state.number} events, which fit each other: {why}"
     if not state.signed:
         return 2, (
-            f"CAN'T TELL: {state.number} events and {state.checkpoints} checkpoints fit each other, and hold as far as can"
-            " be seen, but nothing from outside the file was given for them. The public key came from the file itself: give"
+            f"CAN'T TELL: {state.number} events and {state.checkpoints} checkpoints fit each other, and hold "
+            "as far as can"
+            " be seen, but nothing from outside the file was given for them. The public key came from the "
+            "file itself: give"
             " one that you have from elsewhere, or a checkpoint that you kept."
         )
     root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"

@@ -150,7 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if inside:
         print(
-            f"CAN'T TELL: {manifest['number']}: {len(manifest['files'])} files, {proven} events proven: it holds as far as can"
+            f"CAN'T TELL: {manifest['number']}: {len(manifest['files'])} files, {proven} events proven: it "
+            "holds as far as can"
             f" be seen, but {' and '.join(inside)} public key came from the pack itself. Give one from elsewhere."
         )
         return 2

@@ -87,7 +87,9 @@ def compared_tables() -> list[ComparedTable]:
 
 @dataclass
 class Happened:
-    """One event of an object. values: the audited columns behind it (before it, of a deletion); none for an operation."""
+    """One event of an object. values: the audited columns behind it (before it, of a deletion); none for an
+    operation.
+    """
 
     at: datetime
     number: int
@@ -130,7 +132,7 @@ class Unexplained:
     """A history row that no event explains. why: `no_object`, `no_event` or `other_doer` (of the event of that number).
 
     Or a row of an audited table (`row` is 0) that is not what its events say, the last of them of that number: `gone`,
-    `left`, `untold`, or `not_as_told` in these columns.
+    `left`, `without_event`, or `differing` in these columns.
     """
 
     object: str

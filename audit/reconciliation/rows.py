@@ -120,7 +120,8 @@ def rows_without_event(
     while True:
         after = f"WHERE {key} > %s::{table.key_type}" if behind else ""
         cursor.execute(
-            f"SELECT r.key::text, EXISTS (SELECT FROM audit_event e WHERE e.object = %s || r.key::text AND e.kind = 'row')"
+            "SELECT r.key::text, EXISTS (SELECT FROM audit_event e WHERE e.object = %s || r.key::text AND "
+            "e.kind = 'row')"
             f" FROM (SELECT {key} AS key FROM {name(table_of(table.label))} {after} ORDER BY {key} LIMIT %s) AS r"
             " ORDER BY r.key",
             [f"{table.label}:", *([behind] if behind else []), BATCH],

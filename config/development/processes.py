@@ -220,7 +220,9 @@ class Supervisor:
             self.say(f"{kept.row.name} does not stay up ({ended}); tried every {SLOWEST:.0f} s, see {log}")
 
     def foreground(self, argv: Sequence[str], environment: Mapping[str, str], **options: Any) -> int:
-        """Run a command to its end while tending the rows and return its exit status; ended too on ShutdownRequested."""
+        """Run a command to its end while tending the rows and return its exit status; ended too on
+        ShutdownRequested.
+        """
         child = spawn(argv, environment=environment, **options)
         try:
             while child.poll() is None:
@@ -244,7 +246,9 @@ class Supervisor:
 
 
 def rows(listener: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
-    """Return the table of what Ringi needs running, each as its role. listener: descriptor of the web server's socket."""
+    """Return the table of what Ringi needs running, each as its role. listener: descriptor of the web server's
+    socket.
+    """
     manage = (sys.executable, "manage.py")
 
     def own(role: str) -> dict[str, str]:
@@ -327,7 +331,9 @@ class _SetUp:
             self.supervisor.tend(0.1)
 
     def take_key(self) -> None:
-        """Copy the ledger signer's public key out of its folder, once, as root would. Raises OSError until it is made."""
+        """Copy the ledger signer's public key out of its folder, once, as root would. Raises OSError until it is
+        made.
+        """
         taken = self.state / "ledger.pub"
         if not taken.exists():
             write_private(taken, (self.state / "ledger_signer" / "key.pub").read_text("utf-8"))

@@ -34,8 +34,18 @@ class EnvironmentAdmin(ReadOnlyAdmin):
 
     list_display = ("__str__", "tier", "order", "protected", "requires_two_factor", "zone", "purpose_shown")
     lookups = frozenset({"tier__exact"})
-    shown_fields = ("slug", "name_ja", "name_en", "purpose_ja", "purpose_en", "tier", "order", "protected",
-                    "requires_two_factor", "zone")  # fmt: skip
+    shown_fields = (
+        "slug",
+        "name_ja",
+        "name_en",
+        "purpose_ja",
+        "purpose_en",
+        "tier",
+        "order",
+        "protected",
+        "requires_two_factor",
+        "zone",
+    )
     hint = _("The release procedure creates the environments when the procedure is put into effect.")
 
     purpose_shown = cell(str, "purpose", _("purpose"))
@@ -122,9 +132,24 @@ class AccountAdmin(ReadOnlyAdmin):
     list_display = ("display_name", "username", "kind", "affiliation", "job_title", "is_active")
     list_filter = ("kind", "is_active")
     search_fields = ("display_name", "username", "employee_id")
-    shown_fields = ("username", "display_name", "kind", "affiliation", "job_title", "employee_id", "addresses",
-                    "telephone", "email", "language", "is_active", "roles", "tokens", "enrolled", "invited_by",
-                    "last_login")  # fmt: skip
+    shown_fields = (
+        "username",
+        "display_name",
+        "kind",
+        "affiliation",
+        "job_title",
+        "employee_id",
+        "addresses",
+        "telephone",
+        "email",
+        "language",
+        "is_active",
+        "roles",
+        "tokens",
+        "enrolled",
+        "invited_by",
+        "last_login",
+    )
     hint = _("A new account has no permissions until a role is granted to it.")
 
     @column(_("roles"))
@@ -182,8 +207,19 @@ class AccessGrantAdmin(ReadOnlyAdmin):
     search_fields = ("account__display_name", "account__username", "reason")
     list_filter = ("role", "environment", ("revoked_at", admin.EmptyFieldListFilter))
     ordering = ("-pk",)
-    shown_fields = ("account", "role", "environment", "state_now", "starts_at", "until", "reason", "granted_by",
-                    "confirmed_by", "confirmed_at", "revoked_at")  # fmt: skip
+    shown_fields = (
+        "account",
+        "role",
+        "environment",
+        "state_now",
+        "starts_at",
+        "until",
+        "reason",
+        "granted_by",
+        "confirmed_by",
+        "confirmed_at",
+        "revoked_at",
+    )
     hint = _("Roles are granted on the page of an account; a deciding role awaits confirmation by a second person.")
 
     @column(_("state"))

@@ -59,8 +59,18 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "hours", "state_now", "asked", "decided_by", "reason")
     list_select_related = ("account", "environment", "decided_by", "grant")
     list_filter = ("role", "environment", ("decided_at", admin.EmptyFieldListFilter))
-    shown_fields = ("account", "role", "environment", "hours", "reason", "asked", "state_now", "decided_by", "answer",
-                    "grant")  # fmt: skip
+    shown_fields = (
+        "account",
+        "role",
+        "environment",
+        "hours",
+        "reason",
+        "asked",
+        "state_now",
+        "decided_by",
+        "answer",
+        "grant",
+    )
     hint = _(
         "A person with a role can request another role for some hours. Another person grants the role, and the "
         "grant ends automatically."
@@ -107,8 +117,18 @@ class DelegationAdmin(ReadOnlyAdmin):
     list_display = ("delegator", "delegate", "state_now", "begins", "ends", "requested_by", "confirmed_by", "reason")
     list_select_related = ("delegator", "delegate", "requested_by", "confirmed_by")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
-    shown_fields = ("delegator", "delegate", "state_now", "begins", "ends", "reason", "requested_by", "confirmed_by",
-                    "confirmed_at", "revoked_at")  # fmt: skip
+    shown_fields = (
+        "delegator",
+        "delegate",
+        "state_now",
+        "begins",
+        "ends",
+        "reason",
+        "requested_by",
+        "confirmed_by",
+        "confirmed_at",
+        "revoked_at",
+    )
     hint = _(
         "A delegate approves in their own name for an absent person, after a third person has confirmed the delegation."
     )
@@ -142,8 +162,18 @@ class RequestedChangeAdmin(ReadOnlyAdmin):
     )
     list_filter = (("decided_at", admin.EmptyFieldListFilter),)
     ordering = ("-pk",)
-    shown_fields = ("event", "target", "account", "environment", "state_now", "requested_by", "requested", "decided_by",
-                    "reason", "differences")  # fmt: skip
+    shown_fields = (
+        "event",
+        "target",
+        "account",
+        "environment",
+        "state_now",
+        "requested_by",
+        "requested",
+        "decided_by",
+        "reason",
+        "differences",
+    )
     hint = _(
         "A change to what production runs, or to a person's identity, takes effect after a second person has "
         "confirmed the change."

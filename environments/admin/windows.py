@@ -21,9 +21,26 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     list_select_related = ("environment", "application")
     list_filter = ("environment",)
     ordering = ("-pk",)
-    shown_fields = ("name", "name_en", "environment", "whom", "rrule", "opens", "closes", "zone", "day_offset", "since",
-                    "country", "on_holiday", "from_procedure", "replaces", "reason", "requested_by", "in_effect",
-                    "cancelled")  # fmt: skip
+    shown_fields = (
+        "name",
+        "name_en",
+        "environment",
+        "whom",
+        "rrule",
+        "opens",
+        "closes",
+        "zone",
+        "day_offset",
+        "since",
+        "country",
+        "on_holiday",
+        "from_procedure",
+        "replaces",
+        "reason",
+        "requested_by",
+        "in_effect",
+        "cancelled",
+    )
     hint = _("A change window is requested on the page of its environment and takes effect after approval.")
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
@@ -52,13 +69,23 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
 class ChangeFreezeAdmin(ReadOnlyAdmin):
     """Change freezes."""
 
-    list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "lifted", "reason",
-                    "created_by")  # fmt: skip
+    list_display = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "lifted", "reason", "created_by")
     list_select_related = ("environment", "application", "created_by")
     list_filter = ("environment", "full")
     ordering = ("-pk",)
-    shown_fields = ("name", "environment", "whom", "begins", "ends", "recurs", "full", "reason", "created_by",
-                    "lift_requested_by", "lifted")  # fmt: skip
+    shown_fields = (
+        "name",
+        "environment",
+        "whom",
+        "begins",
+        "ends",
+        "recurs",
+        "full",
+        "reason",
+        "created_by",
+        "lift_requested_by",
+        "lifted",
+    )
     hint = _("A freeze is set on the page of its environment.")
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))

@@ -17,7 +17,9 @@ SHORTEST = 4
 
 @dataclass(frozen=True)
 class Reached:
-    """The result of a check. result: pass, fail, or unknown where no way to look is known; seconds: how long it took."""
+    """The result of a check. result: pass, fail, or unknown where no way to look is known; seconds: how long it
+    took.
+    """
 
     key: str
     kind: str

@@ -62,7 +62,9 @@ class ConfigurationVersion(models.Model):
 
 
 class ConfigurationCheck(models.Model):
-    """One connectivity check of the services that a version names: whether each could be reached, and how long it took."""
+    """One connectivity check of the services that a version names: whether each could be reached, and how long it
+    took.
+    """
 
     version = models.ForeignKey(
         ConfigurationVersion, models.PROTECT, related_name="checks", verbose_name=_("configuration")

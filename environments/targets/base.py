@@ -149,7 +149,9 @@ class StepType(ABC):
         """Look on the target whether the effect of this key was made; return the result and, if done, the facts."""
 
     def repeats(self, parameters: Any) -> bool:
-        """Tell whether a second run with these parameters is harmless; the parameter `repeatable` overrules the kind."""
+        """Tell whether a second run with these parameters is harmless; the parameter `repeatable` overrules the
+        kind.
+        """
         return bool(getattr(parameters, "repeatable", self.repeatable))
 
     def waits_until(self, parameters: Any, began: datetime) -> datetime | None:

@@ -1,4 +1,6 @@
-"""Masking of secrets in a stream of output, across the borders of its chunks; called by the runner and by the executor."""
+"""Masking of secrets in a stream of output, across the borders of its chunks; called by the runner and by the
+executor.
+"""
 
 import base64
 import json
@@ -16,7 +18,9 @@ SHORTEST_ENCODED = 4
 
 
 def _base64_forms(secret: bytes) -> set[bytes]:
-    """Return what base64 makes of the secret at each of its three alignments, without the bits shared with neighbours."""
+    """Return what base64 makes of the secret at each of its three alignments, without the bits shared with
+    neighbours.
+    """
     forms: set[bytes] = set()
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + secret)
@@ -29,7 +33,9 @@ def _base64_forms(secret: bytes) -> set[bytes]:
 
 
 def forms_of(secret: str) -> set[bytes]:
-    """Return the byte strings under which the secret may appear: raw, base64, URL-, JSON- and hex-encoded, its lines."""
+    """Return the byte strings under which the secret may appear: raw, base64, URL-, JSON- and hex-encoded, its
+    lines.
+    """
     raw = secret.encode()
     forms = {raw}
     if len(raw) >= SHORTEST_ENCODED:

@@ -135,7 +135,9 @@ def version_fault(target: TargetSpec, record: Mapping[str, Any]) -> str:
 
 
 def is_version(answer: str, wanted: Mapping[str, str]) -> bool:
-    """Tell whether what a service reports is this version: its number, its tag, or its commit (7 characters or more)."""
+    """Tell whether what a service reports is this version: its number, its tag, or its commit (7 characters or
+    more).
+    """
     if not answer:
         return False
     if answer in (wanted.get("version"), wanted.get("tag")):

@@ -351,7 +351,9 @@ def measure(
 
 
 def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list[str]:
-    """Return the target's argument list with {root}, {tree} and {config} replaced; `places` overrule the usual paths."""
+    """Return the target's argument list with {root}, {tree} and {config} replaced; `places` overrule the usual
+    paths.
+    """
     layout = Layout(target.root)
     known = {"root": layout.root, "tree": layout.current, "config": path_of(target) or layout.configuration} | places
     return [

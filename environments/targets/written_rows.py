@@ -1,4 +1,6 @@
-"""Rows written since a snapshot: counted before anyone agrees to a restore, and kept as JSON lines before it is done."""
+"""Rows written since a snapshot: counted before anyone agrees to a restore, and kept as JSON lines before it is
+done.
+"""
 
 import json
 import os
@@ -51,7 +53,9 @@ def _reading(database: Database) -> Iterator[Connection]:
 
 
 def _rows(connection: Connection, snapshot: str | None, *, whole: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield (table, key, row) of each row that the snapshot does not show; key and row are JSON (row: "" unless whole)."""
+    """Yield (table, key, row) of each row that the snapshot does not show; key and row are JSON (row: "" unless
+    whole).
+    """
     condition = _condition(connection, snapshot)
     for table in tables_of(connection):
         row = sql.SQL("to_jsonb(t)::text" if whole else "''::text")

@@ -28,7 +28,9 @@ class EmergencyStopOut(Schema):
 
 
 class EmergencyStopsOut(Schema):
-    """Whether production is stopped or paused, of an application where one was named; then each stop, the hardest first."""
+    """Whether production is stopped or paused, of an application where one was named; then each stop, the hardest
+    first.
+    """
 
     stopped: bool
     stops: list[EmergencyStopOut]
@@ -65,7 +67,9 @@ def show_emergency_stop(request: HttpRequest, application: Slug | None = None) -
 @router.post("/activate", response=EmergencyStopsOut, summary="Activate an emergency stop now; needs no approval.")
 @writes
 def activate_emergency_stop(request: HttpRequest, body: ActivateIn) -> EmergencyStopsOut:
-    """Stop production, of one application or of all: no deployment starts or continues there until the stop is lifted."""
+    """Stop production, of one application or of all: no deployment starts or continues there until the stop is
+    lifted.
+    """
     caller = caller_of(request)
     for place in Environment.objects.filter(tier=Environment.Tier.PRODUCTION):
         caller.reach(place)

@@ -45,9 +45,7 @@ def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
     if address.hosts and (urlsplit(address.to).hostname or "").lower() not in address.hosts:
         raise NotDelivered(_("This host is not on the list of hosts that notifications may go to."))
     try:
-        return fetch(
-            address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", body=body
-        )  # fmt: skip
+        return fetch(address.to, seconds=PATIENCE, listed=address.networks, headers=headers, method="POST", body=body)
     except NoAnswer as fault:
         raise NotDelivered(str(fault)[:300]) from fault
 

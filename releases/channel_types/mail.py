@@ -18,8 +18,10 @@ from releases.channel_types.smtp import Bounded
 # that give none. Any other refusal says nothing about the address.
 GONE = re.compile(r"\b5\.(1\.(?!7\b|8\b)\d+|2\.1)\b")
 ENHANCED = re.compile(r"\b5\.\d+\.\d+\b")
-NOBODY = re.compile(r"(?i)no such (user|recipient|mailbox)|(user|recipient|mailbox) (is )?(unknown|not found)|unknown user|"
-                    r"does(n't| not) exist|no mailbox")  # fmt: skip
+NOBODY = re.compile(
+    r"(?i)no such (user|recipient|mailbox)|(user|recipient|mailbox) (is )?(unknown|not found)|unknown user|"
+    r"does(n't| not) exist|no mailbox"
+)
 # Temporary for one recipient alone: a full mailbox, a greylist.
 LATER = re.compile(r"\b4\.[27]\.\d+\b|(?i:gr[ae]ylist)")
 

@@ -12,8 +12,15 @@ from releases.channel_types.guard import GONE, fault_of, post, refused
 # Limits of Block Kit, in characters.
 HEADER, SECTION = 150, 3000
 # Slack's own texts for a permanently removed webhook.
-DEAD = ("no_service", "no_active_hooks", "no_team", "channel_is_archived", "channel_not_found", "invalid_token",
-        "action_prohibited")  # fmt: skip
+DEAD = (
+    "no_service",
+    "no_active_hooks",
+    "no_team",
+    "channel_is_archived",
+    "channel_not_found",
+    "invalid_token",
+    "action_prohibited",
+)
 
 
 class Slack(ChannelType):

@@ -31,5 +31,7 @@ def _secrets_of(context: CheckContext) -> set[str]:
 
 
 def run_program(context: CheckContext, argv: Sequence[str], seconds: float) -> Outcome:
-    """Run a program of the target and return its outcome, masked; seconds: deadline. Raises StepFailed as run_on does."""
+    """Run a program of the target and return its outcome, masked; seconds: deadline. Raises StepFailed as run_on
+    does.
+    """
     return run_on(context.target, argv, seconds=seconds, secrets=_secrets_of(context))

@@ -18,8 +18,8 @@ from releases.check_types.excerpt import MOST_LINES, excerpt
 
 
 class LogParameters(Parameters):
-    """pattern: regular expression of a line that counts; empty: the target's `log_error_pattern`. at_most, at_least: how
-    many there may and must be. silent_passes: a log without any line since the position passes; else it is no data.
+    """pattern: regular expression of a line that counts; empty: the target's `log_error_pattern`. at_most, at_least:
+    how many there may and must be. silent_passes: a log without any line since the position passes; else it is no data.
     """
 
     pattern: Pattern = ""

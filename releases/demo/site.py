@@ -152,9 +152,14 @@ class Person:
         """Read the page of a verb and submit it with the digest shown."""
         return self.do(verb, pk, digest=self.shown_digest(pk, verb), **fields)
 
-    def approve(self, round_id: int) -> Any:
+    def approve(self, approval_request_id: int) -> Any:
         """Read the content of an approval request and approve it."""
-        return self.do("approval:approve", round_id, digest=self.shown_digest(round_id), comment="read and agreed")
+        return self.do(
+            "approval:approve",
+            approval_request_id,
+            digest=self.shown_digest(approval_request_id),
+            comment="read and agreed",
+        )
 
     def links(self, address: str, pattern: str) -> list[int]:
         """Return the row ids in a page's links that match `pattern` (one group)."""

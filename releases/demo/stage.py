@@ -212,10 +212,22 @@ class Stage:
             )
             subprocess.run(["tar", "-x", "-C", scratch], input=archive.stdout, check=True)
             ran = subprocess.run(
-                [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E9,F", "--exit-zero",
-                 "--output-format=sarif", "dataset_service"],
-                cwd=scratch, check=True, capture_output=True, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    "-m",
+                    "ruff",
+                    "check",
+                    "--isolated",
+                    "--select=E9,F",
+                    "--exit-zero",
+                    "--output-format=sarif",
+                    "dataset_service",
+                ],
+                cwd=scratch,
+                check=True,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+            )
             return ran.stdout
 
     def gates(self, version: str, environment: str) -> dict[str, str]:
@@ -277,8 +289,12 @@ class Stage:
 
     def assign_team(self, version: str) -> None:
         """Assign the team roles of the production deployment."""
-        for role, who in (("implementer", "operator"), ("verifier", "second_operator"), ("release_lead", "manager"),
-                          ("rollback_decision_maker", "second_operator")):  # fmt: skip
+        for role, who in (
+            ("implementer", "operator"),
+            ("verifier", "second_operator"),
+            ("release_lead", "manager"),
+            ("rollback_decision_maker", "second_operator"),
+        ):
             self.manager.do(
                 "team:assign", self.release[version], team_role=role, account_id=self.ids[who], telephone=TELEPHONE
             )

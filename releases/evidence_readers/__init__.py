@@ -48,9 +48,22 @@ from releases.evidence_readers.base import (
 )
 
 __all__ = [
-    "FORMS", "EVIDENCE_TYPES", "LARGEST", "NAMES", "BadEvidence", "EvidenceType", "Form", "Outcome", "Reading", "Values",
-    "check_size", "evaluate", "evaluate_all", "is_named", "read",
-]  # fmt: skip
+    "FORMS",
+    "EVIDENCE_TYPES",
+    "LARGEST",
+    "NAMES",
+    "BadEvidence",
+    "EvidenceType",
+    "Form",
+    "Outcome",
+    "Reading",
+    "Values",
+    "check_size",
+    "evaluate",
+    "evaluate_all",
+    "is_named",
+    "read",
+]
 
 LARGEST = 10 * 1024 * 1024
 EVIDENCE_TYPES: tuple[EvidenceType, ...] = (

@@ -156,7 +156,9 @@ class Run:
             return "unresolved"
 
     def level(self, of: Json, what: str) -> str:
-        """Return the level of a result (what: rule) or a notification. Raises Unresolved, and BadEvidence for no level."""
+        """Return the level of a result (what: rule) or a notification. Raises Unresolved, and BadEvidence for no
+        level.
+        """
         if "level" in of:
             return _known(of["level"])
         index = _dict(of.get("provenance")).get("invocationIndex", -1)

@@ -35,7 +35,9 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         return not_passed(gate, _("The approval request expired at the end of its change window."), "approvals")
     if why := quorum.uncounted(approval_request, context.at):
         return not_passed(gate, why, "approvals")
-    approved_at = max((word.at for word in approval_request.decisions.all()), default=approval_request.opened_at)
+    approved_at = max(
+        (decision.at for decision in approval_request.decisions.all()), default=approval_request.opened_at
+    )
     if worse := worse_since(context.known, approved_at):
         text = _("Evidence that was uploaded after the approval is worse than the approved evidence: %(reports)s.")
         return not_passed(gate, text % {"reports": "; ".join(worse)}, "approvals")

@@ -1,4 +1,6 @@
-"""The content of an approval request: the canonical document of the planned work, and its digest (RFC 8785, SHA-256)."""
+"""The content of an approval request: the canonical document of the planned work, and its digest (RFC 8785,
+SHA-256).
+"""
 
 import hashlib
 from typing import Any
@@ -66,7 +68,9 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
 
 
 def target_digest(application: Application, environment: Environment) -> str | None:
-    """Return the digest of an application's deployment target in an environment and its options; None without a target."""
+    """Return the digest of an application's deployment target in an environment and its options; None without a
+    target.
+    """
     row = (
         DeploymentTarget.objects.filter(application=application, environment=environment)
         .values("root", "options")

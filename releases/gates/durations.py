@@ -19,7 +19,8 @@ ENOUGH, LATEST = 5, 100
 PAST = """
 SELECT s.phase, s.step_type, s.label_ja, count(DISTINCT s.deployment_id),
        percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM s.ended_at - s.started_at)::float8)
-FROM releases_step s JOIN releases_stepattempt a ON a.step_id = s.id AND a.fencing_token = s.fencing_token AND a.outcome = 'succeeded'
+FROM releases_step s JOIN releases_stepattempt a ON a.step_id = s.id AND a.fencing_token = s.fencing_token AND a.outcome
+  = 'succeeded'
 WHERE s.state = 'succeeded' AND s.started_at IS NOT NULL AND s.ended_at IS NOT NULL AND s.deployment_id IN (
     SELECT id FROM releases_deployment WHERE environment_id = %s AND application_id = %s AND started_at IS NOT NULL
     ORDER BY started_at DESC LIMIT %s)
@@ -50,7 +51,8 @@ class Needed:
         words = {"runs": self.deployments, "measured": self.measured, "all": self.measured + self.estimated}
         return (
             _(
-                "%(measured)d of %(all)d steps by the 90th percentile of at least %(runs)d earlier deployments, the others by"
+                "%(measured)d of %(all)d steps by the 90th percentile of at least %(runs)d earlier "
+                "deployments, the others by"
                 " the estimates of the procedure"
             )
             % words

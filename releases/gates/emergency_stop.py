@@ -1,4 +1,6 @@
-"""The emergency stop: while it is in effect, nothing begins or goes on in production, whatever the procedure's gates."""
+"""The emergency stop: while it is in effect, nothing begins or goes on in production, whatever the procedure's
+gates.
+"""
 
 from django.db import connection
 from django.utils.translation import get_language
@@ -51,7 +53,9 @@ def _hold(function: str) -> None:
 
 
 def answer(environment: Environment, known: Known) -> Answer | None:
-    """Return the stop as a gate that is not passed, or None while none reaches the application; no waiver lets it pass."""
+    """Return the stop as a gate that is not passed, or None while none reaches the application; no waiver lets it
+    pass.
+    """
     reaching = [s for s in known.emergency_stops if s.application_id in (None, known.release.application_id)]
     if environment.tier != Environment.Tier.PRODUCTION or not reaching:
         return None

@@ -28,30 +28,56 @@ from releases.models import Release, Waiver
 # operations of their own; the gate of a freeze itself looks for an exception that two people have approved.
 GATES: tuple[GateType, ...] = (
     GateType("evidence", evidence.ask, _("Upload the evidence for commit %(commit)s: %(place)s."), waivable=True),
-    GateType("approval", approval.ask,
-        _("A person submits the release for approval first. The release committee then approves it on the release page.")),
-    GateType("change_window", window.ask,
-        _("Wait for the change window, choose another date, or request an extra window.")),
+    GateType(
+        "approval",
+        approval.ask,
+        _(
+            "A person submits the release for approval first. The release committee then approves it on the "
+            "release page."
+        ),
+    ),
+    GateType(
+        "change_window", window.ask, _("Wait for the change window, choose another date, or request an extra window.")
+    ),
     GateType("change_freeze", freeze.ask, _("Wait until the change freeze ends, or ask for it to be lifted.")),
-    GateType("promotion", promotion.ask,
-        _("Deploy the same content to the earlier environment and wait until the deployment is verified."), waivable=True),
-    GateType("rollback_rehearsal", rehearsal.ask,
-        _("Run a rollback rehearsal with the same plan in an earlier environment."), waivable=True),
+    GateType(
+        "promotion",
+        promotion.ask,
+        _("Deploy the same content to the earlier environment and wait until the deployment is verified."),
+        waivable=True,
+    ),
+    GateType(
+        "rollback_rehearsal",
+        rehearsal.ask,
+        _("Run a rollback rehearsal with the same plan in an earlier environment."),
+        waivable=True,
+    ),
     GateType("checklist", preparation.checklist, _("People sign the open items of the checklist."), waivable=True),
-    GateType("milestone", preparation.milestones,
-        _("Complete the work that the open milestones require."), waivable=True),
+    GateType(
+        "milestone", preparation.milestones, _("Complete the work that the open milestones require."), waivable=True
+    ),
     GateType("tag", source.tag, _("Create the annotated, signed tag in the repository, or refresh from Git.")),
-    GateType("branch", source.branch,
-        _("Merge the commit into an accepted branch, or refresh from Git."), waivable=True),
-    GateType("branch_protection", source.protection,
-        _("Upload the evidence that the branch requires, and sign the commit or its tag.")),
-    GateType("release_team", preparation.release_team,
-        _("The release manager enters the release team."), waivable=True),
-    GateType("document", preparation.documents,
-        _("Write, check and approve the documents, and prepare their publication."), waivable=True),
-    GateType("follow_up", preparation.follow_ups,
-        _("Complete the follow-up actions of the earlier emergency release.")),
-)  # fmt: skip
+    GateType(
+        "branch", source.branch, _("Merge the commit into an accepted branch, or refresh from Git."), waivable=True
+    ),
+    GateType(
+        "branch_protection",
+        source.protection,
+        _("Upload the evidence that the branch requires, and sign the commit or its tag."),
+    ),
+    GateType(
+        "release_team", preparation.release_team, _("The release manager enters the release team."), waivable=True
+    ),
+    GateType(
+        "document",
+        preparation.documents,
+        _("Write, check and approve the documents, and prepare their publication."),
+        waivable=True,
+    ),
+    GateType(
+        "follow_up", preparation.follow_ups, _("Complete the follow-up actions of the earlier emergency release.")
+    ),
+)
 WAIVABLE = frozenset(gate.name for gate in GATES if gate.waivable)
 
 

@@ -19,13 +19,15 @@ def fault(stand: Standing) -> str:
     """Return what is wrong with the ledger, and what to do; empty where nothing is."""
     if stand.fault is not None:
         text = _(
-            "The verification of the ledger failed (%(finding)s), so nothing new starts here. Restore what was altered, "
+            "The verification of the ledger failed (%(finding)s), so nothing new starts here. Restore what "
+            "was altered, "
             "or have two people accept the finding."
         )
         return text % {"finding": stand.fault.words}
     if settings.HEARTBEAT_TIMEOUT and stand.unsigned is not None and stand.unsigned > settings.HEARTBEAT_TIMEOUT:
         text = _(
-            "The ledger signer is unresponsive: events have waited for a signature for %(seconds)d seconds, so nothing new "
+            "The ledger signer is unresponsive: events have waited for a signature for %(seconds)d seconds, "
+            "so nothing new "
             "starts here. Start it again, or see why it refuses."
         )
         return text % {"seconds": stand.unsigned}

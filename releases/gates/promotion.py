@@ -6,7 +6,9 @@ from releases.procedures.parts import Gate
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
-    """Look for a verified deployment of this release, with this tree, in every earlier environment that has a target."""
+    """Look for a verified deployment of this release, with this tree, in every earlier environment that has a
+    target.
+    """
     known = context.known
     for environment in known.places:
         if environment.order < context.environment.order and environment.pk not in known.verified:

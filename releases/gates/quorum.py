@@ -148,32 +148,34 @@ def counts(
     kept_out: of each request, for a page that has just read it. An approval counts while its person is open, has no
     duty in what is approved, and holds the role both then and now.
     """
-    words = defaultdict[int, list[ApprovalDecision]](list)
-    for word in ApprovalDecision.objects.filter(approval_request__in=[r.pk for r in approval_requests]).select_related(
-        "account", "on_behalf"
-    ):
-        words[word.approval_request_id].append(word)
-    held = access.held((word.on_behalf_id or word.account_id for theirs in words.values() for word in theirs), at)
+    decisions = defaultdict[int, list[ApprovalDecision]](list)
+    for decision in ApprovalDecision.objects.filter(
+        approval_request__in=[r.pk for r in approval_requests]
+    ).select_related("account", "on_behalf"):
+        decisions[decision.approval_request_id].append(decision)
+    held = access.held(
+        (decision.on_behalf_id or decision.account_id for theirs in decisions.values() for decision in theirs), at
+    )
     out = authorship.kept_out_of(approval_requests) if kept_out is None else kept_out
     found = {}
     for approval_request in approval_requests:
         persons: dict[str, frozenset[str]] = {}
         lost = []
         counted = set[str]()
-        for word in words[approval_request.pk]:
-            if word.decision not in ApprovalDecision.COUNTING or word.digest != approval_request.digest:
+        for decision in decisions[approval_request.pk]:
+            if decision.decision not in ApprovalDecision.COUNTING or decision.digest != approval_request.digest:
                 continue
-            roles = frozenset(word.roles) & access.roles_in(
-                held[word.on_behalf_id or word.account_id], approval_request.environment_id
+            roles = frozenset(decision.roles) & access.roles_in(
+                held[decision.on_behalf_id or decision.account_id], approval_request.environment_id
             )
-            people = deciders([word])
-            if why := _lost(word, roles, out[approval_request.pk]):
+            people = deciders([decision])
+            if why := _lost(decision, roles, out[approval_request.pk]):
                 lost.append(why)
             elif not people & counted:
-                persons[word.account.person_key] = roles
+                persons[decision.account.person_key] = roles
                 counted |= people
         where = standing(rules_of(approval_request), list(persons.items()))
-        spoken = frozenset(deciders(words[approval_request.pk]))
+        spoken = frozenset(deciders(decisions[approval_request.pk]))
         found[approval_request.pk] = Count(where, list(persons.items()), spoken, out[approval_request.pk], tuple(lost))
     return found
 
@@ -196,35 +198,41 @@ def uncounted(approval_request: ApprovalRequest, at: datetime | None = None) -> 
     return " ".join([*where.lost, text % {"missing": words_for(where.standing.missing)}])
 
 
-def _lost(word: ApprovalDecision, roles: frozenset[str], kept_out: dict[str, str]) -> str:
+def _lost(decision: ApprovalDecision, roles: frozenset[str], kept_out: dict[str, str]) -> str:
     """Return why an approval does not count; empty when it does."""
-    people = [person for person in (word.account, word.on_behalf) if person is not None]
+    people = [person for person in (decision.account, decision.on_behalf) if person is not None]
     duty = next((kept_out[person.person_key] for person in people if person.person_key in kept_out), "")
     if not all(person.is_active and person.kind == Account.Kind.PERSON for person in people):
         why = _("the account is deactivated or does not belong to a person")
     elif duty:
         why = _("this person is %(duty)s") % {"duty": authorship.words(duty)}
     elif not roles:
-        why = _("the role (%(roles)s) has ended or ends before then") % {"roles": words_for(word.roles)}
+        why = _("the role (%(roles)s) has ended or ends before then") % {"roles": words_for(decision.roles)}
     else:
         return ""
-    return _("The approval of %(name)s does not count: %(why)s.") % {"name": str(word.account), "why": why}
+    return _("The approval of %(name)s does not count: %(why)s.") % {"name": str(decision.account), "why": why}
 
 
-def deciders(words: Iterable[ApprovalDecision]) -> set[str]:
+def deciders(decisions: Iterable[ApprovalDecision]) -> set[str]:
     """Return the persons who made these decisions, and those for whom they were made, by all their identities."""
-    return {key for word in words for person in (word.account, word.on_behalf) if person for key in person.identities}
+    return {
+        key
+        for decision in decisions
+        for person in (decision.account, decision.on_behalf)
+        if person
+        for key in person.identities
+    }
 
 
 def deciders_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
     """Return release id → the persons who have decided in its requests in these states, in one query."""
-    words = defaultdict[int, list[ApprovalDecision]](list)
+    decisions = defaultdict[int, list[ApprovalDecision]](list)
     rows = ApprovalDecision.objects.filter(
         approval_request__release__in=list(releases), approval_request__state__in=list(states)
     )
-    for word in rows.select_related("approval_request", "account", "on_behalf"):
-        words[word.approval_request.release_id or 0].append(word)
-    return defaultdict(set, {release: deciders(said) for release, said in words.items()})
+    for decision in rows.select_related("approval_request", "account", "on_behalf"):
+        decisions[decision.approval_request.release_id or 0].append(decision)
+    return defaultdict(set, {release: deciders(said) for release, said in decisions.items()})
 
 
 def candidates(approval_request: ApprovalRequest, known: Count | None = None) -> list[Account]:

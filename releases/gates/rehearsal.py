@@ -12,7 +12,9 @@ from releases.procedures.parts import Gate
 
 
 def rehearsed(release: Release, environment: Environment) -> Deployment | None:
-    """Return the last deployment of this content and plan that was rolled back, proved by digest, before `environment`."""
+    """Return the last deployment of this content and plan that was rolled back, proved by digest, before
+    `environment`.
+    """
     deployments = Deployment.objects.filter(
         release=release,
         environment__order__lt=environment.order,

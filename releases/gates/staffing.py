@@ -82,8 +82,8 @@ def shortfalls(
         for subject in subjects:
             rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
             theirs = {key: held for key, held in people.items() if key in able or subject == "emergency_stop_lift"}
-            voices = [(key, frozenset(held)) for key, held in theirs.items()]
-            found += _lacks(subject, place, rules, voices, binding=place is None or place.protected)
+            deciders = [(key, frozenset(held)) for key, held in theirs.items()]
+            found += _lacks(subject, place, rules, deciders, binding=place is None or place.protected)
         if place is not None and place.protected:
             signers = [Rule(1, role, 1) for role in content.final_check.signers]
             found += _lacks(FINAL_CHECK, place, signers, persons, binding=False)

@@ -53,7 +53,9 @@ class WrongSources(ValueError):
 
 
 def places_of(settings: Mapping[str, Any]) -> list[Place]:
-    """Return the sources of a target's options (`metric_sources`: list of {source, parameters}). Raises WrongSources."""
+    """Return the sources of a target's options (`metric_sources`: list of {source, parameters}). Raises
+    WrongSources.
+    """
     rows = settings.get("metric_sources", USUAL)
     if not isinstance(rows, Sequence) or isinstance(rows, str) or not 0 < len(rows) <= MOST_SOURCES:
         raise WrongSources(_("“metric_sources” must be a list of one to %(most)d sources.") % {"most": MOST_SOURCES})

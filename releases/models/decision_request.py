@@ -1,4 +1,6 @@
-"""Decision requests to the team: each has a deadline, goes to more people meanwhile, and ends with the agreed default."""
+"""Decision requests to the team: each has a deadline, goes to more people meanwhile, and ends with the agreed
+default.
+"""
 
 from datetime import datetime
 
@@ -12,7 +14,9 @@ from releases.models.step import Step
 
 
 class DecisionRequest(models.Model):
-    """The decision request of a waiting deployment. `asked` counts how many team roles of ORDER have been asked so far."""
+    """The decision request of a waiting deployment. `asked` counts how many team roles of ORDER have been asked so
+    far.
+    """
 
     # The team role that is asked first, and the next ones when no one responds.
     ORDER = ("verifier", "release_lead", "rollback_decision_maker")
@@ -54,7 +58,9 @@ class DecisionRequest(models.Model):
 
     @classmethod
     def close_open(cls, deployment: Deployment, answer: str, account: Account | None, moment: datetime) -> None:
-        """Close a deployment's open one, inside an open operation; `answer` is the key of the operation that gave it."""
+        """Close a deployment's open one, inside an open operation; `answer` is the key of the operation that gave
+        it.
+        """
         for request in cls.objects.select_for_update(no_key=True).filter(deployment=deployment, answered_at=None):
             request.answer, request.answered_by, request.answered_at = answer, account, moment
             request.save()

@@ -63,6 +63,8 @@ class Document(DocumentMachine):
 
 
 def published_path(document: Document) -> str:
-    """Return the path of the page of a release's document; it stays the same before, while and after it is published."""
+    """Return the path of the page of a release's document; it stays the same before, while and after it is
+    published.
+    """
     assert document.release is not None
     return f"/admin/published/{document.release.number}/{document.kind}/"

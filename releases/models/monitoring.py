@@ -96,7 +96,9 @@ class MonitoringPeriod(models.Model):
 
 
 class Measurement(Covered):
-    """One measurement: per metric its value and result (pass, fail, no_data, stale, error); raw counters for the next."""
+    """One measurement: per metric its value and result (pass, fail, no_data, stale, error); raw counters for the
+    next.
+    """
 
     period = models.ForeignKey(
         MonitoringPeriod, models.PROTECT, related_name="measurements", verbose_name=_("monitoring period")

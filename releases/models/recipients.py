@@ -131,7 +131,9 @@ class NotificationChannel(Labelled):
 
 
 class NotificationRule(models.Model):
-    """Event × recipients × channel × lead. Without a group it is for the people who must act. Removed, never deleted."""
+    """Event × recipients × channel × lead. Without a group it is for the people who must act. Removed, never
+    deleted.
+    """
 
     event = models.CharField(
         _("event"), max_length=60, choices=[(event.key, event.label) for event in EVENTS if event.key]
@@ -167,7 +169,9 @@ class NotificationRule(models.Model):
 
 
 class NotificationTemplate(models.Model):
-    """The notification template of an event. An empty text stands for the default one; the history keeps each version."""
+    """The notification template of an event. An empty text stands for the default one; the history keeps each
+    version.
+    """
 
     event = models.CharField(_("event"), max_length=60, unique=True)
     subject_ja = models.CharField(_("subject (Japanese)"), max_length=200, blank=True)

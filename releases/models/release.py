@@ -117,7 +117,9 @@ class Release(ReleaseMachine):
 
     @cached_property
     def places(self) -> list[Environment]:
-        """The environments that it can be deployed to: where its application has a target, in the order of promotion."""
+        """The environments that it can be deployed to: where its application has a target, in the order of
+        promotion.
+        """
         return list(Environment.objects.filter(targets__application=self.application_id))
 
     @property

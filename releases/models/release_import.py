@@ -11,8 +11,8 @@ from environments.models import Account, Application
 class ReleaseImport(models.Model):
     """One import: a worker reads the tags, a person confirms what was found, a worker imports it.
 
-    found: `new` as [version, date, commit], `known` versions, `skipped` as [tag, why]. next_at: when the scheduler wakes
-    a worker again should none be at it.
+    found: `new` as [version, date, commit], `known` versions, `skipped` as [tag, why]. next_at: when the scheduler
+    wakes a worker again should none be at it.
     """
 
     class Stage(models.TextChoices):

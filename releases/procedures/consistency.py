@@ -324,7 +324,8 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
         if row.get("tier") in tiers - guarded:
             yield (
                 path,
-                f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would ask for it",
+                f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would "
+                "ask for it",
             )
     for path, row in _rows(raw, "gates"):
         yield from _known(path, row, "type", gate_types, "gate type")
@@ -382,7 +383,7 @@ def _triggers(raw: Raw) -> Found:
     monitored = {str(row.get("key")) for _path, row in _rows(raw, "checks") if row.get("when") == "monitoring"}
     metrics = _keys(raw, "metrics") | monitored
     for name in sorted(monitored & _keys(raw, "metrics")):
-        yield ("metrics",), f"{name!r} is the name of a check of the watch as well"
+        yield ("metrics",), f"{name!r} is the name of a monitoring check as well"
     for path, row in _rows(raw, "triggers"):
         filled = [name for name in ("metric", "comparison", "limit", "k", "n") if row.get(name)]
         if filled and len(filled) < 5:

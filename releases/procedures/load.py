@@ -28,7 +28,9 @@ def texts(path: Path) -> dict[str, str]:
 
 
 def read(path: Path, **types: Collection[str]) -> Procedure:
-    """Read a procedure from a TOML file or a folder of them; types as in `Procedure.checked`. Raises ProcedureFaults."""
+    """Read a procedure from a TOML file or a folder of them; types as in `Procedure.checked`. Raises
+    ProcedureFaults.
+    """
     return Procedure.from_toml(texts(path), **types)
 
 

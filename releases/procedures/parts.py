@@ -25,7 +25,9 @@ from releases.procedures.values import (
 
 
 class Part(BaseModel):
-    """One part. `origin`: of the written procedure, or a Ringi default; `default_fields`: the defaults in a written part."""
+    """One part. `origin`: of the written procedure, or a Ringi default; `default_fields`: the defaults in a written
+    part.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     origin: Origin

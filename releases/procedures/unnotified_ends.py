@@ -6,8 +6,15 @@ from typing import Any
 from releases.procedures.places import Path
 
 PLAN = "release:announce"
-ENDS = ("release:reschedule", "release:cancel", "deployment:cancel", "deployment:mark_missed", "deployment:fail",
-        "deployment:succeed", "rollback:complete")  # fmt: skip
+ENDS = (
+    "release:reschedule",
+    "release:cancel",
+    "deployment:cancel",
+    "deployment:mark_missed",
+    "deployment:fail",
+    "deployment:succeed",
+    "rollback:complete",
+)
 
 
 def unnotified_ends(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[Path, str]]:

@@ -1,4 +1,6 @@
-"""Whom the announcement of a release has reached, recipient group by recipient group: the final check asks for it (P3)."""
+"""Whom the announcement of a release has reached, recipient group by recipient group: the final check asks for it
+(P3).
+"""
 
 from dataclasses import dataclass, field
 
@@ -59,14 +61,16 @@ def _standing(release: Release, approval_request: ApprovalRequest | None) -> Ann
     total["all"] = sum(total.values())
     if total["failed"]:
         why = _(
-            "%(failed)d of %(all)d deliveries of the announcement have failed. Repair the channel or address, or have it waived."
+            "%(failed)d of %(all)d deliveries of the announcement have failed. Repair the channel or "
+            "address, or have it waived."
         )
         return Announcement(False, why % total, notification, groups)
     if total["waiting"]:
         why = _("%(waiting)d of %(all)d deliveries of the announcement have not been sent yet.")
         if notification.waits:
             why = _(
-                "%(waiting)d of %(all)d deliveries of the announcement have not been sent yet. Those to external recipients"
+                "%(waiting)d of %(all)d deliveries of the announcement have not been sent yet. Those to "
+                "external recipients"
                 " wait for approval."
             )
         return Announcement(UNKNOWN, why % total, notification, groups)

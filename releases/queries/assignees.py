@@ -98,7 +98,9 @@ def reminder_recipients(root: Notification) -> list[Account]:
 
 
 def escalation_recipients(root: Notification) -> list[Account]:
-    """Return the persons to whom a notification escalates; the people who must act are notified once more beside them."""
+    """Return the persons to whom a notification escalates; the people who must act are notified once more beside
+    them.
+    """
     subject = subject_of(root.object)
     environment = subject.deployment.environment if subject is not None and subject.deployment is not None else None
     found = {one.pk: one for one in reminder_recipients(root)}

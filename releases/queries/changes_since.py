@@ -130,12 +130,18 @@ def _distance(version: str, ahead: int, behind: int) -> str:
     if ahead and behind:
         text = _("Diverged from the deployed version %(version)s: %(ahead)d ahead, %(behind)d behind.")
     elif ahead:
-        text = ngettext("%(n)d commit ahead of the deployed version %(version)s.",
-                        "%(n)d commits ahead of the deployed version %(version)s.", ahead)  # fmt: skip
+        text = ngettext(
+            "%(n)d commit ahead of the deployed version %(version)s.",
+            "%(n)d commits ahead of the deployed version %(version)s.",
+            ahead,
+        )
     elif behind:
         named["n"] = behind
-        text = ngettext("%(n)d commit behind the deployed version %(version)s.",
-                        "%(n)d commits behind the deployed version %(version)s.", behind)  # fmt: skip
+        text = ngettext(
+            "%(n)d commit behind the deployed version %(version)s.",
+            "%(n)d commits behind the deployed version %(version)s.",
+            behind,
+        )
     else:
         text = _("The same commit as the deployed version %(version)s.")
     return text % named

@@ -58,9 +58,13 @@ def statement(entry: Mapping[str, Any]) -> str:
     if "measured" not in entry:
         return str(entry["name"])
     named = {
-        "on": _("on"), "off": _("off"), "running": _("runs"), "stopped": _("does not run"), "none": _("the target has none"),
+        "on": _("on"),
+        "off": _("off"),
+        "running": _("runs"),
+        "stopped": _("does not run"),
+        "none": _("the target has none"),
         "unknown": _("not measured"),
-    }  # fmt: skip
+    }
     text = _(
         "%(name)s: maintenance mode %(maintenance)s (measured: %(maintenance_seen)s), service %(service)s "
         "(measured: %(service_seen)s)"

@@ -39,7 +39,9 @@ ADDRESS_OFF = gettext_noop("The address is suppressed.")
 
 @dataclass(frozen=True)
 class Plan:
-    """The content of the notification of an entry: the event, its subject, whom, in which words; who caused it and who wrote them."""
+    """The content of the notification of an entry: the event, its subject, whom, in which words; who caused it and who
+    wrote them.
+    """
 
     event_type: NotificationEvent
     subject: Subject
@@ -51,7 +53,8 @@ class Plan:
 
 
 def planned(entry: Outbox, *, though_done: bool = False) -> Plan | None:
-    """Return what an entry would tell as things stand now; None when its row is gone, or its duty done or moved already.
+    """Return what an entry would tell as things stand now; None when its row is gone, or its duty done or moved
+    already.
 
     though_done: what it would tell were the duty still open and the release announced, for a preview.
     """

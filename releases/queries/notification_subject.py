@@ -124,7 +124,9 @@ def is_done(thing: Model | None) -> bool:
 
 
 def is_moved(thing: Model | None, asked: Mapping[str, Any]) -> bool:
-    """Tell whether a milestone's date differs from the notified one. asked: the details of the operation with the task."""
+    """Tell whether a milestone's date differs from the notified one. asked: the details of the operation with the
+    task.
+    """
     due = asked.get("due") if isinstance(thing, Milestone) else None
     return due is not None and isinstance(thing, Milestone) and parse_datetime(due) != thing.due_at
 

@@ -1,4 +1,6 @@
-"""The types that a procedure may name, from their registries. Callers pass them to `Procedure.from_toml` and `checked`."""
+"""The types that a procedure may name, from their registries. Callers pass them to `Procedure.from_toml` and
+`checked`.
+"""
 
 from collections.abc import Collection
 

@@ -116,8 +116,12 @@ def _account(
 
 
 def _place(channel: NotificationChannel) -> Recipient:
-    return Recipient(key=f"channel:{channel.key}", name=channel.label_ja if channel.language == "ja" else channel.label_en,
-                     language=channel.language, outside=False)  # fmt: skip
+    return Recipient(
+        key=f"channel:{channel.key}",
+        name=channel.label_ja if channel.language == "ja" else channel.label_en,
+        language=channel.language,
+        outside=False,
+    )
 
 
 def _hours(group: RecipientGroup | None, zone: str) -> tuple[time, time, str]:

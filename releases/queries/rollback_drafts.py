@@ -100,13 +100,16 @@ def _timeline(rollback: Rollback) -> list[str]:
     deployment = rollback.deployment
     steps, let = list(deployment.steps.exclude(started_at=None)), authorisation(rollback)
     moments: list[tuple[datetime | None, str]] = [
-        (deployment.started_at, _("Deployment started, scheduled by %(who)s") % {"who": deployment.scheduled_by or "—"}),
+        (
+            deployment.started_at,
+            _("Deployment started, scheduled by %(who)s") % {"who": deployment.scheduled_by or "—"},
+        ),
         (deployment.verified_at, _("Verified by %(who)s") % {"who": deployment.verified_by or "—"}),
         (rollback.outage_began_at, _("Outage begins: first failed measurement or step, or the alarm")),
         (rollback.raised_at, _("Alarm raised by %(who)s") % {"who": raiser_of(rollback)}),
         *([(let.at or rollback.started_at, _("Rollback, authorised by %(who)s") % {"who": let.words})] if let else []),
         (rollback.restored_at, _("The previous state is restored and proved by digest")),
-    ]  # fmt: skip
+    ]
     for key, text in (
         ("agreed", _("Late rollback approved: %(who)s")),
         ("manual_completions", _("Completed manually, as stated: %(who)s")),

@@ -187,8 +187,13 @@ def _message(key: str, error: Any) -> str:
 
 def _unknown(key: str) -> str:
     above, _dot, name = key.rpartition(".")
-    known = sorted({other.removeprefix(f"{above}.").partition(".")[0] for other in keys()
-                    if not above or other.startswith(f"{above}.")})  # fmt: skip
+    known = sorted(
+        {
+            other.removeprefix(f"{above}.").partition(".")[0]
+            for other in keys()
+            if not above or other.startswith(f"{above}.")
+        }
+    )
     there = [f"{above}.{other}" if above else other for other in known]
     # A misspelt name may belong on another level altogether.
     near = get_close_matches(key, [*there, *keys()], 1, 0.75) or get_close_matches(key, there, 1, 0.0)

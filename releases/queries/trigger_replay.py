@@ -17,7 +17,9 @@ MOST_ROUNDS = 1000
 
 
 def changed(old: Content, new: Content) -> list[str]:
-    """Return the keys of the measured triggers that differ between two versions of the procedure, added and gone too."""
+    """Return the keys of the measured triggers that differ between two versions of the procedure, added and gone
+    too.
+    """
     before, after = ({t["key"]: t for t in triggers_of(content)} for content in (old, new))
     return sorted(key for key in before.keys() | after.keys() if _rule(before.get(key)) != _rule(after.get(key)))
 

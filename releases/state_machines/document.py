@@ -6,7 +6,9 @@ from django_fsm import FSMField, transition
 
 
 class DocumentMachine(models.Model):
-    """draft → content_checked → approved → ready_to_publish → published, and retracted when the release is rolled back."""
+    """draft → content_checked → approved → ready_to_publish → published, and retracted when the release is rolled
+    back.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")

@@ -21,10 +21,11 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$;
-CREATE OR REPLACE FUNCTION ringi_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ringi_fencing_token() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.fencing_token < OLD.fencing_token THEN
-    RAISE EXCEPTION 'step %: fencing_token % is behind %', OLD.id, NEW.fencing_token, OLD.fencing_token USING ERRCODE = 'RI003';
+    RAISE EXCEPTION 'step %: fencing_token % is behind %', OLD.id, NEW.fencing_token, OLD.fencing_token
+      USING ERRCODE = 'RI003';
   END IF;
   RETURN NEW;
 END $$;
@@ -47,7 +48,7 @@ def triggers() -> dict[tuple[str, str], Expected]:
         table, kind = model._meta.db_table, ROW | BEFORE | INSERT | UPDATE
         reserved = json.dumps({f"{e.source}>{e.target}": e.operation for e in edges(model) if e.operation})
         found[table, "ringi_edge"] = ("ringi_edge", kind, [str(initial(model)), jumps, reserved])
-    found["releases_step", "ringi_epoch"] = ("ringi_epoch", ROW | BEFORE | UPDATE, [])
+    found["releases_step", "ringi_fencing_token"] = ("ringi_fencing_token", ROW | BEFORE | UPDATE, [])
     return found
 
 

@@ -36,7 +36,9 @@ _RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"'
 
 
 class BackupParameters(Parameters):
-    """verify: full = restore into a scratch database and compare; sample, list = read the dump's table of contents only."""
+    """verify: full = restore into a scratch database and compare; sample, list = read the dump's table of contents
+    only.
+    """
 
     verify: Literal["full", "sample", "list"] = "full"
 

@@ -97,7 +97,9 @@ class ServiceControl(TargetStep):
         return facts | {"proved_by": proof}
 
     def look(self, context: StepContext, held: Held, parameters: ServiceParameters) -> tuple[Probe, dict[str, Any]]:
-        """Done when the service is as wanted and this key's line is there; else the fact `why` names what is missing."""
+        """Done when the service is as wanted and this key's line is there; else the fact `why` names what is
+        missing.
+        """
         if parameters.action == "stop":
             stopped = journal_lines(context.target, key=context.key, effect=STOPPED)
             stands = running_service(context.target.root) is None and not occupied(context.target)

@@ -20,7 +20,8 @@ MOST, TURN, POLL = 16, 60.0, 0.2
 DUE = """
 SELECT c.id FROM releases_notificationchannel c
  WHERE coalesce(c.next_send_at, '-infinity') <= clock_timestamp() AND EXISTS (
-   SELECT 1 FROM releases_notificationdelivery d WHERE d.channel_id = c.id AND d.outcome = 'pending' AND d.next_at <= clock_timestamp())
+   SELECT 1 FROM releases_notificationdelivery d WHERE d.channel_id = c.id AND d.outcome = 'pending' AND d.next_at <=
+     clock_timestamp())
  ORDER BY c.failures, c.id
 """
 

@@ -200,9 +200,15 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         said = lease.rest()
     try:
         following = record_success(
-            step, fencing_token=fencing_token, result=result, output=said, output_digest=lease.digest, probe=probe, measured=measured,
+            step,
+            fencing_token=fencing_token,
+            result=result,
+            output=said,
+            output_digest=lease.digest,
+            probe=probe,
+            measured=measured,
             worker=step.owner,
-        )  # fmt: skip
+        )
     except Fenced:
         raise
     except Exception:

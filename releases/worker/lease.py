@@ -23,7 +23,8 @@ RETURNING d.state
 """
 CHUNK = """
 INSERT INTO releases_stepoutput (step_id, fencing_token, at, text)
-SELECT id, fencing_token, clock_timestamp(), %s FROM releases_step WHERE id = %s AND fencing_token = %s AND state = 'running'
+SELECT id, fencing_token, clock_timestamp(), %s FROM releases_step WHERE id = %s AND fencing_token = %s AND state =
+  'running'
 """
 
 

@@ -22,12 +22,15 @@ log = logging.getLogger(__name__)
 READ = """
     SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
            t.root, t.options, a.slug, e.slug,
-           (SELECT coalesce(jsonb_agg(jsonb_build_array(extract(epoch FROM s.due_at), s.values) ORDER BY s.due_at), '[]')
-              FROM (SELECT due_at, values FROM releases_measurement WHERE period_id = w.id ORDER BY due_at DESC LIMIT %s) s),
+           (SELECT coalesce(
+             jsonb_agg(jsonb_build_array(extract(epoch FROM s.due_at), s.values) ORDER BY s.due_at), '[]')
+              FROM (SELECT due_at, values FROM releases_measurement WHERE period_id = w.id
+                ORDER BY due_at DESC LIMIT %s) s),
            (SELECT raw FROM releases_measurement WHERE period_id = w.id ORDER BY due_at DESC LIMIT 1)
       FROM releases_monitoringperiod w
       JOIN releases_deployment d ON d.id = w.deployment_id
-      JOIN environments_deploymenttarget t ON (t.application_id, t.environment_id) = (d.application_id, d.environment_id)
+      JOIN environments_deploymenttarget t
+        ON (t.application_id, t.environment_id) = (d.application_id, d.environment_id)
       JOIN environments_application a ON a.id = d.application_id
       JOIN environments_environment e ON e.id = d.environment_id
      WHERE w.id = %s AND w.ended_at IS NULL AND w.paused_at IS NULL
@@ -36,8 +39,9 @@ ADVANCE = {
     "next": "UPDATE releases_monitoringperiod SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
     " clock_timestamp() - make_interval(secs => 2 * interval_seconds))"
     " WHERE id = %s AND ended_at IS NULL RETURNING next_at",
-    "checks": "UPDATE releases_monitoringperiod SET next_checks_at = greatest(next_checks_at + make_interval(secs => check_seconds),"
-    " clock_timestamp()) WHERE id = %s AND ended_at IS NULL RETURNING next_checks_at",
+    "checks": "UPDATE releases_monitoringperiod SET next_checks_at ="
+    " greatest(next_checks_at + make_interval(secs => check_seconds), clock_timestamp())"
+    " WHERE id = %s AND ended_at IS NULL RETURNING next_checks_at",
 }
 
 

@@ -59,7 +59,7 @@ def coming_deployments(moment: datetime) -> None:
     coming = Deployment.objects.filter(state="scheduled", scheduled_start_at__gt=moment, scheduled_start_at__lte=soon)
     for release_id in coming.values_list("release_id", flat=True).distinct():
         # A repository that cannot be read now is read again when the deployment is queued, and counts there.
-        with isolated(log, "the source of release %s cannot be looked at", release_id):
+        with isolated(log, "the source of release %s cannot be read", release_id):
             if not seen_lately(release_id, moment):
                 refresh_from_git(release_id)
 
@@ -100,7 +100,7 @@ def idle_steps(moment: datetime) -> None:
         Q(state="ready", ready_at__lt=late) | Q(state="running", lease_until__lt=moment)
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in ended_leases:
-        with isolated(log, "nobody can be woken for step %s", pk):
+        with isolated(log, "the worker of step %s cannot be woken", pk):
             dispatch.wake(slug, "run_step", step_id=pk)
 
 
@@ -130,7 +130,7 @@ def waiting_rollbacks(moment: datetime) -> None:
         Q(state__in=["raised", "assessed"], facts__rows_total__isnull=True) | Q(state="authorised"), raised_at__lt=late
     ).values_list("pk", "deployment__environment__slug")
     for pk, slug in waiting:
-        with isolated(log, "nobody can be woken for rollback %s", pk):
+        with isolated(log, "the worker of rollback %s cannot be woken", pk):
             dispatch.wake(slug, "prepare_rollback", rollback_id=pk)
 
 
@@ -140,7 +140,7 @@ def due_monitoring(moment: datetime) -> None:
         due = monitoring.next_at
         if due is None:
             continue
-        with isolated(log, "monitoring %s cannot be sampled", monitoring.pk):
+        with isolated(log, "monitoring %s cannot be measured", monitoring.pk):
             if moment >= monitoring.ends_at and monitoring.paused_at is None:
                 with_retry_limit(
                     "end_monitoring",

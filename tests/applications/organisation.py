@@ -243,8 +243,12 @@ class Organisation(Stage):
         """Upload the evidence that this organisation's gates ask for."""
         passed = b'<testsuite name="all" tests="3" failures="0" errors="0">%s</testsuite>'
         report = passed % b"".join(b'<testcase classname="t" name="%d"/>' % number for number in range(3))
-        for test_type, name in (("unit", "development"), ("integration", "staging"), ("system", "staging"),
-                                ("acceptance", "staging")):  # fmt: skip
+        for test_type, name in (
+            ("unit", "development"),
+            ("integration", "staging"),
+            ("system", "staging"),
+            ("acceptance", "staging"),
+        ):
             self.upload(version, "junit", report, name, test_type)
         statements = {
             "review": {"reviewer": "Committee reviewer", "decision": "approved"},

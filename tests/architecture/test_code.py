@@ -14,8 +14,16 @@ from audit.fields import WrittenAtField
 from .files import APPS, imports, python, tree
 
 PRODUCT = tuple(f"{app}/" for app in APPS)
-LEAVES = ("environments/targets/", "releases/step_types/", "releases/check_types/", "releases/metric_sources/", "releases/sources/", "releases/procedures/",
-          "releases/channel_types/", "releases/notifications/templates/")  # fmt: skip
+LEAVES = (
+    "environments/targets/",
+    "releases/step_types/",
+    "releases/check_types/",
+    "releases/metric_sources/",
+    "releases/sources/",
+    "releases/procedures/",
+    "releases/channel_types/",
+    "releases/notifications/templates/",
+)
 # Writes that name no row of an operation, each inside an operation or of columns that are no audited facts.
 WRITES = {
     "releases/operations/notification/create.py": {
@@ -28,16 +36,25 @@ WRITES = {
         "update": "how far an import is, which is no audited fact; requests, confirmations and imports are operations"
     },
     "releases/operations/release/import_tags.py": {
-        "bulk_create": "changes of past releases in the import's own operation; they have no snapshots, the trigger sees each"
+        "bulk_create": (
+            "changes of past releases in the import's own operation; they have no snapshots, the trigger sees each"
+        )
     },
     "releases/operations/deployment/enqueue.py": {
-        "bulk_create": "lays the steps in the operation that enqueues the deployment; they have no snapshots, the trigger sees each"
+        "bulk_create": (
+            "lays the steps in the operation that enqueues the deployment; they have no snapshots, the "
+            "trigger sees each"
+        )
     },
 }
 RAW_WRITES = {
-    "releases/operations/notification_delivery/lane.py": "how a lane is going: not audited; the outcome of a delivery is an operation",
+    "releases/operations/notification_delivery/lane.py": (
+        "how a lane is going: not audited; the outcome of a delivery is an operation"
+    ),
     "releases/worker/lease.py": "lease and output of a running step: not audited, and fenced by the fencing_token",
-    "releases/operations/notification_delivery/send.py": "claim and next try of a delivery: not audited; its outcome is an operation",
+    "releases/operations/notification_delivery/send.py": (
+        "claim and next try of a delivery: not audited; its outcome is an operation"
+    ),
     "releases/liveness.py": "the scheduler's heartbeat: not audited",
     "releases/worker/measurement.py": "when the next measurement is due: not audited",
 }

@@ -135,7 +135,9 @@ def test_no_account_is_a_superuser_and_no_framework_page_is_a_way_round(settings
 
 
 def test_each_address_of_an_operation_is_that_of_one_there_is() -> None:
-    """In templates, code, and the tables of the tests in a browser: an unknown noun or verb would be a page not found."""
+    """In templates, code, and the tables of the tests in a browser: an unknown noun or verb would be a page not
+    found.
+    """
     ways = (
         r"\{% url ['\"]operation(?:-new)?['\"] ['\"](\w+)['\"] ['\"](\w+)['\"]",
         r"reverse\(\s*\"operation(?:-new)?\",\s*args=\[\s*\"(\w+)\",\s*\"(\w+)\"",

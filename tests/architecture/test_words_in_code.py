@@ -7,6 +7,8 @@ import re
 import tokenize
 from collections.abc import Iterator
 
+from tests.mutants import listed
+
 from .files import ROOT, python
 
 # Words of names that the vocabulary gives up; a name is read word by word.
@@ -60,6 +62,8 @@ NAMES = frozenset(
         "untold",
         "verdict",
         "verdicts",
+        "voice",
+        "voices",
         "watch",
         "watched",
         "watches",
@@ -69,7 +73,8 @@ NAMES = frozenset(
 # Patterns in comments and docstrings.
 PROSE = re.compile(
     r"\b(the door|anew|in force|ways? back|notices?|doubt\w*|roster|settl(e|es|ed|ing)|ow(e|es|ed)|epochs?"
-    r"|sweeps?|peeks?|deeds?|watch(es|ed|ing)?|seal(s|er|ed|ing)?|verdicts?|deput\w+|letters? (to|from|that)|obligations?"
+    r"|sweeps?|peeks?|deeds?|watch(es|ed|ing)?|seal(s|er|ed|ing)?|verdicts?|deput\w+|letters? "
+    r"(to|from|that)|obligations?"
     r"|lapse\w*|adopt\w*|amend\w*|falter\w*|all the same|hands? in|handed in|he|his|him|himself)\b",
     re.IGNORECASE,
 )
@@ -101,6 +106,12 @@ def test_names_comments_and_docstrings_use_the_words_of_the_vocabulary() -> None
     files = [name for name in python() if not name.endswith("test_names.py")]
     assert len(files) > 1000
     assert [fault for name in files for fault in said(name)] == []
+
+
+def test_the_list_of_guards_uses_the_words_of_the_vocabulary() -> None:
+    guards = [mutant.guard for mutant in listed()]
+    assert len(guards) > 300
+    assert [f"“{match[0]}” in {guard}" for guard in guards for match in PROSE.finditer(guard)] == []
 
 
 def test_a_word_that_is_given_up_is_found() -> None:

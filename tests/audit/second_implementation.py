@@ -56,7 +56,9 @@ def subproof(m: int, d: list[bytes], b: bool) -> list[bytes]:
 
 
 def note_says(note: str, key: str) -> tuple[str, int, bytes] | None:
-    """Return origin, size and root of a signed note, as docs/reference/ledger.md has it; None when it is not by `key`."""
+    """Return origin, size and root of a signed note, as docs/reference/ledger.md has it; None when it is not by
+    `key`.
+    """
     name, identity, encoded = key.split("+", 2)
     typed = base64.b64decode(encoded)
     if sha256(name.encode() + b"\n" + typed).digest()[:4].hex() != identity:

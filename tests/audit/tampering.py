@@ -29,7 +29,9 @@ _TEN = """
 INSERT INTO toy (title, amount, facts) SELECT 'おもちゃ ' || n, n / 7.0, '{"n": 1}' FROM generate_series(1, 4) AS n;
 UPDATE toy SET ready = true WHERE id > (SELECT max(id) - 2 FROM toy);
 DELETE FROM toy WHERE id = (SELECT max(id) FROM toy);
-SELECT ringi_append('operation', 'toy:change', 'toys.Toy:1', NULL, '{"signature": {"name": "佐藤", "digest": "d"}}', '試験', 'done');
+SELECT ringi_append('operation', 'toy:change', 'toys.Toy:1', NULL, '{"signature": {"name": "佐藤", "digest": "d"}}',
+  '試験',
+  'done');
 SELECT ringi_append('refusal', 'toy:change', 'toys.Toy:1', NULL, '{"reasons": ["no"]}', '', 'refused');
 SELECT ringi_append('access', 'session:sign_in', '', NULL, '{"method": "password"}', '', 'done');
 """
@@ -103,7 +105,8 @@ class SignedLedger:
     def number_of(self, kind: str, nth: int) -> int:
         """Return the number of the nth event (from 0; -1 the last) of a type: an outcome of rows, else a type."""
         found = self.admin.execute(
-            "SELECT array_agg(l.number ORDER BY l.number) FROM kept_audit_ledgerentry l JOIN kept_audit_event e ON e.id = l.event_id"
+            "SELECT array_agg(l.number ORDER BY l.number) FROM kept_audit_ledgerentry l JOIN "
+            "kept_audit_event e ON e.id = l.event_id"
             " WHERE CASE e.kind WHEN 'row' THEN e.outcome ELSE e.kind END = %s",
             [kind],
         ).fetchone()

@@ -136,8 +136,10 @@ def test_an_event_deeper_than_a_verifier_reads_is_a_finding_and_not_its_end(ledg
     execute(app, "INSERT INTO toy (title) VALUES ('x')")
     deep = '{"a":' * 300 + "1" + "}" * 300
     ledger.as_owner().execute(
-        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, operation, object, outcome, reason, 1,"
-        " convert_to(replace(convert_from(bytes, 'UTF8'), '\"before\":null', '\"before\":' || %s), 'UTF8') FROM audit_event",
+        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, "
+        "operation, object, outcome, reason, 1,"
+        " convert_to(replace(convert_from(bytes, 'UTF8'), '\"before\":null', '\"before\":' || %s), 'UTF8') "
+        "FROM audit_event",
         [deep],
     )
     finding = verify(app).finding

@@ -13,12 +13,12 @@ def test_the_length_is_known_before_the_first_line(ledger: LedgerDatabase, tmp_p
     """Numbers of one and of two digits, texts of every length, checkpoints between and behind."""
     app, sizes = ledger.as_app(), []
     signer = LedgerSigner(tmp_path / "ledger_signer")
-    for approval_request in range(3):
+    for number in range(3):
         fill(app, 6)
         for n in range(4):
             execute(app, "INSERT INTO toy (title) VALUES (%s)", ["名" * n])
         signer.sign(app)
-        if approval_request == 1:
+        if number == 1:
             fill(app, 1)
     lines = list(export.lines(app, signer.public, on_start=lambda *size: sizes.append(size)))
     assert sizes == [(31, sum(len(line.encode()) for line in lines))]

@@ -53,7 +53,10 @@ def _faults(ledger: LedgerDatabase, more: tuple[Listed, ...] = ()) -> list[str]:
             ["function ringi_row_event is not as it was installed"],
         ),
         *(
-            (f"ALTER TABLE {table} DISABLE TRIGGER ringi_append_only", [f"{table}: trigger ringi_append_only is disabled"])
+            (
+                f"ALTER TABLE {table} DISABLE TRIGGER ringi_append_only",
+                [f"{table}: trigger ringi_append_only is disabled"],
+            )
             for table in LEDGER_TABLES
         ),
         (
@@ -62,7 +65,7 @@ def _faults(ledger: LedgerDatabase, more: tuple[Listed, ...] = ()) -> list[str]:
         ),
         ("ALTER TABLE audit_event DISABLE TRIGGER ringi_link", ["audit_event: trigger ringi_link is disabled"]),
     ],
-)  # fmt: skip
+)
 def test_each_trigger_that_does_not_stand_is_named(ledger: LedgerDatabase, harm: str, named: list[str]) -> None:
     ledger.as_superuser().execute(harm)
     assert _faults(ledger) == named
@@ -127,7 +130,9 @@ WRITE = "ringi_write(text, jsonb, text, text, text, text, text, text)"
     ],
 )
 def test_a_function_that_answers_without_being_run_is_named(ledger: LedgerDatabase, change: str) -> None:
-    """A strict one leaves out what has a NULL among its arguments; an immutable one answers as it did the first time."""
+    """A strict one leaves out what has a NULL among its arguments; an immutable one answers as it did the first
+    time.
+    """
     ledger.as_owner().execute(f"ALTER FUNCTION {change}")
     assert _faults(ledger) == [f"function {change.partition('(')[0]} is not as it was installed"]
 
@@ -146,12 +151,15 @@ ELSEWHERE = "CREATE SCHEMA x; CREATE FUNCTION x.f() RETURNS trigger LANGUAGE plp
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
-        (f"{ELSEWHERE}CREATE TRIGGER t BEFORE INSERT ON audit_outbox FOR EACH ROW EXECUTE FUNCTION x.f()", "trigger t that was not installed here"),
+        (
+            f"{ELSEWHERE}CREATE TRIGGER t BEFORE INSERT ON audit_outbox FOR EACH ROW EXECUTE FUNCTION x.f()",
+            "trigger t that was not installed here",
+        ),
         ("CREATE RULE quiet AS ON INSERT TO audit_outbox DO INSTEAD NOTHING", "rule quiet"),
         ("ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY", "row security"),
     ],
     ids=["trigger", "rule", "row security"],
-)  # fmt: skip
+)
 def test_what_swallows_the_alarms_of_the_ledger_is_named(ledger: LedgerDatabase, harm: str, named: str) -> None:
     ledger.as_owner().execute(harm)
     (found,) = _faults(ledger)
@@ -187,21 +195,36 @@ SWALLOW = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN 
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        (f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION swallow()",
-         ["audit_event: there is a trigger a that was not installed here", "function swallow() was not installed here"]),
-        (f"{SWALLOW}; CREATE TRIGGER zz BEFORE INSERT ON toy FOR EACH ROW EXECUTE FUNCTION swallow()",
-         ["toy: there is a trigger zz that was not installed here", "function swallow() was not installed here"]),
-        ("CREATE TRIGGER x BEFORE UPDATE ON toy FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-         ["toy: there is a trigger x that was not installed here"]),
-        ("ALTER TABLE toy ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON toy USING (false)",
-         ["toy: there is a policy p", "toy: there is row security"]),
+        (
+            f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION swallow()",
+            [
+                "audit_event: there is a trigger a that was not installed here",
+                "function swallow() was not installed here",
+            ],
+        ),
+        (
+            f"{SWALLOW}; CREATE TRIGGER zz BEFORE INSERT ON toy FOR EACH ROW EXECUTE FUNCTION swallow()",
+            ["toy: there is a trigger zz that was not installed here", "function swallow() was not installed here"],
+        ),
+        (
+            "CREATE TRIGGER x BEFORE UPDATE ON toy FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            ["toy: there is a trigger x that was not installed here"],
+        ),
+        (
+            "ALTER TABLE toy ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON toy USING (false)",
+            ["toy: there is a policy p", "toy: there is row security"],
+        ),
         ("CREATE TABLE more () INHERITS (audit_event)", ["audit_event: there is a table that inherits from it, more"]),
-        ("CREATE FUNCTION to_json(text) RETURNS json LANGUAGE sql AS $$SELECT '\"x\"'::json$$",
-         ["function to_json(text) was not installed here"]),
-        ("CREATE OPERATOR || (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = pg_catalog.uuid_eq)",
-         ["operator ||(uuid,uuid) was not installed here"]),
+        (
+            "CREATE FUNCTION to_json(text) RETURNS json LANGUAGE sql AS $$SELECT '\"x\"'::json$$",
+            ["function to_json(text) was not installed here"],
+        ),
+        (
+            "CREATE OPERATOR || (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = pg_catalog.uuid_eq)",
+            ["operator ||(uuid,uuid) was not installed here"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_was_not_installed_here_is_named(ledger: LedgerDatabase, more: str, named: list[str]) -> None:
     """What swallows an INSERT leaves no trace in the chain; and a function that takes just these types writes another
     text.

@@ -269,8 +269,10 @@ def test_an_event_added_about_another_row_is_a_message_of_the_same_operation(dat
     with acting(COMMAND), operation("test:rename", (Environment, row.pk)) as op:
         op.add_event("test:moved", other, by="壱")
     messages = Outbox.objects.filter(operation_id=op.id).order_by("pk").values_list("event", "object", "payload")
-    assert list(messages) == [("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
-                          ("test:rename", f"environments.Environment:{row.pk}", {})]  # fmt: skip
+    assert list(messages) == [
+        ("test:moved", f"environments.Environment:{other.pk}", {"by": "壱"}),
+        ("test:rename", f"environments.Environment:{row.pk}", {}),
+    ]
 
 
 def ended(state: str) -> None:

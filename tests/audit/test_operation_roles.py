@@ -55,7 +55,7 @@ def test_each_role_may_cause_what_its_process_is_declared_to_and_nothing_else(de
                 refused = _refusal(raw, APPEND, [kind, operation, *said])
                 if operation not in own:
                     assert refused == ("" if process in processes else NOT_PERMITTED), (operation, kind)
-        for strange in ("", "consent:Approve", "toy:undeclared"):
+        for strange in ("", "approval:Approve", "toy:undeclared"):
             assert _refusal(raw, APPEND, ["operation", strange, None, "done"]) == NOT_PERMITTED
 
 

@@ -34,7 +34,8 @@ def owner(database: str, state_folder: Path, settings: Any) -> Iterator[Owner]:
     with connection.cursor() as cursor:
         for n in range(6):
             cursor.execute(
-                'SELECT set_config(\'ringi.context\', \'{"actor": "person:7:x", "operation": "access:confirm"}\', false)'
+                'SELECT set_config(\'ringi.context\', \'{"actor": "person:7:x", "operation": '
+                '"access:confirm"}\', false)'
             )
             cursor.execute("INSERT INTO auth_group (name) VALUES (%s)", [f"group {n}"])
             if n == 3:
@@ -153,7 +154,8 @@ def _continued(owner: Owner, state: Path) -> None:
     _guarded(owner)
     owner.execute("ALTER TABLE audit_ledgerresumption DISABLE TRIGGER ringi_capture")
     owner.execute(
-        "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, requested_person, requested_at,"
+        "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, "
+        "requested_person, requested_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', 'x', 'person:1:a', 'employee:1', now(), 'person:2:b', 'employee:2', now())",
         [note_digest(LedgerSigner(state / "ledger_signer").note)],
@@ -203,16 +205,27 @@ SWALLOW = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN 
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
-        (f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION swallow()", "trigger a"),
-        (f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON auth_group FOR EACH ROW EXECUTE FUNCTION swallow()", "trigger a"),
+        (
+            f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION swallow()",
+            "trigger a",
+        ),
+        (
+            f"{SWALLOW}; CREATE TRIGGER a BEFORE INSERT ON auth_group FOR EACH ROW EXECUTE FUNCTION swallow()",
+            "trigger a",
+        ),
         ("ALTER TABLE auth_group DISABLE TRIGGER ringi_capture", "ringi_capture is disabled"),
-        ("CREATE OR REPLACE FUNCTION ringi_row_event() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-         "function ringi_row_event"),
-        ("CREATE FUNCTION to_json(text) RETURNS json LANGUAGE sql AS $$SELECT '\"y\"'::json$$", "function to_json(text)"),
+        (
+            "CREATE OR REPLACE FUNCTION ringi_row_event() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "function ringi_row_event",
+        ),
+        (
+            "CREATE FUNCTION to_json(text) RETURNS json LANGUAGE sql AS $$SELECT '\"y\"'::json$$",
+            "function to_json(text)",
+        ),
         ("CREATE RULE r AS ON INSERT TO audit_event DO INSTEAD NOTHING", "a rule r"),
         ("ALTER TABLE auth_group ENABLE ROW LEVEL SECURITY", "row security"),
     ],
-)  # fmt: skip
+)
 def test_what_keeps_events_from_being_written_is_named(owner: Owner, harm: str, named: str) -> None:
     assert _said("audit_verify")[0] == 0
     with psycopg.connect(_named(os.environ["DATABASE_SERVER_URL"], owner.info.dbname), autocommit=True) as root:

@@ -24,10 +24,14 @@ COMMANDS = {
     "web": ["-c", "import config.wsgi"],
 }
 CHANGES = {
-    "ALTER TABLE releases_monitoringperiod DROP COLUMN interval_seconds": "column releases_monitoringperiod.interval_seconds",
+    (
+        "ALTER TABLE releases_monitoringperiod DROP COLUMN interval_seconds"
+    ): "column releases_monitoringperiod.interval_seconds",
     "ALTER TABLE releases_monitoringperiod ADD COLUMN newer int": "column releases_monitoringperiod.newer",
     "DELETE FROM django_migrations WHERE app = 'releases'": "migration releases.0001_initial",
-    "INSERT INTO django_migrations (app, name, applied) VALUES ('audit', '0099_newer', now())": "migration audit.0099_newer",
+    (
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('audit', '0099_newer', now())"
+    ): "migration audit.0099_newer",
 }
 
 

@@ -178,7 +178,8 @@ def test_a_cut_tail_is_found_by_both(signed_ledger: SignedLedger) -> None:
         signed_ledger.admin.execute("DELETE FROM audit_checkpoint WHERE number > 1990")
         assert signed_ledger.both() == (1991, 1991)  # the head still shows it
         signed_ledger.admin.execute(
-            "UPDATE audit_ledgerhead SET number = 1990, chain = (SELECT chain FROM audit_ledgerentry WHERE number = 1990)"
+            "UPDATE audit_ledgerhead SET number = 1990, chain = (SELECT chain FROM audit_ledgerentry WHERE "
+            "number = 1990)"
         )
         # Nothing inside the database shows it any more; the auditor's notes do.
         assert signed_ledger.by_the_database() is None and signed_ledger.by_the_export() is None
@@ -187,7 +188,8 @@ def test_a_cut_tail_is_found_by_both(signed_ledger: SignedLedger) -> None:
 
 def test_an_inserted_event_is_found(signed_ledger: SignedLedger) -> None:
     copy = (
-        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, operation, object, outcome, reason,"
+        "INSERT INTO audit_event SELECT gen_random_uuid(), kind, operation_id, at, actor, channel, "
+        "operation, object, outcome, reason,"
         " tx, bytes FROM audit_event WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 5)"
     )
     with signed_ledger.altered(copy):
@@ -195,7 +197,8 @@ def test_an_inserted_event_is_found(signed_ledger: SignedLedger) -> None:
         assert found is not None and found[0] == SIZE + 1 and "is not in the chain" in found[1]
     link = (
         "UPDATE audit_ledgerentry SET number = number + 100000 WHERE number > 1200",
-        "INSERT INTO audit_ledgerentry SELECT 1201, e.id, l.leaf, l.chain FROM audit_ledgerentry l, audit_event e WHERE l.number = 5"
+        "INSERT INTO audit_ledgerentry SELECT 1201, e.id, l.leaf, l.chain FROM audit_ledgerentry l, "
+        "audit_event e WHERE l.number = 5"
         " AND NOT EXISTS (SELECT FROM audit_ledgerentry x WHERE x.event_id = e.id)",
         "UPDATE audit_ledgerentry SET number = number - 99999 WHERE number > 100000",
     )
@@ -207,11 +210,19 @@ def test_swapped_events_and_links_are_found_by_both(signed_ledger: SignedLedger)
     event = "(SELECT event_id FROM kept_audit_ledgerentry WHERE number = {})"
     one, other = event.format(400), event.format(800)
     for statements in (
-        [f"UPDATE audit_event a SET bytes = b.bytes FROM kept_audit_event b WHERE (a.id, b.id) IN (({one}, {other}), ({other}, {one}))"],
-        [f"UPDATE audit_ledgerentry SET event_id = CASE number WHEN 400 THEN {other} ELSE {one} END WHERE number IN (400, 800)"],
-        ["UPDATE audit_ledgerentry SET number = number + 90000 WHERE number IN (400, 800)",
-         "UPDATE audit_ledgerentry SET number = 91200 - number WHERE number > 90000"],
-    ):  # fmt: skip
+        [
+            f"UPDATE audit_event a SET bytes = b.bytes FROM kept_audit_event b WHERE (a.id, b.id) IN (({one}, "
+            f"{other}), ({other}, {one}))"
+        ],
+        [
+            f"UPDATE audit_ledgerentry SET event_id = CASE number WHEN 400 THEN {other} ELSE {one} END WHERE "
+            "number IN (400, 800)"
+        ],
+        [
+            "UPDATE audit_ledgerentry SET number = number + 90000 WHERE number IN (400, 800)",
+            "UPDATE audit_ledgerentry SET number = 91200 - number WHERE number > 90000",
+        ],
+    ):
         with signed_ledger.altered(*statements):
             assert signed_ledger.both() == (400, 400)
 

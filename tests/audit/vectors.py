@@ -70,13 +70,25 @@ EVENTS: tuple[dict[str, Any], ...] = (
     _event(1, kind="row", outcome="inserted", after={"id": 1, "title": "メタデータ検索の改善", "score": "0.5"}),
     _event(2),
     _event(3, kind="row", outcome="updated", before={"id": 1, "title": "古い"}, after={"id": 1, "title": "新しい"}),
-    _event(4, kind="refusal", outcome="refused", after={"kind": "not_permitted", "reasons": ["You wrote it."]}, reason=""),
-    _event(5, kind="access", operation="session:sign_in", object="", operation_id=None, after={"method": "password"}, reason=""),
+    _event(
+        4, kind="refusal", outcome="refused", after={"kind": "not_permitted", "reasons": ["You wrote it."]}, reason=""
+    ),
+    _event(
+        5,
+        kind="access",
+        operation="session:sign_in",
+        object="",
+        operation_id=None,
+        after={"method": "password"},
+        reason="",
+    ),
     _event(6, kind="row", outcome="deleted", before={"id": 2, "file": "sha256:" + 64 * "0"}, actor="break-glass:mori"),
     _event(7, actor="service:3:CI", channel="api", on_behalf="", after={"\uffff": 1, "\U00020bb7": 2}),
-    _event(8, actor="worker:host:41", channel="worker", after={"signature": {"name": "佐藤 玲子", "meaning": "approve"}}),
+    _event(
+        8, actor="worker:host:41", channel="worker", after={"signature": {"name": "佐藤 玲子", "meaning": "approve"}}
+    ),
     _event(9, actor="command:migrate", channel="command", request={"address": "", "id": ""}, object=""),
-)  # fmt: skip
+)
 
 
 def _links(events: list[bytes]) -> Iterator[dict[str, Any]]:
@@ -110,17 +122,23 @@ def _altered(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         ("the bytes of an event", 2, [one, two | {"event": changed}, three, note, head]),
         ("bytes and leaf", 2, [one, two | {"event": changed, "leaf": leaf.hex()}, three, note, head]),
         ("bytes, leaf and link", 3, [one, two | fitting, three, note, head]),
-        ("the chain from there on; the checkpoint of 3 tells, so the fault lies in 1 to 3", 1,
-         [one, two | fitting, three | {"chain": last}, note, {"head": {"number": 3, "chain": last}}]),
+        (
+            "the chain from there on; the checkpoint of 3 tells, so the fault lies in 1 to 3",
+            1,
+            [one, two | fitting, three | {"chain": last}, note, {"head": {"number": 3, "chain": last}}],
+        ),
         ("an event is missing", 2, [one, three, note, head]),
         ("an event is doubled", 3, [one, two, two, three, note, head]),
         ("two are swapped", 2, [one, three, two, note, head]),
         ("the tail is cut, the head says so", 3, [one, two, head]),
         ("tail and head are cut, the checkpoint is left", 3, [one, two, note, short]),
         ("the head is missing", 4, [one, two, three, note]),
-        ("the root in the note", 3,
-         [one, two, three, {"checkpoint": note["checkpoint"].replace("\n3\n", "\n2\n")}, head]),
-    ):  # fmt: skip
+        (
+            "the root in the note",
+            3,
+            [one, two, three, {"checkpoint": note["checkpoint"].replace("\n3\n", "\n2\n")}, head],
+        ),
+    ):
         case = {"altered": what, "status": 1 if number else 0, "number": number, "signed": 0 if number else 3}
         yield case | {"earlier": [], "lines": [lines[0], *altered]}
 
@@ -134,8 +152,16 @@ def built() -> dict[str, Any]:
     links, sizes = list(_links(events)), range(1, len(events) + 1)
     log, title = results.Log(ORIGIN, private, events), {"ringi": "export", "v": 1, "key": str(key)}
     fresh = PublicKey(ORIGIN, results.private(results.NEXT_SEED).public_key().public_bytes_raw())
-    renewal = _event(2, operation="audit:renew_key", object="", actor="worker:ledger_signer", channel="worker",
-                     request={"address": "", "id": ""}, after={"key": str(fresh), "previous": str(key)}, reason="yearly")  # fmt: skip
+    renewal = _event(
+        2,
+        operation="audit:renew_key",
+        object="",
+        actor="worker:ledger_signer",
+        channel="worker",
+        request={"address": "", "id": ""},
+        after={"key": str(fresh), "previous": str(key)},
+        reason="yearly",
+    )
     notes = {size: sign(Checkpoint(ORIGIN, size, tree_hash(leaves[:size])), private) for size in SIGNED_SIZES}
     return {
         "ringi": "vectors",

@@ -44,9 +44,11 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
             kind="mail", address="checkpoints@auditors.example", given_by="監査法人 田中", reason="四半期の証跡"
         )
         gone = add_address.add_address(
-            kind="post", address="https://witness.auditors.example/ringi/add-checkpoint", given_by="内部監査室 鈴木",
+            kind="post",
+            address="https://witness.auditors.example/ringi/add-checkpoint",
+            given_by="内部監査室 鈴木",
             reason="外部の証人",
-        )  # fmt: skip
+        )
         add_address.remove_address(gone.pk, reason="契約終了")
     signer = LedgerSigner(folder)
     checkpoint = sign_ledger(signer)
@@ -77,10 +79,14 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "address-ended": ("auditor", reverse("admin:audit_checkpointdelivery_change", args=[rows["gone"].pk])),
         "going-on": ("committee_a", reverse("admin:audit_ledgerresumption_change", args=[rows["going_on"].pk])),
         "verb-add-address": ("administrator", reverse("operation-new", args=["checkpoint", "add_address"])),
-        "verb-end-address": ("administrator", reverse("operation", args=["checkpoint", "remove_address", rows["mail"].pk])),
+        "verb-end-address": (
+            "administrator",
+            reverse("operation", args=["checkpoint", "remove_address", rows["mail"].pk]),
+        ),
         "verb-go-on": ("administrator", reverse("operation-new", args=["ledger", "request_resumption"])),
         "verb-confirm-go-on": (
-            "committee_a", reverse("operation", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
+            "committee_a",
+            reverse("operation", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
         ),
         "my-tasks-committee": ("committee_a", reverse("admin:index")),
         "history-of-a-release": ("auditor", f"{reverse('timeline')}?object={release}"),
@@ -90,4 +96,4 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "test-holders": ("auditor", reverse("audit-test", args=["role-holders"])),
         "test-history": ("auditor", reverse("audit-test", args=["unexplained-history"])),
         "test-two-duties": ("auditor", reverse("audit-test", args=["segregation-of-duties"])),
-    }  # fmt: skip
+    }

@@ -119,7 +119,7 @@ class Person:
                   if (document.documentElement.scrollWidth <= edge) return [];
                   return [...document.body.querySelectorAll('*')]
                     .filter(e => e.getBoundingClientRect().right > edge + 1)
-                    .map(e => `${e.tagName.toLowerCase()}.${e.className} ${Math.round(e.getBoundingClientRect().right)}`)
+                .map(e => `${e.tagName.toLowerCase()}.${e.className} ${Math.round(e.getBoundingClientRect().right)}`)
                     .slice(0, 8).concat([`page ${document.documentElement.scrollWidth} > ${edge}`]);
                 }"""
             )

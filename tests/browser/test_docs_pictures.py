@@ -1,4 +1,6 @@
-"""The pictures of the documentation, taken from the pages as they are. `make pictures` writes them into docs/pictures."""
+"""The pictures of the documentation, taken from the pages as they are. `make pictures` writes them into
+docs/pictures.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +83,11 @@ def _a_year(acting_as: Callable[..., Any], of: Any) -> None:
     moment = now()
     for index, trouble in enumerate(("", "", "rescued", "", "", "rolled_back", "", "")):
         past.ran(
-            acting_as, of, f"0.{index}.0", moment - timedelta(days=12 + 30 * index), trouble=trouble,
-            kind="emergency" if index == 3 else "regular", fixed_days=8 + index % 4,
-        )  # fmt: skip
+            acting_as,
+            of,
+            f"0.{index}.0",
+            moment - timedelta(days=12 + 30 * index),
+            trouble=trouble,
+            kind="emergency" if index == 3 else "regular",
+            fixed_days=8 + index % 4,
+        )

@@ -28,9 +28,14 @@ from tests.releases.gates.asking import alter, make
 from tests.releases.operations.notifying import announced, deliver, forget, join, make_notifications, outsider
 
 LISTS = (
-    "notification", "notificationdelivery", "recipientgroup", "notificationrule", "notificationtemplate", "notificationchannel",
+    "notification",
+    "notificationdelivery",
+    "recipientgroup",
+    "notificationrule",
+    "notificationtemplate",
+    "notificationchannel",
     "suppressedaddress",
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -44,8 +49,12 @@ def cancelled(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callabl
         alter(group, quiet_from="00:00", quiet_until="00:00")
     for name, group in (("developer", "development_team"), ("operator", "operations_team"), ("tester", "support_team")):
         join(group, people[name], f"{name}@datasets.example")
-    announced(seeded["draft"], outsider("users", "kita@users.example"), outsider("users", "minami@users.example", "en"),
-              outsider("partners", "higashi@partners.example"))  # fmt: skip
+    announced(
+        seeded["draft"],
+        outsider("users", "kita@users.example"),
+        outsider("users", "minami@users.example", "en"),
+        outsider("partners", "higashi@partners.example"),
+    )
     forget()
     with acting_as("manager"):
         cancel(seeded["draft"].pk, reason="利用部門の都合により日程を見直すため")
@@ -58,8 +67,14 @@ def cancelled(seeded: dict[str, Any], people: dict[str, Any], acting_as: Callabl
         deliver()
     mail = NotificationChannel.objects.get(key="mail")
     make(SuppressedAddress, address="old@datasets.example", reason="550 5.1.1 unknown", since=now(), channel=mail)
-    alter(mail, failures=4, last_failure="554 5.7.1 relay access denied", next_send_at=now(), unavailable_since=now(),
-          unavailable_because="554 5.7.1 relay access denied")  # fmt: skip
+    alter(
+        mail,
+        failures=4,
+        last_failure="554 5.7.1 relay access denied",
+        next_send_at=now(),
+        unavailable_since=now(),
+        unavailable_because="554 5.7.1 relay access denied",
+    )
     return notification
 
 
@@ -69,9 +84,15 @@ def test_the_pages_are_sound_in_each_look(cancelled: Notification, person: Calla
     delivery = NotificationDelivery.objects.filter(outcome="sent").exclude(address="").first()
     group, text = RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.get(event="release:announce")
     slack = NotificationChannel.objects.get(key="slack")
-    change = {"message": cancelled, "message-delivery": delivery, "message-group": group, "message-text": text,
-              "message-text-back": NotificationTemplate.objects.get(event="rollback:authorise"), "message-channel": slack,
-              "message-channel-faulty": NotificationChannel.objects.get(key="mail")}  # fmt: skip
+    change = {
+        "message": cancelled,
+        "message-delivery": delivery,
+        "message-group": group,
+        "message-text": text,
+        "message-text-back": NotificationTemplate.objects.get(event="rollback:authorise"),
+        "message-channel": slack,
+        "message-channel-faulty": NotificationChannel.objects.get(key="mail"),
+    }
     shown = {
         **{f"list-{name}": reverse(f"admin:releases_{name}_changelist") for name in LISTS},
         **{

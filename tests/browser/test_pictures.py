@@ -88,11 +88,24 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "environment": ("manager", "admin:environments_environment_change", [rows["running"].environment_id]),
         "application": ("manager", "admin:environments_application_change", [rows["application"].pk]),
     }
-    lists = ("environments_environment", "environments_configurationversion", "environments_accessgrant",
-             "environments_changewindow", "environments_changefreeze", "environments_holiday", "environments_token",
-             "environments_delegation", "releases_release", "releases_deployment", "releases_evidence",
-             "releases_followup", "releases_waiver", "releases_committeemeeting", "releases_deployedversion",
-             "audit_checkpoint")  # fmt: skip
+    lists = (
+        "environments_environment",
+        "environments_configurationversion",
+        "environments_accessgrant",
+        "environments_changewindow",
+        "environments_changefreeze",
+        "environments_holiday",
+        "environments_token",
+        "environments_delegation",
+        "releases_release",
+        "releases_deployment",
+        "releases_evidence",
+        "releases_followup",
+        "releases_waiver",
+        "releases_committeemeeting",
+        "releases_deployedversion",
+        "audit_checkpoint",
+    )
     found = {name: (who, reverse(view, args=given)) for name, (who, view, given) in own.items()}
     found |= {
         name: (who, reverse("operation", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()
@@ -118,7 +131,8 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
             wrong.append(f"{name}: {status}")
         if over := reader.wider_than_the_screen:
             wrong.append(f"{name}: wider than the screen: {over}")
-        # The procedure's page shows the keys of its file beside the labels, the application sheet the commands that run.
+        # The procedure's page shows the keys of its file beside the labels, the application sheet the commands that
+        # run.
         if look == "ja-light" and name not in ("procedure", "sheet-application") and (left := latin_words(reader.page)):
             wrong.append(f"{name}: not translated: {left}")
         reader.page.screenshot(path=folder / f"{name}.png", full_page=True)

@@ -12,7 +12,10 @@ from releases.models import Release
 from tests.browser.person import Person
 from tests.releases.admin.test_pages import addresses
 
-HEARD = "window.heard = []; document.addEventListener('securitypolicyviolation', e => heard.push(e.violatedDirective + ' ' + e.blockedURI))"
+HEARD = (
+    "window.heard = []; document.addEventListener('securitypolicyviolation', e => "
+    "heard.push(e.violatedDirective + ' ' + e.blockedURI))"
+)
 
 
 @pytest.mark.timeout(600)

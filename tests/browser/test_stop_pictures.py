@@ -62,7 +62,9 @@ def test_the_pages_are_sound(
     people: dict[str, Any],
     acting_as: Callable[..., Any],
 ) -> None:
-    """No error in the console, nothing reaches over the screen, Japanese is Japanese, and no secret is on the picture."""
+    """No error in the console, nothing reaches over the screen, Japanese is Japanese, and no secret is on the
+    picture.
+    """
     folder = PICTURES / look
     folder.mkdir(parents=True, exist_ok=True)
     before, after = versions
@@ -72,9 +74,14 @@ def test_the_pages_are_sound(
             TeamMember, release=waiting.release, team_role=team_role, account=people[who], telephone="+81-3-0000-0000"
         )
     make(
-        DecisionRequest, deployment=waiting, step=waiting.steps.first(), requested_at=now(), roles_asked=2,
-        due_at=now() + timedelta(minutes=15), on_timeout="roll_back",
-    )  # fmt: skip
+        DecisionRequest,
+        deployment=waiting,
+        step=waiting.steps.first(),
+        requested_at=now(),
+        roles_asked=2,
+        due_at=now() + timedelta(minutes=15),
+        on_timeout="roll_back",
+    )
     difference = reverse("configuration-difference")
     shown = {
         "difference": f"{difference}?left={before.pk}&right={after.pk}",

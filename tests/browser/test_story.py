@@ -11,9 +11,15 @@ from tests.browser.person import Person
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 WRITTEN = {
-    "title": "タグ検索の追加", "ticket": "DS-100", "reason": "利用部門の要望", "impact": "検索画面",
-    "security_impact": "なし", "risk": "low", "test_plan": "結合試験まで", "rollback_plan": "1.2.0 へ戻す",
-}  # fmt: skip
+    "title": "タグ検索の追加",
+    "ticket": "DS-100",
+    "reason": "利用部門の要望",
+    "impact": "検索画面",
+    "security_impact": "なし",
+    "risk": "low",
+    "test_plan": "結合試験まで",
+    "rollback_plan": "1.2.0 へ戻す",
+}
 
 
 def hour(days: float = 0) -> str:
@@ -89,7 +95,7 @@ def test_the_final_check_is_signed_and_the_deployment_scheduled_by_clicking(
     world: Any, person: Callable[..., Person]
 ) -> None:
     """Two people sign what was measured, and what was not says so; then an operator schedules the deployment."""
-    release, _round = world.approved()
+    release, _request = world.approved()
     page = f"/admin/release/{release.pk}/"
     manager, operator = person("manager"), person("operator")
     for who in (manager, operator):
@@ -116,8 +122,15 @@ def test_the_auditor_reads_everything_without_a_button(seeded: dict[str, Any], p
     auditor.go("/admin/")
     links = "a => a.map(e => e.getAttribute('href') || '').filter(h => /^.admin.[^#]*$/.test(h))"
     menu = auditor.page.locator("#nav-sidebar a").evaluate_all(links)
-    rows = [f"/admin/{noun}/{seeded[name].pk}/" for noun, name in
-            (("release", "review"), ("release", "released"), ("deployment", "back"), ("rollback", "rollback"))]  # fmt: skip
+    rows = [
+        f"/admin/{noun}/{seeded[name].pk}/"
+        for noun, name in (
+            ("release", "review"),
+            ("release", "released"),
+            ("deployment", "back"),
+            ("rollback", "rollback"),
+        )
+    ]
     for address in dict.fromkeys([*menu, *rows]):
         assert auditor.go(address).status == 200, address
         assert auditor.page.locator('[data-verb], a[href*="/admin/operation/"]').count() == 0, address

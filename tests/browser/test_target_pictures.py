@@ -1,4 +1,6 @@
-"""Pictures of the pages about deployment targets in each look, under var/test/pictures/: form, Test it, comparison, drift."""
+"""Pictures of the pages about deployment targets in each look, under var/test/pictures/: form, Test it, comparison,
+drift.
+"""
 
 from __future__ import annotations
 

@@ -17,9 +17,13 @@ from tests.releases.audited import WORKER, carry_out_rollback, executed
 # The most clicks and signatures of each person; a click is a link or a button that leads to another page, also that
 # which confirms the password for a signature.
 MOST = {
-    "manager": (71, 12), "developer": (14, 0), "operator": (24, 14), "committee_a": (3, 1), "committee_b": (3, 1),
+    "manager": (71, 12),
+    "developer": (14, 0),
+    "operator": (24, 14),
+    "committee_a": (3, 1),
+    "committee_b": (3, 1),
     "second_operator": (7, 2),
-}  # fmt: skip
+}
 
 
 def sign_pending_items(who: Person, release: Any) -> None:
@@ -79,8 +83,12 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
         for verb in ("approve", "prepare_publication"):
             manager.press(f'#documents a[href="{reverse("operation", args=["document", verb, document.pk])}"]')
             manager.send()
-    team = {"implementer": "Operator", "verifier": "Second Operator", "release_lead": "Manager",
-              "rollback_decision_maker": "Second Operator"}  # fmt: skip
+    team = {
+        "implementer": "Operator",
+        "verifier": "Second Operator",
+        "release_lead": "Manager",
+        "rollback_decision_maker": "Second Operator",
+    }
     for team_role, who in team.items():
         manager.do("team:assign", team_role=team_role, account_id=who, telephone="03-1234-5678")
     for verb in ("refresh_from_git", "complete_testing", "submit"):

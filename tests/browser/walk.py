@@ -10,7 +10,8 @@ from tests.conftest import CAST
 
 WORD = re.compile(r"[A-Za-z][A-Za-z'’]{2,}")
 NOT_WORDS = re.compile(
-    r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<![^\s（：、])/\S+|\{\{ \w+ \}\}|\{\w+\}|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+"
+    r"\b[0-9a-f]{12,}\b|\b[\w.]+:\d+\b|(?<![^\s（：、])/\S+|\{\{ \w+ "
+    r"\}\}|\{\w+\}|\b(test|session):\w+|FREQ=[A-Z0-9=;,+-]+"
     r"|\S+@\S+|https://\S+"
 )
 PEOPLE = {word.title() for name in CAST for word in name.split("_")}
@@ -60,11 +61,25 @@ NAMES = {
 }
 KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "integration", "system", "acceptance"}
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
-WRITTEN = ("3 of 5 measurements at or over the limit", "214 passed", "cast of the tests", "first procedure of an empty system",
-           "Integration tests and verification", "Staging", "first", "状態確認 no", "≤ 26 h, digest",
-           "prometheus_api、prometheus_text、json_http、sql、command、alerts", "「source」と「parameters」",
-           "prometheus_text", "{“source”, “parameters”}", "ringi/documents", "manage.py ledger_signer --resume", "env (shared/config.env)",
-           '{"source": "", "parameters": {"url": ')  # fmt: skip
+WRITTEN = (
+    "3 of 5 measurements at or over the limit",
+    "214 passed",
+    "cast of the tests",
+    "first procedure of an empty system",
+    "Integration tests and verification",
+    "Staging",
+    "first",
+    "状態確認 no",
+    "≤ 26 h, digest",
+    "prometheus_api、prometheus_text、json_http、sql、command、alerts",
+    "「source」と「parameters」",
+    "prometheus_text",
+    "{“source”, “parameters”}",
+    "ringi/documents",
+    "manage.py ledger_signer --resume",
+    "env (shared/config.env)",
+    '{"source": "", "parameters": {"url": ',
+)
 # What is known to be left: keys in sentences that gates and models make.
 LEFT = ("「failures」", "「base」")
 # What the ledger signer writes into the ledger is English; its own page marks it as such.

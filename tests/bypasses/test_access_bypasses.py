@@ -225,9 +225,14 @@ def test_22_an_operation_without_a_row_is_denied_as_well(people: People, browser
 
 @pytest.mark.parametrize(
     ("model", "hidden"),
-    [("account", "password"), ("account", "invitation"), ("token", "digest"), ("configurationversion", "encrypted"),
-     ("accessgrant", "account__password")],
-)  # fmt: skip
+    [
+        ("account", "password"),
+        ("account", "invitation"),
+        ("token", "digest"),
+        ("configurationversion", "encrypted"),
+        ("accessgrant", "account__password"),
+    ],
+)
 def test_23_a_hidden_column_is_not_guessed_through_a_list(
     people: People, browsers: Callable[[str], Any], model: str, hidden: str
 ) -> None:
@@ -252,8 +257,14 @@ def test_24_an_account_with_more_rights_is_not_taken_over(people: People, acting
     for name in ("manager", "operator", "committee_b"):
         with acting_as(name), pytest.raises(NotPermitted):
             invite(people["administrator"].pk, reason="x")
-    waiting = make(AccessGrant, account=people["outsider"], role="committee", starts_at=now(), reason="x",
-                   granted_by=people["administrator"])  # fmt: skip
+    waiting = make(
+        AccessGrant,
+        account=people["outsider"],
+        role="committee",
+        starts_at=now(),
+        reason="x",
+        granted_by=people["administrator"],
+    )
     with acting_as("administrator"), pytest.raises(NotPermitted):
         grant.confirm(waiting.pk)
     assert not access.may(people["outsider"], "approve")

@@ -111,15 +111,21 @@ def test_01_an_edit_after_the_approval_makes_the_count_nothing(stock: Stock) -> 
 
 def test_02_an_odd_path_ends_at_the_same_gate(stock: Stock) -> None:
     """A deployment scheduled under one approval starts neither without one nor under the next one by itself."""
-    release, _round, deployment = scheduled(stock)
+    release, _request, deployment = scheduled(stock)
     with stock.world.acting_as("manager"):
         reschedule(release.pk, start=datetime.now(UTC), reason="later")
     assert Deployment.objects.get(pk=deployment.pk).state == "cancelled"
     for state in ("requested", "scheduled"):
         stray = make(
-            Deployment, release=release, application=release.application, environment=deployment.environment, approval_request=deployment.approval_request,
-            requested_by=deployment.requested_by, scheduled_by=deployment.scheduled_by, scheduled_start_at=datetime.now(UTC),
-        )  # fmt: skip
+            Deployment,
+            release=release,
+            application=release.application,
+            environment=deployment.environment,
+            approval_request=deployment.approval_request,
+            requested_by=deployment.requested_by,
+            scheduled_by=deployment.scheduled_by,
+            scheduled_start_at=datetime.now(UTC),
+        )
         if state == "scheduled":
             walk(stray, "schedule")
         with acting(COMMAND), pytest.raises(OperationRefused):
@@ -166,7 +172,9 @@ def test_04_a_policy_that_is_missing_denies(stock: Stock) -> None:
 
 
 def test_05_every_channel_refuses_alike(stock: Stock, browsers: Callable[[str], Any]) -> None:
-    """The author approves neither by the operation, nor by the page, nor by JSON; a token or a command signs nothing."""
+    """The author approves neither by the operation, nor by the page, nor by JSON; a token or a command signs
+    nothing.
+    """
     _release, approval_request = submitted(stock)
     with stock.world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
         decide.approve(approval_request.pk, digest=approval_request.digest)
@@ -306,7 +314,7 @@ def test_20_a_copy_takes_no_reference_with_it(stock: Stock) -> None:
 
 def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
     """A raised rollback is not authorised, the team names the decision maker, and it begins only when authorised."""
-    release, _round, deployment = scheduled(stock)
+    release, _request, deployment = scheduled(stock)
     with acting(COMMAND):
         enqueue(deployment.pk)
         claim(deployment.steps.get(ordinal=1).pk, worker="w")
@@ -316,7 +324,7 @@ def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
     with acting(COMMAND), pytest.raises(NotPossible):
         go_back(alarm.pk)
     with acting(COMMAND):
-        assert not rollbacks.pre_authorise(alarm.pk, rows={}), "the consent did not allow it beforehand"
+        assert not rollbacks.pre_authorise(alarm.pk, rows={}), "the approval did not allow it beforehand"
     with stock.world.acting_as("manager"):
         rollbacks.assess(alarm.pk, impact="a", method="b", timing="c")
     communicated(alarm)
@@ -333,7 +341,9 @@ def test_25_the_rollback_passes_people_as_well(stock: Stock) -> None:
 
 
 def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> None:
-    """Expiry: an approval request whose window has passed is not approved any more, even before the poll has ended it."""
+    """Expiry: an approval request whose window has passed is not approved any more, even before the poll has ended
+    it.
+    """
     _release, approval_request = submitted(stock)
     alter(approval_request, valid_until=datetime.now(UTC) - timedelta(seconds=1))
     with stock.world.acting_as("committee_a"), pytest.raises(GateNotPassed, match="expired"):
@@ -345,13 +355,16 @@ def test_an_approval_comes_too_late_once_the_window_is_over(stock: Stock) -> Non
 
 def test_a_token_starts_nothing_that_was_not_approved(stock: Stock) -> None:
     """CI after approval: the gate holds for it as for everybody."""
-    world, (release, _round) = stock.world, approved(stock)
+    world, (release, _request) = stock.world, approved(stock)
     with world.acting_as("administrator"):
         issue_token(world.people["ci"].pk, environments=(world.environments["production"].pk,))
     stray = make(
-        Deployment, release=release, application=release.application, environment=world.environments["production"],
+        Deployment,
+        release=release,
+        application=release.application,
+        environment=world.environments["production"],
         requested_by=world.people["ci"],
-    )  # fmt: skip
+    )
     alter(release, on_timeout="keep")
     with world.acting_as("ci"), pytest.raises(OperationRefused):
         schedule(stray.pk)
@@ -365,9 +378,12 @@ def test_a_waiver_takes_two_people_also_where_one_holds_both_roles(stock: Stock)
             grant.request_role(world.people[name].pk, role=role, reason="both roles")
     with world.acting_as("manager"):
         row = request_waiver(
-            release.pk, environment_id=world.environments["production"].pk, gate="coverage", reason="the tool is down",
+            release.pk,
+            environment_id=world.environments["production"].pk,
+            gate="coverage",
+            reason="the tool is down",
             until=datetime.now(UTC) + timedelta(hours=1),
-        )  # fmt: skip
+        )
     for name in ("manager", "author_on_committee"):
         with (
             world.acting_as(name),

@@ -60,7 +60,7 @@ def also(stock: Stock, name: str, role: str) -> None:
 
 def confirmed(stock: Stock) -> Release:
     """Return a release with approval of two and its final check."""
-    release, _round = approved(stock)
+    release, _request = approved(stock)
     for name in ("manager", "operator"):
         with stock.world.acting_as(name):
             sign(release.pk)
@@ -156,7 +156,7 @@ def test_a_deployment_that_waited_past_its_window_or_into_a_freeze_does_not_go_o
     itself.
     """
     world = stock.world
-    _release, _round, deployment = scheduled(stock)
+    _release, _request, deployment = scheduled(stock)
     deployment = walk(deployment, "enqueue", "start", "await_decision")
     fields = {
         "deployment": deployment,
@@ -183,9 +183,13 @@ def test_a_deployment_that_waited_past_its_window_or_into_a_freeze_does_not_go_o
     alter(release, scheduled_end_at=end)
     with world.acting_as("manager"):
         kept = freeze(
-            deployment.environment_id, name="year end", starts_at=now() - timedelta(minutes=1), ends_at=now() + timedelta(days=9),
-            absolute=True, reason="year end",
-        )  # fmt: skip
+            deployment.environment_id,
+            name="year end",
+            starts_at=now() - timedelta(minutes=1),
+            ends_at=now() + timedelta(days=9),
+            absolute=True,
+            reason="year end",
+        )
     with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="year end"):
         resume.retry(failed.pk, reason="again")
     alter(kept, ends_at=now() - timedelta(seconds=1))
@@ -219,7 +223,7 @@ def test_the_author_of_a_secret_is_kept_out_although_a_colleague_made_the_next_v
 
 def test_the_starter_never_sets_how_their_deployment_is_monitored(stock: Stock) -> None:
     world = stock.world
-    _release, _round, deployment = scheduled(stock)
+    _release, _request, deployment = scheduled(stock)
     target, sources = world.targets["production"].pk, [dict(row) for row in USUAL]
     for edge in ("", "enqueue", "start", "start_verification"):
         deployment = walk(deployment, edge) if edge else deployment

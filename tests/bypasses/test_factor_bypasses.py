@@ -126,7 +126,9 @@ def test_no_signature_about_an_environment_forgets_the_factor(rows: Rows, monkey
 
 
 def test_every_operation_that_signs_is_declared_so(rows: Rows) -> None:
-    """Without a fresh proof, exactly the operations declared as signatures ask for one, so that none is left out above."""
+    """Without a fresh proof, exactly the operations declared as signatures ask for one, so that none is left out
+    above.
+    """
     signatures = set()
     for verb in VERBS:
         for row in [None] if verb.model is None else rows.of(verb.model):
@@ -146,7 +148,7 @@ def test_every_operation_that_signs_is_declared_so(rows: Rows) -> None:
 
 
 def test_a_demand_reaches_what_is_bound_for_the_environment_and_no_further(rows: Rows) -> None:
-    """Production's demand does not hold up a deployment to development, but does the release itself, which goes there."""
+    """The requirement of production holds up the release itself, which goes there, but no deployment to development."""
     demand("production")
     deployments = {deployment.environment.slug: deployment for deployment in rows.of(Deployment)}
     with rows.world.acting_as("operator"):

@@ -1,4 +1,6 @@
-"""Ways to use another person's identity, decisions or open requests: drafts, former ids, requests of people who left."""
+"""Ways to use another person's identity, decisions or open requests: drafts, former ids, requests of people who
+left.
+"""
 
 from __future__ import annotations
 
@@ -63,9 +65,12 @@ def waiver_of(stock: Stock, release: Release) -> Any:
     key, _ja, _en = waivable(release)[0]
     with stock.world.acting_as("manager"):
         return request_waiver(
-            release.pk, environment_id=stock.world.environments["production"].pk, gate=key,
-            until=now() + timedelta(days=1), reason="x",
-        )  # fmt: skip
+            release.pk,
+            environment_id=stock.world.environments["production"].pk,
+            gate=key,
+            until=now() + timedelta(days=1),
+            reason="x",
+        )
 
 
 def test_an_editor_of_the_draft_of_a_procedure_does_not_approve_it(stock: Stock) -> None:
@@ -130,7 +135,7 @@ def were_one(first: Account, second: Account) -> None:
 
 
 def test_who_was_one_person_with_the_first_signs_no_final_check_as_the_second(stock: Stock) -> None:
-    release, _round = approved(stock)
+    release, _request = approved(stock)
     were_one(stock.world.people["operator"], stock.world.people["manager"])
     with stock.world.acting_as("operator"):
         sign(release.pk)
@@ -244,7 +249,7 @@ def test_a_change_requested_by_someone_without_the_right_any_more_is_not_confirm
 
 
 def test_the_starter_does_not_dismiss_the_alarm_about_the_own_deployment(stock: Stock) -> None:
-    _release, _round, deployment = scheduled(stock)
+    _release, _request, deployment = scheduled(stock)
     walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
     with acting(COMMAND):
         grant.request_role(stock.world.people["operator"].pk, role="release_manager", reason="x")
@@ -275,9 +280,12 @@ def test_a_role_granted_by_someone_without_the_right_any_more_is_not_confirmed_a
     with acting_as("administrator"):
         pending = grant.request_role(people["tester"].pk, role="committee", reason="x")
         row = request.request_delegation(
-            delegator_id=people["committee_a"].pk, delegate_id=people["tester"].pk, starts_at=now() - timedelta(hours=1),
-            until=now() + timedelta(days=1), reason="away",
-        )  # fmt: skip
+            delegator_id=people["committee_a"].pk,
+            delegate_id=people["tester"].pk,
+            starts_at=now() - timedelta(hours=1),
+            until=now() + timedelta(days=1),
+            reason="away",
+        )
     with acting_as("second_administrator"):
         deactivate(people["administrator"].pk, reason="left")
         with pytest.raises(GateNotPassed, match=LEFT):
@@ -297,8 +305,13 @@ def test_a_full_freeze_that_a_leaver_asked_to_lift_is_not_lifted_alone(stock: St
     people, production = stock.world.people, stock.world.environments["production"]
     with stock.world.acting_as("project_manager"):
         row = freeze(
-            production.pk, name="year end", starts_at=now(), ends_at=now() + timedelta(days=9), reason="x", absolute=True
-        )  # fmt: skip
+            production.pk,
+            name="year end",
+            starts_at=now(),
+            ends_at=now() + timedelta(days=9),
+            reason="x",
+            absolute=True,
+        )
     with stock.world.acting_as("manager"):
         lift(row.pk, reason="x")
     lose(people["manager"], "release_manager")
@@ -308,7 +321,7 @@ def test_a_full_freeze_that_a_leaver_asked_to_lift_is_not_lifted_alone(stock: St
 
 
 def test_the_final_check_does_not_count_people_who_have_left(stock: Stock) -> None:
-    release, _round = approved(stock)
+    release, _request = approved(stock)
     with stock.world.acting_as("operator"):
         sign(release.pk)
     with stock.world.acting_as("administrator"):

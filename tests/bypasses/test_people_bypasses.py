@@ -203,7 +203,7 @@ def test_a_rejected_procedure_is_rejected_for_good_and_a_withdrawn_one_is_not(st
 
 
 def test_whose_signatures_count_is_part_of_what_is_approved(stock: Stock) -> None:
-    release, _round = approved(stock)
+    release, _request = approved(stock)
     with stock.world.acting_as("manager"):
         set_allowed_signers(stock.world.application.pk, signers="mole@x ssh-ed25519 AAAA", reason="x")
     answer = ask(stock.world, release, "approval")
@@ -213,15 +213,27 @@ def test_whose_signatures_count_is_part_of_what_is_approved(stock: Stock) -> Non
 def test_an_outdated_version_is_not_submitted(stock: Stock) -> None:
     world, release = stock.world, stock.take()
     above = make(
-        Release, application=world.application, version="1.9.0", title="x", author=world.people["operator"],
-        tag="v1.9.0", commit=world.built.commits["v1.2.0"], tree=world.built.trees["v1.2.0"],
-    )  # fmt: skip
+        Release,
+        application=world.application,
+        version="1.9.0",
+        title="x",
+        author=world.people["operator"],
+        tag="v1.9.0",
+        commit=world.built.commits["v1.2.0"],
+        tree=world.built.trees["v1.2.0"],
+    )
     walk(above, "mark_imported")
     make(
-        DeployedVersion, application=world.application, environment=world.environments["production"], release=above,
-        configuration=world.configurations["production"], code=above.tree, configuration_digest="c" * 64,
-        since=now(), basis="registered",
-    )  # fmt: skip
+        DeployedVersion,
+        application=world.application,
+        environment=world.environments["production"],
+        release=above,
+        configuration=world.configurations["production"],
+        code=above.tree,
+        configuration_digest="c" * 64,
+        since=now(),
+        basis="registered",
+    )
     with world.acting_as("manager"), pytest.raises(OperationRefused, match="1.9.0"):
         submit(release.pk)
 
@@ -246,9 +258,14 @@ def test_an_involved_person_does_not_confirm_a_condition_or_a_review(stock: Stoc
     with stock.world.acting_as("committee_b"), pytest.raises(NotPermitted, match="part in this release"):
         complete(FollowUp.objects.get(release=release).pk, note="done")
     review = make(
-        FollowUp, application=stock.world.application, release=release, key="retrospective_review", label_ja="a",
-        label_en="a", due_at=now(),
-    )  # fmt: skip
+        FollowUp,
+        application=stock.world.application,
+        release=release,
+        key="retrospective_review",
+        label_ja="a",
+        label_en="a",
+        due_at=now(),
+    )
     with stock.world.acting_as(release.author.username), pytest.raises(NotPermitted, match="author"):
         complete(review.pk, note="fine")
 
@@ -267,7 +284,7 @@ def test_an_approval_rests_on_no_meeting_that_said_no(stock: Stock) -> None:
 
 
 def test_after_the_final_check_joining_the_team_oneself_is_refused(stock: Stock) -> None:
-    release, _round, _run = scheduled(stock)
+    release, _request, _deployment = scheduled(stock)
     manager = stock.world.people["manager"].pk
     with stock.world.acting_as("manager"), pytest.raises(NotPermitted, match="another person"):
         assign(release.pk, team_role="rollback_decision_maker", account_id=manager, telephone="1")
@@ -278,7 +295,7 @@ def test_after_the_final_check_joining_the_team_oneself_is_refused(stock: Stock)
 
 
 def test_the_scheduler_of_a_deployment_neither_sets_nor_decides_its_monitoring(stock: Stock) -> None:
-    _release, _round, deployment = scheduled(stock)
+    _release, _request, deployment = scheduled(stock)
     walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
     monitoring = make(
         MonitoringPeriod,
@@ -316,7 +333,7 @@ def test_a_request_that_came_meanwhile_is_not_ended_for_the_one_before(
     stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = stock.world
-    release, _round = submitted(stock)
+    release, _request = submitted(stock)
     alter(release, ticket="T-1")
     real, later = end_approval.operation, []
 

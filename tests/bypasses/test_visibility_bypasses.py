@@ -1,4 +1,6 @@
-"""A search does not disclose what a reader may not see, and the log of a deployment stays with those who may read it."""
+"""A search does not disclose what a reader may not see, and the log of a deployment stays with those who may read
+it.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,12 @@ def test_a_search_discloses_nothing_of_hidden_configuration(world: Any, browsers
     for place in ("production", "development"):
         with world.acting_as("manager"):
             made = create(
-                application_id=world.application.pk, environment_id=world.environments[place].pk,
-                values={"INTERNAL_HOST": f"{place}7.corp.example"}, secrets={}, reason="a new host",
-            )  # fmt: skip
+                application_id=world.application.pk,
+                environment_id=world.environments[place].pk,
+                values={"INTERNAL_HOST": f"{place}7.corp.example"},
+                secrets={},
+                reason="a new host",
+            )
         kept[place] = f"environments.ConfigurationVersion:{made.pk}"
     developer, manager = browsers("developer"), browsers("manager")
     for object in (kept["production"], "environments.ConfigurationVersion", ""):
@@ -51,9 +56,18 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
     """A step's output is in its failure, in drafts and in their history: all of it is restricted as the log is."""
     deployment = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
     step = make(
-        Step, deployment=deployment, phase="deployment", ordinal=1, step_type="command", label_ja="a", label_en="a", parameters={},
-        estimate_seconds=1, started_at=now(), result={"host": "FACT-Zq7x"},
-    )  # fmt: skip
+        Step,
+        deployment=deployment,
+        phase="deployment",
+        ordinal=1,
+        step_type="command",
+        label_ja="a",
+        label_en="a",
+        parameters={},
+        estimate_seconds=1,
+        started_at=now(),
+        result={"host": "FACT-Zq7x"},
+    )
     step = walk(step, "mark_ready", "claim")
     make(StepAttempt, step=step, fencing_token=step.fencing_token, worker="WORKER-Zq7x", started_at=now())
     StepOutput.objects.create(step=step, fencing_token=step.fencing_token, text="LINE-Zq7x\n")
@@ -66,10 +80,14 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
         op.about(alarm)
     label, report = f"releases.Step:{step.pk}", alarm.documents.get(kind="report")
     addresses = [
-        reverse("deployment", args=[deployment.pk]), reverse("rollback", args=[alarm.pk]),
-        reverse("rollback-report", args=[alarm.pk]), reverse("timeline"), reverse("timeline") + f"?object={label}",
-        reverse("as-of") + f"?object={label}", reverse("as-of") + f"?object=releases.Document:{report.pk}",
-    ]  # fmt: skip
+        reverse("deployment", args=[deployment.pk]),
+        reverse("rollback", args=[alarm.pk]),
+        reverse("rollback-report", args=[alarm.pk]),
+        reverse("timeline"),
+        reverse("timeline") + f"?object={label}",
+        reverse("as-of") + f"?object={label}",
+        reverse("as-of") + f"?object=releases.Document:{report.pk}",
+    ]
     addresses += [
         reverse("event", args=[e.ledger_entry.number]) for e in Event.objects.filter(object=label, kind="row")
     ]

@@ -38,7 +38,9 @@ def point(tmp_path: Path) -> Iterator[Point]:
 def scheduled_deployment(
     world: World, database: str, tmp_path: Path, settings: Any
 ) -> Iterator[Callable[[list[dict[str, Any]]], Running]]:
-    """Return a function: schedule a production deployment of these steps for now, with approval and all gates passed."""
+    """Return a function: schedule a production deployment of these steps for now, with approval and all gates
+    passed.
+    """
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     started: list[Running] = []
 

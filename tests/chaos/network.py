@@ -1,4 +1,6 @@
-"""Several machines on one: network namespaces on one bridge, each with an address of its own; used by test_several.py."""
+"""Several machines on one: network namespaces on one bridge, each with an address of its own; used by
+test_several.py.
+"""
 
 from __future__ import annotations
 

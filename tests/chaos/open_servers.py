@@ -1,4 +1,6 @@
-"""config.development.embedded, with a PostgreSQL that listens on every address: for the machine on which the servers of all lie."""
+"""config.development.embedded, with a PostgreSQL that listens on every address: for the machine on which the servers of
+all lie.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A production deployment of small real steps, executed by real worker and scheduler processes; used by the kill tests."""
+"""A production deployment of small real steps, executed by real worker and scheduler processes; used by the kill
+tests.
+"""
 
 from __future__ import annotations
 

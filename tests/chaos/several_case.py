@@ -105,9 +105,12 @@ def test_a_worker_that_is_cut_off_is_replaced_and_what_it_writes_later_lands_now
         machines.cut(lost)
         running.comes_to("verifying", seconds=PATIENCE)
         assert Counter(line["effect"] for line in running.journal()) == {
-            "code_deploy:laid": 1, "code_deploy:switched": 1, "configuration_update:written": 1,
-            "command:started": 2, "command:done": 1,
-        }  # fmt: skip
+            "code_deploy:laid": 1,
+            "code_deploy:switched": 1,
+            "configuration_update:written": 1,
+            "command:started": 2,
+            "command:done": 1,
+        }
         assert running.tally() == ["second began", "second began", "second ended"]
         (made,) = running.journal("command:done")
         assert made["fencing_token"] == running.step(2).fencing_token > 1

@@ -34,7 +34,9 @@ WHERE l.locktype = 'advisory' AND l.granted AND datname = %s AND application_nam
 
 
 def _another(world: World, number: int, folder: Path) -> World:
-    """Return the world with an application of its own, its targets in development and production, and an open window."""
+    """Return the world with an application of its own, its targets in development and production, and an open
+    window.
+    """
     from environments.operations.configuration.create import create
     from releases.operations.application.create import create_application
     from releases.operations.target.set_settings import create_target

@@ -59,27 +59,68 @@ def _check(folder: Path, receiver: Receiver) -> dict[str, Any]:
 
 VICTIMS = (
     Victim("backup", lambda f, r: step("backup"), "call _prove backup.py", {"backup:dumped": 1, "backup:proved": 1}),
-    Victim("maintenance_mode", lambda f, r: step("maintenance_mode", on=True), "call journal_once target.py",
-           {"maintenance_mode:on": 1}),
-    Victim("code_deploy", lambda f, r: step("code_deploy"), "call switch trees.py",
-           {"code_deploy:laid": 1, "code_deploy:switched": 1}),
-    Victim("database_update", lambda f, r: step("database_update"), "",
-           {"database_update:started": 1, "database_update:migrated": 1}, {"database_update:resumed": 1}),
-    Victim("configuration_update", lambda f, r: step("configuration_update"), "call journal_once target.py",
-           {"configuration_update:written": 1}),
-    Victim("service_control", lambda f, r: step("service_control", action="restart"),
-           "call _wait_until_serving service_control.py", {"service_control:stopped": 1, "service_control:started": 1}),
+    Victim(
+        "maintenance_mode",
+        lambda f, r: step("maintenance_mode", on=True),
+        "call journal_once target.py",
+        {"maintenance_mode:on": 1},
+    ),
+    Victim(
+        "code_deploy",
+        lambda f, r: step("code_deploy"),
+        "call switch trees.py",
+        {"code_deploy:laid": 1, "code_deploy:switched": 1},
+    ),
+    Victim(
+        "database_update",
+        lambda f, r: step("database_update"),
+        "",
+        {"database_update:started": 1, "database_update:migrated": 1},
+        {"database_update:resumed": 1},
+    ),
+    Victim(
+        "configuration_update",
+        lambda f, r: step("configuration_update"),
+        "call journal_once target.py",
+        {"configuration_update:written": 1},
+    ),
+    Victim(
+        "service_control",
+        lambda f, r: step("service_control", action="restart"),
+        "call _wait_until_serving service_control.py",
+        {"service_control:stopped": 1, "service_control:started": 1},
+    ),
     Victim("check", _check, "call look check_types/command.py", {}),
-    Victim("command", lambda f, r: command("victim", repeatable=True, point=f), "",
-           {"command:started": 1, "command:done": 1}, {"command:started": 1}),
-    Victim("command_once", lambda f, r: command("victim", point=f), "",
-           {"command:started": 1, "command:done": 1}, asks=True),
-    Victim("http_call", lambda f, r: step("http_call", url=r.url(), idempotency_header="Idempotency-Key"),
-           "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, {"http_call:sent": 1}),
-    Victim("http_call_once", lambda f, r: step("http_call", url=r.url()),
-           "call getresponse http/client.py", {"http_call:sent": 1, "http_call:done": 1}, asks=True),
+    Victim(
+        "command",
+        lambda f, r: command("victim", repeatable=True, point=f),
+        "",
+        {"command:started": 1, "command:done": 1},
+        {"command:started": 1},
+    ),
+    Victim(
+        "command_once",
+        lambda f, r: command("victim", point=f),
+        "",
+        {"command:started": 1, "command:done": 1},
+        asks=True,
+    ),
+    Victim(
+        "http_call",
+        lambda f, r: step("http_call", url=r.url(), idempotency_header="Idempotency-Key"),
+        "call getresponse http/client.py",
+        {"http_call:sent": 1, "http_call:done": 1},
+        {"http_call:sent": 1},
+    ),
+    Victim(
+        "http_call_once",
+        lambda f, r: step("http_call", url=r.url()),
+        "call getresponse http/client.py",
+        {"http_call:sent": 1, "http_call:done": 1},
+        asks=True,
+    ),
     Victim("wait", lambda f, r: step("wait", seconds=0.5), "call journal_once target.py", {"wait:over": 1}),
-)  # fmt: skip
+)
 
 
 def cells() -> Iterator[Any]:
@@ -268,6 +309,13 @@ def _made(victim: Victim, moment: str, running: Running, address: str, receiver:
 def test_the_default_matrix_meets_each_type_at_each_moment() -> None:
     met = {(cell.values[0].name, cell.values[1]) for cell in cells()}
     assert met == {(victim.name, moment) for victim in VICTIMS for moment in MOMENTS}
-    procedure = {"backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update",
-                 "service_control", "check"}  # fmt: skip
+    procedure = {
+        "backup",
+        "maintenance_mode",
+        "code_deploy",
+        "database_update",
+        "configuration_update",
+        "service_control",
+        "check",
+    }
     assert procedure <= {victim.name for victim in VICTIMS}

@@ -74,7 +74,7 @@ def test_killed_while_it_sends_nothing_is_lost_and_the_second_has_the_same_key(
         kill(worker)
         go_on.set()
         running.redis.flushdb()
-        until("the letter of the killed worker", lambda: len(host.mails) == 1, HOLD)
+        until("the mail of the killed worker", lambda: len(host.mails) == 1, HOLD)
         assert NotificationDelivery.objects.filter(outcome="sent").count() == 0, "nobody has kept its outcome"
         _let_the_claim_run_out()
         running.process("worker", "notifications", **mail)

@@ -19,8 +19,16 @@ from tests.releases.conftest import World
 from tests.releases.metric_sources.pages import Page, Site, site
 
 INTERVAL = 4.0
-BAD = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.4",
-       "k": 4, "n": 5, "required": True}  # fmt: skip
+BAD = {
+    "key": "error_rate",
+    "critical": True,
+    "metric": "error_rate",
+    "comparison": "absolute",
+    "limit": "0.4",
+    "k": 4,
+    "n": 5,
+    "required": True,
+}
 
 
 @pytest.fixture
@@ -52,14 +60,18 @@ def test_monitoring_goes_on_after_everything_was_killed_and_the_queue_emptied(
 
     settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
     deployment = world.verified_deployment(world.planned(), "development")
-    with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), operation("test:watch") as op:
+    with acting(Actor(account_id=None, name="tests", kind="worker", channel="worker")), operation("test:monitor") as op:
         target = DeploymentTarget.objects.get(pk=world.targets["development"].pk)
         target.options = {"metrics_url": f"{failing.base}/metrics"}
         target.save()
         monitoring = MonitoringPeriod.objects.create(
-            deployment=deployment, interval_seconds=INTERVAL, duration_seconds=3600, triggers=[BAD],
-            started_at=now() + timedelta(seconds=1), next_at=now() + timedelta(seconds=1),
-        )  # fmt: skip
+            deployment=deployment,
+            interval_seconds=INTERVAL,
+            duration_seconds=3600,
+            triggers=[BAD],
+            started_at=now() + timedelta(seconds=1),
+            next_at=now() + timedelta(seconds=1),
+        )
         op.about(monitoring)
     running = Running(database, deployment, Path(world.targets["development"].root), tmp_path)
     try:

@@ -148,7 +148,9 @@ def raised(world: World, faulty: Faulty) -> Any:
 
 
 def ends(faulty: Faulty, phase: Phase) -> None:
-    """Wait until the step asks a person, after no more attempts than are allowed, and see that none follows by itself."""
+    """Wait until the step asks a person, after no more attempts than are allowed, and see that none follows by
+    itself.
+    """
     from releases.models import Step
 
     running = faulty.running

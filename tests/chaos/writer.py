@@ -55,10 +55,15 @@ def write(seed: int) -> None:
         mine = list(ChangeFreeze.objects.filter(name=f"writer {seed}").order_by("pk").values_list("pk", flat=True))
         verb = chance.choice(["make", "make", "edit", "edit", "bulk", "delete"]) if mine else "make"
         if verb == "make":
-            op.about(ChangeFreeze.objects.create(
-                name=f"writer {seed}", environment=environment, reason=str(chance.random()),
-                starts_at=moment + timedelta(days=400), ends_at=moment + timedelta(days=401),
-            ))  # fmt: skip
+            op.about(
+                ChangeFreeze.objects.create(
+                    name=f"writer {seed}",
+                    environment=environment,
+                    reason=str(chance.random()),
+                    starts_at=moment + timedelta(days=400),
+                    ends_at=moment + timedelta(days=401),
+                )
+            )
             return
         chosen = ChangeFreeze.objects.select_for_update().filter(pk=chance.choice(mine))
         if verb == "edit":

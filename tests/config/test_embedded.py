@@ -290,7 +290,7 @@ def test_what_is_thrown_away_begins_and_ends_empty_also_after_a_crash(state: Pat
     left.mkdir()
     (left / "state").write_text(str(state.parent / "of-a-run-that-was-killed"))
     try:
-        for approval_request in range(2):
+        for attempt in range(2):
             with embedded.running(state, throw_away=True) as servers:
                 assert (place / "postgres" / "PG_VERSION").exists()
                 with psycopg.connect(servers.owner_url) as owner:
@@ -302,7 +302,7 @@ def test_what_is_thrown_away_begins_and_ends_empty_also_after_a_crash(state: Pat
                 embedded._remove_orphans_in_memory()
                 assert place.exists() and not left.exists(), "what is in use stays, what nobody uses goes"
             assert not place.exists()
-            if approval_request == 0:
+            if attempt == 0:
                 (place / "postgres").mkdir(parents=True)
                 (place / "postgres" / "half-written").touch()
     finally:

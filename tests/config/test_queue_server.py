@@ -164,9 +164,17 @@ def test_the_parts_of_an_address_of_sentinels() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["redis+sentinel://", "redis+sentinel://h:26379", "redis+sentinel://h/", "redis+sentinel://h:x/main/0",
-             "redis+sentinel://h,/main", "redis+sentinel://h/main/none", "redis+sentinel://h/main/0/more"]
-)  # fmt: skip
+    "text",
+    [
+        "redis+sentinel://",
+        "redis+sentinel://h:26379",
+        "redis+sentinel://h/",
+        "redis+sentinel://h:x/main/0",
+        "redis+sentinel://h,/main",
+        "redis+sentinel://h/main/none",
+        "redis+sentinel://h/main/0/more",
+    ],
+)
 def test_an_address_without_all_its_parts_is_refused(text: str) -> None:
     with pytest.raises(NoAddress, match="sentinels are named as"):
         behind(text)

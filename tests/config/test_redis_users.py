@@ -122,10 +122,20 @@ def test_the_web_may_enqueue_and_the_worker_may_take(
 
 def test_neither_may_more_and_no_other_user_anything(server: Server) -> None:
     web, worker = server.client("ringi_web", "web-1"), server.client("ringi_worker", "worker-1")
-    every = (("flushall",), ("config", "get", "*"), ("eval", "return 1", "0"), ("acl", "list"), ("keys", "*"),
-             ("publish", "rq:pubsub:x", "x"), ("shutdown",), ("replicaof", "127.0.0.1", "1"))  # fmt: skip
-    for client, more in ((web, (("lpop", "rq:queue:x"), ("set", "other", "1"), ("sadd", "rq:workers:x", "y"))),
-                         (worker, (("get", "ringi:1:calls"), ("set", "other", "1")))):  # fmt: skip
+    every = (
+        ("flushall",),
+        ("config", "get", "*"),
+        ("eval", "return 1", "0"),
+        ("acl", "list"),
+        ("keys", "*"),
+        ("publish", "rq:pubsub:x", "x"),
+        ("shutdown",),
+        ("replicaof", "127.0.0.1", "1"),
+    )
+    for client, more in (
+        (web, (("lpop", "rq:queue:x"), ("set", "other", "1"), ("sadd", "rq:workers:x", "y"))),
+        (worker, (("get", "ringi:1:calls"), ("set", "other", "1"))),
+    ):
         for words in (*every, *more):
             with pytest.raises(NoPermissionError):
                 client.execute_command(*words)

@@ -28,8 +28,14 @@ FILE = ROOT / "docs" / "how-to" / "compose.yaml"
 UNITS = ROOT / "docs" / "how-to" / "systemd"
 SERVERS = {"postgres", "valkey"}
 ONCE = {"migrate", "procedure", "static"}
-ROLE_OF = {"migrate": "ringi_owner", "procedure": "ringi", "static": "ringi", "web": "ringi", "ledger_signer": "ringi_ledger_signer",
-           "scheduler": "ringi_scheduler"}  # fmt: skip
+ROLE_OF = {
+    "migrate": "ringi_owner",
+    "procedure": "ringi",
+    "static": "ringi",
+    "web": "ringi",
+    "ledger_signer": "ringi_ledger_signer",
+    "scheduler": "ringi_scheduler",
+}
 
 
 @pytest.fixture(scope="module")
@@ -251,8 +257,15 @@ def test_the_account_of_programs_is_no_other_ones() -> None:
 @pytest.mark.parametrize("name", sorted(file.name for file in UNITS.glob("*.service")))
 def test_a_unit_is_closed(name: str) -> None:
     one = unit(name)
-    wanted = {"NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectHome": "yes",
-              "PrivateTmp": "yes", "ProtectProc": "invisible", "StateDirectoryMode": "0700"}  # fmt: skip
+    wanted = {
+        "NoNewPrivileges": "yes",
+        "CapabilityBoundingSet": "",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "PrivateTmp": "yes",
+        "ProtectProc": "invisible",
+        "StateDirectoryMode": "0700",
+    }
     assert {key: one[key][0] for key in wanted} == wanted
     if analyze := shutil.which("systemd-analyze"):
         rated = [analyze, "security", "--offline=true", "--threshold=20", "--no-pager", str(UNITS / name)]

@@ -32,7 +32,8 @@ WRITTEN = {
 }
 ADDED = {
     "full": "resolve",  # in lower tiers no other role could end a failed deployment
-    "operate": "request resolve register_version",  # a deployment is requested before it is scheduled; registering a version measures the target
+    # a deployment is requested before it is scheduled; registering a version measures the target
+    "operate": "request resolve register_version",
     "ci_automatic": "schedule",  # for now only, which is what a start is
 }
 MAY_READ_ONLY = {"auditor": {"read", "audit"}}

@@ -24,10 +24,11 @@ ROLES = [role for role, _label in ROLE_CHOICES if role != "ci"]
 STATES = ("now", "now", "now", "future", "over", "withdrawn", "waits")
 VERBS = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
 GRANTS = st.lists(
-    st.tuples(st.sampled_from(ROLES), st.sampled_from([None, "development", "staging", "production"]),
-              st.sampled_from(STATES)),
+    st.tuples(
+        st.sampled_from(ROLES), st.sampled_from([None, "development", "staging", "production"]), st.sampled_from(STATES)
+    ),
     max_size=5,
-)  # fmt: skip
+)
 
 
 def times(state: str, moment: datetime) -> dict[str, Any]:

@@ -170,7 +170,8 @@ def test_outside_it_is_closed_with_the_next_window_named() -> None:
     answer = next_opening([TOKYO], [], [], _utc(2026, 12, 15, 20))
     assert (answer.open, answer.next_start, answer.next_end) == (False, _utc(2027, 1, 19, 16), _utc(2027, 1, 19, 20))
     assert explain(answer, "Asia/Tokyo") == (
-        "The time is outside every change window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) JST (regular)."
+        "The time is outside every change window. Next window: Wed 20 Jan 2027 01:00 (late Tuesday night) "
+        "JST (regular)."
     )
 
 

@@ -63,9 +63,19 @@ def test_service_accounts_and_unknown_names_do_not_sign_in(people: dict[str, Any
 
 @pytest.mark.parametrize(
     "address",
-    ["signup/", "email/", "confirm-email/", "confirm-email/x/", "password/set/", "password/reset/",
-     "password/reset/done/", "password/reset/key/1-x/", "password/reset/key/done/", "login/code/confirm/"],
-)  # fmt: skip
+    [
+        "signup/",
+        "email/",
+        "confirm-email/",
+        "confirm-email/x/",
+        "password/set/",
+        "password/reset/",
+        "password/reset/done/",
+        "password/reset/key/1-x/",
+        "password/reset/key/done/",
+        "login/code/confirm/",
+    ],
+)
 def test_unused_ways_to_sign_in_are_closed(people: dict[str, Any], browsers: Any, address: str) -> None:
     for client in (Client(), browsers("outsider")):
         assert client.get(f"/account/{address}").status_code == 404

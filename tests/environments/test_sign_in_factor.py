@@ -1,4 +1,6 @@
-"""Second factors: set up on one's own pages, encrypted at rest, asked for at the sign-in and where an environment does."""
+"""Second factors: set up on one's own pages, encrypted at rest, asked for at the sign-in and where an environment
+does.
+"""
 
 from __future__ import annotations
 

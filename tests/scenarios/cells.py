@@ -70,27 +70,78 @@ class Rows:
         procedure = Procedure.objects.get(state="in_effect")
         deployments = [self._deployment(draft, environment) for environment in world.environments.values()]
         deployment = deployments[-1]
-        step = make(Step, deployment=deployment, ordinal=1, phase="deployment", step_type="command", label_ja="x", label_en="x",
-                    required=False, parameters={}, estimate_seconds=1)  # fmt: skip
+        step = make(
+            Step,
+            deployment=deployment,
+            ordinal=1,
+            phase="deployment",
+            step_type="command",
+            label_ja="x",
+            label_en="x",
+            required=False,
+            parameters={},
+            estimate_seconds=1,
+        )
         make(Fact, release=draft, kind="authors", value=["developer@datasets.example"], observed_at=moment)
         content = document(draft, production)
         approval_request = make(
-            ApprovalRequest, subject="regular", release=draft, environment=production, document=content,
-            digest=digest(content), rules=[{"stage": 1, "role": "committee", "number": 2}], requested_by=people["manager"],
-        )  # fmt: skip
-        monitoring = make(MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=60, triggers=[], baseline={},
-                     started_at=moment, result="inconclusive")  # fmt: skip
-        follow_up = make(FollowUp, application=world.application, release=draft, key="waiver", label_ja="x",
-                          label_en="x", due_at=moment)  # fmt: skip
-        waiver = make(Waiver, release=draft, environment=production, gate="coverage", reason="x",
-                      until=moment + timedelta(hours=1), requested_by=people["manager"])  # fmt: skip
-        pointer = make(DeployedVersion, application=world.application, environment=production, since=moment, basis="proposed",
-                       requested_by=people["second_operator"], configuration=world.configurations["production"])  # fmt: skip
+            ApprovalRequest,
+            subject="regular",
+            release=draft,
+            environment=production,
+            document=content,
+            digest=digest(content),
+            rules=[{"stage": 1, "role": "committee", "number": 2}],
+            requested_by=people["manager"],
+        )
+        monitoring = make(
+            MonitoringPeriod,
+            deployment=deployment,
+            interval_seconds=60,
+            duration_seconds=60,
+            triggers=[],
+            baseline={},
+            started_at=moment,
+            result="inconclusive",
+        )
+        follow_up = make(
+            FollowUp,
+            application=world.application,
+            release=draft,
+            key="waiver",
+            label_ja="x",
+            label_en="x",
+            due_at=moment,
+        )
+        waiver = make(
+            Waiver,
+            release=draft,
+            environment=production,
+            gate="coverage",
+            reason="x",
+            until=moment + timedelta(hours=1),
+            requested_by=people["manager"],
+        )
+        pointer = make(
+            DeployedVersion,
+            application=world.application,
+            environment=production,
+            since=moment,
+            basis="proposed",
+            requested_by=people["second_operator"],
+            configuration=world.configurations["production"],
+        )
         with acting(COMMAND):
             changed = procedure.content | {"version": "1.9.9"}
             another = load(type(procedure.document).model_validate(changed), reason="x")
-        waiting = make(AccessGrant, account=people["tester"], role="operator", starts_at=moment, reason="x",
-                       granted_by=people["second_administrator"])  # fmt: skip
+        waiting = make(
+            AccessGrant,
+            account=people["tester"],
+            role="operator",
+            starts_at=moment,
+            reason="x",
+            granted_by=people["second_administrator"],
+        )
         review = make(
             AccessReview, due_at=moment + timedelta(days=1), reason="x", opened_by=people["second_administrator"]
         )
@@ -98,33 +149,101 @@ class Rows:
         asked = make(
             AccessRequest, account=people["developer"], role="tester", environment=production, hours=2, reason="x"
         )
-        delegate = make(Delegation, delegator=people["committee_b"], delegate=people["tester"], starts_at=moment, reason="x",
-                      until=moment + timedelta(hours=5), requested_by=people["committee_b"])  # fmt: skip
+        delegate = make(
+            Delegation,
+            delegator=people["committee_b"],
+            delegate=people["tester"],
+            starts_at=moment,
+            reason="x",
+            until=moment + timedelta(hours=5),
+            requested_by=people["committee_b"],
+        )
         self._keep(
-            draft, step, approval_request, monitoring, follow_up, waiver, pointer, another, waiting, item, review, asked, delegate, deployment,
-            make(RequestedChange, event="target:set_outbound_hosts", target=world.targets["production"], environment=production,
-                 before={"options": world.targets["production"].options}, after={"options": {"http_hosts": ["x.example"]}},
-                 reason="x", requested_by=people["second_operator"]),
-            make(PollFailure, part="enqueue", object="releases.Deployment:1", deployment=deployment, tries=3, error="x",
-                 failed_at=moment, suspended_at=moment),
-            make(ReleaseImport, application=world.application, patterns=["v{version}"], requested_by=people["manager"],
-                 stage="ready", found={"new": [], "known": [], "skipped": []}, next_at=moment),
+            draft,
+            step,
+            approval_request,
+            monitoring,
+            follow_up,
+            waiver,
+            pointer,
+            another,
+            waiting,
+            item,
+            review,
+            asked,
+            delegate,
+            deployment,
+            make(
+                RequestedChange,
+                event="target:set_outbound_hosts",
+                target=world.targets["production"],
+                environment=production,
+                before={"options": world.targets["production"].options},
+                after={"options": {"http_hosts": ["x.example"]}},
+                reason="x",
+                requested_by=people["second_operator"],
+            ),
+            make(
+                PollFailure,
+                part="enqueue",
+                object="releases.Deployment:1",
+                deployment=deployment,
+                tries=3,
+                error="x",
+                failed_at=moment,
+                suspended_at=moment,
+            ),
+            make(
+                ReleaseImport,
+                application=world.application,
+                patterns=["v{version}"],
+                requested_by=people["manager"],
+                stage="ready",
+                found={"new": [], "known": [], "skipped": []},
+                next_at=moment,
+            ),
             make(Rollback, deployment=deployment, cause="major_failure", raised_at=moment),
             make(CommitteeMeeting, held_at=moment - timedelta(hours=1), minutes="x", recorded_by=people["manager"]),
             make(EmergencyStop, activated_by=people["operator"], activated_at=moment, reason="x", lifted_at=moment),
-            make(LedgerResumption, digest="ab" * 32, size=9, note="x", finding="x", reason="x", requested_by="person:1:x",
-                 requested_person="employee:x", requested_at=moment),
-            make(CheckpointDelivery, kind="post", address="http://127.0.0.1:1", given_by="x", reason="x",
-                 entered_by="person:1:x", entered_at=moment),
+            make(
+                LedgerResumption,
+                digest="ab" * 32,
+                size=9,
+                note="x",
+                finding="x",
+                reason="x",
+                requested_by="person:1:x",
+                requested_person="employee:x",
+                requested_at=moment,
+            ),
+            make(
+                CheckpointDelivery,
+                kind="post",
+                address="http://127.0.0.1:1",
+                given_by="x",
+                reason="x",
+                entered_by="person:1:x",
+                entered_at=moment,
+            ),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
-            make(ChangeFreeze, name="x", environment=production, starts_at=moment + timedelta(days=3), reason="x",
-                 ends_at=moment + timedelta(days=4)),
+            make(
+                ChangeFreeze,
+                name="x",
+                environment=production,
+                starts_at=moment + timedelta(days=3),
+                reason="x",
+                ends_at=moment + timedelta(days=4),
+            ),
             make(Holiday, day=date(2027, 5, 10), name_ja="創立記念日"),
             make(CalendarFeed, application=world.application, digest="c" * 64, account=people["manager"]),
-            world.application, production, people["developer"], world.targets["production"],
+            world.application,
+            production,
+            people["developer"],
+            world.targets["production"],
             world.configurations["production"],
-            taken.checklist.first(), production.windows.exclude(starts_at=None).first(),
-        )  # fmt: skip
+            taken.checklist.first(),
+            production.windows.exclude(starts_at=None).first(),
+        )
         self._messages(people)
         self.found[Deployment] = deployments
         text = first.documents.first()
@@ -134,22 +253,42 @@ class Rows:
         """A notification that awaits approval for external recipients, and one row of everything about recipients."""
         moment, group = datetime.now(UTC), RecipientGroup.objects.get(key="users")
         texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-        notification = make(Notification, event="release:announce", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
-                      texts=texts, path="/admin/", made_at=moment, external=True)  # fmt: skip
+        notification = make(
+            Notification,
+            event="release:announce",
+            outbox=1,
+            operation_id="00000000-0000-0000-0000-000000000001",
+            object="x:1",
+            texts=texts,
+            path="/admin/",
+            made_at=moment,
+            external=True,
+        )
         mail = NotificationChannel.objects.get(key="mail")
         message = make(
             InboxItem, notification=notification, recipient="x", account=people["operator"], name="x", language="ja"
         )
         self._keep(
-            notification, message, mail, NotificationChannel.objects.get(key="slack"), group,
+            notification,
+            message,
+            mail,
+            NotificationChannel.objects.get(key="slack"),
+            group,
             make(NotificationChannel, key="off", channel_type="slack", label_ja="x", label_en="x", disabled_at=moment),
-            make(NotificationDelivery, inbox_item=message, channel=mail, address="x@users.example", outcome="sent", ended_at=moment),
+            make(
+                NotificationDelivery,
+                inbox_item=message,
+                channel=mail,
+                address="x@users.example",
+                outcome="sent",
+                ended_at=moment,
+            ),
             make(GroupRecipient, group=group, name="x", address="x@users.example"),
             make(SuppressedAddress, address="y@users.example", reason="x", since=moment),
             NotificationRule.objects.filter(removed_at=None).first(),
             NotificationTemplate.objects.get(event="release:announce"),
             alter(NotificationTemplate.objects.get(event="release:cancel"), subject_ja="x"),
-        )  # fmt: skip
+        )
 
     def _keep(self, *rows: Any) -> None:
         for row in rows:
@@ -166,17 +305,28 @@ class Rows:
 
     def _draft(self) -> Release:
         made: Release = make(
-            Release, application=self.world.application, version="7.0.0", title="x", tag="v7.0.0",
-            author=self.world.people["author_on_committee"], procedure=Procedure.objects.get(state="in_effect"),
-            scheduled_start_at=datetime.now(UTC), scheduled_end_at=datetime.now(UTC) + timedelta(hours=4), step_plan=_plan(),
-        )  # fmt: skip
+            Release,
+            application=self.world.application,
+            version="7.0.0",
+            title="x",
+            tag="v7.0.0",
+            author=self.world.people["author_on_committee"],
+            procedure=Procedure.objects.get(state="in_effect"),
+            scheduled_start_at=datetime.now(UTC),
+            scheduled_end_at=datetime.now(UTC) + timedelta(hours=4),
+            step_plan=_plan(),
+        )
         return made
 
     def _deployment(self, release: Release, environment: Any) -> Deployment:
         made: Deployment = make(
-            Deployment, release=release, application=release.application, environment=environment,
-            requested_by=self.world.people["manager"], scheduled_by=self.world.people["second_operator"],
-        )  # fmt: skip
+            Deployment,
+            release=release,
+            application=release.application,
+            environment=environment,
+            requested_by=self.world.people["manager"],
+            scheduled_by=self.world.people["second_operator"],
+        )
         return made
 
     def of(self, model: type) -> list[Any]:

@@ -244,8 +244,13 @@ class History(RuleBasedStateMachine):
         model = self.model
         who = who or self.need("release_manager", "manager")
         fits = model.has(who, "release_manager") and model.state == "in_review"
-        self.operate("withdraw_request", who, lambda: withdraw_request(self.release.pk), fits,
-                 lambda: model.move("testing_completed", "withdrawn"))  # fmt: skip
+        self.operate(
+            "withdraw_request",
+            who,
+            lambda: withdraw_request(self.release.pk),
+            fits,
+            lambda: model.move("testing_completed", "withdrawn"),
+        )
 
     def to_approve(self, who: str, *, absent: str = "", shown: bool = True, condition: bool = False) -> None:
         row, model = self.real_request(), self.model
@@ -258,8 +263,13 @@ class History(RuleBasedStateMachine):
         if condition:
             call, said["condition"] = decide.approve_with_condition, "the desk is told"
         verb = "approve_with_condition" if condition else "approve_for_another" if absent else "approve"
-        self.operate(verb, who, lambda: call(row.pk, **said), model.may_approve(who, absent, shown=shown),
-                 lambda: model.approve(who, absent, condition=condition))  # fmt: skip
+        self.operate(
+            verb,
+            who,
+            lambda: call(row.pk, **said),
+            model.may_approve(who, absent, shown=shown),
+            lambda: model.approve(who, absent, condition=condition),
+        )
 
     def to_sign_final_check(self, who: str) -> None:
         model = self.model
@@ -304,8 +314,13 @@ class History(RuleBasedStateMachine):
         if deployment is None:
             return
         fits = model.deployment == "scheduled" and model.has(model.starter, "operator") and model.may_deploy()
-        self.operate("enqueue", "", lambda: enqueue(deployment.pk), fits and model.state == "final_check_completed",
-                 lambda: setattr(model, "deployment", "queued"))  # fmt: skip
+        self.operate(
+            "enqueue",
+            "",
+            lambda: enqueue(deployment.pk),
+            fits and model.state == "final_check_completed",
+            lambda: setattr(model, "deployment", "queued"),
+        )
 
     def to_claim(self) -> None:
         model, deployment = self.model, self.real_deployment()
@@ -345,15 +360,24 @@ class History(RuleBasedStateMachine):
         if debt is None:
             return
         fits = model.has(who, "committee") and who not in model.kept_out()
-        self.operate("complete_condition", who, lambda: complete_follow_up(debt.pk, note="done"), fits,
-                 lambda: setattr(model, "conditions", model.conditions - 1))  # fmt: skip
+        self.operate(
+            "complete_condition",
+            who,
+            lambda: complete_follow_up(debt.pk, note="done"),
+            fits,
+            lambda: setattr(model, "conditions", model.conditions - 1),
+        )
 
     def grant(self, who: str, role: str) -> None:
         """Grant a role, as the command may."""
         if not self.model.has(who, role):
-            self.operate("grant_role", "",
-                      lambda: grants.request_role(self.people[who].pk, role=role, reason="needed"), True,
-                     lambda: self.model.roles[who].add(role))  # fmt: skip
+            self.operate(
+                "grant_role",
+                "",
+                lambda: grants.request_role(self.people[who].pk, role=role, reason="needed"),
+                True,
+                lambda: self.model.roles[who].add(role),
+            )
 
     def expire_stale(self) -> None:
         """Let the poll end stale rows."""

@@ -36,16 +36,14 @@ from tests.scenarios.reference import BEFORE, WAITING
 from tests.scenarios.stock import Stock
 
 LEAST = int(os.environ.get("RINGI_TEST_MIN_OPERATIONS", "5"))  # make chaos asks for 100
-TOGGLED = (*COMMITTEE, "project_manager", "operator", "developer")
-GATES = ("coverage", "review", "performance")
-COUNTED = (
-    "submit", "approve", "approve_with_condition", "approve_for_another", "send_back", "reject", "withdraw_request",
-    "reopen_scope",
-    "edit", "lock_scope", "complete_testing", "reschedule", "cancel_release", "confirm_waiver", "revoke_waiver",
-    "expire_stale", "expire", "sign_final_check",
-    "request", "schedule", "enqueue", "claim", "cancel_deployment", "mark_missed", "resolve", "complete_condition",
-    "grant_role", "revoke_role",
-)  # fmt: skip
+TOGGLED, GATES = (*COMMITTEE, "project_manager", "operator", "developer"), ("coverage", "review", "performance")
+NAMES = (
+    "submit approve approve_with_condition approve_for_another send_back reject withdraw_request reopen_scope edit "
+    "lock_scope complete_testing reschedule cancel_release confirm_waiver revoke_waiver expire_stale expire "
+    "sign_final_check request schedule enqueue claim cancel_deployment mark_missed resolve complete_condition "
+    "grant_role revoke_role"
+)
+COUNTED = NAMES.split()
 RUN = settings(
     max_examples=400,
     stateful_step_count=40,
@@ -140,8 +138,13 @@ class ApprovalRequestMachine(History):
         model = self.model
         who = self.pick(self.who("release_manager"), luck, number)
         fits = model.has(who, "release_manager") and model.state in BEFORE and model.state != "draft"
-        self.operate("reopen_scope", who, lambda: prepare.reopen_scope(self.release.pk, reason="more"), fits,
-                 lambda: model.move("draft", "invalidated"))  # fmt: skip
+        self.operate(
+            "reopen_scope",
+            who,
+            lambda: prepare.reopen_scope(self.release.pk, reason="more"),
+            fits,
+            lambda: model.move("draft", "invalidated"),
+        )
         who = self.pick(self.who("release_manager", "project_manager"), luck, number + 1)
         ticket = f"T-{number % 3}"
 
@@ -175,8 +178,13 @@ class ApprovalRequestMachine(History):
         """Cancel the release."""
         model, who = self.model, self.pick(self.who("release_manager"), luck, number)
         fits = model.has(who, "release_manager") and model.state in BEFORE
-        self.operate("cancel_release", who, lambda: prepare.cancel(self.release.pk, reason="no"), fits,
-                 lambda: model.move("cancelled", "invalidated"))  # fmt: skip
+        self.operate(
+            "cancel_release",
+            who,
+            lambda: prepare.cancel(self.release.pk, reason="no"),
+            fits,
+            lambda: model.move("cancelled", "invalidated"),
+        )
 
     def confirm_waiver(self, luck: int, number: int) -> None:
         """Request and confirm a waiver; it is part of the content."""
@@ -260,9 +268,13 @@ class ApprovalRequestMachine(History):
         if deployment is None:
             return
         if missed:
-            self.operate("mark_missed", "", lambda: mark_missed(deployment.pk) or True,
-                     model.deployment in ("scheduled", "queued"),
-                     lambda: setattr(model, "deployment", "missed"))  # fmt: skip
+            self.operate(
+                "mark_missed",
+                "",
+                lambda: mark_missed(deployment.pk) or True,
+                model.deployment in ("scheduled", "queued"),
+                lambda: setattr(model, "deployment", "missed"),
+            )
             return
         who = self.pick(self.who("release_manager", "operator"), luck, number)
         fits = model.has(who, "release_manager", "operator") and model.deployment in WAITING
@@ -288,8 +300,13 @@ class ApprovalRequestMachine(History):
             self.grant(who, role)
             return
         row = AccessGrant.objects.get(account=self.people[who], role=role, revoked_at=None)
-        self.operate("revoke_role", "administrator", lambda: grants.revoke(row.pk, reason="moved"), True,
-                 lambda: self.model.roles[who].discard(role))  # fmt: skip
+        self.operate(
+            "revoke_role",
+            "administrator",
+            lambda: grants.revoke(row.pk, reason="moved"),
+            True,
+            lambda: self.model.roles[who].discard(role),
+        )
 
     @rule(luck=LUCK, number=PICK, other=PICK)
     def lacking(self, luck: int, number: int, other: int) -> None:
@@ -366,9 +383,8 @@ def test_approval_follows_the_rules_in_every_history(stock: Stock) -> None:
             grants.request_role(made.pk, role="committee", reason="a seat")
     people: dict[str, Account] = stock.world.people
     machine: Any = type("Machine", (ApprovalRequestMachine,), {"stock": stock, "people": people})
-    DONE.clear()
-    REFUSED.clear()
-    FAULTS.clear()
+    for record in (DONE, REFUSED, FAULTS):
+        record.clear()
     try:
         run_state_machine_as_test(machine, settings=RUN)
     except Exception:

@@ -96,8 +96,18 @@ def test_monitoring_in_staging_completes_no_release(stock: Stock) -> None:
 def test_a_release_with_a_manually_completed_rollback_has_an_end(stock: Stock) -> None:
     """Resolved as previous after its monitoring had begun: it was rolled back."""
     release = started(stock, at="monitoring")
-    deployment = lower(stock, release, "schedule", "enqueue", "start", "start_verification", "start_monitoring", "start_rollback", "fail_rollback",
-                environment="production")  # fmt: skip
+    deployment = lower(
+        stock,
+        release,
+        "schedule",
+        "enqueue",
+        "start",
+        "start_verification",
+        "start_monitoring",
+        "start_rollback",
+        "fail_rollback",
+        environment="production",
+    )
     with stock.world.acting_as("second_operator"):
         resolve(deployment.pk, how="previous", reason="restored by hand")
     assert Release.objects.get(pk=release.pk).state == "rolled_back"

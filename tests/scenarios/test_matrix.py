@@ -5,8 +5,8 @@ cast, and one who holds a role in one environment only; every state of its machi
 the product's edges; for deployments the three environments, in the lower two of them in four states. All persons of a
 cell try on the same rows, in one transaction that is rolled back; each success is rolled back at once. Where the state
 refuses everybody two of them try, by turns: any person, and one to whom the verb is offered (all ten with
-RINGI_TEST_FULL_MATRIX=1). The whole of the audited tables is compared before and after, and each refusal must have left exactly
-one event.
+RINGI_TEST_FULL_MATRIX=1). The whole of the audited tables is compared before and after, and each refusal must have left
+exactly one event.
 """
 
 from __future__ import annotations
@@ -38,9 +38,17 @@ from tests.releases.gates.asking import COMMAND
 from tests.scenarios.cells import Rows
 
 PERSONS = (
-    "administrator", "manager", "project_manager", "developer", "committee_a", "operator", "auditor", "outsider", "ci",
+    "administrator",
+    "manager",
+    "project_manager",
+    "developer",
+    "committee_a",
+    "operator",
+    "auditor",
+    "outsider",
+    "ci",
     "operator_staging",
-)  # fmt: skip
+)
 WHOLE = bool(os.environ.get("RINGI_TEST_FULL_MATRIX"))
 NEVER = ("auditor", "outsider")
 # Verbs for everybody who may look: about themselves alone.
@@ -244,9 +252,11 @@ def test_a_refusal_leaves_only_its_event(rows: Rows, digests: None) -> None:
         tried += 1
     done = {verb.key for verb in VERBS if tally[f"{verb.key} done"]}
     never_refused = {verb.key for verb in VERBS if not tally[f"{verb.key} refused"]}
-    print(f"{tried} cells, {sum(tally[f'{verb.key} refused'] for verb in VERBS)} refusals,"
-          f" {sum(tally[f'{verb.key} done'] for verb in VERBS)} done; never done:"
-          f" {sorted({v.key for v in VERBS} - done)}")  # fmt: skip
+    print(
+        f"{tried} cells, {sum(tally[f'{verb.key} refused'] for verb in VERBS)} refusals,"
+        f" {sum(tally[f'{verb.key} done'] for verb in VERBS)} done; never done:"
+        f" {sorted({v.key for v in VERBS} - done)}"
+    )
     assert not never_refused, never_refused
     assert not [(name, verb.key) for name in PERSONS for verb in VERBS if not tally[name, verb.key]]
     assert len(done) > len(VERBS) / 2, sorted({v.key for v in VERBS} - done)

@@ -1,7 +1,7 @@
 """Makes the dump of this version that later versions are tested with (make dump): a database in use.
 
-It holds a deployment that a worker was at, monitoring that goes on, events that nothing was done about and that the ledger
-signer has not seen, and a release in review.
+It holds a deployment that a worker was at, monitoring that goes on, events that nothing was done about and that the
+ledger signer has not seen, and a release in review.
 """
 
 from __future__ import annotations
@@ -36,8 +36,15 @@ from .place import DUMPS, EFFECT, emptied, program
 
 WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
 LONG = 30 * 365 * 86400.0
-ERRORS = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.10",
-          "k": 3, "n": 5}  # fmt: skip
+ERRORS = {
+    "key": "error_rate",
+    "critical": True,
+    "metric": "error_rate",
+    "comparison": "absolute",
+    "limit": "0.10",
+    "k": 3,
+    "n": 5,
+}
 
 
 def version() -> str:
@@ -137,8 +144,10 @@ def test_make_the_dump(
     owner = make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=str(conninfo_to_dict(database)["dbname"]))
     dumped = subprocess.run(
         [program("pg_dump") or "pg_dump", "--no-owner", "--no-privileges", owner],
-        check=True, capture_output=True, timeout=120,
-    ).stdout  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=120,
+    ).stdout
     for word in (str(Path(__file__).parents[2]), str(tmp_path.parent)):
         assert word.encode() not in dumped, f"the dump names this machine: {word}"
     DUMPS.mkdir(exist_ok=True)

@@ -1,4 +1,6 @@
-"""What the maker of a dump and the test that restores it share: the folder of its targets, and PostgreSQL's programs."""
+"""What the maker of a dump and the test that restores it share: the folder of its targets, and PostgreSQL's
+programs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A database of each released version, in use when it was dumped, goes on under this version (make dump makes the dump)."""
+"""A database of each released version, in use when it was dumped, goes on under this version (make dump makes the
+dump).
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,10 @@ def upgraded(request: pytest.FixtureRequest, empty: str) -> Iterator[str]:
     subprocess.run(
         [str(program("psql")), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", address],
         input=gzip.decompress((DUMPS / f"{request.param}.sql.gz").read_bytes()),
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     with connected(os.environ["DATABASE_OWNER_URL"], empty):
         call_command("migrate", verbosity=0, interactive=False)
     with connected(os.environ["DATABASE_URL"], empty):

@@ -59,7 +59,7 @@ class Command(BaseCommand):
                     return
                 with DeliveryThread(Delivery(signer), options["interval"], self.stderr.write):
                     while not ended.is_set():
-                        self._round(signer)
+                        self._sign_batch(signer)
                         ended.wait(options["interval"])
         except SigningRefused as refusal:
             raise CommandError(f"the ledger signer refuses: {refusal}")
@@ -124,7 +124,7 @@ class Command(BaseCommand):
         except OperationalError as fault:
             raise CommandError(f"the database can't be reached: {fault}")
 
-    def _round(self, signer: LedgerSigner) -> None:
+    def _sign_batch(self, signer: LedgerSigner) -> None:
         close_old_connections()
         try:
             self._sign(signer)

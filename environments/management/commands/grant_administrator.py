@@ -17,7 +17,10 @@ from environments.operations.account.invite import invite
 class Command(BaseCommand):
     """Make an account an administrator."""
 
-    help = "Gives the role of administrator to an open account of a person, without a second one, and prints an invitation."
+    help = (
+        "Gives the role of administrator to an open account of a person, without a second one, and prints an "
+        "invitation."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the account and the reason."""

@@ -80,7 +80,9 @@ def _end(rows: object, column: str, moment: datetime) -> int:
 
 
 def end_factors(account: Account) -> int:
-    """Delete the second factors and recovery codes of an account, from inside an operation; return how many there were."""
+    """Delete the second factors and recovery codes of an account, from inside an operation; return how many there
+    were.
+    """
     count: int = Authenticator.objects.filter(user=account).delete()[0]
     return count
 

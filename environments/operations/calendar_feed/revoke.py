@@ -23,6 +23,8 @@ def revoke(feed_id: int, *, reason: str = "") -> CalendarFeed:
 
 
 def why_not_permitted(account: Account, feed: CalendarFeed) -> str:
-    """Return why a person may not end an address; empty when they may. The owner may, whatever their roles are by now."""
+    """Return why a person may not end an address; empty when they may. The owner may, whatever their roles are by
+    now.
+    """
     mine = feed.account_id == account.pk or access.may(account, "manage_accounts")
     return "" if mine else _("This address belongs to another person.")

@@ -80,7 +80,9 @@ def request_resumption(*, reason: str) -> LedgerResumption:
 
 
 def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
-    """Approve it as one of the committee, and as another person than the requester. Raises NotPermitted, NotPossible."""
+    """Approve it as one of the committee, and as another person than the requester. Raises NotPermitted,
+    NotPossible.
+    """
     with operation("ledger:confirm_resumption", (LedgerResumption, continuation_id), reason=reason, sign=True) as op:
         second, row = access.require("approve_change"), op.get(LedgerResumption)
         if row.confirmed_at is not None:

@@ -27,9 +27,7 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
         moment = datetime.fromisoformat(row["began"])
         began = calendar.print_time(moment, zone or DEFAULT_ZONE, get_language() or "ja")
         said = _("%(run)s, %(began)s, %(n)d measurements: fired %(was)s, would have fired %(would)s")
-        line = said % {
-            "run": row["deployment"], "began": began, "n": row["measurements"], "was": was, "would": would,
-        }  # fmt: skip
+        line = said % {"run": row["deployment"], "began": began, "n": row["measurements"], "was": was, "would": would}
         if row["missed"]:
             line += " – " + _("A REAL ALARM WOULD HAVE BEEN MISSED")
         elif row["additional"]:

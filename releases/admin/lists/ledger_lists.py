@@ -91,7 +91,8 @@ class LedgerResumptionAdmin(ReadOnlyAdmin):
         "note",
     )
     hint = _(
-        "After a restore of an older backup the ledger signer stops. It signs again once two persons have agreed here, and"
+        "After a restore of an older backup the ledger signer stops. It signs again once two persons have "
+        "agreed here, and"
         " the operator of its host has accepted that with manage.py ledger_signer --resume."
     )
 

@@ -276,7 +276,7 @@ class NotificationDeliveryAdmin(ReadOnlyAdmin):
     list_select_related = ("inbox_item__notification", "channel")
     list_filter = ("outcome", "channel")
     search_fields = ("inbox_item__name", "address")
-    shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")  # fmt: skip
+    shown_fields = ("to", "about", "channel", "address", "outcome", "tries", "next_at", "ended_at", "said")
     hint = _(
         "Ringi records each attempt. A failed delivery is tried again for a day. An undeliverable address is "
         "suppressed and shown."

@@ -69,8 +69,13 @@ class DeploymentAdmin(OwnPage):
     list_filter = ("state", "environment", "application")
     lookups = frozenset({"release__id__exact"})
     ordering = ("-pk",)
-    search_fields = ("release__version", "release__number", "release__commit", "scheduled_by__display_name",
-                     "verified_by__display_name")  # fmt: skip
+    search_fields = (
+        "release__version",
+        "release__number",
+        "release__commit",
+        "scheduled_by__display_name",
+        "verified_by__display_name",
+    )
     release_path = "release__"
     hint = _("A deployment is requested on the page of its release.")
 
@@ -103,8 +108,22 @@ class EvidenceAdmin(ReadOnlyAdmin):
     lookups = frozenset({"tree__exact"})
     ordering = ("-pk",)
     search_fields = ("commit", "tree", "digest", "uploaded_by__display_name")
-    shown_fields = ("application", "environment", "kind", "test_type", "suite", "tool", "commit", "tree", "summary",
-                    "values", "digest", "uploaded_by", "at", "superseded_by")  # fmt: skip
+    shown_fields = (
+        "application",
+        "environment",
+        "kind",
+        "test_type",
+        "suite",
+        "tool",
+        "commit",
+        "tree",
+        "summary",
+        "values",
+        "digest",
+        "uploaded_by",
+        "at",
+        "superseded_by",
+    )
     hint = _("CI uploads evidence through the API; people upload evidence on the page of the application.")
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -9,7 +9,9 @@ from releases.admin.operations import (
     monitoring,
     notifications,
     procedure,
+    recipients,
     releases,
+    rollbacks,
     source,
     targets,
     windows,
@@ -24,10 +26,12 @@ VERBS: tuple[Verb, ...] = (
     *source.VERBS,
     *approval.VERBS,
     *deployments.VERBS,
+    *rollbacks.VERBS,
     *monitoring.VERBS,
     *windows.VERBS,
     *emergency_stop.VERBS,
     *ledger.VERBS,
+    *recipients.VERBS,
     *notifications.VERBS,
 )
 

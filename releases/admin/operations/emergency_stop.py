@@ -61,7 +61,25 @@ def _lift_requested(stop: EmergencyStop) -> str:
 
 
 VERBS: tuple[Verb, ...] = (
-    EmergencyStopVerb("emergency_stop", "activate", _("Activate emergency stop"), _activate, activate.RIGHTS, fields=_activate_fields, danger=True, makes=EmergencyStop),
-    EmergencyStopVerb("emergency_stop", "request_lift", _("Request emergency stop lift"), request_lift.request_lift, activate.RIGHTS,
-             EmergencyStop, must, signs=True, over=_lift_requested),
-)  # fmt: skip
+    EmergencyStopVerb(
+        "emergency_stop",
+        "activate",
+        _("Activate emergency stop"),
+        _activate,
+        activate.RIGHTS,
+        fields=_activate_fields,
+        danger=True,
+        makes=EmergencyStop,
+    ),
+    EmergencyStopVerb(
+        "emergency_stop",
+        "request_lift",
+        _("Request emergency stop lift"),
+        request_lift.request_lift,
+        activate.RIGHTS,
+        EmergencyStop,
+        must,
+        signs=True,
+        over=_lift_requested,
+    ),
+)

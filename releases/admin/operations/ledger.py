@@ -1,6 +1,7 @@
 """Verbs on the ledger: ledger resumption after a restore, and the destinations of checkpoints."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -40,13 +41,37 @@ def _finding(of: LedgerResumption) -> list[tuple[str, str]]:
     ]
 
 
+on_ledger = partial(Verb, "ledger", signs=True, danger=True)
+on_checkpoint = partial(Verb, "checkpoint", rights=ADMIN, signs=True)
 VERBS: tuple[Verb, ...] = (
-    Verb("ledger", "request_resumption", _("Request ledger resumption"), resume.request_resumption, ADMIN, fields=_why, signs=True,
-         danger=True, makes=LedgerResumption),
-    Verb("ledger", "confirm_resumption", _("Confirm ledger resumption"), resume.confirm, ("approve_change",), LedgerResumption, reason,
-         signs=True, danger=True, shows=_finding, over=resume.over),
-    Verb("checkpoint", "add_address", _("Add checkpoint address"), add_address.add_address, ADMIN, fields=_address,
-         signs=True, makes=CheckpointDelivery),
-    Verb("checkpoint", "remove_address", _("Remove checkpoint address"), add_address.remove_address, ADMIN, CheckpointDelivery,
-         must, signs=True, danger=True, over=add_address.over),
-)  # fmt: skip
+    on_ledger(
+        "request_resumption",
+        _("Request ledger resumption"),
+        resume.request_resumption,
+        ADMIN,
+        fields=_why,
+        makes=LedgerResumption,
+    ),
+    on_ledger(
+        "confirm_resumption",
+        _("Confirm ledger resumption"),
+        resume.confirm,
+        ("approve_change",),
+        model=LedgerResumption,
+        fields=reason,
+        shows=_finding,
+        over=resume.over,
+    ),
+    on_checkpoint(
+        "add_address", _("Add checkpoint address"), add_address.add_address, fields=_address, makes=CheckpointDelivery
+    ),
+    on_checkpoint(
+        "remove_address",
+        _("Remove checkpoint address"),
+        add_address.remove_address,
+        model=CheckpointDelivery,
+        fields=must,
+        danger=True,
+        over=add_address.over,
+    ),
+)

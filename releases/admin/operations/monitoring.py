@@ -1,6 +1,7 @@
 """Verbs on metric sources of a target, and on the hosts that its steps may call."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -32,7 +33,7 @@ def _sources(instance: Any) -> Fields:
             widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}),
             help_text=_(
                 "Enter a list of {“source”, “parameters”}. The first source shows whether the target answers. "
-                    "Known sources: %(names)s. For example: %(example)s"
+                "Known sources: %(names)s. For example: %(example)s"
             )
             % {"names": names, "example": EXAMPLE},
         ),
@@ -43,7 +44,7 @@ def _sources(instance: Any) -> Fields:
             help_text=_("Enter one network per line, such as 10.1.0.0/16. Public addresses need no entry."),
         ),
         "reason": text(_("reason")),
-    }  # fmt: skip
+    }
 
 
 def _hosts(instance: Any) -> Fields:
@@ -84,8 +85,16 @@ def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, s
     return [(gettext("test measurement just now"), gettext("answered") if looked.up else gettext("no answer")), *rows]
 
 
+on_target = partial(Verb, "target", rights=("edit_target",), model=DeploymentTarget, signs=True, everywhere=True)
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "set_monitoring", _("Set metric source"), set_metric_sources, ("edit_target",), DeploymentTarget, _sources, signs=True, everywhere=True,
-         why_not_permitted=test_monitoring.why_not_permitted, preview=_seen, looks=True),
-    Verb("target", "set_outbound_hosts", _("Set allowed outbound hosts"), set_hosts, ("edit_target",), DeploymentTarget, _hosts, signs=True, everywhere=True),
-)  # fmt: skip
+    on_target(
+        "set_monitoring",
+        _("Set metric source"),
+        set_metric_sources,
+        fields=_sources,
+        why_not_permitted=test_monitoring.why_not_permitted,
+        preview=_seen,
+        looks=True,
+    ),
+    on_target("set_outbound_hosts", _("Set allowed outbound hosts"), set_hosts, fields=_hosts),
+)

@@ -1,7 +1,8 @@
-"""Verbs on notifications: groups, recipients, channels, rules, templates, and external approval."""
+"""Verbs on notifications: channels, rules, templates, deliveries, the inbox, and external approval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -12,14 +13,13 @@ from audit.refusals import InvalidInput
 from environments.admin.rights import Rights
 from environments.models import Account
 from environments.times import shown as when
-from releases.admin.operations.access import people
 from releases.admin.operations.approval import bound_to
-from releases.admin.operations.base import Verb, clock, length, must, reason, removed, text
+from releases.admin.operations.base import Verb, length, must, reason, removed, text
+from releases.admin.operations.recipients import language_of, names_in
 from releases.admin.pages.notification_preview.example import example_values
 from releases.channel_types import CHANNEL_TYPES
 from releases.channel_types.webhook import PREFIX
 from releases.models import (
-    GroupRecipient,
     InboxItem,
     Notification,
     NotificationChannel,
@@ -29,7 +29,6 @@ from releases.models import (
     RecipientGroup,
     SuppressedAddress,
 )
-from releases.models.recipients import LANGUAGES
 from releases.notifications.templates.defaults import default_words
 from releases.notifications.templates.events import EVENTS
 from releases.notifications.templates.placeholders import PLACEHOLDERS, fault_of, filled
@@ -39,8 +38,6 @@ from releases.operations.notification_channel import change as channels
 from releases.operations.notification_delivery import disable
 from releases.operations.notification_rule import change as rules
 from releases.operations.notification_template import edit as texts
-from releases.operations.recipient import add
-from releases.operations.recipient_group import change as groups
 
 Fields = Mapping[str, forms.Field]
 NOTIFY, RELEASE = ("configure_notifications",), ("approve_external",)
@@ -59,54 +56,6 @@ def _not_their_notification(account: Account, notification: Notification) -> str
     return notifications.why_not(notification, account)
 
 
-def _names(of: Any = None) -> Fields:
-    return {
-        "label_ja": text(_("name (Japanese)"), initial=of.label_ja if of else "", most=200),
-        "label_en": text(_("name (English)"), initial=of.label_en if of else "", most=200),
-    }
-
-
-def _language(of: Any = None) -> forms.ChoiceField:
-    return forms.ChoiceField(label=_("language"), choices=LANGUAGES, initial=of.language if of else "ja")
-
-
-def _group(instance: Any) -> Fields:
-    return {
-        "key": forms.SlugField(label=_("key"), max_length=length(RecipientGroup, "key")),
-        **_names(),
-        "side": forms.ChoiceField(label=_("internal or external"), choices=RecipientGroup.Side.choices),
-        **reason(instance),
-    }
-
-
-def _hours(instance: Any) -> Fields:
-    group = instance if isinstance(instance, RecipientGroup) else None
-    same = _("The same time in both fields means no quiet hours. Urgent notifications are sent at any time.")
-    return {
-        **_names(group),
-        "quiet_from": clock(_("quiet hours start"), initial=group.quiet_from if group else None),
-        "quiet_until": clock(_("quiet hours end"), initial=group.quiet_until if group else None, help_text=same),
-        "zone": text(_("time zone"), initial=group.zone if group else "", most=length(RecipientGroup, "zone")),
-        **reason(instance),
-    }
-
-
-def _member(instance: Any) -> Fields:
-    person = people(_("person"))
-    if isinstance(instance, RecipientGroup) and person.queryset is not None:
-        person.queryset = person.queryset.exclude(memberships__in=instance.recipients.filter(removed_at=None))
-    return {"account_id": person, **reason(instance)}
-
-
-def _outsider(instance: Any) -> Fields:
-    return {
-        "name": text(_("full name"), most=length(GroupRecipient, "name")),
-        "address": forms.EmailField(label=_("mail address")),
-        "language": _language(),
-        "reason": text(_("reason")),
-    }
-
-
 def _channel(instance: Any) -> Fields:
     names = dict(NotificationChannel.Kind.choices)
     return {
@@ -114,8 +63,8 @@ def _channel(instance: Any) -> Fields:
         "kind": forms.ChoiceField(
             label=_("type"), choices=[(k.name, names[k.name]) for k in CHANNEL_TYPES if not k.personal]
         ),
-        **_names(),
-        "language": _language(),
+        **names_in(),
+        "language": language_of(),
         **reason(instance),
     }
 
@@ -126,12 +75,14 @@ def _address(instance: Any) -> Fields:
             label=_("address of the channel"),
             max_length=1000,
             widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-            help_text=_("Enter an https://… address. Ringi encrypts it and never shows it again. Private networks must be "
-                "on the list in the settings."),
+            help_text=_(
+                "Enter an https://… address. Ringi encrypts it and never shows it again. Private networks must be "
+                "on the list in the settings."
+            ),
         ),
-        "language": _language(instance if isinstance(instance, NotificationChannel) else None),
+        "language": language_of(instance if isinstance(instance, NotificationChannel) else None),
         "reason": text(_("reason")),
-    }  # fmt: skip
+    }
     if isinstance(instance, NotificationChannel) and instance.channel_type == NotificationChannel.Kind.WEBHOOK:
         fields["secret"] = forms.CharField(
             label=_("secret"),
@@ -210,8 +161,10 @@ def _filled(instance: NotificationTemplate, values: dict[str, Any]) -> list[tupl
     if left := texts.single_language(
         now, {name: values[name].replace("\r\n", "\n").strip() or _usual(instance, name) for name in now}
     ):
-        other = {"ja": _now("Only the English text is changed; the Japanese one stays as it is. Do both say the same?"),
-                 "en": _now("Only the Japanese text is changed; the English one stays as it is. Do both say the same?")}  # fmt: skip
+        other = {
+            "ja": _now("Only the English text is changed; the Japanese one stays as it is. Do both say the same?"),
+            "en": _now("Only the Japanese text is changed; the English one stays as it is. Do both say the same?"),
+        }
         shown.append((_now("one language only"), other[left]))
     for code, name in (("ja", _now("Japanese")), ("en", _now("English"))):
         ours = default_words(instance.event, code)
@@ -257,14 +210,6 @@ def _current(notification: Notification) -> str:
     return _free(notification) or notifications.outdated_by(notification)
 
 
-def _closed(group: RecipientGroup) -> str:
-    return _now("The recipient group is closed already.") if group.closed_at is not None else ""
-
-
-def _removed(member: GroupRecipient) -> str:
-    return _now("This recipient was removed already.") if member.removed_at is not None else ""
-
-
 def _unusable(channel: NotificationChannel) -> str:
     personal = channel.channel_type in (NotificationChannel.Kind.MAIL, NotificationChannel.Kind.ADMIN)
     return _now("In this channel, each person has their own address.") if personal else ""
@@ -300,35 +245,87 @@ def _inbox(_row: Any) -> str:
     return reverse("inbox")
 
 
+on_notification = partial(Verb, "notification", rights=RELEASE, model=Notification, signs=True)
+on_notification_channel = partial(Verb, "notification_channel", rights=NOTIFY)
+on_notification_rule = partial(Verb, "notification_rule", rights=NOTIFY, signs=True)
+on_notification_template = partial(Verb, "notification_template", rights=NOTIFY, model=NotificationTemplate, signs=True)
 VERBS: tuple[Verb, ...] = (
-    Verb("notification", "approve_external", _("Approve for external recipients"), notifications.approve_external, RELEASE, Notification, _digest, signs=True, why_not_permitted=_not_their_notification,
-         shows=_goes_out, over=_current),
-    Verb("notification", "cancel", _("Cancel external notification"), notifications.cancel, RELEASE, Notification, must, signs=True,
-         danger=True, over=_free),
-    Verb("recipient_group", "create", _("Create recipient group"), groups.create, NOTIFY, fields=_group, makes=RecipientGroup),
-    Verb("recipient_group", "edit", _("Edit recipient group"), groups.edit, NOTIFY, RecipientGroup, _hours, over=_closed),
-    Verb("recipient", "add", _("Add recipient"), add.add, NOTIFY, RecipientGroup, _member, over=_closed),
-    Verb("recipient", "add_without_account", _("Add recipient without account"), add.add_external, NOTIFY, RecipientGroup,
-         _outsider, signs=True, over=_closed),
-    Verb("recipient_group", "disable", _("Close recipient group"), groups.close, NOTIFY, RecipientGroup, must, signs=True, danger=True,
-         over=_closed),
-    Verb("recipient", "remove", _("Remove recipient"), add.remove, NOTIFY, GroupRecipient, reason, danger=True, over=_removed),
-    Verb("notification_channel", "create", _("Create channel"), channels.create, NOTIFY, fields=_channel, signs=True, makes=NotificationChannel),
-    Verb("notification_channel", "set_address", _("Set the address"), channels.set_address, NOTIFY, NotificationChannel, _address,
-         signs=True, over=_unusable),
-    Verb("notification_channel", "send_test", _("Send test notification"), channels.send_test, NOTIFY, NotificationChannel, over=_off),
-    Verb("notification_channel", "disable", _("Disable channel"), channels.disable, NOTIFY, NotificationChannel, must, danger=True,
-         over=_off),
-    Verb("notification_channel", "enable", _("Enable channel"), channels.enable, NOTIFY, NotificationChannel, must, over=_on),
-    Verb("notification_rule", "add", _("Add notification rule"), rules.add, NOTIFY, fields=_rule, signs=True, makes=NotificationRule),
-    Verb("notification_rule", "remove", _("Remove notification rule"), rules.remove, NOTIFY, NotificationRule, must, signs=True,
-         danger=True, over=removed),
-    Verb("notification_template", "edit", _("Edit notification template"), texts.edit, NOTIFY, NotificationTemplate, _text, signs=True,
-         preview=_filled, looks=True),
-    Verb("notification_template", "restore", _("Restore default template"), texts.restore, NOTIFY, NotificationTemplate, must, signs=True,
-         danger=True, over=_own),
-    Verb("notification_delivery", "bounce", _("Mark as bounced"), disable.bounce, NOTIFY, NotificationDelivery, must, danger=True, over=_unsent),
-    Verb("suppressed_address", "enable", _("Enable suppressed address"), disable.enable_address, NOTIFY, SuppressedAddress, must, over=_used),
+    on_notification(
+        "approve_external",
+        _("Approve for external recipients"),
+        notifications.approve_external,
+        fields=_digest,
+        why_not_permitted=_not_their_notification,
+        shows=_goes_out,
+        over=_current,
+    ),
+    on_notification(
+        "cancel", _("Cancel external notification"), notifications.cancel, fields=must, danger=True, over=_free
+    ),
+    on_notification_channel(
+        "create", _("Create channel"), channels.create, fields=_channel, signs=True, makes=NotificationChannel
+    ),
+    on_notification_channel(
+        "set_address",
+        _("Set the address"),
+        channels.set_address,
+        model=NotificationChannel,
+        fields=_address,
+        signs=True,
+        over=_unusable,
+    ),
+    on_notification_channel(
+        "send_test", _("Send test notification"), channels.send_test, model=NotificationChannel, over=_off
+    ),
+    on_notification_channel(
+        "disable",
+        _("Disable channel"),
+        channels.disable,
+        model=NotificationChannel,
+        fields=must,
+        danger=True,
+        over=_off,
+    ),
+    on_notification_channel(
+        "enable", _("Enable channel"), channels.enable, model=NotificationChannel, fields=must, over=_on
+    ),
+    on_notification_rule("add", _("Add notification rule"), rules.add, fields=_rule, makes=NotificationRule),
+    on_notification_rule(
+        "remove",
+        _("Remove notification rule"),
+        rules.remove,
+        model=NotificationRule,
+        fields=must,
+        danger=True,
+        over=removed,
+    ),
+    on_notification_template(
+        "edit", _("Edit notification template"), texts.edit, fields=_text, preview=_filled, looks=True
+    ),
+    on_notification_template(
+        "restore", _("Restore default template"), texts.restore, fields=must, danger=True, over=_own
+    ),
+    Verb(
+        "notification_delivery",
+        "bounce",
+        _("Mark as bounced"),
+        disable.bounce,
+        NOTIFY,
+        NotificationDelivery,
+        fields=must,
+        danger=True,
+        over=_unsent,
+    ),
+    Verb(
+        "suppressed_address",
+        "enable",
+        _("Enable suppressed address"),
+        disable.enable_address,
+        NOTIFY,
+        SuppressedAddress,
+        fields=must,
+        over=_used,
+    ),
     OwnMessage("inbox", "mark_read", _("Open notification"), mark_read.read, ("read",), InboxItem, page=_leads_to),
     Verb("inbox", "mark_all_read", _("Mark all as read"), mark_read.read_all, ("read",), page=_inbox),
-)  # fmt: skip
+)

@@ -1,6 +1,7 @@
 """Verbs on a release itself, and the upload of evidence about its source."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -227,24 +228,147 @@ def _final(release: Release) -> list[tuple[str, str]]:
 
 
 PLAN, PREPARE = ("plan",), ("prepare",)
+on_release = partial(Verb, "release")
 VERBS: tuple[Verb, ...] = (
-    Verb("release", "plan", _("Plan a release"), plan.plan, PLAN, fields=_plan, makes=Release),
-    Verb("release", "copy", _("Copy to new release"), copy.copy, PLAN, Release, _copy),
-    Verb("release", "edit", _("Edit release"), _do_edit, ("plan", "prepare"), Release, _edit, states=frozenset({"draft"})),
-    Verb("release", "select_commit", _("Select commit"), select_commit.select_commit, ("plan", "prepare"), Release, _source, states=frozenset({"draft"}), preview=_selected, looks=True, beside=("expected_commit", "accept_rolled_back")),
-    Verb("release", "add_change_entry", _("Add change entry"), plan.add_change, ("edit_changes", "plan"), Release, _change, states=frozenset({"draft"})),
-    Verb("release", "set_configuration", _("Choose configuration"), plan.set_configuration, ("plan", "prepare"), Release, _configuration, states=frozenset({"draft"})),
-    Verb("release", "set_scheduled_start", _("Set scheduled start"), reschedule.set_scheduled_start, PLAN, Release, _start, states=frozenset({"draft", "scope_locked", "testing_completed"})),
-    Verb("release", "lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, Release, reason, edge="lock_scope"),
-    Verb("release", "refresh_from_git", _("Refresh from Git"), refresh_from_git.refresh_from_git, refresh_from_git.RIGHTS, Release, states=frozenset(Release.PREPARING), asked=_asked_of_source),
-    Verb("release", "complete_testing", _("Complete testing"), prepare.complete_testing, PREPARE, Release, reason, edge="complete_testing"),
-    Verb("release", "close", _("Close without production"), prepare.close, PREPARE, Release, reason, edge="close"),
-    Verb("release", "submit", _("Submit for approval"), submit.submit, PREPARE, Release, reason, edge="submit"),
-    Verb("release", "withdraw_request", _("Withdraw request"), withdraw_request, PREPARE, Release, reason, edge="withdraw_request"),
-    Verb("release", "reopen_scope", _("Reopen scope"), prepare.reopen_scope, PREPARE, Release, must, edge="reopen_scope", danger=True),
-    Verb("release", "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, Release, _postpone, edge="reschedule", danger=True),
-    Verb("release", "cancel", _("Cancel release"), prepare.cancel, PREPARE, Release, must, edge="cancel", danger=True),
-    Verb("release", "sign_final_check", _("Sign final check"), sign_final_check.sign, ("sign_final_check",), Release, reason, edge="complete_final_check", signs=True, shows=_final, asked=_asked_of_check, why_not_permitted=sign_final_check.why_not_permitted),
-    Verb("evidence", "upload", _("Upload evidence"), _upload, ("upload_evidence",), Application, _evidence, result_message=lambda made: count_with(made).sentence),
-    Verb("deployment", "request", _("Request deployment"), request.request, ("request", "schedule"), Release, _environment, states=frozenset({*Release.PREPARING, "releasing"}), asked=_permission_to_deploy),
-)  # fmt: skip
+    on_release("plan", _("Plan a release"), plan.plan, PLAN, fields=_plan, makes=Release),
+    on_release("copy", _("Copy to new release"), copy.copy, PLAN, model=Release, fields=_copy),
+    on_release(
+        "edit",
+        _("Edit release"),
+        _do_edit,
+        ("plan", "prepare"),
+        model=Release,
+        fields=_edit,
+        states=frozenset({"draft"}),
+    ),
+    on_release(
+        "select_commit",
+        _("Select commit"),
+        select_commit.select_commit,
+        ("plan", "prepare"),
+        model=Release,
+        fields=_source,
+        states=frozenset({"draft"}),
+        preview=_selected,
+        looks=True,
+        beside=("expected_commit", "accept_rolled_back"),
+    ),
+    on_release(
+        "add_change_entry",
+        _("Add change entry"),
+        plan.add_change,
+        ("edit_changes", "plan"),
+        model=Release,
+        fields=_change,
+        states=frozenset({"draft"}),
+    ),
+    on_release(
+        "set_configuration",
+        _("Choose configuration"),
+        plan.set_configuration,
+        ("plan", "prepare"),
+        model=Release,
+        fields=_configuration,
+        states=frozenset({"draft"}),
+    ),
+    on_release(
+        "set_scheduled_start",
+        _("Set scheduled start"),
+        reschedule.set_scheduled_start,
+        PLAN,
+        model=Release,
+        fields=_start,
+        states=frozenset({"draft", "scope_locked", "testing_completed"}),
+    ),
+    on_release(
+        "lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, model=Release, fields=reason, edge="lock_scope"
+    ),
+    on_release(
+        "refresh_from_git",
+        _("Refresh from Git"),
+        refresh_from_git.refresh_from_git,
+        refresh_from_git.RIGHTS,
+        model=Release,
+        states=frozenset(Release.PREPARING),
+        asked=_asked_of_source,
+    ),
+    on_release(
+        "complete_testing",
+        _("Complete testing"),
+        prepare.complete_testing,
+        PREPARE,
+        model=Release,
+        fields=reason,
+        edge="complete_testing",
+    ),
+    on_release(
+        "close", _("Close without production"), prepare.close, PREPARE, model=Release, fields=reason, edge="close"
+    ),
+    on_release("submit", _("Submit for approval"), submit.submit, PREPARE, model=Release, fields=reason, edge="submit"),
+    on_release(
+        "withdraw_request",
+        _("Withdraw request"),
+        withdraw_request,
+        PREPARE,
+        model=Release,
+        fields=reason,
+        edge="withdraw_request",
+    ),
+    on_release(
+        "reopen_scope",
+        _("Reopen scope"),
+        prepare.reopen_scope,
+        PREPARE,
+        model=Release,
+        fields=must,
+        edge="reopen_scope",
+        danger=True,
+    ),
+    on_release(
+        "reschedule",
+        _("Reschedule"),
+        reschedule.reschedule,
+        PREPARE,
+        model=Release,
+        fields=_postpone,
+        edge="reschedule",
+        danger=True,
+    ),
+    on_release(
+        "cancel", _("Cancel release"), prepare.cancel, PREPARE, model=Release, fields=must, edge="cancel", danger=True
+    ),
+    on_release(
+        "sign_final_check",
+        _("Sign final check"),
+        sign_final_check.sign,
+        ("sign_final_check",),
+        model=Release,
+        fields=reason,
+        edge="complete_final_check",
+        signs=True,
+        shows=_final,
+        asked=_asked_of_check,
+        why_not_permitted=sign_final_check.why_not_permitted,
+    ),
+    Verb(
+        "evidence",
+        "upload",
+        _("Upload evidence"),
+        _upload,
+        ("upload_evidence",),
+        Application,
+        fields=_evidence,
+        result_message=lambda made: count_with(made).sentence,
+    ),
+    Verb(
+        "deployment",
+        "request",
+        _("Request deployment"),
+        request.request,
+        ("request", "schedule"),
+        Release,
+        fields=_environment,
+        states=frozenset({*Release.PREPARING, "releasing"}),
+        asked=_permission_to_deploy,
+    ),
+)

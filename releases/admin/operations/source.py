@@ -1,6 +1,7 @@
 """Verbs on applications, versions and tags: repository, version, signed tag, import of past releases."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -164,14 +165,73 @@ def _patterns(instance: Any) -> Fields:
     }
 
 
+on_release = partial(Verb, "release")
+on_application = partial(Verb, "application", rights=("plan",), signs=True)
 VERBS: tuple[Verb, ...] = (
-    Verb("release", "set_version", gettext_lazy("Choose version"), set_version.set_version, ("plan", "prepare"), Release, _version, states=frozenset({"draft"}), shows=_suggestion),
-    Verb("release", "create_tag", gettext_lazy("Create signed tag"), create_tag.make_tag, ("prepare",), Release,
-         lambda instance: {"reason": text(gettext_lazy("reason"), required=False)}, states=frozenset(Release.FIXED), shows=_message),
-    Verb("release", "read_tags", gettext_lazy("Find past releases"), import_past.request, ("plan",), Application, _patterns),
-    Verb("release", "import_past_releases", gettext_lazy("Import past releases"), import_past.confirm, ("plan",), ReleaseImport, over=import_past.not_ready),
-    Verb("application", "create", gettext_lazy("Create application"), create_application, ("plan",), fields=_application, signs=True, preview=_unreadable, looks=True, warns=True, makes=Application),
-    Verb("application", "edit", gettext_lazy("Change name and repository"), edit, ("plan",), Application, _edited, signs=True, preview=_unreadable, looks=True, warns=True),
-    Verb("application", "set_publication", gettext_lazy("Set document branch"), set_publication, ("plan",), Application, _publication, signs=True),
-    Verb("application", "set_allowed_signers", gettext_lazy("Change allowed signers"), set_allowed_signers, ("plan",), Application, _signers, signs=True),
-)  # fmt: skip
+    on_release(
+        "set_version",
+        gettext_lazy("Choose version"),
+        set_version.set_version,
+        ("plan", "prepare"),
+        model=Release,
+        fields=_version,
+        states=frozenset({"draft"}),
+        shows=_suggestion,
+    ),
+    on_release(
+        "create_tag",
+        gettext_lazy("Create signed tag"),
+        create_tag.make_tag,
+        ("prepare",),
+        model=Release,
+        fields=lambda instance: {"reason": text(gettext_lazy("reason"), required=False)},
+        states=frozenset(Release.FIXED),
+        shows=_message,
+    ),
+    on_release(
+        "read_tags",
+        gettext_lazy("Find past releases"),
+        import_past.request,
+        ("plan",),
+        model=Application,
+        fields=_patterns,
+    ),
+    on_release(
+        "import_past_releases",
+        gettext_lazy("Import past releases"),
+        import_past.confirm,
+        ("plan",),
+        model=ReleaseImport,
+        over=import_past.not_ready,
+    ),
+    on_application(
+        "create",
+        gettext_lazy("Create application"),
+        create_application,
+        fields=_application,
+        preview=_unreadable,
+        looks=True,
+        warns=True,
+        makes=Application,
+    ),
+    on_application(
+        "edit",
+        gettext_lazy("Change name and repository"),
+        edit,
+        model=Application,
+        fields=_edited,
+        preview=_unreadable,
+        looks=True,
+        warns=True,
+    ),
+    on_application(
+        "set_publication", gettext_lazy("Set document branch"), set_publication, model=Application, fields=_publication
+    ),
+    on_application(
+        "set_allowed_signers",
+        gettext_lazy("Change allowed signers"),
+        set_allowed_signers,
+        model=Application,
+        fields=_signers,
+    ),
+)

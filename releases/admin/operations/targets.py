@@ -1,6 +1,7 @@
 """Verbs on targets, their configuration and deployed versions, and the procedure."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -200,21 +201,105 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
     return put_into_effect.submit(pk, moved=tuple(moved), reason=reason)
 
 
+on_target = partial(Verb, "target", rights=("edit_target",))
+on_requested_change = partial(
+    Verb,
+    "requested_change",
+    rights=("edit_target", "manage_accounts"),
+    model=RequestedChange,
+    asked=_permission_to_confirm,
+    shows=_requested_change,
+)
+on_configuration = partial(Verb, "configuration", rights=("edit_target", "edit_configuration"))
+on_deployed_version = partial(Verb, "deployed_version", rights=("register_version",), signs=True)
+on_procedure = partial(Verb, "procedure", rights=("create_procedure",))
 VERBS: tuple[Verb, ...] = (
-    Verb("target", "create", _("Register deployment target"), _create, ("edit_target",), fields=_target, signs=True, tries=_tried, try_label=_("Test target options"), makes=DeploymentTarget),
-    Verb("target", "set_options", _("Change folder and commands"), _set_settings, ("edit_target",), DeploymentTarget, _changed_target, signs=True,
-         everywhere=True, tries=_tried, try_label=_("Test target options")),
-    Verb("requested_change", "confirm", _("Confirm requested change"), requested_changes.confirm_change, ("edit_target", "manage_accounts"), RequestedChange, reason, signs=True,
-         asked=_permission_to_confirm, why_not_permitted=requested_changes.why_not_permitted, shows=_requested_change),
-    Verb("requested_change", "reject", _("Reject requested change"), requested_changes.reject_change, ("edit_target", "manage_accounts"), RequestedChange, must, asked=_permission_to_confirm, shows=_requested_change),
-    Verb("target", "measure", _("Measure now"), measure.ask, ("edit_target",), DeploymentTarget, everywhere=True),
-    Verb("configuration", "create", _("Create configuration"), configurations.create, ("edit_target", "edit_configuration"), fields=_configuration, asked=_asked_anywhere, makes=ConfigurationVersion),
-    Verb("configuration", "check_connectivity", _("Check connectivity"), check_connectivity.check_connectivity, ("edit_target", "edit_configuration"), ConfigurationVersion, everywhere=True),
-    Verb("deployed_version", "register", _("Register deployed version"), register.request_registration, ("register_version",), DeploymentTarget, _adoption, signs=True, tries=_compared, try_label=_("Compare with target")),
-    Verb("deployed_version", "place", _("Place version from repository"), install.install, ("register_version",), DeploymentTarget, _laying, signs=True),
-    Verb("deployed_version", "confirm", _("Confirm deployed version"), register.register, ("register_version",), DeployedVersion, reason, signs=True, why_not_permitted=register.why_not_permitted),
-    Verb("procedure", "load", _("Create procedure version"), _load, ("create_procedure",), fields=_procedure, makes=Procedure),
-    Verb("procedure", "submit", _("Submit for approval"), _submit, ("create_procedure",), Procedure, _moves, edge="submit", shows=_replayed),
-    Verb("procedure", "withdraw_request", _("Withdraw request"), put_into_effect.withdraw_request, ("create_procedure",), Procedure, reason, edge="send_back", states=frozenset({"in_review"})),
-    Verb("procedure", "discard", _("Discard draft"), put_into_effect.discard, ("create_procedure",), Procedure, must, states=frozenset({"draft"}), danger=True),
-)  # fmt: skip
+    on_target(
+        "create",
+        _("Register deployment target"),
+        _create,
+        fields=_target,
+        signs=True,
+        tries=_tried,
+        try_label=_("Test target options"),
+        makes=DeploymentTarget,
+    ),
+    on_target(
+        "set_options",
+        _("Change folder and commands"),
+        _set_settings,
+        model=DeploymentTarget,
+        fields=_changed_target,
+        signs=True,
+        everywhere=True,
+        tries=_tried,
+        try_label=_("Test target options"),
+    ),
+    on_requested_change(
+        "confirm",
+        _("Confirm requested change"),
+        requested_changes.confirm_change,
+        fields=reason,
+        signs=True,
+        why_not_permitted=requested_changes.why_not_permitted,
+    ),
+    on_requested_change("reject", _("Reject requested change"), requested_changes.reject_change, fields=must),
+    on_target("measure", _("Measure now"), measure.ask, model=DeploymentTarget, everywhere=True),
+    on_configuration(
+        "create",
+        _("Create configuration"),
+        configurations.create,
+        fields=_configuration,
+        asked=_asked_anywhere,
+        makes=ConfigurationVersion,
+    ),
+    on_configuration(
+        "check_connectivity",
+        _("Check connectivity"),
+        check_connectivity.check_connectivity,
+        model=ConfigurationVersion,
+        everywhere=True,
+    ),
+    on_deployed_version(
+        "register",
+        _("Register deployed version"),
+        register.request_registration,
+        model=DeploymentTarget,
+        fields=_adoption,
+        tries=_compared,
+        try_label=_("Compare with target"),
+    ),
+    on_deployed_version(
+        "place", _("Place version from repository"), install.install, model=DeploymentTarget, fields=_laying
+    ),
+    on_deployed_version(
+        "confirm",
+        _("Confirm deployed version"),
+        register.register,
+        model=DeployedVersion,
+        fields=reason,
+        why_not_permitted=register.why_not_permitted,
+    ),
+    on_procedure("load", _("Create procedure version"), _load, fields=_procedure, makes=Procedure),
+    on_procedure(
+        "submit", _("Submit for approval"), _submit, model=Procedure, fields=_moves, edge="submit", shows=_replayed
+    ),
+    on_procedure(
+        "withdraw_request",
+        _("Withdraw request"),
+        put_into_effect.withdraw_request,
+        model=Procedure,
+        fields=reason,
+        edge="send_back",
+        states=frozenset({"in_review"}),
+    ),
+    on_procedure(
+        "discard",
+        _("Discard draft"),
+        put_into_effect.discard,
+        model=Procedure,
+        fields=must,
+        states=frozenset({"draft"}),
+        danger=True,
+    ),
+)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -145,7 +146,9 @@ def _rule(instance: Any) -> Fields:
         "rrule": _days("FREQ=MONTHLY;BYDAY=3WE", ChangeWindow),
         "start": clock(_("start"), initial="01:00"),
         "length_minutes": _minutes(240, set_rule.LONGEST_MINUTES),
-        "zone": text(_("time zone"), required=False, most=length(ChangeWindow, "zone"), initial=getattr(instance, "zone", "")),
+        "zone": text(
+            _("time zone"), required=False, most=length(ChangeWindow, "zone"), initial=getattr(instance, "zone", "")
+        ),
         "day_offset": forms.IntegerField(
             label=_("day offset"),
             initial=0,
@@ -156,12 +159,15 @@ def _rule(instance: Any) -> Fields:
         ),
         "since": day(_("recurrence start"), required=False),
         "country": forms.CharField(
-            label=_("country of the holidays"), initial="JP", min_length=2, max_length=2,
+            label=_("country of the holidays"),
+            initial="JP",
+            min_length=2,
+            max_length=2,
             help_text=_("two letters, such as JP"),
         ),
         "on_holiday": forms.ChoiceField(label=_("holiday handling"), choices=ChangeWindow.OnHoliday.choices),
         "reason": text(_("reason")),
-    }  # fmt: skip
+    }
 
 
 def _freeze_there(pk: int, *, also_in: Iterable[Environment], **values: Any) -> ChangeFreeze:
@@ -197,24 +203,93 @@ def _address(pk: int) -> CalendarFeed:
     return made
 
 
+on_window = partial(Verb, "window")
+on_holiday = partial(Verb, "holiday", rights=("plan",), signs=True)
+on_calendar_feed = partial(Verb, "calendar_feed")
 VERBS: tuple[Verb, ...] = (
-    Verb("window", "request", _("Request extra window"), request.request_window, ("request_window",), Environment, _extra,
-         preview=preview.of_extra),
-    Verb("window", "set_rule", _("Set recurring change window"), _set_rule, ("request_window",), Environment, _rule,
-         preview=preview.of_new_rule),
-    Verb("window", "cancel", _("Cancel change window"), cancel.cancel, ("request_window",), ChangeWindow, must,
-         signs=True, danger=True, over=cancel.over, preview=preview.of_withdrawal),
-    Verb("window", "create_freeze", _("Set change freeze"), _freeze_there, ("plan",), Environment, _freeze, signs=True,
-         preview=preview.of_freeze),
-    Verb("window", "create_recurring_freeze", _("Set recurring change freeze"), _freeze_again_and_again, ("plan",), Environment,
-         _recurring, signs=True, preview=preview.of_recurring_freeze),
-    Verb("freeze", "lift", _("Lift change freeze"), lift.lift, ("plan",), ChangeFreeze, must, signs=True, danger=True,
-         over=lift.over, preview=preview.of_lifting),
-    Verb("holiday", "add", _("Add holiday"), holidays.add, ("plan",), fields=_holiday, signs=True,
-         preview=preview.of_holiday, makes=Holiday),
-    Verb("holiday", "remove", _("Remove holiday"), holiday_withdraw.remove, ("plan",), Holiday, must,
-         signs=True, danger=True, over=removed, preview=preview.of_working),
-    Verb("calendar_feed", "create", _("Create calendar address"), _address, feeds.RIGHTS, Application),
-    Verb("calendar_feed", "revoke", _("Revoke calendar address"), revoke.revoke, (), CalendarFeed, danger=True,
-         over=_revoked, why_not_permitted=revoke.why_not_permitted),
-)  # fmt: skip
+    on_window(
+        "request",
+        _("Request extra window"),
+        request.request_window,
+        ("request_window",),
+        model=Environment,
+        fields=_extra,
+        preview=preview.of_extra,
+    ),
+    on_window(
+        "set_rule",
+        _("Set recurring change window"),
+        _set_rule,
+        ("request_window",),
+        model=Environment,
+        fields=_rule,
+        preview=preview.of_new_rule,
+    ),
+    on_window(
+        "cancel",
+        _("Cancel change window"),
+        cancel.cancel,
+        ("request_window",),
+        model=ChangeWindow,
+        fields=must,
+        signs=True,
+        danger=True,
+        over=cancel.over,
+        preview=preview.of_withdrawal,
+    ),
+    on_window(
+        "create_freeze",
+        _("Set change freeze"),
+        _freeze_there,
+        ("plan",),
+        model=Environment,
+        fields=_freeze,
+        signs=True,
+        preview=preview.of_freeze,
+    ),
+    on_window(
+        "create_recurring_freeze",
+        _("Set recurring change freeze"),
+        _freeze_again_and_again,
+        ("plan",),
+        model=Environment,
+        fields=_recurring,
+        signs=True,
+        preview=preview.of_recurring_freeze,
+    ),
+    Verb(
+        "freeze",
+        "lift",
+        _("Lift change freeze"),
+        lift.lift,
+        ("plan",),
+        ChangeFreeze,
+        fields=must,
+        signs=True,
+        danger=True,
+        over=lift.over,
+        preview=preview.of_lifting,
+    ),
+    on_holiday("add", _("Add holiday"), holidays.add, fields=_holiday, preview=preview.of_holiday, makes=Holiday),
+    on_holiday(
+        "remove",
+        _("Remove holiday"),
+        holiday_withdraw.remove,
+        model=Holiday,
+        fields=must,
+        danger=True,
+        over=removed,
+        preview=preview.of_working,
+    ),
+    on_calendar_feed("create", _("Create calendar address"), _address, feeds.RIGHTS, model=Application),
+    on_calendar_feed(
+        "revoke",
+        _("Revoke calendar address"),
+        revoke.revoke,
+        (),
+        model=CalendarFeed,
+        danger=True,
+        over=_revoked,
+        why_not_permitted=revoke.why_not_permitted,
+    ),
+)

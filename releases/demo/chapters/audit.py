@@ -11,8 +11,17 @@ from typing import Any
 from releases.demo.site import StoryFailed, plain, until
 from releases.demo.stage import Stage
 
-SEEN = ("release:plan", "approval:approve", "release:reopen_scope", "release:sign_final_check", "deployment:verify",
-        "step:claim", "rollback:raise", "rollback:start", "deployed_version:confirm")  # fmt: skip
+SEEN = (
+    "release:plan",
+    "approval:approve",
+    "release:reopen_scope",
+    "release:sign_final_check",
+    "deployment:verify",
+    "step:claim",
+    "rollback:raise",
+    "rollback:start",
+    "deployed_version:confirm",
+)
 
 
 def play(stage: Stage) -> dict[str, Any]:

@@ -48,7 +48,9 @@ def play(stage: Stage) -> dict[str, Any]:
         "procedure": stage.kept["procedure"],
         "registered versions, measured on the target": measured,
         "metric_sources": f"{MONITORING_SECONDS} s in the demo's own procedure, 86400 s in the default one",
-        "response time": "5 of 5 measurements in the demo's own procedure (its baseline is below a millisecond), else 3 of 5",
+        "response time": (
+            "5 of 5 measurements in the demo's own procedure (its baseline is below a millisecond), else 3 of 5"
+        ),
     }
 
 
@@ -152,9 +154,9 @@ origin = "default"
 def put_into_effect(stage: Stage, text: str, reason: str) -> None:
     """Load a procedure document; two members of the committee approve it."""
     procedure = stage.manager.do("procedure:load", content=text, reason=reason)
-    round_id = stage.manager.do("procedure:submit", procedure, reason=reason)
-    stage.committee_a.approve(round_id)
-    stage.committee_b.approve(round_id)
+    approval_request_id = stage.manager.do("procedure:submit", procedure, reason=reason)
+    stage.committee_a.approve(approval_request_id)
+    stage.committee_b.approve(approval_request_id)
 
 
 def _repository(stage: Stage) -> None:

@@ -48,7 +48,7 @@ def play(stage: Stage) -> dict[str, Any]:
         "batches committed at the kill": at_kill,
         "batches in the end, each once": len(numbers),
         "taken over within": f"{seconds:.1f} s",
-        "epochs of the database step": [
+        "fencing tokens of the database step": [
             line["fencing_token"] for line in place.journal(deployment=token, effect="database_update:started")
         ],
         "effects in the target's journal": dict(counted),

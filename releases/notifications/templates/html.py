@@ -25,8 +25,15 @@ def html_of(subject: str, text: str, url: str, language: str) -> str:
         '<!doctype html><html lang="{}"><head><meta charset="utf-8"><title>{}</title></head><body style="{}">'
         '<div style="{}"><h1 style="font-size:19px;margin:0 0 16px">{}</h1>{}{}'
         '<p style="color:#5c6675;font-size:12.5px;margin:24px 0 0">{}</p></div></body></html>',
-        language, subject, BODY, CARD, subject, _paragraphs(text), button, foot,
-    )  # fmt: skip
+        language,
+        subject,
+        BODY,
+        CARD,
+        subject,
+        _paragraphs(text),
+        button,
+        foot,
+    )
 
 
 def _paragraphs(text: str) -> SafeString:

@@ -35,20 +35,25 @@ from releases.operations.release.prepare import done_milestone, require_in_time
 
 
 def approve(
-    round_id: int, *, digest: str, comment: str = "", on_behalf_id: int | None = None, meeting_id: int | None = None
+    approval_request_id: int,
+    *,
+    digest: str,
+    comment: str = "",
+    on_behalf_id: int | None = None,
+    meeting_id: int | None = None,
 ) -> ApprovalRequest:
     """Approve. `digest` is what the page showed; the last missing approval approves the request.
 
     on_behalf_id: the person for whom the delegate decides; meeting_id: the committee's meeting that decided so.
     """
-    with operation("approval:approve", *_targets(round_id), reason=comment, sign=True) as op:
-        approval_request = _open_request(op, round_id, digest)
+    with operation("approval:approve", *_targets(approval_request_id), reason=comment, sign=True) as op:
+        approval_request = _open_request(op, approval_request_id, digest)
         _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment)
     return approval_request
 
 
 def approve_with_condition(
-    round_id: int,
+    approval_request_id: int,
     *,
     digest: str,
     condition: str,
@@ -57,8 +62,8 @@ def approve_with_condition(
     meeting_id: int | None = None,
 ) -> ApprovalRequest:
     """条件付き承認: approve with a condition, which blocks the start until a committee member completes it."""
-    with operation("approval:approve_with_condition", *_targets(round_id), reason=comment, sign=True) as op:
-        approval_request = _open_request(op, round_id, digest)
+    with operation("approval:approve_with_condition", *_targets(approval_request_id), reason=comment, sign=True) as op:
+        approval_request = _open_request(op, approval_request_id, digest)
         if approval_request.release_id is None:
             raise InvalidInput(_("Only a release can be approved with a condition."))
         if not condition.strip():
@@ -71,23 +76,23 @@ def approve_with_condition(
     return approval_request
 
 
-def send_back(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
+def send_back(approval_request_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """差戻し: send the release back to be changed; needs a comment."""
-    return _refuse(round_id, digest, comment, ApprovalDecision.Decision.SEND_BACK)
+    return _refuse(approval_request_id, digest, comment, ApprovalDecision.Decision.SEND_BACK)
 
 
-def reject(round_id: int, *, digest: str, comment: str) -> ApprovalRequest:
+def reject(approval_request_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """却下: reject finally; needs a comment."""
-    return _refuse(round_id, digest, comment, ApprovalDecision.Decision.REJECT)
+    return _refuse(approval_request_id, digest, comment, ApprovalDecision.Decision.REJECT)
 
 
-def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.Decision) -> ApprovalRequest:
-    with operation(f"approval:{meaning}", *_targets(round_id), reason=comment, sign=True) as op:
-        approval_request = _open_request(op, round_id, digest)
-        voice = _decider(approval_request, None)
+def _refuse(approval_request_id: int, digest: str, comment: str, meaning: ApprovalDecision.Decision) -> ApprovalRequest:
+    with operation(f"approval:{meaning}", *_targets(approval_request_id), reason=comment, sign=True) as op:
+        approval_request = _open_request(op, approval_request_id, digest)
+        decider = _decider(approval_request, None)
         if not comment.strip():
             raise InvalidInput(_("Enter a reason."))
-        _record_decision(op, approval_request, voice, meaning, comment)
+        _record_decision(op, approval_request, decider, meaning, comment)
         if meaning == ApprovalDecision.Decision.REJECT:
             approval_request.reject()
         else:
@@ -105,12 +110,12 @@ def _refuse(round_id: int, digest: str, comment: str, meaning: ApprovalDecision.
     return approval_request
 
 
-def _targets(round_id: int) -> list[tuple[type, int]]:
+def _targets(approval_request_id: int) -> list[tuple[type, int]]:
     rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", EmergencyStop: "emergency_stop"}
-    row = ApprovalRequest.objects.filter(pk=round_id).values(*rows.values(), "document").first()
+    row = ApprovalRequest.objects.filter(pk=approval_request_id).values(*rows.values(), "document").first()
     if row is None:
         raise InvalidInput(_("This approval request does not exist."))
-    targets: list[tuple[type, int]] = [(ApprovalRequest, round_id)]
+    targets: list[tuple[type, int]] = [(ApprovalRequest, approval_request_id)]
     targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
     if row["procedure"] is not None:
         # The operation writes the environments, the releases that the procedure takes over, the version that it
@@ -118,14 +123,16 @@ def _targets(round_id: int) -> list[tuple[type, int]]:
         targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
         targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
         targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
-        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(pk=round_id)
+        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(
+            pk=approval_request_id
+        )
         for other, procedure in others.values_list("pk", "procedure"):
             targets += [(ApprovalRequest, other), (Procedure, procedure)]
     return targets
 
 
-def _open_request(op: Operation, round_id: int, shown: str) -> ApprovalRequest:
-    approval_request = op.get(ApprovalRequest, round_id)
+def _open_request(op: Operation, approval_request_id: int, shown: str) -> ApprovalRequest:
+    approval_request = op.get(ApprovalRequest, approval_request_id)
     if approval_request.state != "in_review":
         text = _("This approval request is “%(state)s”, so no approval decision is possible.")
         raise NotPossible(text % {"state": approval_request.get_state_display()})
@@ -187,7 +194,7 @@ def _unresponsive(person: Account, where: quorum.Count) -> str:
 def _approve(
     op: Operation,
     approval_request: ApprovalRequest,
-    voice: Decider,
+    decider: Decider,
     meeting_id: int | None,
     comment: str,
     condition: str = "",
@@ -204,11 +211,11 @@ def _approve(
     _record_decision(
         op,
         approval_request,
-        voice,
+        decider,
         meaning,
         comment,
         condition=condition,
-        meeting=_meeting(approval_request, voice, meeting_id),
+        meeting=_meeting(approval_request, decider, meeting_id),
     )
     # All approvers are checked again: one who approved before may have got a team role in it, or have lost the role,
     # since.
@@ -220,10 +227,10 @@ def _approve(
         op.notify_as("approval:request")
 
 
-def _meeting(approval_request: ApprovalRequest, voice: Decider, meeting_id: int | None) -> CommitteeMeeting | None:
+def _meeting(approval_request: ApprovalRequest, decider: Decider, meeting_id: int | None) -> CommitteeMeeting | None:
     if meeting_id is None:
         return None
-    meeting = CommitteeMeeting.objects.filter(pk=meeting_id, attendees=voice.account).first()
+    meeting = CommitteeMeeting.objects.filter(pk=meeting_id, attendees=decider.account).first()
     if meeting is None:
         raise InvalidInput(_("You did not attend that meeting."))
     if not meeting.decisions.filter(release=approval_request.release_id, decision__in=MeetingDecision.FOR).exists():
@@ -250,25 +257,25 @@ def _same_content(approval_request: ApprovalRequest) -> None:
 def _record_decision(
     op: Operation,
     approval_request: ApprovalRequest,
-    voice: Decider,
+    decider: Decider,
     meaning: ApprovalDecision.Decision,
     comment: str,
     *,
     condition: str = "",
     meeting: CommitteeMeeting | None = None,
 ) -> None:
-    op.details["on_behalf"] = str(voice.absent) if voice.absent is not None else ""
+    op.details["on_behalf"] = str(decider.absent) if decider.absent is not None else ""
     ApprovalDecision.objects.create(
         approval_request=approval_request,
-        account=voice.account,
-        on_behalf=voice.absent,
+        account=decider.account,
+        on_behalf=decider.absent,
         meeting=meeting,
         decision=meaning,
-        roles=sorted(voice.roles),
+        roles=sorted(decider.roles),
         digest=approval_request.digest,
         comment=comment,
         condition=condition[:200],
-        signature=op.signature(approval_request.digest, role=", ".join(sorted(voice.roles))),
+        signature=op.signature(approval_request.digest, role=", ".join(sorted(decider.roles))),
         at=now(),
     )
 

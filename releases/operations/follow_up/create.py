@@ -22,7 +22,7 @@ def create(
     """
     rule = next((r for r in procedure_of(release).follow_ups if r.key == key), None)
     if rule is None:
-        raise LookupError(f"the procedure has no obligation {key!r}")
+        raise LookupError(f"the procedure has no follow-up action {key!r}")
     return FollowUp.objects.create(
         application=release.application,
         release=release,

@@ -52,7 +52,7 @@ def process_outbox(most: int = 20) -> int:
     for pk, event in ordered.values_list("pk", "event")[:1000]:
         if made == most:
             break
-        with isolated(log, "outbox %s (%s): no message could be made of it", pk, event):
+        with isolated(log, "outbox entry %s (%s): no notification could be created", pk, event):
             made += create(pk)
     taken += made
     if taken:

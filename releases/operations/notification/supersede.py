@@ -17,8 +17,17 @@ log = logging.getLogger(__name__)
 # The events that describe the course of a release to people. Later ones in the list do not end earlier ones by
 # themselves: any of them makes an earlier one outdated, and a plan ends also with the approval of it.
 PLANS = (ANNOUNCE, "release:reschedule")
-MOVES = (*PLANS, "release:cancel", "deployment:start", "deployment:succeed", "deployment:fail", "deployment:mark_missed",
-         "rollback:authorise", "rollback:complete", "rollback:fail")  # fmt: skip
+MOVES = (
+    *PLANS,
+    "release:cancel",
+    "deployment:start",
+    "deployment:succeed",
+    "deployment:fail",
+    "deployment:mark_missed",
+    "rollback:authorise",
+    "rollback:complete",
+    "rollback:fail",
+)
 COURSE = (*MOVES, "deployment:cancel", "rollback:notify_stakeholders", "rollback:notify_users")
 PLAN_ENDS = (*MOVES, "release:reopen_scope", "release:end_approval")
 NEWER = gettext_noop("A newer notification about the same release replaces this one.")
@@ -58,7 +67,7 @@ def supersede_waiting() -> None:
         if not moved_since(notification):
             continue
         with (
-            isolated(log, "notice %s", notification.pk),
+            isolated(log, "notification %s", notification.pk),
             operation("notification:supersede", (Notification, notification.pk)) as op,
         ):
             held = op.get(Notification)

@@ -141,8 +141,16 @@ def send_test(channel_id: int) -> NotificationChannel:
             raise GateNotPassed(_("No address is entered."))
     with override(row.language):
         subject, text = _("Test message from Ringi"), _("This is a test of this channel. No action is needed.")
-    message = OutgoingMessage(f"msg_{uuid.uuid4().hex}", "notification_channel:send_test", row.language, subject, text,
-                    html_of(subject, text, "", row.language), "", now())  # fmt: skip
+    message = OutgoingMessage(
+        f"msg_{uuid.uuid4().hex}",
+        "notification_channel:send_test",
+        row.language,
+        subject,
+        text,
+        html_of(subject, text, "", row.language),
+        "",
+        now(),
+    )
     try:
         answer = kind.send(message, address_of(row, kind, to))
     except NotDelivered as fault:

@@ -43,7 +43,8 @@ UPDATE releases_notificationdelivery SET tries = tries + 1 WHERE id = (
 RETURNING id, tries
 """
 FREE = """
-UPDATE releases_notificationchannel SET next_send_at = clock_timestamp(), failures = CASE WHEN %s THEN 0 ELSE failures END,
+UPDATE releases_notificationchannel SET next_send_at = clock_timestamp(), failures = CASE WHEN %s THEN 0 ELSE failures
+  END,
        last_failure = CASE WHEN %s THEN '' ELSE last_failure END WHERE id = %s
 """
 FAULT = """

@@ -40,7 +40,8 @@ DONE = gettext_noop("The task was completed before this notification was sent.")
 MOVED = gettext_noop("The date changed before this notification was sent.")
 
 LATER = """
-    UPDATE releases_notificationdelivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at), last_error = %s
+    UPDATE releases_notificationdelivery SET next_at = coalesce(clock_timestamp() + make_interval(secs => %s), next_at),
+      last_error = %s
      WHERE id = %s AND outcome = 'pending' AND tries = %s
 """
 

@@ -35,11 +35,13 @@ def apply_notification_settings(content: Content) -> None:
         leads: tuple[int | None, ...] = rule.lead_hours if rule.lead_hours and known.leads else (None,)
         wanted |= {
             (rule.event, group.pk if group is not None else None, ways[key].pk, lead)
-            for group in to for key in rule.channels for lead in leads
+            for group in to
+            for key in rule.channels
+            for lead in leads
             # A room that the procedure names is internal. External recipients have channels and rules of their own;
             # otherwise internal notifications would wait until they are approved for external recipients.
             if not (group is not None and group.outside) or channel_types.by_name(ways[key].channel_type).personal
-        }  # fmt: skip
+        }
     present = NotificationRule.objects.select_for_update(no_key=True).filter(removed_at=None)
     for row in present:
         found = (row.event, row.group_id, row.channel_id, row.lead_hours)

@@ -99,7 +99,8 @@ def _known_as(release: Release, key: Path) -> str:
     if not principal:
         line = f'ringi@example namespaces="git" {git.public_key(key)}'
         text = _(
-            "The application does not know the key of RINGI_TAG_SIGNING_KEY; its allowed signers need the line: %(line)s"
+            "The application does not know the key of RINGI_TAG_SIGNING_KEY; its allowed signers need the "
+            "line: %(line)s"
         )
         raise GateNotPassed(text % {"line": line})
     return principal

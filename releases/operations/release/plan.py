@@ -16,15 +16,35 @@ from releases.queries.used_versions import require_free
 from releases.sources import versions
 
 EDITABLE = (
-    "title", "branch", "commit", "tree", "tag", "reason", "ticket", "impact", "security_impact", "risk",
-    "test_plan", "rollback_plan", "criterion", "rollback_pre_authorised", "data_loss_limit",
-    "rollback_on_failure", "on_timeout",
-)  # fmt: skip
+    "title",
+    "branch",
+    "commit",
+    "tree",
+    "tag",
+    "reason",
+    "ticket",
+    "impact",
+    "security_impact",
+    "risk",
+    "test_plan",
+    "rollback_plan",
+    "criterion",
+    "rollback_pre_authorised",
+    "data_loss_limit",
+    "rollback_on_failure",
+    "on_timeout",
+)
 
 # The fields that checklist and documents depend on; the others may change without a new check.
 LOOKED_AT = frozenset(EDITABLE) - {
-    "ticket", "risk", "rollback_pre_authorised", "data_loss_limit", "rollback_on_failure", "on_timeout", "criterion",
-}  # fmt: skip
+    "ticket",
+    "risk",
+    "rollback_pre_authorised",
+    "data_loss_limit",
+    "rollback_on_failure",
+    "on_timeout",
+    "criterion",
+}
 
 
 def criteria() -> dict[str, tuple[str, str]]:

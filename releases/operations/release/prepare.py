@@ -1,4 +1,6 @@
-"""The release manager's operations from locking the scope to completing the tests, and the ways to end a release before."""
+"""The release manager's operations from locking the scope to completing the tests, and the ways to end a release
+before.
+"""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

@@ -186,7 +186,5 @@ def labels(release: Release, keys: list[str]) -> list[str]:
 
 def words_of_item(value: bool | str) -> str:
     """Return a value of `facts_now` in words."""
-    words = {
-        True: _("measured: yes"), False: _("measured: no"), UNKNOWN: _("not known yet"), WAIVED: _("waived")
-    }  # fmt: skip
+    words = {True: _("measured: yes"), False: _("measured: no"), UNKNOWN: _("not known yet"), WAIVED: _("waived")}
     return words.get(value, _("not yet measured"))

@@ -1,4 +1,6 @@
-"""rollback:confirm_late: confirmations beside 切戻し判断者 for a late rollback, after the monitoring (rule late_rollback)."""
+"""rollback:confirm_late: confirmations beside 切戻し判断者 for a late rollback, after the monitoring (rule
+late_rollback).
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -142,7 +144,8 @@ def confirm_late(rollback_id: int, *, digest: str, reason: str = "") -> Rollback
         if "rows_total" not in rollback.facts:
             raise GateNotPassed(
                 _(
-                    "Ringi is still counting the rows written since the backup. No decision is possible without this count."
+                    "Ringi is still counting the rows written since the backup. No decision is possible "
+                    "without this count."
                 )
             )
         require_shown(rollback, digest)

@@ -213,7 +213,8 @@ def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
         if restores(deployment) and "rows_total" not in rollback.facts:
             raise GateNotPassed(
                 _(
-                    "Ringi is still counting the rows written since the backup. No decision is possible without this count."
+                    "Ringi is still counting the rows written since the backup. No decision is possible "
+                    "without this count."
                 )
             )
         _require_communicated(rollback)

@@ -1,4 +1,4 @@
-"""Whether a step of the deployment may still begin: 切戻し判断時刻, the last moment from which the rollback fits (P1, R4)."""
+"""Whether a step may still begin: the rollback decision time is the last from which the rollback fits (P1, R4)."""
 
 from datetime import datetime, timedelta
 

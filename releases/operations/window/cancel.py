@@ -30,7 +30,8 @@ def cancel(window_id: int, *, reason: str) -> ChangeWindow:
                 and isinstance(approval_request, ApprovalRequest)
                 and approval_request.state in ("in_review", "approved")
             ):
-                approval_request.withdraw_request() if approval_request.state == "in_review" else approval_request.invalidate()
+                in_review = approval_request.state == "in_review"
+                approval_request.withdraw_request() if in_review else approval_request.invalidate()
                 approval_request.invalidated_by, approval_request.ended_at = "window", moment
     return window
 

@@ -43,7 +43,7 @@ def request_window(
             requested_by=requester,
         )
         content = {"start": starts_at.isoformat(), "end": ends_at.isoformat(), "window": window.pk}
-        approval_request = open_round(window, requester, content, ends=ends_at)
+        approval_request = open_request(window, requester, content, ends=ends_at)
         op.about(window, approval_request=approval_request.pk)
         op.notify_as("approval:request")
     return approval_request
@@ -59,7 +59,7 @@ def application_named(application_id: int | None) -> Application | None:
     return application
 
 
-def open_round(
+def open_request(
     window: ChangeWindow, requester: Account, content: dict[str, Any], *, ends: datetime | None
 ) -> ApprovalRequest:
     """Open the approval request that the procedure requires for a window, inside an open operation; refused without a

@@ -10,7 +10,7 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
 from environments.models import ChangeWindow, Environment
-from releases.operations.window.request import application_named, open_round
+from releases.operations.window.request import application_named, open_request
 
 LONGEST_MINUTES = 7 * 24 * 60
 FARTHEST_DAYS = 7
@@ -69,7 +69,7 @@ def set_rule(
             window.replaces = _replaceable(op.get(ChangeWindow), window)
         if environment.protected:
             window.save()
-            approval_request = open_round(window, requester, {"window": _as_text(window)}, ends=None)
+            approval_request = open_request(window, requester, {"window": _as_text(window)}, ends=None)
             op.about(window, approval_request=approval_request.pk)
             op.notify_as("approval:request")
         else:
@@ -119,6 +119,7 @@ def _as_text(window: ChangeWindow) -> str:
     replaced = f"; replaces {window.replaces_id}" if window.replaces_id else ""
     assert window.start is not None
     return (
-        f"{window.rrule}; {window.start.isoformat()} {window.zone} +{window.length_minutes} min; offset {window.day_offset};"
+        f"{window.rrule}; {window.start.isoformat()} {window.zone} +{window.length_minutes} min; offset "
+        f"{window.day_offset};"
         f" since {window.since}; {window.country} {window.on_holiday}; {window.name} ({window.pk}){replaced}"
     )

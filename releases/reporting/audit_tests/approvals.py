@@ -142,14 +142,23 @@ SAME_ADDRESS = SavedTest(
 
 # Model, the columns of the decider, the column of the time.
 DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
-    (r.ApprovalDecision, "account on_behalf", "at"), (r.FinalCheck, "account", "signed_at"), (r.DecisionRequest, "answered_by", "answered_at"),
-    (r.Deployment, "verified_by", "started_at"), (r.MonitoringPeriod, "recorded_by", "started_at"), (r.ChecklistItem, "signed_by", "signed_at"),
-    (r.Rollback, "authorised_by assessed_by", "raised_at"), (r.Waiver, "requested_by decided_by", "requested_at"),
-    (r.FollowUp, "completed_by", "completed_at"), (r.Document, "approved_by checked_by", "updated_at"),
-    (e.AccessGrant, "granted_by", "created_at"), (e.AccessGrant, "confirmed_by", "confirmed_at"),
-    (e.AccessRequest, "decided_by", "decided_at"), (e.AccessReviewItem, "decided_by", "decided_at"),
-    (e.Delegation, "confirmed_by", "confirmed_at"), (e.RequestedChange, "decided_by", "decided_at"),
-)  # fmt: skip
+    (r.ApprovalDecision, "account on_behalf", "at"),
+    (r.FinalCheck, "account", "signed_at"),
+    (r.DecisionRequest, "answered_by", "answered_at"),
+    (r.Deployment, "verified_by", "started_at"),
+    (r.MonitoringPeriod, "recorded_by", "started_at"),
+    (r.ChecklistItem, "signed_by", "signed_at"),
+    (r.Rollback, "authorised_by assessed_by", "raised_at"),
+    (r.Waiver, "requested_by decided_by", "requested_at"),
+    (r.FollowUp, "completed_by", "completed_at"),
+    (r.Document, "approved_by checked_by", "updated_at"),
+    (e.AccessGrant, "granted_by", "created_at"),
+    (e.AccessGrant, "confirmed_by", "confirmed_at"),
+    (e.AccessRequest, "decided_by", "decided_at"),
+    (e.AccessReviewItem, "decided_by", "decided_at"),
+    (e.Delegation, "confirmed_by", "confirmed_at"),
+    (e.RequestedChange, "decided_by", "decided_at"),
+)
 
 
 def service_decided(scope: Scope) -> Outcome:

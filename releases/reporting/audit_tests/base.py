@@ -106,7 +106,7 @@ class Scope:
                 "verified_by",
                 "approval_request__decisions__account",
                 "approval_request__decisions__on_behalf",
-            )  # fmt: skip
+            )
             .order_by("started_at")
         )
 

@@ -131,10 +131,16 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
         result = "not_checked" if start is None else "waived" if by is not None else "passed"
         found.append(
             {
-                "key": gate.key, "type": gate.type, "ja": gate.ja, "en": gate.en, "result": result,
-                "at": plain(start), "event": event, "waiver": by.pk if by is not None else None,
+                "key": gate.key,
+                "type": gate.type,
+                "ja": gate.ja,
+                "en": gate.en,
+                "result": result,
+                "at": plain(start),
+                "event": event,
+                "waiver": by.pk if by is not None else None,
             }
-        )  # fmt: skip
+        )
     return found
 
 
@@ -285,11 +291,17 @@ def _people(change: Collected, then: AccessAsOf) -> list[dict[str, Any]]:
             continue
         found.append(
             {
-                "part": part, "account": account.pk, "name": str(account), "type": account.kind,
-                "affiliation": account.affiliation, "job_title": account.job_title, "employee_id": account.employee_id,
-                "at": plain(at), "roles": sorted(then.roles(account.pk, at)) if at is not None else None,
+                "part": part,
+                "account": account.pk,
+                "name": str(account),
+                "type": account.kind,
+                "affiliation": account.affiliation,
+                "job_title": account.job_title,
+                "employee_id": account.employee_id,
+                "at": plain(at),
+                "roles": sorted(then.roles(account.pk, at)) if at is not None else None,
             }
-        )  # fmt: skip
+        )
     return found
 
 

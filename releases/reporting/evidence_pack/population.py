@@ -30,7 +30,8 @@ _NUMBER = re.compile(r"^(FY\d{4})-(\d+)$")
 _FIXED = """
 SELECT f.object, f.at, l.number FROM (
     SELECT DISTINCT ON (e.object) e.object, e.at, e.id FROM audit_event e
-    WHERE e.operation = 'release:lock_scope' AND e.kind = 'operation' AND e.outcome = 'done' ORDER BY e.object, e.at, e.id
+    WHERE e.operation = 'release:lock_scope' AND e.kind = 'operation' AND e.outcome = 'done' ORDER BY e.object, e.at,
+      e.id
 ) AS f JOIN audit_ledgerentry l ON l.event_id = f.id ORDER BY f.at
 """
 

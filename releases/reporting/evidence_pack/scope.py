@@ -75,7 +75,8 @@ UNION SELECT object FROM audit_event WHERE kind = 'row' AND actor >= 'break-glas
 """
 _TOUCHED = """
 SELECT DISTINCT t.object FROM audit_event t WHERE t.kind = 'row' AND split_part(t.object, ':', 1) = ANY (%s)
-    AND t.operation_id IN (SELECT a.operation_id FROM audit_event a WHERE a.object = ANY (%s) AND a.operation_id IS NOT NULL)
+    AND t.operation_id IN (SELECT a.operation_id FROM audit_event a WHERE a.object = ANY (%s) AND a.operation_id IS NOT
+      NULL)
 """
 
 

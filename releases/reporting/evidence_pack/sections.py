@@ -129,13 +129,15 @@ def _parts(change: Collected) -> Table:
     words, roles = _part_words(), dict(ROLE_CHOICES)
     rows = [
         [
-            words.get(p["part"], p["part"]), p["name"], " ".join(filter(None, (p["affiliation"], p["job_title"]))) or "—",
+            words.get(p["part"], p["part"]),
+            p["name"],
+            " ".join(filter(None, (p["affiliation"], p["job_title"]))) or "—",
             p["employee_id"] or "—",
             moment(datetime.fromisoformat(p["at"])) if p["at"] else "—",
             listed(str(roles.get(role, role)) for role in p["roles"]) if p["roles"] else "—",
         ]
         for p in change.people
-    ]  # fmt: skip
+    ]
     head = [_("duty"), _("person"), _("affiliation"), _("employee ID"), _("time"), _("roles at the time")]
     return Table(_("People and their duties"), head, rows)
 
@@ -199,12 +201,20 @@ def _deployment(collected: DeploymentRows) -> list[Table]:
     ]
     steps = [
         [
-            str(step.ordinal), str(step), str(step.get_phase_display()), str(step.get_state_display()),
-            moment(step.started_at), moment(step.ended_at), shown(step.result),
-            " / ".join(f"{a.fencing_token}: {a.worker}, {a.outcome or '—'}, {a.output_digest or '—'}" for a in step.attempts.all()),
+            str(step.ordinal),
+            str(step),
+            str(step.get_phase_display()),
+            str(step.get_state_display()),
+            moment(step.started_at),
+            moment(step.ended_at),
+            shown(step.result),
+            " / ".join(
+                f"{a.fencing_token}: {a.worker}, {a.outcome or '—'}, {a.output_digest or '—'}"
+                for a in step.attempts.all()
+            ),
         ]
         for step in collected.steps
-    ]  # fmt: skip
+    ]
     head = [_("ordinal"), _("step"), _("phase"), _("state"), _("started"), _("ended"), _("result"), _("attempts")]
     made = [
         Table(title, pairs=_pairs(deployment, ("release", "application", "base", "baseline"))),
@@ -235,10 +245,21 @@ def _history(part: LedgerPart, operation_name: Callable[[str], str]) -> Table:
         reasons = " ".join(map(str, (contents.get("after") or {}).get("reasons", [])))
         rows.append(
             [
-                str(event.ledger_entry.number), moment(event.at), name_of(event.actor), operation_name(event.operation),
-                event.object, _("altered") if fault else _("done") if event.outcome == "done" else _("failed") if event.outcome == "failed" else _("refused"), in_words(event.reason or reasons or "—"),
+                str(event.ledger_entry.number),
+                moment(event.at),
+                name_of(event.actor),
+                operation_name(event.operation),
+                event.object,
+                _("altered")
+                if fault
+                else _("done")
+                if event.outcome == "done"
+                else _("failed")
+                if event.outcome == "failed"
+                else _("refused"),
+                in_words(event.reason or reasons or "—"),
                 contents.get("request", {}).get("address") or "—",
             ]
-        )  # fmt: skip
+        )
     head = [_("number"), _("time"), _("actor"), _("operation"), _("object"), _("outcome"), _("reason"), _("address")]
     return Table(_("Ledger: operations and refusals"), head, rows)

@@ -101,11 +101,14 @@ def production_deployments(
         rollbacks[rollback.deployment_id].append(rollback)
     return [
         _production_deployment(
-            row, _unplanned(moments[row.pk], asked[row.pk]), fixed.get((row.release_id, "scope_locked")),
-            row.pk in decided, rollbacks[row.pk],
+            row,
+            _unplanned(moments[row.pk], asked[row.pk]),
+            fixed.get((row.release_id, "scope_locked")),
+            row.pk in decided,
+            rollbacks[row.pk],
         )
         for row in found
-    ]  # fmt: skip
+    ]
 
 
 def _unplanned(moments: list[tuple[datetime, str]], asked: list[tuple[str, str]]) -> list[tuple[datetime, str]]:
@@ -161,10 +164,18 @@ def _production_deployment(
         out = (at for at, state in moments if state in OUT and at >= trouble_at)
         restored_at = restored[-1] if restored else next(out, None)
     return ProductionDeployment(
-        pk=row.pk, application=str(row.application), release=str(row.release.version), release_id=row.release_id,
-        kind=row.release.kind, started_at=row.started_at, fixed_at=fixed_at, verified_at=verified_at, trouble=trouble,
-        trouble_at=trouble_at, restored_at=restored_at,
-    )  # fmt: skip
+        pk=row.pk,
+        application=str(row.application),
+        release=str(row.release.version),
+        release_id=row.release_id,
+        kind=row.release.kind,
+        started_at=row.started_at,
+        fixed_at=fixed_at,
+        verified_at=verified_at,
+        trouble=trouble,
+        trouble_at=trouble_at,
+        restored_at=restored_at,
+    )
 
 
 def keys_of(some: list[ProductionDeployment], months: float) -> Keys:

@@ -84,13 +84,22 @@ def lateness(since: datetime, until: datetime, moment: datetime, application: in
             if row.done_at is not None and (row.was_late or (row.done_at > row.due_at and not row.due_immediately))
         ]
         undone = [row for row in some if row.done_at is None]
-        found.append((
-            order.get(some[-1].guards, len(order)),
-            Lateness(
-                key, some[-1].label_ja, some[-1].label_en, len(some) - len(late) - len(undone), len(late), len(undone),
-                Spread.of(max(0.0, (row.done_at - row.due_at).total_seconds()) for row in late if row.done_at is not None),
-            ),
-        ))  # fmt: skip
+        found.append(
+            (
+                order.get(some[-1].guards, len(order)),
+                Lateness(
+                    key,
+                    some[-1].label_ja,
+                    some[-1].label_en,
+                    len(some) - len(late) - len(undone),
+                    len(late),
+                    len(undone),
+                    Spread.of(
+                        max(0.0, (row.done_at - row.due_at).total_seconds()) for row in late if row.done_at is not None
+                    ),
+                ),
+            )
+        )
     return [row for _place, row in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -106,12 +115,15 @@ def causes(since: datetime, until: datetime, application: int | None = None) -> 
         grouped[row.cause].append(row)
     found = [
         Cause(
-            key, len(some), sum(1 for row in some if row.restored_at is not None),
-            sum(1 for row in some if row.state == "dismissed"), sum(1 for row in some if row.critical),
+            key,
+            len(some),
+            sum(1 for row in some if row.restored_at is not None),
+            sum(1 for row in some if row.state == "dismissed"),
+            sum(1 for row in some if row.critical),
             Spread.of((row.restored_at - row.raised_at).total_seconds() for row in some if row.restored_at is not None),
         )
         for key, some in grouped.items()
-    ]  # fmt: skip
+    ]
     return sorted(found, key=lambda cause: (-cause.raised, cause.key))
 
 

@@ -37,11 +37,15 @@ HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _WAY_OUT = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 _HOST = re.compile(r"[0-9A-Za-z_\[\]:.][0-9A-Za-z_\-\[\]:.]*", re.ASCII)
 _REASONS = (
-    (re.compile(r"could not read (Username|Password)|Authentication failed|The requested URL returned error: 40[13]"),
-     "credentials"),
+    (
+        re.compile(
+            r"could not read (Username|Password)|Authentication failed|The requested URL returned error: 40[13]"
+        ),
+        "credentials",
+    ),
     (re.compile(r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"), "host"),
     (re.compile(r"Permission denied \(|Load key .* (invalid format|error in libcrypto)"), "key"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

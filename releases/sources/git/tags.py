@@ -12,9 +12,16 @@ from releases.sources.git.facts import resolve
 from releases.sources.git.program import SourceUnavailable, last, names_ref, object_id, read, run
 
 _FIELDS = (
-    "refname:lstrip=2", "objectname", "objecttype", "*objectname", "*objecttype", "tree", "*tree",
-    "creatordate:iso-strict", "contents",
-)  # fmt: skip
+    "refname:lstrip=2",
+    "objectname",
+    "objecttype",
+    "*objectname",
+    "*objecttype",
+    "tree",
+    "*tree",
+    "creatordate:iso-strict",
+    "contents",
+)
 _END = "\x01\x02"
 
 

@@ -31,7 +31,8 @@ def test_an_operation_that_was_taken_away_is_found(ledger: LedgerDatabase) -> No
     fill(ledger.as_app(), 3)
     admin = _unguard(ledger)
     admin.execute(
-        "UPDATE audit_event SET operation_id = NULL WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 2)"
+        "UPDATE audit_event SET operation_id = NULL WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE "
+        "number = 2)"
     )
     finding = verify(admin).finding
     assert finding is not None and (finding.number, finding.what) == (
@@ -42,8 +43,14 @@ def test_an_operation_that_was_taken_away_is_found(ledger: LedgerDatabase) -> No
 
 HARM = {
     "nothing": "SELECT 1",
-    "a column": "UPDATE audit_event SET actor = 'someone' WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = {n})",
-    "its bytes": "UPDATE audit_event SET bytes = bytes || ' ' WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = {n})",
+    "a column": (
+        "UPDATE audit_event SET actor = 'someone' WHERE id = (SELECT event_id FROM audit_ledgerentry "
+        "WHERE number = {n})"
+    ),
+    "its bytes": (
+        "UPDATE audit_event SET bytes = bytes || ' ' WHERE id = (SELECT event_id FROM audit_ledgerentry "
+        "WHERE number = {n})"
+    ),
     "its link": "DELETE FROM audit_ledgerentry WHERE number = {n}",
     "its leaf": "UPDATE audit_ledgerentry SET leaf = sha256(leaf) WHERE number = {n}",
     "its chain value": "UPDATE audit_ledgerentry SET chain = sha256(chain) WHERE number = {n}",
@@ -54,7 +61,9 @@ HARM = {
 def test_several_processes_find_what_one_finds(
     ledger: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In stretches of three events: of each harm the last and the first of a stretch, another one, and the last of all."""
+    """In stretches of three events: of each harm the last and the first of a stretch, another one, and the last of
+    all.
+    """
     monkeypatch.setattr(parts, "SIZE", 3)
     app, signer = ledger.as_app(), LedgerSigner(tmp_path)
     for _ in range(3):
@@ -109,7 +118,8 @@ with psycopg.connect(sys.argv[1], autocommit=True) as connection:
     while True:
         keep = chance.random() < 0.7
         with connection.transaction(force_rollback=not keep):
-            connection.execute("SELECT set_config('ringi.context', '{\\"actor\\": \\"worker:w\\", \\"operation\\": \\"toy:write\\"}', true)")
+            context = '{"actor": "worker:w", "operation": "toy:write"}'
+            connection.execute("SELECT set_config('ringi.context', %s, true)", [context])
             for _ in range(chance.randint(1, 4)):
                 with connection.transaction(force_rollback=chance.random() < 0.3):
                     connection.execute("INSERT INTO toy (title) VALUES ('x')")
@@ -135,14 +145,14 @@ def test_eight_writers_rolling_back_and_killed_leave_no_gap(ledger: LedgerDataba
         for seed in range(8)
     ]
     try:
-        for approval_request, writer in enumerate(writers):
+        for number, writer in enumerate(writers):
             assert writer.stdout is not None
             for _ in range(40):
                 assert writer.stdout.readline() == "committed\n"
-            if approval_request % 2:
+            if number % 2:
                 admin.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
-                    [f"writer-{approval_request}"],
+                    [f"writer-{number}"],
                 )
             writer.send_signal(signal.SIGKILL)
     finally:

@@ -116,9 +116,17 @@ def test_a_witness_refuses_what_is_not_signed_not_proved_or_older(
     )
     assert running.post(f"old 0\n\n{foreign}").status_code == 404
     long = sign(Checkpoint(signer.origin, 10**19, bytes(32)), signer.private)
-    for broken in ("", "old x\n\n" + first, f"old 0\n\n{first[:40]}", f"old 9\n\n{first}", f"old 0\n???\n\n{first}",
-                   f"old 0\n\n{long}", f"old {9 * '1000'}\n\n{first}", f"old 0\n\n{first.rstrip()}",
-                   f"old 0\n\n{first}more\n"):  # fmt: skip
+    for broken in (
+        "",
+        "old x\n\n" + first,
+        f"old 0\n\n{first[:40]}",
+        f"old 9\n\n{first}",
+        f"old 0\n???\n\n{first}",
+        f"old 0\n\n{long}",
+        f"old {9 * '1000'}\n\n{first}",
+        f"old 0\n\n{first.rstrip()}",
+        f"old 0\n\n{first}more\n",
+    ):
         assert running.post(broken).status_code == 400, broken
     assert running.post(f"old 0\n\n{first}").status_code == 200
     again = running.post(f"old 0\n\n{signer.note}")
@@ -244,8 +252,12 @@ def test_a_mail_server_that_answers_in_drips_holds_up_no_other(
     with dripping(b"2", listens=False) as (url, calls):
         host, _, port = url.removeprefix("http://").rpartition(":")
         settings.MAIL_HOST, settings.MAIL_DOMAINS = host, []
-        settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.smtp.EmailBackend",
-                                        "OPTIONS": {"host": host, "port": int(port)}}}  # fmt: skip
+        settings.MAILERS = {
+            "default": {
+                "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+                "OPTIONS": {"host": host, "port": int(port)},
+            }
+        }
         running = witness(signer.public)
         _enter(ledger, "mail", "auditor@datasets.example")
         _enter(ledger, "post", running.url)  # entered later, carried before the mails
@@ -298,8 +310,12 @@ def test_an_answer_without_end_is_none(ledger: LedgerDatabase, tmp_path: Path) -
 
 
 def test_a_day_has_one_mail_and_a_removed_address_none(ledger: LedgerDatabase, tmp_path: Path, settings: Any) -> None:
-    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.filebased.EmailBackend",
-                                    "OPTIONS": {"file_path": str(tmp_path / "mail")}}}  # fmt: skip
+    settings.MAILERS = {
+        "default": {
+            "BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+            "OPTIONS": {"file_path": str(tmp_path / "mail")},
+        }
+    }
     settings.MAIL_HOST = "mail.datasets.example"
     app, signer = ledger.as_app(), cp.LedgerSigner(tmp_path / "ledger_signer")
     _enter(ledger, "mail", "auditor@datasets.example")

@@ -92,14 +92,8 @@ def test_an_operation_that_a_passkey_of_the_actor_signed_holds(acting_as: Any, r
 
 
 @pytest.mark.parametrize(
-    "how",
-    [
-        {"flags": 1},
-        {"flags": 4},
-        {"site": "elsewhere.example"},
-        {"kind": "webauthn.create"},
-    ],
-)  # fmt: skip
+    "how", [{"flags": 1}, {"flags": 4}, {"site": "elsewhere.example"}, {"kind": "webauthn.create"}]
+)
 def test_what_the_key_answered_to_something_else_is_found(
     acting_as: Any, result: Callable[[], Any], how: dict[str, Any]
 ) -> None:

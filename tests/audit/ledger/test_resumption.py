@@ -183,7 +183,8 @@ def test_a_key_that_is_not_in_the_folder_is_refused_also_when_an_old_key_signed_
 def _approval(admin: psycopg.Connection[Any], digest: str, second: str = "employee:2") -> None:
     """Two persons' decision, as environments/operations/ledger records it."""
     admin.execute(
-        "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, requested_person, requested_at,"
+        "INSERT INTO audit_ledgerresumption (digest, size, note, finding, reason, requested_by, "
+        "requested_person, requested_at,"
         " confirmed_by, confirmed_person, confirmed_at)"
         " VALUES (%s, 0, '', '', '復元', 'person:1:a', 'employee:1', now(), 'person:2:b', %s, now())",
         [digest, second],
@@ -271,7 +272,8 @@ def test_a_rewritten_past_is_shown_for_what_it_is_before_it_is_accepted(ledger: 
     admin = _unguard(ledger)
     admin.execute(
         "UPDATE audit_event SET actor = 'person:8:x', bytes = convert_to(replace(convert_from(bytes, 'UTF8'),"
-        " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8') WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE number = 7)"
+        " 'person:7:佐藤 花子', 'person:8:x'), 'UTF8') WHERE id = (SELECT event_id FROM audit_ledgerentry WHERE "
+        "number = 7)"
     )
     _rechain(admin)
     admin.execute("DELETE FROM audit_checkpoint")

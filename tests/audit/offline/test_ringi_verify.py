@@ -162,9 +162,11 @@ def test_a_line_that_readers_could_read_in_two_ways_is_refused(
 def test_a_cosignature_is_checked_and_missed(exported: tuple[list[str], Path], tmp_path: Path) -> None:
     lines, folder = exported
     witness, other = (
-        ringi_witness.Witness(tmp_path / name, f"{name}.example/w", [ringi_witness.read_key((folder / "key.pub").read_text())])
+        ringi_witness.Witness(
+            tmp_path / name, f"{name}.example/w", [ringi_witness.read_key((folder / "key.pub").read_text())]
+        )
         for name in ("one", "other")
-    )  # fmt: skip
+    )
     note = list(notes_of(folder / "checkpoints.txt"))[0]
     line = witness.add_checkpoint(f"old 0\n\n{note}".encode())
     cosigned = tmp_path / "cosignatures.txt"

@@ -96,13 +96,23 @@ ROW = "(SELECT max(history_id) FROM environments_historicalaccessgrant)"
     [
         ("no_event", f"UPDATE environments_historicalaccessgrant SET role = 'x' WHERE history_id = {ROW}"),
         ("other_doer", f"UPDATE environments_historicalaccessgrant SET history_user_id = 1 WHERE history_id = {ROW}"),
-        ("other_doer", f"UPDATE environments_historicalaccessgrant SET history_change_reason = 'as told' WHERE history_id = {ROW}"),
-        ("no_event", f"UPDATE environments_historicalaccessgrant SET history_date = history_date - interval '1 day' WHERE history_id = {ROW}"),
-        ("no_event", f"UPDATE environments_historicalaccessgrant SET history_date = '2199-01-01' WHERE history_id = {ROW}"),
+        (
+            "other_doer",
+            f"UPDATE environments_historicalaccessgrant SET history_change_reason = 'as told' WHERE history_id = {ROW}",
+        ),
+        (
+            "no_event",
+            "UPDATE environments_historicalaccessgrant SET history_date = history_date - interval '1 day' "
+            f"WHERE history_id = {ROW}",
+        ),
+        (
+            "no_event",
+            f"UPDATE environments_historicalaccessgrant SET history_date = '2199-01-01' WHERE history_id = {ROW}",
+        ),
         ("no_event", f"UPDATE environments_historicalaccessgrant SET history_type = '-' WHERE history_id = {ROW}"),
         ("no_object", f"UPDATE environments_historicalaccessgrant SET id = 999999 WHERE history_id = {ROW}"),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_no_event_explains_raises_an_alarm(database: str, what: str, statement: str) -> None:
     past_every_guard(database, statement)
     said = compared()
@@ -148,18 +158,40 @@ def unseen(database: str, table: str, statement: str) -> None:
 @pytest.mark.parametrize(
     ("table", "what", "named", "columns"),
     [
-        ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'", "differing", "purpose_en"),
-        ("environments_environment", "UPDATE environments_environment SET purpose_en = 'x', protected = NOT protected"
-         " WHERE slug = 'staging'", "differing", "protected, purpose_en"),
-        ("environments_accessgrant", "UPDATE environments_accessgrant SET starts_at = starts_at + interval '1 microsecond'"
-         " WHERE id = (SELECT max(id) FROM environments_accessgrant)", "differing", "starts_at"),
-        ("environments_account", "UPDATE environments_account SET password = '', is_staff = NOT is_staff WHERE username = 'auditor'",
-         "differing", "is_staff"),
+        (
+            "environments_environment",
+            "UPDATE environments_environment SET purpose_en = 'x' WHERE slug = 'staging'",
+            "differing",
+            "purpose_en",
+        ),
+        (
+            "environments_environment",
+            "UPDATE environments_environment SET purpose_en = 'x', protected = NOT protected WHERE slug = 'staging'",
+            "differing",
+            "protected, purpose_en",
+        ),
+        (
+            "environments_accessgrant",
+            "UPDATE environments_accessgrant SET starts_at = starts_at + interval '1 microsecond'"
+            " WHERE id = (SELECT max(id) FROM environments_accessgrant)",
+            "differing",
+            "starts_at",
+        ),
+        (
+            "environments_account",
+            "UPDATE environments_account SET password = '', is_staff = NOT is_staff WHERE username = 'auditor'",
+            "differing",
+            "is_staff",
+        ),
         ("auth_group", "INSERT INTO auth_group (name) VALUES ('x')", "without_event", ""),
-        ("environments_accessgrant", "DELETE FROM environments_accessgrant WHERE id = (SELECT max(id) FROM environments_accessgrant)",
-         "gone", ""),
+        (
+            "environments_accessgrant",
+            "DELETE FROM environments_accessgrant WHERE id = (SELECT max(id) FROM environments_accessgrant)",
+            "gone",
+            "",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_was_changed_while_no_trigger_stood_is_named(
     database: str, table: str, what: str, named: str, columns: str
 ) -> None:
@@ -234,7 +266,7 @@ def test_the_scheduler_does_it_once_a_night(database: str, settings: Any) -> Non
 
     with acting(SCHEDULER):
         assert not due(0) and due(2) and nightly_comparison in RARELY
-        for _round in range(300):
+        for _time in range(300):
             nightly_comparison(begun + timedelta(hours=2.5))
             if not due(2.5):
                 break
@@ -269,7 +301,8 @@ def test_a_long_life_is_compared_in_constant_memory(database: str, monkeypatch: 
                 set_context(FORGER, operation="test:fill")
                 for _n in range(50):
                     cursor.execute(
-                        "UPDATE environments_environment SET purpose_ja = clock_timestamp()::text WHERE slug = 'staging'"
+                        "UPDATE environments_environment SET purpose_ja = clock_timestamp()::text WHERE slug "
+                        "= 'staging'"
                     )
                 cursor.execute("COMMIT")
         tracemalloc.start()
@@ -284,12 +317,16 @@ def test_a_long_life_is_compared_in_constant_memory(database: str, monkeypatch: 
 
 def test_a_row_that_says_when_it_ended_keeps_no_comparison_from_being_due(database: str) -> None:
     compared()
-    insert = "INSERT INTO audit_reconciliation (started_at, ended_at, progress, found) VALUES ('2999-01-01', now(), '[]', '{}')"
+    insert = (
+        "INSERT INTO audit_reconciliation (started_at, ended_at, progress, found) VALUES ('2999-01-01', "
+        "now(), '[]', '{}')"
+    )
     past_every_guard(database, insert)
     assert nightly.due(now() + timedelta(days=1, hours=1))
 
 
-LAST = """UPDATE audit_reconciliation SET progress = '["auth.Group.permissions", "untold_rows", ""]', found = found || '{"unexplained": 0}'"""
+LAST = """UPDATE audit_reconciliation SET progress = '["auth.Group.permissions", "rows_without_event", ""]',
+  found = found || '{"unexplained": 0}'"""
 
 
 @pytest.mark.parametrize("written", [LAST, "UPDATE audit_reconciliation SET started_at = '2999-01-01'"])

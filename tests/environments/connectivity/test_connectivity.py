@@ -149,12 +149,18 @@ def test_what_cannot_be_looked_at_is_unknown_and_never_passes() -> None:
 
 def test_free_keys_are_left_alone_and_the_order_is_that_of_the_procedure(database: str, tmp_path: Path) -> None:
     values = {
-        "Z_STORAGE": f"file://{tmp_path}", "PORT": "8080", "A_CACHE": os.environ["REDIS_URL"], "NOTE": "a://b",
-        "M_DATABASE": address(database), "WRONG": "http://[",
-    }  # fmt: skip
+        "Z_STORAGE": f"file://{tmp_path}",
+        "PORT": "8080",
+        "A_CACHE": os.environ["REDIS_URL"],
+        "NOTE": "a://b",
+        "M_DATABASE": address(database),
+        "WRONG": "http://[",
+    }
     assert [(one.key, one.kind) for one in connectivity.look(values)] == [
-        ("M_DATABASE", "database"), ("A_CACHE", "cache"), ("Z_STORAGE", "storage"),
-    ]  # fmt: skip
+        ("M_DATABASE", "database"),
+        ("A_CACHE", "cache"),
+        ("Z_STORAGE", "storage"),
+    ]
 
 
 def test_no_value_is_in_what_is_said() -> None:

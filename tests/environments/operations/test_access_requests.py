@@ -151,7 +151,10 @@ def test_an_auditor_takes_no_part(people: dict[str, Any], acting_as: Callable[..
         request(role="tester", environment_id=Environment.objects.get(slug="staging").pk, hours=1, reason="to see")
     with acting_as("auditor"), pytest.raises(NotPermitted, match="holds only the auditor role cannot take part"):
         request_delegation(
-            delegator_id=people["auditor"].pk, delegate_id=people["tester"].pk, starts_at=moment,
-            until=moment + timedelta(days=1), reason="away",
-        )  # fmt: skip
+            delegator_id=people["auditor"].pk,
+            delegate_id=people["tester"].pk,
+            starts_at=moment,
+            until=moment + timedelta(days=1),
+            reason="away",
+        )
     assert not AccessRequest.objects.exists() and not Delegation.objects.exists()

@@ -49,8 +49,10 @@ def test_all_three_are_reached_and_the_look_is_kept(
         check = check_connectivity(version.pk)
     assert check.reachable and check.checked_by.username == "operator"
     assert [(r["key"], r["kind"], r["result"]) for r in check.results] == [
-        ("DATABASE_URL", "database", "passed"), ("CACHE_URL", "cache", "passed"), ("STORAGE_URL", "storage", "passed"),
-    ]  # fmt: skip
+        ("DATABASE_URL", "database", "passed"),
+        ("CACHE_URL", "cache", "passed"),
+        ("STORAGE_URL", "storage", "passed"),
+    ]
     event = Event.objects.get(kind="operation", operation="configuration:check_connectivity").contents
     assert event["after"]["reached"] is True
     secrets = version.secret_values()

@@ -23,9 +23,18 @@ from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target
 
 HARD = {
-    "A": "", "B": 'say "hi"\\\n$HOME\t#: {x}', "C": "パスワード é 🗝", "D": "null", "E": "0x10", "F": "~", "G": "- a: b",
-    "H": "\x01\x7f\x85\u2028\ufeff", "yes": "no", "_x": "'", "Z": " lead and trail ",
-}  # fmt: skip
+    "A": "",
+    "B": 'say "hi"\\\n$HOME\t#: {x}',
+    "C": "パスワード é 🗝",
+    "D": "null",
+    "E": "0x10",
+    "F": "~",
+    "G": "- a: b",
+    "H": "\x01\x7f\x85\u2028\ufeff",
+    "yes": "no",
+    "_x": "'",
+    "Z": " lead and trail ",
+}
 
 
 def read_env(text: str) -> dict[str, str]:
@@ -33,8 +42,12 @@ def read_env(text: str) -> dict[str, str]:
 
 
 READERS: dict[str, Callable[[str], Any]] = {
-    "env": read_env, "toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads, "command": json.loads,
-}  # fmt: skip
+    "env": read_env,
+    "toml": tomllib.loads,
+    "yaml": yaml.safe_load,
+    "json": json.loads,
+    "command": json.loads,
+}
 
 # The target's own store behind commands: it keeps its input and returns its digest.
 STORE = """
@@ -159,11 +172,18 @@ def _spec(target: Target, setting: dict[str, Any]) -> TargetSpec:
 @pytest.mark.parametrize(
     "setting",
     [
-        {"format": "ini"}, {"format": "command"}, {"format": "command", "write": ["a"]}, {"path": "/etc/passwd"},
-        {"path": "../x"}, {"format": "env", "write": ["a"], "digest": ["b"]}, {"surprise": 1}, {"path": "a\0b"},
-        {"format": "command", "write": [], "digest": ["b"]}, "env",
+        {"format": "ini"},
+        {"format": "command"},
+        {"format": "command", "write": ["a"]},
+        {"path": "/etc/passwd"},
+        {"path": "../x"},
+        {"format": "env", "write": ["a"], "digest": ["b"]},
+        {"surprise": 1},
+        {"path": "a\0b"},
+        {"format": "command", "write": [], "digest": ["b"]},
+        "env",
     ],
-)  # fmt: skip
+)
 def test_an_invalid_option_is_refused_with_a_message(bare_target: Target, setting: Any) -> None:
     with pytest.raises(StepFailed, match="target option “configuration”"):
         kept_of(_spec(bare_target, setting))

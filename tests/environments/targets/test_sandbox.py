@@ -41,7 +41,8 @@ def connected(name):
         return "connected"
 asked = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
-processes = [f"/proc/{pid}/{name}" for pid in asked["pids"] for name in ("environ", "cmdline", "status", "maps", "fd/0")]
+names = ("environ", "cmdline", "status", "maps", "fd/0")
+processes = [f"/proc/{pid}/{name}" for pid in asked["pids"] for name in names]
 print(json.dumps({
     "files": {path: tried(lambda: read(path)) for path in asked["files"]},
     "processes": sorted({str(tried(lambda: read(path))) for path in processes}),
@@ -183,7 +184,9 @@ from django.conf import settings; settings.configure(USE_I18N=False)
 from pathlib import Path
 from environments.targets.base import TargetSpec
 from environments.targets.runner import run_on
-code = "import os; libc = __import__('ctypes').CDLL(None); print(os.getuid(), [n for n in range(40) if libc.prctl(47, 1, n, 0, 0) == 1])"
+code = "import os; libc = __import__('ctypes').CDLL(None)"
+code += "; held = [n for n in range(40) if libc.prctl(47, 1, n, 0, 0) == 1]"
+code += "; print(os.getuid(), held)"
 print(run_on(TargetSpec("a", "b", Path({root!r})), [sys.executable, "-c", code], seconds=20).text)
 """
 
@@ -262,9 +265,10 @@ def test_the_description_of_the_sandbox_is_accurate(target: TargetSpec, monkeypa
 
     assert described()[0] == ("passed" if landlock.landlock() else "unknown")
     assert described(ssh={"host": "app1"}) == (
-        "unknown", "Programs see everything that the account for signing in on the host sees. "
-        "Give that account access to nothing else."
-    )  # fmt: skip
+        "unknown",
+        "Programs see everything that the account for signing in on the host sees. "
+        "Give that account access to nothing else.",
+    )
     monkeypatch.setattr(sandbox, "landlock", lambda: 7)
     assert described(programs={"read": ["/no/such"]}) == ("failed", "These paths do not exist: /no/such.")
     monkeypatch.setattr(sandbox, "landlock", lambda: 0)
@@ -286,8 +290,17 @@ def _linked(target: Target, at: str, to: Path) -> None:
     assert (target.spec.root / at).is_symlink()
 
 
-LINKS = ("shared", "shared/config.env", "shared/app.log", "backups", ".ringi", ".ringi/journal.jsonl", ".ringi/lock",
-         ".ringi/lock.json", "releases")  # fmt: skip
+LINKS = (
+    "shared",
+    "shared/config.env",
+    "shared/app.log",
+    "backups",
+    ".ringi",
+    ".ringi/journal.jsonl",
+    ".ringi/lock",
+    ".ringi/lock.json",
+    "releases",
+)
 
 
 @pytest.mark.parametrize("place", LINKS)
@@ -300,8 +313,11 @@ def test_no_step_follows_a_link_out_of_the_folder(bare_target: Target, tmp_path:
     bare_target.step("configuration_update", bare_target.context("1/1/x"))
     _linked(bare_target, place, leads_to)
     steps: list[tuple[str, dict[str, Any]]] = [
-        ("backup", {"verify": "list"}), ("configuration_update", {}), ("code_deploy", {}), ("maintenance_mode", {"on": True}),
-    ]  # fmt: skip
+        ("backup", {"verify": "list"}),
+        ("configuration_update", {}),
+        ("code_deploy", {}),
+        ("maintenance_mode", {"on": True}),
+    ]
     for name, parameters in steps:
         with pytest.raises(StepFailed, match="leads out of the folder"):
             bare_target.step(name, bare_target.context(f"1/2/{name}"), **parameters)

@@ -42,12 +42,16 @@ class Copies:
         picked = [sql.SQL(given[c]) if c in given else sql.SQL("t.") + sql.Identifier(c) for c in columns]
         self.made.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(table))
         self.made.execute(
-            sql.SQL("INSERT INTO {table} ({columns}) SELECT {picked} FROM {table} t, ({each}) n WHERE t.id = %(of)s").format(
-                table=table, columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                picked=sql.SQL(", ").join(picked), each=sql.SQL(each),
+            sql.SQL(
+                "INSERT INTO {table} ({columns}) SELECT {picked} FROM {table} t, ({each}) n WHERE t.id = %(of)s"
+            ).format(
+                table=table,
+                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                picked=sql.SQL(", ").join(picked),
+                each=sql.SQL(each),
             ),
             {"of": row.pk, "first": self.first, "last": self.last},
-        )  # fmt: skip
+        )
         self.made.execute(sql.SQL("ANALYZE {}").format(table))
 
 

@@ -91,7 +91,8 @@ def test_a_deleted_or_inserted_row_is_found(auditor: Any, check: Callable[..., V
     with as_owner() as own:
         own.execute(
             "INSERT INTO releases_measurement (period_id, due_at, at, up, raw, values, error, covered_by)"
-            " SELECT period_id, due_at + interval '1 ms', at, up, raw, '{}', '', covered_by FROM releases_measurement WHERE id = %s",
+            " SELECT period_id, due_at + interval '1 ms', at, up, raw, '{}', '', covered_by FROM "
+            "releases_measurement WHERE id = %s",
             [copied.pk],
         )
     set_row("releases_measurement", "DELETE", f"id = {gone.pk}")

@@ -49,13 +49,17 @@ def test_each_filter_finds_the_same_events_as_a_full_scan(world: dict[str, Any],
         "outcome": ({"outcome": "deleted"}, lambda e, c: e.outcome == "deleted"),
         "kind": ({"kind": "operation"}, lambda e, c: e.kind == "operation"),
         "model": ({"model": "releases.Step"}, lambda e, c: e.object.startswith("releases.Step:")),
-        "period": ({"since": middle, "until": middle + timedelta(seconds=2)},
-                   lambda e, c: middle <= e.at < middle + timedelta(seconds=2)),
+        "period": (
+            {"since": middle, "until": middle + timedelta(seconds=2)},
+            lambda e, c: middle <= e.at < middle + timedelta(seconds=2),
+        ),
         "address": ({"address": "127.0.0.1"}, lambda e, c: c["request"]["address"] == "127.0.0.1"),
         "words": ({"words": "ﾒﾀﾃﾞｰﾀ 検索"}, lambda e, c: "メタデータ検索" in bytes(e.bytes).decode()),
-        "two": ({"account_id": manager, "operation": "release:plan", "kind": "row"},
-                lambda e, c: (e.actor.split(":")[1], e.operation, e.kind) == (str(manager), "release:plan", "row")),
-    }  # fmt: skip
+        "two": (
+            {"account_id": manager, "operation": "release:plan", "kind": "row"},
+            lambda e, c: (e.actor.split(":")[1], e.operation, e.kind) == (str(manager), "release:plan", "row"),
+        ),
+    }
     for name, (wanted, keep) in cases.items():
         expected = everything(keep)
         assert sorted(numbers(**wanted)) == sorted(expected), name
@@ -171,7 +175,8 @@ def test_hidden_values_stay_hidden_in_past_states(
     world: dict[str, Any], browsers: Callable[[str], Any], auditor: Any, people: dict[str, Any]
 ) -> None:
     """The page of a target and of a configuration is closed to a tester; so are their events and past states."""
-    label = f"environments.DeploymentTarget:{DeploymentTarget.objects.filter(environment__tier='production').earliest('pk').pk}"
+    target = DeploymentTarget.objects.filter(environment__tier="production").earliest("pk")
+    label = f"environments.DeploymentTarget:{target.pk}"
     row = Event.objects.filter(object=label, kind="row").select_related("ledger_entry").earliest("at")
     root = row.contents["after"]["root"]
     hidden = browsers("tester")
@@ -237,9 +242,14 @@ def test_an_operation_without_a_right_is_marked(
 
     with acting_as("tester"), operation("approval:approve") as op:
         made = ApprovalDecision.objects.create(
-            approval_request=world["round"], account=people["tester"], decision="approve", roles=["committee"],
-            digest=world["round"].digest, signature={}, at=now(),
-        )  # fmt: skip
+            approval_request=world["round"],
+            account=people["tester"],
+            decision="approve",
+            roles=["committee"],
+            digest=world["round"].digest,
+            signature={},
+            at=now(),
+        )
         op.about(made)
     html = auditor.get(reverse("access-report")).content.decode()
     assert "Operations without permission: 1" in html
@@ -282,9 +292,12 @@ def test_a_delegate_may_approve_and_nothing_else(
     for absent in ("committee_a", "operator"):
         with acting_as(absent):
             made = request.request_delegation(
-                delegator_id=people[absent].pk, delegate_id=people["tester"].pk, starts_at=now(),
-                until=now() + timedelta(days=1), reason="休暇",
-            )  # fmt: skip
+                delegator_id=people[absent].pk,
+                delegate_id=people["tester"].pk,
+                starts_at=now(),
+                until=now() + timedelta(days=1),
+                reason="休暇",
+            )
         with acting_as("administrator"):
             request.confirm(made.pk)
     assert words_of("Tester") == [[], ["Committee member, for Committee A"], [], [], [], []]

@@ -117,9 +117,17 @@ def test_a_link_prefills_no_signed_field(world: dict[str, Any], browsers: Callab
 def rule_form(**fields: Any) -> dict[str, Any]:
     """A filled form of a recurring window."""
     given = {
-        "name": "週次", "name_en": "Weekly", "rrule": "FREQ=MONTHLY;BYMONTHDAY=3", "start": "01:00", "zone": "Asia/Tokyo",
-        "length_minutes": "240", "day_offset": "0", "country": "JP", "on_holiday": "later", "reason": "x",
-    }  # fmt: skip
+        "name": "週次",
+        "name_en": "Weekly",
+        "rrule": "FREQ=MONTHLY;BYMONTHDAY=3",
+        "start": "01:00",
+        "zone": "Asia/Tokyo",
+        "length_minutes": "240",
+        "day_offset": "0",
+        "country": "JP",
+        "on_holiday": "later",
+        "reason": "x",
+    }
     return given | fields
 
 
@@ -176,9 +184,11 @@ def test_a_freeze_preview_shows_the_affected_deployments(world: dict[str, Any], 
     address = reverse("operation", args=["window", "create_freeze", production().pk])
     local = review.scheduled_start_at.astimezone(TOKYO)
     given = {
-        "name": "棚卸し", "reason": "x", "starts_at": f"{local - timedelta(hours=2):%Y-%m-%dT%H:%M}",
+        "name": "棚卸し",
+        "reason": "x",
+        "starts_at": f"{local - timedelta(hours=2):%Y-%m-%dT%H:%M}",
         "ends_at": f"{local + timedelta(hours=2):%Y-%m-%dT%H:%M}",
-    }  # fmt: skip
+    }
     answer = client.post(address, given)
     shown = preview(answer.content.decode())
     assert str(review) in shown and "01:00" in shown and not ChangeFreeze.objects.filter(name="棚卸し").exists()
@@ -212,10 +222,15 @@ def test_a_recurring_freeze_preview_shows_each_time_and_its_effects(
     day = review.scheduled_start_at.astimezone(TOKYO).date()
     staging = Environment.objects.get(slug="staging")
     given = {
-        "name": "週末", "reason": "x", "rrule_days": [("MO", "TU", "WE", "TH", "FR", "SA", "SU")[day.weekday()]],
-        "start": "00:00", "length_minutes": "600", "first_day": f"{day}", "last_day": f"{day + timedelta(days=364)}",
+        "name": "週末",
+        "reason": "x",
+        "rrule_days": [("MO", "TU", "WE", "TH", "FR", "SA", "SU")[day.weekday()]],
+        "start": "00:00",
+        "length_minutes": "600",
+        "first_day": f"{day}",
+        "last_day": f"{day + timedelta(days=364)}",
         "also_in": [staging.pk],
-    }  # fmt: skip
+    }
     assert "not both" in client.post(address, given | {"rrule": "FREQ=HOURLY"}).content.decode()
     faulty = preview(client.post(address, given | {"rrule": "FREQ=HOURLY", "rrule_days": []}).content.decode())
     assert "needs FREQ=DAILY" in faulty

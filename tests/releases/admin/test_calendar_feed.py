@@ -113,9 +113,18 @@ def test_the_feed_holds_no_secret_and_no_reason(world: dict[str, Any], feed: Cal
     said = feed().content.decode().replace("\r\n ", "")
     review = world["review"]
     for hidden in (
-        "繁忙期", "取引先の依頼", review.title, review.reason, review.ticket, review.commit, "DATABASE_PASSWORD",
-        "hidden-from-everyone", "backup", "/srv/", "developer",
-    ):  # fmt: skip
+        "繁忙期",
+        "取引先の依頼",
+        review.title,
+        review.reason,
+        review.ticket,
+        review.commit,
+        "DATABASE_PASSWORD",
+        "hidden-from-everyone",
+        "backup",
+        "/srv/",
+        "developer",
+    ):
         assert hidden not in said, hidden
 
 
@@ -228,9 +237,13 @@ def test_the_feed_excludes_other_applications(
     with acting_as("manager"):
         production = Environment.objects.get(slug="production")
         row = freeze(
-            production.pk, name="theirs", starts_at=now(), ends_at=now() + timedelta(days=1), reason="x",
+            production.pk,
+            name="theirs",
+            starts_at=now(),
+            ends_at=now() + timedelta(days=1),
+            reason="x",
             application_id=other.pk,
-        )  # fmt: skip
+        )
     assert f"freeze-{row.pk}@ringi" not in events(feed())
     theirs = document(other, now())
     assert f"freeze-{row.pk}@ringi".encode() in theirs
@@ -243,9 +256,15 @@ def test_a_recurring_freeze_is_an_event_for_each_time(
     day = now().astimezone(ZoneInfo(place.zone)).date() + timedelta(days=1)
     with acting_as("manager"):
         row = freeze_recurring(
-            place.pk, name="weekend", rrule="FREQ=DAILY", start=time(0), length_minutes=60,
-            first_day=day, last_day=day + timedelta(days=2), reason="x",
-        )  # fmt: skip
+            place.pk,
+            name="weekend",
+            rrule="FREQ=DAILY",
+            start=time(0),
+            length_minutes=60,
+            first_day=day,
+            last_day=day + timedelta(days=2),
+            reason="x",
+        )
     found = of(events(feed()), f"freeze-{row.pk}-")
     assert [event["DTSTART"].dt for event in found.values()] == [span.starts_at for span in row.spans(row.starts_at)]
     assert len(found) == 3

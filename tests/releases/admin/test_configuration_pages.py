@@ -142,9 +142,11 @@ def test_the_form_offers_only_permitted_environments(
         request_role(people["committee_a"].pk, role="developer", environment_id=where["production"], reason="a part")
     form, page = reverse("operation-new", args=["configuration", "create"]), reverse(LIST)
     for name, slugs in (
-        ("developer", ["development"]), ("outsider", ["development"]), ("tester", ["staging"]),
+        ("developer", ["development"]),
+        ("outsider", ["development"]),
+        ("tester", ["staging"]),
         ("manager", ["development", "staging", "production"]),
-    ):  # fmt: skip
+    ):
         client = browsers(name)
         assert f'href="{form}"' in client.get(page).content.decode()
         offered = client.get(form).context["form"].fields["environment_id"].queryset
@@ -155,9 +157,11 @@ def test_the_form_offers_only_permitted_environments(
     before = ConfigurationVersion.objects.count()
     sent = {"application_id": versions["one"].application_id, "values": "PORT=1", "secrets": "", "reason": "x"}
     for name, slug, status in (
-        ("developer", "production", 400), ("developer", "staging", 400), ("tester", "development", 400),
+        ("developer", "production", 400),
+        ("developer", "staging", 400),
+        ("tester", "development", 400),
         ("committee_a", "production", 403),
-    ):  # fmt: skip
+    ):
         assert browsers(name).post(form, sent | {"environment_id": where[slug]}).status_code == status
     assert ConfigurationVersion.objects.count() == before
     assert browsers("developer").post(form, sent | {"environment_id": where["development"]}).status_code == 302

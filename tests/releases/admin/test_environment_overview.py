@@ -39,9 +39,14 @@ def test_drift_is_named(acting_as: Callable[..., Any], browsers: Callable[[str],
         op.about(old)
         for slug, release in (("development", new), ("staging", old), ("production", new)):
             DeployedVersion.objects.create(
-                application=of, environment=places[slug], release=release, since=now(), basis="verified",
-                configuration=configuration[slug], unknown=slug == "development",
-            )  # fmt: skip
+                application=of,
+                environment=places[slug],
+                release=release,
+                since=now(),
+                basis="verified",
+                configuration=configuration[slug],
+                unknown=slug == "development",
+            )
     assert _drift("staging") == ["older than Production"]
     assert _drift("development") == ["unknown content"]
     assert _drift("production") == []

@@ -25,9 +25,12 @@ def versions(count: int) -> ChangeFreeze:
     with acting(COMMAND):
         with operation("test:make") as op:
             row = ChangeFreeze.objects.create(
-                name="年末年始", environment=Environment.objects.get(slug="production"), reason="version 1",
-                starts_at=moment + timedelta(days=9), ends_at=moment + timedelta(days=10),
-            )  # fmt: skip
+                name="年末年始",
+                environment=Environment.objects.get(slug="production"),
+                reason="version 1",
+                starts_at=moment + timedelta(days=9),
+                ends_at=moment + timedelta(days=10),
+            )
             op.about(row)
         for n in range(2, count + 1):
             with operation("test:edit", (ChangeFreeze, row.pk)) as op:

@@ -24,7 +24,7 @@ from releases.admin.pages.approval_request.rows import standing_of
 from releases.models import ApprovalDecision, Deployment, Document, FollowUp, Notification, Rollback, Waiver
 from releases.operations.document import review
 from tests.conftest import give_factor
-from tests.releases.admin.seed import walk
+from tests.releases.admin.seed_deployments import walk
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown
 
 
@@ -115,8 +115,13 @@ def test_an_approver_schedules_nothing(world: dict[str, Any], asked: Callable[..
     with acting(COMMAND):
         request_role(Account.objects.get(username="committee_a").pk, role="operator", reason="both")
     release, manager = world["review"], Account.objects.get(username="manager")
-    deployment = make(Deployment, release=release, application=release.application, requested_by=manager,
-               environment=Environment.objects.get(slug="production"))  # fmt: skip
+    deployment = make(
+        Deployment,
+        release=release,
+        application=release.application,
+        requested_by=manager,
+        environment=Environment.objects.get(slug="production"),
+    )
     one = asked(deployment, "deployment:schedule")
     assert one.offers("operator") and not one.offers("committee_a")
     assert one.lists_task("operator", "Schedule deployment") and not one.lists_task(
@@ -159,9 +164,15 @@ def test_a_waiver_is_confirmed_by_neither_its_requester_nor_an_approver(
     with acting(COMMAND):
         for name in ("committee_a", "second_operator"):
             request_role(people[name].pk, role="project_manager", reason="both")
-    waiver = make(Waiver, release=world["review"], environment=Environment.objects.get(slug="production"),
-                  gate="coverage", reason="x", until=now() + timedelta(hours=1),
-                  requested_by=people["second_operator"])  # fmt: skip
+    waiver = make(
+        Waiver,
+        release=world["review"],
+        environment=Environment.objects.get(slug="production"),
+        gate="coverage",
+        reason="x",
+        until=now() + timedelta(hours=1),
+        requested_by=people["second_operator"],
+    )
     yes, no = asked(waiver, "waiver:confirm"), asked(waiver, "waiver:reject")
     assert [yes.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, False]
     assert [no.offers(name) for name in ("project_manager", "second_operator", "committee_a")] == [True, False, True]
@@ -176,8 +187,16 @@ def test_only_the_decision_maker_of_the_team_authorises_a_rollback(
 ) -> None:
     """An operator has the right but is not the decision maker of the team."""
     walked(world["rollback"], "close")
-    row = make(Rollback, deployment=world["back"], cause="error_rate", raised_at=now(), impact="x", method="x",
-               timing="x", raised_by=people["operator"])  # fmt: skip
+    row = make(
+        Rollback,
+        deployment=world["back"],
+        cause="error_rate",
+        raised_at=now(),
+        impact="x",
+        method="x",
+        timing="x",
+        raised_by=people["operator"],
+    )
     communicated(row)
     one = asked(walked(row, "assess"), "rollback:authorise")
     assert one.offers("manager") and not one.offers("operator")
@@ -204,8 +223,18 @@ def test_the_cause_of_an_external_notification_does_not_approve_it(
     """Two people may approve such a notification for external recipients: each is refused for their own."""
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
     for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
-        row = make(Notification, event="release:announce", outbox=9000 + number, operation_id=str(uuid.uuid4()), object="x:1", texts=texts,
-                   path="/admin/", made_at=now(), external=True, **{field: people["manager"].person_key})  # fmt: skip
+        row = make(
+            Notification,
+            event="release:announce",
+            outbox=9000 + number,
+            operation_id=str(uuid.uuid4()),
+            object="x:1",
+            texts=texts,
+            path="/admin/",
+            made_at=now(),
+            external=True,
+            **{field: people["manager"].person_key},
+        )
         one, what = asked(row, "notification:approve_external"), "Approve for external recipients"
         assert one.offers("project_manager") and not one.offers("manager")
         assert one.lists_task("project_manager", what) and not one.lists_task("manager", what)
@@ -270,8 +299,17 @@ def test_a_represented_person_has_already_decided(
         request_role(people["committee_b"].pk, role="release_manager", reason="both")
     approve, waive = asked(world["round"], "approval:approve"), asked(world["review"], "waiver:request")
     assert waive.offers("committee_b") and waive.offers("manager")
-    word = make(ApprovalDecision, approval_request=world["round"], account=people["outsider"], on_behalf=people["committee_b"],
-                decision="approve", roles=["committee"], digest=world["round"].digest, signature={}, at=now())  # fmt: skip
+    word = make(
+        ApprovalDecision,
+        approval_request=world["round"],
+        account=people["outsider"],
+        on_behalf=people["committee_b"],
+        decision="approve",
+        roles=["committee"],
+        digest=world["round"].digest,
+        signature={},
+        at=now(),
+    )
     assert word.approval_request_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
     assert not waive.offers("committee_b") and waive.offers("manager")
     assert "has made an approval decision" in waive.why("committee_b")

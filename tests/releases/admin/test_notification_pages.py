@@ -30,9 +30,14 @@ from tests.releases.operations.notifying import announced, forget, join, make_no
 
 TEMPLATES = Path(releases.__file__).parent
 LISTS = (
-    "notification", "notificationdelivery", "recipientgroup", "notificationchannel", "notificationrule", "notificationtemplate",
+    "notification",
+    "notificationdelivery",
+    "recipientgroup",
+    "notificationchannel",
+    "notificationrule",
+    "notificationtemplate",
     "suppressedaddress",
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -57,8 +62,13 @@ def text_of(answer: Any) -> str:
 def addresses(notification: Notification) -> list[str]:
     """Return every page about notifications."""
     found = [reverse(f"admin:releases_{name}_changelist") for name in LISTS]
-    for row in (notification, NotificationDelivery.objects.first(), RecipientGroup.objects.get(key="users"), NotificationTemplate.objects.first(),
-                NotificationChannel.objects.first()):  # fmt: skip
+    for row in (
+        notification,
+        NotificationDelivery.objects.first(),
+        RecipientGroup.objects.get(key="users"),
+        NotificationTemplate.objects.first(),
+        NotificationChannel.objects.first(),
+    ):
         found.append(reverse(f"admin:releases_{row._meta.model_name}_change", args=[row.pk]))
     return [
         *found,
@@ -139,8 +149,12 @@ def test_a_text_is_previewed_with_real_values_before_it_is_saved(
     client, address = browsers("manager"), reverse("operation", args=["notification_template", "edit", row.pk])
     form = text_of(client.get(address))
     assert "【リリース予定】" in form and "{{ version }}" in form
-    given = {"subject_ja": "{{ application }} {{ version }}のお知らせ", "body_ja": "{{ change_entries }}", "subject_en": "",
-             "body_en": ""}  # fmt: skip
+    given = {
+        "subject_ja": "{{ application }} {{ version }}のお知らせ",
+        "body_ja": "{{ change_entries }}",
+        "subject_en": "",
+        "body_en": "",
+    }
     preview = text_of(client.post(address, given))
     assert (
         "Nothing has been saved yet" in preview
@@ -207,9 +221,13 @@ def test_channel_addresses_and_secrets_are_on_no_page(
     with acting_as("manager"):
         set_address(slack.pk, url="http://127.0.0.1:9/services/hidden-key", language="ja", reason="初期設定")
     client = browsers("manager")
-    pages = [reverse("admin:releases_notificationchannel_change", args=[slack.pk]), reverse("timeline"),
-             reverse("admin:releases_notificationchannel_changelist"), reverse("operation", args=["notification_channel", "set_address", slack.pk]),
-             reverse("as-of") + f"?object=releases.NotificationChannel:{slack.pk}"]  # fmt: skip
+    pages = [
+        reverse("admin:releases_notificationchannel_change", args=[slack.pk]),
+        reverse("timeline"),
+        reverse("admin:releases_notificationchannel_changelist"),
+        reverse("operation", args=["notification_channel", "set_address", slack.pk]),
+        reverse("as-of") + f"?object=releases.NotificationChannel:{slack.pk}",
+    ]
     for address in pages:
         page = text_of(client.get(address))
         assert "hidden-key" not in page and slack.encrypted.get("url", "x" * 9) not in page, address

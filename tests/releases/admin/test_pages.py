@@ -14,16 +14,30 @@ from audit.actor import acting
 from audit.operation import operation
 from environments import access
 from releases.models import Evidence, Procedure
-from tests.releases.admin.seed import walk
+from tests.releases.admin.seed_deployments import walk
 from tests.releases.gates.asking import COMMAND
 
 READERS = ("administrator", "manager", "operator", "committee_b", "developer", "auditor")
 LISTS = (
-    "audit_outbox", "audit_checkpoint", "environments_environment", "environments_application", "environments_deploymenttarget",
-    "environments_configurationversion", "environments_accessrule", "environments_accessgrant", "environments_account",
-    "environments_changewindow", "environments_changefreeze", "releases_procedure", "releases_release", "releases_deployment",
-    "releases_rollback", "releases_evidence", "releases_followup", "releases_deployedversion",
-)  # fmt: skip
+    "audit_outbox",
+    "audit_checkpoint",
+    "environments_environment",
+    "environments_application",
+    "environments_deploymenttarget",
+    "environments_configurationversion",
+    "environments_accessrule",
+    "environments_accessgrant",
+    "environments_account",
+    "environments_changewindow",
+    "environments_changefreeze",
+    "releases_procedure",
+    "releases_release",
+    "releases_deployment",
+    "releases_rollback",
+    "releases_evidence",
+    "releases_followup",
+    "releases_deployedversion",
+)
 HARMLESS = ("language", "account_logout")
 
 

@@ -27,8 +27,9 @@ def test_planned_steps_follow_each_other(world: dict[str, Any]) -> None:
     plan = {"deployment": [{**STEPS, "estimate_seconds": 60}], "verification": [{**STEPS, "estimate_seconds": 30}]}
     found = lines(plan, ("deployment", "verification"), start, False, Durations())
     assert [(line.number, line.begins - start, line.ends - start) for line in found if line.begins and line.ends] == [
-        (1, timedelta(0), timedelta(seconds=60)), (2, timedelta(seconds=60), timedelta(seconds=90)),
-    ]  # fmt: skip
+        (1, timedelta(0), timedelta(seconds=60)),
+        (2, timedelta(seconds=60), timedelta(seconds=90)),
+    ]
     assert lines(plan, ("deployment",), None, True, Durations())[0].begins is None
 
 
@@ -48,8 +49,13 @@ def test_an_unscheduled_deployment_takes_the_decision_time_from_the_releases_win
     world: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
     row = world["review"]
-    make(Deployment, release=row, application=row.application, requested_by=row.author,
-         environment=Environment.objects.get(slug="production"))  # fmt: skip
+    make(
+        Deployment,
+        release=row,
+        application=row.application,
+        requested_by=row.author,
+        environment=Environment.objects.get(slug="production"),
+    )
     html = browsers("operator").get(reverse("runbook", args=[row.pk, "production"])).content.decode()
     back = sum(s["estimate_seconds"] for p in ("rollback", "rollback_verification") for s in row.step_plan[p])
     assert when(row.scheduled_end_at - timedelta(seconds=back), "Asia/Tokyo") in html

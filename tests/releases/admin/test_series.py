@@ -59,7 +59,7 @@ def test_failures_have_a_dot_and_limits_and_baseline_a_label() -> None:
 
 def test_marks_are_drawn_at_their_time() -> None:
     mark = Mark(AT + timedelta(minutes=2), "alarm", "alarm")
-    (x, _width, words, tone, _anchor), = drawing(points([0.1] * 5), marks=[mark]).marks  # fmt: skip
+    ((x, _width, words, tone, _anchor),) = drawing(points([0.1] * 5), marks=[mark]).marks
     assert (words, tone) == ("alarm", "alarm")
     assert float(x) == (LEFT + WIDTH - 12) / 2
 

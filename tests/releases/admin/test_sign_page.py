@@ -166,8 +166,15 @@ def test_the_second_factor_is_asked_before_the_first_signature(
     release, client = world["review"], browsers("project_manager")
     keys = []
     for slug in ("development", "production"):
-        row = make(Waiver, release=release, environment=places[slug], gate="coverage", reason="x",
-                   requested_by=people["manager"], until=now() + timedelta(hours=1))  # fmt: skip
+        row = make(
+            Waiver,
+            release=release,
+            environment=places[slug],
+            gate="coverage",
+            reason="x",
+            requested_by=people["manager"],
+            until=now() + timedelta(hours=1),
+        )
         keys.append(f"waiver-confirm-{row.pk}")
     sent = {"sign": keys, f"{keys[1]}-reason": "agreed by telephone"}
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
@@ -183,8 +190,15 @@ def test_an_approver_is_shown_no_waiver(
     with acting(COMMAND):
         request_role(people["committee_a"].pk, role="project_manager", reason="both")
     where = Environment.objects.get(slug="production")
-    waiver = make(Waiver, release=release, environment=where, gate="coverage", reason="x", requested_by=people["manager"],
-                  until=now() + timedelta(hours=1))  # fmt: skip
+    waiver = make(
+        Waiver,
+        release=release,
+        environment=where,
+        gate="coverage",
+        reason="x",
+        requested_by=people["manager"],
+        until=now() + timedelta(hours=1),
+    )
     key = f"waiver-confirm-{waiver.pk}"
     assert key in _offers(browsers("project_manager"), release)
     assert key not in _offers(browsers("committee_a"), release)

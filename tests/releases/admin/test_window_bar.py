@@ -19,9 +19,14 @@ STEP = {"step_type": "command", "label_ja": "命令"}
 def _deployment(**given: Any) -> Any:
     plan = {"deployment": [{**STEP, "estimate_seconds": 1800}], "rollback": [{**STEP, "estimate_seconds": 3600}]}
     kept = {
-        "started_at": BEGIN, "scheduled_start_at": BEGIN, "scheduled_end_at": BEGIN + 4 * HOUR, "ended_at": None, "state": "running",
-        "release": SimpleNamespace(step_plan=plan, _durations={1: Durations()}), "environment_id": 1,
-    }  # fmt: skip
+        "started_at": BEGIN,
+        "scheduled_start_at": BEGIN,
+        "scheduled_end_at": BEGIN + 4 * HOUR,
+        "ended_at": None,
+        "state": "running",
+        "release": SimpleNamespace(step_plan=plan, _durations={1: Durations()}),
+        "environment_id": 1,
+    }
     return SimpleNamespace(**{**kept, **given})
 
 

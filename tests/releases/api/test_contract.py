@@ -26,16 +26,40 @@ pytestmark = pytest.mark.timeout(300)
 EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "60"))
 NOBODY = ("anonymous", "revoked")
 DESCRIBED = [
-    checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
     checks.response_schema_conformance,
-]  # fmt: skip
+]
 JUNIT = '<testsuite tests="1" failures="0" errors="0"><testcase name="a"/></testsuite>'
 # Values outside any schema: data that a database refuses, sizes, huge numbers, words of other languages.
 ODD: list[str | int | float] = [
-    "", " ", "a\x00b", "\x00", "ｖ１．３．０", "x" * 300, "x" * 30_000, "🗻" * 80, "'; --", "../../etc/passwd", "%s%n", "{}",
-    "-", "--help", "refs/heads/main", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-12-16T01:00",
-    -1, 0, 10**18, 2**63, 2**80, 1.5, 1e308,
-]  # fmt: skip
+    "",
+    " ",
+    "a\x00b",
+    "\x00",
+    "ｖ１．３．０",
+    "x" * 300,
+    "x" * 30_000,
+    "🗻" * 80,
+    "'; --",
+    "../../etc/passwd",
+    "%s%n",
+    "{}",
+    "-",
+    "--help",
+    "refs/heads/main",
+    "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00+14:00",
+    "2026-12-16T01:00",
+    -1,
+    0,
+    10**18,
+    2**63,
+    2**80,
+    1.5,
+    1e308,
+]
 # Data that no generator writes as JSON: bodies that are no object, and invalid values inside one.
 NO_OBJECT = (b"", b"{", b"[]", b"null", b"false", b"5", b'"text"', b"\xff\xfe{}", b"[" * 5000)
 NO_VALUE = (r'"\ud800"', "NaN", "1e999", "1" * 5000, "[" * 500 + "]" * 500)
@@ -64,12 +88,22 @@ def known(world: Any) -> dict[str, list[Any]]:
     release = world.planned()
     deployment, now = world.verified_deployment(release, "development"), datetime.now(UTC).isoformat()
     return {
-        "release_id": [release.pk], "release": [release.pk], "deployment_id": [deployment.pk], "application": ["datasets"],
-        "version": ["1.3.0", "1.4.0"], "environment": ["development", "staging", "production"], "permission": ["start"],
-        "commit": [world.built.commits["v1.3.0"]], "branch": ["release/1.3"], "state": ["draft", "succeeded"],
-        "test_type": ["unit"], "configuration_id": [world.configurations["staging"].pk], "start": [now], "at": [now],
+        "release_id": [release.pk],
+        "release": [release.pk],
+        "deployment_id": [deployment.pk],
+        "application": ["datasets"],
+        "version": ["1.3.0", "1.4.0"],
+        "environment": ["development", "staging", "production"],
+        "permission": ["start"],
+        "commit": [world.built.commits["v1.3.0"]],
+        "branch": ["release/1.3"],
+        "state": ["draft", "succeeded"],
+        "test_type": ["unit"],
+        "configuration_id": [world.configurations["staging"].pk],
+        "start": [now],
+        "at": [now],
         "file": [JUNIT],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -105,9 +139,13 @@ def operations(callers: dict[str, dict[str, str]], known: dict[str, list[Any]]) 
 def each(cases: Any, count: int, check: Callable[[Any], None]) -> None:
     """Call a function with `count` cases, the same ones each time; the first one is the plainest."""
     bounded = settings(
-        max_examples=count, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     bounded(given(cases)(lambda case: check(case)))()
 
 

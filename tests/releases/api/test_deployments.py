@@ -97,8 +97,13 @@ def test_a_deployment_shows_steps_checks_and_to_permitted_readers_its_log(
     ci = ask("get", f"/deployments/{logged.pk}", token=token_for(world, world.people["ci"])).json()
     assert [step["step_type"] for step in ci["steps"]] == ["command", "http"]
     assert ci["checks"][0] | {"label": ""} == {
-        "ordinal": 2, "label": "", "state": "pending", "result": "passed", "value": "200", "limit": "200",
-    }  # fmt: skip
+        "ordinal": 2,
+        "label": "",
+        "state": "pending",
+        "result": "passed",
+        "value": "200",
+        "limit": "200",
+    }
     assert ci["log"] is None and ci["steps"][0]["failure"] is None, "reading the log is a right of its own"
     full = ask("get", f"/deployments/{logged.pk}", token=managing).json()
     assert full["log"] == "one\ntwo\n" and full["steps"][0]["failure"] == "secret place"
@@ -108,8 +113,9 @@ def test_deployments_are_listed_in_the_readable_environments(world: Any, call: C
     release = world.planned()
     deployments = {name: world.verified_deployment(release, name) for name in ("development", "staging")}
     assert [row["id"] for row in call("get", "/deployments").json()["items"]] == [
-        deployments["staging"].pk, deployments["development"].pk,
-    ]  # fmt: skip
+        deployments["staging"].pk,
+        deployments["development"].pk,
+    ]
     narrow = token_for(world, world.people["ci"], "staging")
     assert [row["environment"] for row in ask("get", "/deployments", token=narrow).json()["items"]] == ["staging"]
     assert ask("get", "/deployments?environment=development", token=narrow).status_code == 403

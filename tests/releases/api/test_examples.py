@@ -51,16 +51,27 @@ def shell(world: Any, database: str, tmp_path: Path) -> Any:
         (tmp_path / name).write_text(content)
     with serving(database, tmp_path / "server.log") as address:
         environment = {
-            "PATH": os.environ["PATH"], "RINGI_URL": address, "RINGI_TOKEN": token_for(world, world.people["ci"]),
-            "COMMIT": world.built.commits["v1.3.0"], "APPLICATION": "datasets", "VERSION": "1.3.0", "BUILD": "build-7",
-            "REVIEWER": "Somebody Else", "AT": (datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "RINGI_URL": address,
+            "RINGI_TOKEN": token_for(world, world.people["ci"]),
+            "COMMIT": world.built.commits["v1.3.0"],
+            "APPLICATION": "datasets",
+            "VERSION": "1.3.0",
+            "BUILD": "build-7",
+            "REVIEWER": "Somebody Else",
+            "AT": (datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
+        }
 
         def run(lines: str, **more: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
-                ["/bin/sh", "-ec", lines], cwd=tmp_path, env=environment | more, capture_output=True, text=True,
-                timeout=60, check=False,
-            )  # fmt: skip
+                ["/bin/sh", "-ec", lines],
+                cwd=tmp_path,
+                env=environment | more,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
 
         yield run
 

@@ -63,9 +63,15 @@ def test_an_account_without_a_role_reads_nothing(world: Any, call: Callable[...,
     for grant in AccessGrant.objects.filter(account=world.people["ci"]):
         alter(grant, revoked_at=now())
     for path in (
-        "/releases", f"/releases/{release.pk}", "/deployments", f"/deployments/{deployment.pk}", f"/ci/deployments/{deployment.pk}", "/evidence",
-        "/windows?application=datasets&environment=staging", "/releases/datasets/1.3.0/gates/staging",
-    ):  # fmt: skip
+        "/releases",
+        f"/releases/{release.pk}",
+        "/deployments",
+        f"/deployments/{deployment.pk}",
+        f"/ci/deployments/{deployment.pk}",
+        "/evidence",
+        "/windows?application=datasets&environment=staging",
+        "/releases/datasets/1.3.0/gates/staging",
+    ):
         assert call("get", path).status_code == 403, path
     answer = call("get", "/permissions?permission=start&environment=staging")
     assert answer.json()["allowed"] is False and "no role" in answer.json()["reason"]

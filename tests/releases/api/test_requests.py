@@ -102,7 +102,12 @@ def test_a_form_is_described_with_its_own_fields_and_a_required_file(world: Any,
 def test_the_api_answers_in_the_requested_language_or_the_accounts_own(world: Any) -> None:
     ci = world.people["ci"]
     secret = token_for(world, ci)
-    for asked, own, said in ((None, "en", "The requested release does not exist."), (None, "ja", None), ("en", "ja", "The requested release does not exist."), ("ja", "en", None)):  # fmt: skip
+    for asked, own, said in (
+        (None, "en", "The requested release does not exist."),
+        (None, "ja", None),
+        ("en", "ja", "The requested release does not exist."),
+        ("ja", "en", None),
+    ):
         alter(ci, language=own)
         headers = {"authorization": f"Bearer {secret}"} | ({"accept-language": asked} if asked else {})
         answer = Client(headers=headers).get("/api/v1/releases/4711")

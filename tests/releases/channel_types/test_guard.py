@@ -19,11 +19,20 @@ from tests.releases.channel_types.receivers import receiver
 @pytest.mark.parametrize(
     "url",
     [
-        "http://127.0.0.1/x", "http://localhost/x", "https://10.0.0.1/x", "http://[::1]/x", "http://169.254.169.254/x",
-        "http://[::ffff:127.0.0.1]/x", "http://0x7f.1/x", "ftp://8.8.8.8/x", "https://user:word@8.8.8.8/", "mailto:a@b",
-        "https:///x", "https://8.8.8.8:99999/",
+        "http://127.0.0.1/x",
+        "http://localhost/x",
+        "https://10.0.0.1/x",
+        "http://[::1]/x",
+        "http://169.254.169.254/x",
+        "http://[::ffff:127.0.0.1]/x",
+        "http://0x7f.1/x",
+        "ftp://8.8.8.8/x",
+        "https://user:word@8.8.8.8/",
+        "mailto:a@b",
+        "https:///x",
+        "https://8.8.8.8:99999/",
     ],
-)  # fmt: skip
+)
 def test_a_forbidden_address_is_refused_on_entry(url: str) -> None:
     assert fault_of(Address(url))
 

@@ -58,13 +58,20 @@ def test_an_unknown_mailbox_is_refused_finally_and_a_full_one_temporarily(host: 
 
 @pytest.mark.parametrize(
     ("answer", "lasting", "whose"),
-    [("550 5.1.1 no such user", True, "recipient"), ("550 5.2.1 mailbox disabled", True, "recipient"),
-     ("550 No such user here", True, "recipient"), ("551 user unknown", True, "recipient"),
-     ("554 5.7.1 relay access denied", False, "either"), ("550 5.1.8 bad sender address", False, "either"),
-     ("550 blocked", False, "either"), ("552 5.2.2 mailbox full", False, "either"),
-     ("450 4.2.0 greylisted", False, "recipient"), ("451 4.3.0 try later", False, "either"),
-     ("421 4.3.2 closing", False, "channel")],
-)  # fmt: skip
+    [
+        ("550 5.1.1 no such user", True, "recipient"),
+        ("550 5.2.1 mailbox disabled", True, "recipient"),
+        ("550 No such user here", True, "recipient"),
+        ("551 user unknown", True, "recipient"),
+        ("554 5.7.1 relay access denied", False, "either"),
+        ("550 5.1.8 bad sender address", False, "either"),
+        ("550 blocked", False, "either"),
+        ("552 5.2.2 mailbox full", False, "either"),
+        ("450 4.2.0 greylisted", False, "recipient"),
+        ("451 4.3.0 try later", False, "either"),
+        ("421 4.3.2 closing", False, "channel"),
+    ],
+)
 def test_only_a_missing_mailbox_is_the_fault_of_the_address(
     host: MailHost, answer: str, lasting: bool, whose: str
 ) -> None:

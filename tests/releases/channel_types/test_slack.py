@@ -57,9 +57,14 @@ def test_a_long_text_with_an_early_ampersand_is_cut_at_its_end(slack: Receiver) 
 
 @pytest.mark.parametrize(
     ("status", "body", "lasting"),
-    [(404, "no_service", True), (410, "channel_is_archived", True), (403, "action_prohibited", True),
-     (500, "server_error", False), (403, "other", False)],
-)  # fmt: skip
+    [
+        (404, "no_service", True),
+        (410, "channel_is_archived", True),
+        (403, "action_prohibited", True),
+        (500, "server_error", False),
+        (403, "other", False),
+    ],
+)
 def test_final_answers_are_told_from_temporary_ones(slack: Receiver, status: int, body: str, lasting: bool) -> None:
     slack.answers = [(status, body, {})]
     with pytest.raises(NotDelivered, match=body) as fault:

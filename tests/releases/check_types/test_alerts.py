@@ -70,7 +70,14 @@ def test_the_check_passes_when_no_alert_exceeds_the_level(
 
 
 def test_a_custom_list_is_read_by_its_paths(pages: Site) -> None:
-    own = {"data": {"rows": [{"title": "disk", "rank": "critical", "now": "firing"}, {"title": "x", "rank": "critical", "now": "ok"}]}}  # fmt: skip
+    own = {
+        "data": {
+            "rows": [
+                {"title": "disk", "rank": "critical", "now": "firing"},
+                {"title": "x", "rank": "critical", "now": "ok"},
+            ]
+        }
+    }
     paths = {"shape": "json", "items": "data.rows", "name": "title", "level": "rank", "state": "now"}
     result = check(pages, own, **paths)
     assert (result.result, result.value) == (Result.FAILED, "1 of 1 firing") and "disk" in result.output

@@ -77,8 +77,12 @@ def git(repository: Path, *arguments: str, words: str = "") -> str:
         environment |= {f"GIT_{role}_NAME": "Developer", f"GIT_{role}_EMAIL": "developer@datasets.example"}
     done = subprocess.run(
         ["git", f"--git-dir={repository}", *arguments],
-        env=environment, check=True, capture_output=True, text=True, input=words,
-    )  # fmt: skip
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        input=words,
+    )
     return done.stdout.strip()
 
 

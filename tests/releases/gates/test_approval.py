@@ -68,8 +68,14 @@ def test_an_added_change_or_another_deployed_version_fails_the_gate(world: Any) 
     from .asking import make
 
     release, _request = world.approved()
-    make(DeployedVersion, application=world.application, environment=world.environments["production"], code="0" * 40,
-         since=now(), basis="registered")  # fmt: skip
+    make(
+        DeployedVersion,
+        application=world.application,
+        environment=world.environments["production"],
+        code="0" * 40,
+        since=now(),
+        basis="registered",
+    )
     assert "“currently deployed version”" in ask(world, release, "approval").reason
     with acting(COMMAND), operation("test:clear"):
         DeployedVersion.objects.all().delete()
@@ -123,13 +129,28 @@ def test_an_approval_is_counted_again_at_each_gate(world: Any, people: dict[str,
     own = account.git_addresses
     observed = Fact.objects.get(release=release, kind="committers")
     cases = [
-        (account, {"git_addresses": ["developer@datasets.example"]}, {"git_addresses": own}, "the author of one of its commits"),
-        (account, {"former_identities": ["developer@datasets.example"]}, {"former_identities": []}, "the author of one of its"),
-        (account, {"is_active": False}, {"is_active": True}, "the account is deactivated or does not belong to a person"),
+        (
+            account,
+            {"git_addresses": ["developer@datasets.example"]},
+            {"git_addresses": own},
+            "the author of one of its commits",
+        ),
+        (
+            account,
+            {"former_identities": ["developer@datasets.example"]},
+            {"former_identities": []},
+            "the author of one of its",
+        ),
+        (
+            account,
+            {"is_active": False},
+            {"is_active": True},
+            "the account is deactivated or does not belong to a person",
+        ),
         (grant, {"revoked_at": now()}, {"revoked_at": None}, "(Committee member) has ended"),
         (grant, {"environment": world.environments["staging"]}, {"environment": None}, "(Committee member) has ended"),
         (observed, {"value": own}, {"value": observed.value}, "the committer of one of its commits"),
-    ]  # fmt: skip
+    ]
     for row, fields, kept, why in cases:
         alter(row, **fields)
         answer = ask(world, release, "approval")

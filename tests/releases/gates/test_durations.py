@@ -33,12 +33,33 @@ def past(world: Any, *seconds: float, environment: str = "production", **fields:
     outcome, ends = given.pop("outcome"), given.pop("ends", "succeed")
     for number, lasted in enumerate(seconds):
         begun = now() - timedelta(days=30 + number)
-        release = make(Release, application=world.application, version=f"0.{Release.objects.count()}.0", title="past",
-                       author=world.people["operator"])  # fmt: skip
-        deployment = make(Deployment, release=release, application=world.application, environment=place, started_at=begun,
-                   requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
-        step = make(Step, deployment=deployment, ordinal=1, parameters={}, estimate_seconds=60, fencing_token=1,
-                    started_at=begun, ended_at=begun + timedelta(seconds=lasted), **given)  # fmt: skip
+        release = make(
+            Release,
+            application=world.application,
+            version=f"0.{Release.objects.count()}.0",
+            title="past",
+            author=world.people["operator"],
+        )
+        deployment = make(
+            Deployment,
+            release=release,
+            application=world.application,
+            environment=place,
+            started_at=begun,
+            requested_by=world.people["operator"],
+            procedure=Procedure.objects.get(state="in_effect"),
+        )
+        step = make(
+            Step,
+            deployment=deployment,
+            ordinal=1,
+            parameters={},
+            estimate_seconds=60,
+            fencing_token=1,
+            started_at=begun,
+            ended_at=begun + timedelta(seconds=lasted),
+            **given,
+        )
         walk(step, "mark_ready", "claim", ends)
         make(StepAttempt, step=step, fencing_token=1, key=str(step.pk), worker="w", started_at=begun, outcome=outcome)
 
@@ -93,8 +114,15 @@ def test_the_window_gate_names_the_estimate_and_its_number_of_steps(world: Any) 
 def test_a_step_and_the_decision_time_use_past_durations_too(world: Any) -> None:
     release = planned(world)
     ends = now() + timedelta(hours=1)
-    deployment = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
-               scheduled_end_at=ends, requested_by=world.people["operator"], procedure=Procedure.objects.get(state="in_effect"))  # fmt: skip
+    deployment = make(
+        Deployment,
+        release=release,
+        application=world.application,
+        environment=world.environments["production"],
+        scheduled_end_at=ends,
+        requested_by=world.people["operator"],
+        procedure=Procedure.objects.get(state="in_effect"),
+    )
     step = Step(deployment=deployment, phase="deployment", step_type=NAME[1], label_ja=NAME[2], estimate_seconds=60)
     assert last_rollback_start(deployment) == ends - timedelta(seconds=120) and not too_late(step, deployment, now())
     past(world, *[600] * 5, phase="rollback")

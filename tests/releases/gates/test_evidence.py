@@ -224,9 +224,11 @@ def test_the_matrix_shows_each_type_in_each_test_environment(world: Any) -> None
     assert list(rows) == ["unit", "integration", "system", "acceptance"]
     assert list(rows["unit"]) == ["development", "staging", "production_like"]
     assert {(t, p) for t, cells in rows.items() for p, cell in cells.items() if cell.required} == {
-        ("unit", "development"), ("integration", "staging"), ("system", "production_like"),
+        ("unit", "development"),
+        ("integration", "staging"),
+        ("system", "production_like"),
         ("acceptance", "production_like"),
-    }  # fmt: skip
+    }
     assert rows["unit"]["development"].result == "passed" and rows["unit"]["staging"].result == "unknown"
     assert rows["integration"]["staging"].result == "failed" and not rows["system"]["production_like"].evidence
     assert len(rows["integration"]["staging"].evidence) == 1

@@ -15,7 +15,10 @@ from releases.operations.evidence.upload import MOST_BYTES, MOST_FILES, check_am
 from .asking import ask
 from .test_evidence import GREEN, RED, coverage, given
 
-SHARD = b'<testsuites><testsuite name="pytest" tests="1" failures="%d"><testcase classname="tests.%s" name="t">%s</testcase></testsuite></testsuites>'
+SHARD = (
+    b'<testsuites><testsuite name="pytest" tests="1" failures="%d"><testcase classname="tests.%s" '
+    b'name="t">%s</testcase></testsuite></testsuites>'
+)
 
 
 def sarif(tool: str, level: str | None = None, *, category: str = "") -> bytes:

@@ -67,9 +67,15 @@ def test_a_waiver_does_not_pass_the_gate(world: Any, older: Release) -> None:
     from releases.models import Waiver
 
     make(
-        Waiver, release=older, environment=world.environments["staging"], gate="outdated", reason="please",
-        until=now() + timedelta(days=1), requested_by=world.people["manager"], decided_by=world.people["operator"],
+        Waiver,
+        release=older,
+        environment=world.environments["staging"],
+        gate="outdated",
+        reason="please",
+        until=now() + timedelta(days=1),
+        requested_by=world.people["manager"],
+        decided_by=world.people["operator"],
         approved_at=now(),
-    )  # fmt: skip
+    )
     asked = {answer.kind: answer.result for answer in evaluate(older, world.environments["staging"])}
     assert closed(older, world, "staging") and asked.get("outdated", "not_passed") == "not_passed"

@@ -33,9 +33,17 @@ def rehearse(world: Any, release: Release, environment: str = "staging") -> Any:
     for ordinal, phase, length in ((1, "deployment", 30), (2, "rollback", 20)):
         ended = began + timedelta(seconds=length)
         make(
-            Step, deployment=deployment, ordinal=ordinal, phase=phase, step_type="command", parameters={},
-            started_at=began, ended_at=ended, label_ja="x", label_en="x",
-        )  # fmt: skip
+            Step,
+            deployment=deployment,
+            ordinal=ordinal,
+            phase=phase,
+            step_type="command",
+            parameters={},
+            started_at=began,
+            ended_at=ended,
+            label_ja="x",
+            label_en="x",
+        )
     return alter(
         walk(deployment, "start_rollback", "complete_rollback"), plan_digest=digest(release.step_plan), ended_at=now()
     )

@@ -88,9 +88,14 @@ def retag(world: Any, repository: Path, fault: str) -> None:
         git(repository, "tag", "--no-sign", "-a", "-m", "\n".join(lines.values()), "v1.3.0", commit)
     elif fault != "gone":
         create_tag(
-            repository, name="v1.3.0", commit=commit, message="\n".join(lines.values()),
-            key=world.built.allowed_signers.with_name("release"), tagger="M", address="manager@datasets.example",
-        )  # fmt: skip
+            repository,
+            name="v1.3.0",
+            commit=commit,
+            message="\n".join(lines.values()),
+            key=world.built.allowed_signers.with_name("release"),
+            tagger="M",
+            address="manager@datasets.example",
+        )
 
 
 def test_a_tag_with_another_name_fails(world: Any) -> None:

@@ -152,10 +152,18 @@ def test_a_release_warns_of_roles_that_end_before_t_0(world: Any) -> None:
     alter(grant_of(world, "committee_a"), until=t0 - timedelta(days=1))
     assert lacking(later, place) == {"committee": 1}, "a role that ends before T-0"
     alter(grant_of(world, "committee_a"), until=None)
-    make(Delegation, delegator=world.people["committee_b"], delegate=world.people["author_on_committee"], reason="leave",
-         starts_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), requested_by=world.people["manager"],
-         confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
-    assert lacking(world.fresh(later), place) == {"committee": 1}, "the deputy is the author"
+    make(
+        Delegation,
+        delegator=world.people["committee_b"],
+        delegate=world.people["author_on_committee"],
+        reason="leave",
+        starts_at=t0 - timedelta(days=5),
+        until=t0 + timedelta(days=25),
+        requested_by=world.people["manager"],
+        confirmed_by=world.people["administrator"],
+        confirmed_at=now(),
+    )
+    assert lacking(world.fresh(later), place) == {"committee": 1}, "the delegate is the author"
 
 
 def test_a_release_in_review_warns_of_t_0_counting_given_approvals(world: Any) -> None:
@@ -165,10 +173,18 @@ def test_a_release_in_review_warns_of_t_0_counting_given_approvals(world: Any) -
     place, t0 = world.environments["production"], now() + timedelta(days=20)
     later = alter(release, scheduled_start_at=t0)
     assert lacking(later, place) == {}
-    make(Delegation, delegator=world.people["committee_b"], delegate=world.people["author_on_committee"], reason="leave",
-         starts_at=t0 - timedelta(days=5), until=t0 + timedelta(days=25), requested_by=world.people["manager"],
-         confirmed_by=world.people["administrator"], confirmed_at=now())  # fmt: skip
-    assert lacking(later, place) == {"committee": 1}, "the deputy is the author, and the other has approved already"
+    make(
+        Delegation,
+        delegator=world.people["committee_b"],
+        delegate=world.people["author_on_committee"],
+        reason="leave",
+        starts_at=t0 - timedelta(days=5),
+        until=t0 + timedelta(days=25),
+        requested_by=world.people["manager"],
+        confirmed_by=world.people["administrator"],
+        confirmed_at=now(),
+    )
+    assert lacking(later, place) == {"committee": 1}, "the delegate is the author, and the other has approved already"
 
 
 def test_an_approved_release_warns_of_an_approval_that_will_not_count_at_t_0(world: Any, browsers: Any) -> None:
@@ -190,9 +206,12 @@ def test_the_forms_show_rules_that_could_no_longer_be_met(world: Any, browsers: 
     ending = reverse("operation", args=["access", "revoke", grant_of(world, "committee_b").pk])
     assert "Committee member, 1 more needed" in client.post(ending, {"reason": "moved"}).content.decode()
     given = {
-        "delegator_id": world.people["committee_b"].pk, "delegate_id": world.people["author_on_committee"].pk, "reason": "leave",
-        "starts_at": (now() + timedelta(days=1)).isoformat(), "until": (now() + timedelta(days=9)).isoformat(),
-    }  # fmt: skip
+        "delegator_id": world.people["committee_b"].pk,
+        "delegate_id": world.people["author_on_committee"].pk,
+        "reason": "leave",
+        "starts_at": (now() + timedelta(days=1)).isoformat(),
+        "until": (now() + timedelta(days=9)).isoformat(),
+    }
     html = client.post(reverse("operation-new", args=["delegation", "request"]), given).content.decode()
     assert "Committee member, 1 more needed" in html and not Delegation.objects.exists()
     with world.acting_as("administrator"):

@@ -42,7 +42,9 @@ def test_several_sources_are_one_measurement_and_the_first_one_wins(pages: Site)
     pages.pages["/own"] = [Page(json.dumps({"load": 0.9, "queue": 7}))]
     pages.pages[ACTIVE] = [Page("[]")]
     own = {"url": f"{pages.base}/own", "values": {"resource_use": "load", "queue_length": "queue"}}
-    found = seen(pages, None, {"source": "prometheus_text"}, {"source": "json_http", "parameters": own}, {"source": "alerts"})  # fmt: skip
+    found = seen(
+        pages, None, {"source": "prometheus_text"}, {"source": "json_http", "parameters": own}, {"source": "alerts"}
+    )
     assert (found.values["resource_use"], found.values["queue_length"]) == (0.2, 7.0)
     assert (found.values["alerts_firing"], found.values["alerts_per_hour"]) == (0.0, 0.0)
     assert set(found.raw) == {"prometheus_text", "json_http", "alerts"} and not found.error

@@ -54,10 +54,14 @@ def test_growth_is_exact_without_a_restart_and_a_lower_bound_with_one(
 
 
 @given(
-    st.dictionaries(st.sampled_from(["requests", "errors", "duration_sum", "duration_count", "started"]), st.floats(0, 1e12)),
-    st.dictionaries(st.sampled_from(["requests", "errors", "duration_sum", "duration_count", "started"]), st.floats(0, 1e12)),
+    st.dictionaries(
+        st.sampled_from(["requests", "errors", "duration_sum", "duration_count", "started"]), st.floats(0, 1e12)
+    ),
+    st.dictionaries(
+        st.sampled_from(["requests", "errors", "duration_sum", "duration_count", "started"]), st.floats(0, 1e12)
+    ),
     st.integers(-5, 5),
-)  # fmt: skip
+)
 def test_rates_of_any_two_readings_are_never_negative_or_above_one(
     first: dict[str, float], second: dict[str, float], minutes: int
 ) -> None:

@@ -83,9 +83,12 @@ def test_the_worst_result_of_several_triggers_on_one_metric_is_kept() -> None:
 def slots(text: str) -> list[Slot]:
     """One character a minute: F fails, P passes, ? no data, S stale, E error, and - no measurement at all."""
     entries: dict[str, dict[str, Any]] = {
-        "F": {"value": 9.0}, "P": {"value": 0.0}, "?": {"value": None},
-        "S": {"value": 9.0, "result": "stale"}, "E": {"value": None, "result": "error"},
-    }  # fmt: skip
+        "F": {"value": 9.0},
+        "P": {"value": 0.0},
+        "?": {"value": None},
+        "S": {"value": 9.0, "result": "stale"},
+        "E": {"value": None, "result": "error"},
+    }
     return [Slot(60.0 * at, {"time": entries[sign]}) for at, sign in enumerate(text) if sign != "-"]
 
 

@@ -76,14 +76,38 @@ def outsider(group: str, address: str, language: str = "ja") -> GroupRecipient:
 def announced(release: Release, *members: GroupRecipient) -> Notification:
     """Record that the announcement of a release has reached external recipients."""
     words = {"subject": "予告", "body": "予告"}
-    notification: Notification = make(Notification, event="release:announce", outbox=-release.pk, operation_id=uuid.uuid4(), object=label(release),
-                          release=release, texts={"ja": words, "en": words}, path="/admin/", external=True, made_at=now(),
-                          external_approved_at=now())  # fmt: skip
+    notification: Notification = make(
+        Notification,
+        event="release:announce",
+        outbox=-release.pk,
+        operation_id=uuid.uuid4(),
+        object=label(release),
+        release=release,
+        texts={"ja": words, "en": words},
+        path="/admin/",
+        external=True,
+        made_at=now(),
+        external_approved_at=now(),
+    )
     for member in members:
-        message = make(InboxItem, notification=notification, recipient=f"address:{member.address}", group_recipient=member, name=str(member),
-                       language=member.language, external=True)  # fmt: skip
-        make(NotificationDelivery, inbox_item=message, channel=NotificationChannel.objects.get(key="mail"), address=member.address,
-             outcome="sent", ended_at=now(), due_at=now())  # fmt: skip
+        message = make(
+            InboxItem,
+            notification=notification,
+            recipient=f"address:{member.address}",
+            group_recipient=member,
+            name=str(member),
+            language=member.language,
+            external=True,
+        )
+        make(
+            NotificationDelivery,
+            inbox_item=message,
+            channel=NotificationChannel.objects.get(key="mail"),
+            address=member.address,
+            outcome="sent",
+            ended_at=now(),
+            due_at=now(),
+        )
     return notification
 
 

@@ -82,9 +82,13 @@ def test_a_failed_delivery_blocks_the_final_check_until_two_people_waive_it(
 
         from releases.operations.waiver.request import request_waiver
 
-        request_waiver(approved.pk, environment_id=world.environments["staging"].pk,
-        gate="final_check:notifications_sent",
-                until=datetime.now(UTC) + timedelta(hours=1), reason="x")  # fmt: skip
+        request_waiver(
+            approved.pk,
+            environment_id=world.environments["staging"].pk,
+            gate="final_check:notifications_sent",
+            until=datetime.now(UTC) + timedelta(hours=1),
+            reason="x",
+        )
     waiver = waiver_requested(world, approved, "final_check:notifications_sent")
     assert facts_now(approved)["notifications_sent"] is False, "a proposal is no waiver"
     with world.acting_as("project_manager"):

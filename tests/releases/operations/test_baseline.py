@@ -22,11 +22,25 @@ def test_the_baseline_is_the_mean_or_a_percentile(by: str, value: float) -> None
 def test_the_procedure_selects_the_baseline(world: Any) -> None:
     release, place = world.planned(), world.environments["production"]
     procedure = Procedure.objects.get(state="in_effect")
-    deployment = make(Deployment, release=release, application=world.application, environment=place, procedure=procedure,
-               requested_by=world.people["operator"])  # fmt: skip
+    deployment = make(
+        Deployment,
+        release=release,
+        application=world.application,
+        environment=place,
+        procedure=procedure,
+        requested_by=world.people["operator"],
+    )
     moment = now()
-    monitoring = make(MonitoringPeriod, deployment=deployment, purpose="baseline", interval_seconds=60, duration_seconds=600, triggers=[],
-                 started_at=moment - timedelta(minutes=10), next_at=None)  # fmt: skip
+    monitoring = make(
+        MonitoringPeriod,
+        deployment=deployment,
+        purpose="baseline",
+        interval_seconds=60,
+        duration_seconds=600,
+        triggers=[],
+        started_at=moment - timedelta(minutes=10),
+        next_at=None,
+    )
     for number, value in enumerate([1.0, 1.0, 1.0, 1.0, 6.0]):
         at = moment - timedelta(minutes=5 - number)
         make(Measurement, period=monitoring, due_at=at, at=at, up=True, values={"response_time": {"value": value}})

@@ -26,8 +26,13 @@ PEOPLE = ("developer", "operator", "tester", "project_manager")
 
 def staffed(world: Any, *also: tuple[str, str | None, str]) -> NotificationChannel:
     """Put four people with addresses into a mail group; the manager hears of channels in the inbox."""
-    only(("release:cancel", "development_team", "mail"), ("notification_channel:mark_unavailable", None, "mail"),
-         ("notification_channel:mark_unavailable", None, "admin"), ("notification_channel:mark_available", None, "admin"), *also)  # fmt: skip
+    only(
+        ("release:cancel", "development_team", "mail"),
+        ("notification_channel:mark_unavailable", None, "mail"),
+        ("notification_channel:mark_unavailable", None, "admin"),
+        ("notification_channel:mark_available", None, "admin"),
+        *also,
+    )
     for name in PEOPLE:
         join("development_team", world.people[name], f"{name}@datasets.example")
     return NotificationChannel.objects.get(key="mail")
@@ -58,7 +63,7 @@ def test_a_relay_that_refuses_everybody_disables_no_address_and_notifies_a_manag
     alter(world.people["manager"], email="manager@datasets.example")
     host.everybody = answer
     cancel_release(world, draft)
-    for _request in range(3):
+    for _time in range(3):
         to_the_end()
     assert not SuppressedAddress.objects.exists()
     mail = world.fresh(mail)
@@ -89,7 +94,7 @@ def test_an_equal_refusal_of_several_is_a_channel_fault_and_one_operation_recove
     mail = staffed(world)
     host.everybody = "550 5.1.1 user unknown"
     cancel_release(world, draft)
-    for _request in range(2):
+    for _time in range(2):
         to_the_end()
     assert SuppressedAddress.objects.count() == 2, "what one alone would have meant"
     assert set(SuppressedAddress.objects.values_list("channel", flat=True)) == {mail.pk}
@@ -163,7 +168,7 @@ def test_an_address_refused_by_a_rule_is_no_channel_fault(world: Any, draft: Any
     mail = staffed(world)
     host.refuses = {"developer@datasets.example": "554 5.7.1 not from you"}
     cancel_release(world, draft)
-    for _request in range(4):
+    for _time in range(4):
         to_the_end()
     assert len(host.to) == 3 and world.fresh(mail).unavailable_since is None and not SuppressedAddress.objects.exists()
     row = NotificationDelivery.objects.get(address="developer@datasets.example")

@@ -173,8 +173,13 @@ def test_a_webhook_that_is_gone_is_disabled_at_once_and_the_next_notification_sa
     from audit.models import Outbox
     from tests.releases.gates.asking import make
 
-    make(Outbox, operation_id="00000000-0000-0000-0000-000000000001", event="release:reschedule",
-         object=f"releases.Release:{draft.pk}", payload={})  # fmt: skip
+    make(
+        Outbox,
+        operation_id="00000000-0000-0000-0000-000000000001",
+        event="release:reschedule",
+        object=f"releases.Release:{draft.pk}",
+        payload={},
+    )
     make_notifications()
     assert deliver() == 0 and len(hook.posted) == 1
     assert (
@@ -289,7 +294,7 @@ def test_an_open_task_is_reminded_then_escalated_until_it_is_done(world: Any, dr
     (root,) = make_notifications()
     assert root.remind_at is not None and root.event == "milestone:remind"
     notified = []
-    for _request in range(3):
+    for _time in range(3):
         alter(root, remind_at=now() - timedelta(seconds=1))
         with acting(WORKER):
             assert remind_open() == [root.pk]
@@ -298,8 +303,11 @@ def test_an_open_task_is_reminded_then_escalated_until_it_is_done(world: Any, dr
         notified.append((notification.event, {one.account.username for one in notification.inbox_items.all()}))
         assert notification.parent == root and "scope locked" in notification.texts["en"]["body"].lower()
     managers = {"manager", "author_on_committee"}
-    assert notified == [("notification:remind", managers), ("notification:remind", managers),
-                    ("notification:escalate", managers | {"project_manager"})]  # fmt: skip
+    assert notified == [
+        ("notification:remind", managers),
+        ("notification:remind", managers),
+        ("notification:escalate", managers | {"project_manager"}),
+    ]
     alter(milestone, done_at=now())
     alter(root, remind_at=now() - timedelta(seconds=1))
     with acting(WORKER):

@@ -119,8 +119,12 @@ def rows(world: Any, **given: Any) -> dict[str, Any]:
 
 def test_each_difference_names_the_expected_and_the_found_value(installed: Any) -> None:
     assert {key: one.result for key, one in rows(installed).items()} == {
-        "layout": "passed", "code": "passed", "configuration": "passed", "service": "unknown", "schema": "unknown",
-    }  # fmt: skip
+        "layout": "passed",
+        "code": "passed",
+        "configuration": "passed",
+        "service": "unknown",
+        "schema": "unknown",
+    }
     wanted = configured(installed).read_text()
     configured(installed).write_text('PORT=8080\nTOKEN="abc"\n' + wanted.partition("\n")[0] + "\n")
     root = Path(installed.targets["production"].root)
@@ -165,8 +169,9 @@ def test_a_version_is_installed_from_the_repository_and_then_registered(world: A
         install(target.pk, version="1.2.0", beside=True, reason="it ran there by hand")
     assert (root / "current").resolve().parent == root / "releases"
     assert {event.operation for event in Event.objects.filter(operation__startswith="deployed_version:place")} == {
-        "deployed_version:place", "deployed_version:placed",
-    }  # fmt: skip
+        "deployed_version:place",
+        "deployed_version:placed",
+    }
     assert registration_requested(world).basis == DeployedVersion.REQUESTED
     for name in ("developer", "auditor"):
         with world.acting_as(name), pytest.raises(NotPermitted):
@@ -182,9 +187,12 @@ def test_a_folder_called_current_is_not_touched(world: Any) -> None:
 
 def test_the_page_shows_the_comparison_as_a_table(installed: Any, browsers: Any) -> None:
     form = {
-        "version": "1.3.0", "configuration_id": installed.configurations["production"].pk, "service": "none",
-        "reason": "x", "try": "1",
-    }  # fmt: skip
+        "version": "1.3.0",
+        "configuration_id": installed.configurations["production"].pk,
+        "service": "none",
+        "reason": "x",
+        "try": "1",
+    }
     shown = browsers("operator").post(
         f"/admin/operation/deployed_version/register/{installed.targets['production'].pk}/", form
     )

@@ -32,8 +32,18 @@ def backup(world: Any, deployment: Deployment, days: int) -> Step:
     (folder / "database.dump").write_bytes(DUMP)
     (folder / "facts.json").write_text(json.dumps({"key": "1/1/a", "sha256": SHA256}))
     result = {"dump": str(folder / "database.dump"), "sha256": SHA256}
-    step: Step = make(Step, deployment=deployment, phase="deployment", ordinal=90, step_type="backup", parameters={},
-                      label_ja="", label_en="", ended_at=now() - timedelta(days=days), result=result)  # fmt: skip
+    step: Step = make(
+        Step,
+        deployment=deployment,
+        phase="deployment",
+        ordinal=90,
+        step_type="backup",
+        parameters={},
+        label_ja="",
+        label_en="",
+        ended_at=now() - timedelta(days=days),
+        result=result,
+    )
     return walk(step, "mark_ready", "claim", "succeed")  # type: ignore[no-any-return]
 
 
@@ -78,8 +88,14 @@ def test_the_backup_of_the_deployed_version_stays(world: Any, old: Step) -> None
     deployment = old.deployment
     other = Step.objects.exclude(pk=old.pk).get(step_type="backup").deployment
     alter(other, release=world.planned("1.4.0"))
-    make(DeployedVersion, application=deployment.application, environment=deployment.environment, release=deployment.release, since=now(),
-         basis="restored")  # fmt: skip
+    make(
+        DeployedVersion,
+        application=deployment.application,
+        environment=deployment.environment,
+        release=deployment.release,
+        since=now(),
+        basis="restored",
+    )
     assert expired(now()) == []
 
 

@@ -55,9 +55,16 @@ def test_a_freeze_at_another_time_is_notified_to_managers_only_with_every_enviro
     places = [world.environments[slug] for slug in ("production", "staging")]
     with world.acting_as("manager"):
         freeze_recurring(
-            places[0].pk, also_in=[places[1].pk], name="weekend", rrule="FREQ=WEEKLY;BYDAY=FR", start=release.scheduled_start_at.time(),
-            length_minutes=60, first_day=zone_days, last_day=zone_days + timedelta(days=30), reason="nobody is there",
-        )  # fmt: skip
+            places[0].pk,
+            also_in=[places[1].pk],
+            name="weekend",
+            rrule="FREQ=WEEKLY;BYDAY=FR",
+            start=release.scheduled_start_at.time(),
+            length_minutes=60,
+            first_day=zone_days,
+            last_day=zone_days + timedelta(days=30),
+            reason="nobody is there",
+        )
     people, texts = notified("window:create_freeze")
     assert people == MANAGERS
     assert all(str(place.name_en) in texts["en"]["body"] for place in places) and "FREQ=WEEKLY" in texts["en"]["body"]

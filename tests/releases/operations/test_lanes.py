@@ -87,8 +87,12 @@ def stopped(world: Any) -> Callable[[], bool]:
 
 
 def emergency(receiver: Receiver) -> bool:
-    return any("emergency_stop:activate" in one.body.decode() or "Emergency" in one.body.decode() or "緊急停止" in one.body.decode()
-               for one in receiver.posted)  # fmt: skip
+    return any(
+        "emergency_stop:activate" in one.body.decode()
+        or "Emergency" in one.body.decode()
+        or "緊急停止" in one.body.decode()
+        for one in receiver.posted
+    )
 
 
 @pytest.mark.parametrize("stage", ["connect", "drip", "EHLO", "RCPT", "DATA", "end"])
@@ -99,8 +103,10 @@ def test_an_emergency_stop_reaches_inbox_and_healthy_channels_while_the_mail_ser
     with receiver() as slack, receiver() as hook:
         place("slack", "slack", slack.base)
         place("hook", "webhook", hook.base, SECRET)
-        only(("release:cancel", "development_team", "mail"),
-             *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
+        only(
+            ("release:cancel", "development_team", "mail"),
+            *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")),
+        )
         join("development_team", world.people["developer"], "developer@datasets.example")
         join("development_team", world.people["operator"], "operator@datasets.example")
         cancel_release(world, draft)
@@ -127,8 +133,10 @@ def test_an_emergency_stop_reaches_other_channels_while_a_webhook_refuses_it(
         if answer == "hangs":
             hook.before = lambda: go.wait(60) and None
         hook.answers = [(429, "slow down", {"Retry-After": "600"})]
-        only(("release:cancel", "development_team", "hook"),
-             *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")))  # fmt: skip
+        only(
+            ("release:cancel", "development_team", "hook"),
+            *(("emergency_stop:activate", "development_team", way) for way in ("mail", "admin", "slack", "hook")),
+        )
         join("development_team", world.people["developer"], "developer@datasets.example")
         cancel_release(world, draft)
         with telling():
@@ -178,8 +186,11 @@ def test_an_urgent_message_overtakes_others_except_those_to_the_same_reader(worl
     with receiver() as slack:
         place("slack", "slack", slack.base)
         place("hook", "webhook", slack.base, SECRET)
-        only(("release:announce", "development_team", "slack"), ("release:cancel", "development_team", "slack"),
-             ("emergency_stop:activate", "development_team", "slack"))  # fmt: skip
+        only(
+            ("release:announce", "development_team", "slack"),
+            ("release:cancel", "development_team", "slack"),
+            ("emergency_stop:activate", "development_team", "slack"),
+        )
         happens(draft, "release:announce", "release:cancel")
         with world.acting_as("operator"):
             activate(reason="障害")

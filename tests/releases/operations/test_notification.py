@@ -46,8 +46,13 @@ def cancelled(world: Any, row: Any, why: str = "計画変更") -> Notification:
 
 
 def test_each_recipient_is_notified_once_in_their_language_by_every_channel(world: Any, draft: Any) -> None:
-    only(*(("release:cancel", group, channel) for group in ("development_team", "operations_team")
-           for channel in ("mail", "admin")))  # fmt: skip
+    only(
+        *(
+            ("release:cancel", group, channel)
+            for group in ("development_team", "operations_team")
+            for channel in ("mail", "admin")
+        )
+    )
     alter(world.people["operator"], language="en")
     for group in ("development_team", "operations_team"):
         join(group, world.people["operator"], "operator@datasets.example")
@@ -207,9 +212,13 @@ TOKYO_NIGHT = (time(22), time(7), "Asia/Tokyo")
 
 @pytest.mark.parametrize(
     ("at", "first"),
-    [("2026-12-15T21:59", "2026-12-15T21:59"), ("2026-12-15T22:00", "2026-12-16T07:00"),
-     ("2026-12-16T03:00", "2026-12-16T07:00"), ("2026-12-16T07:00", "2026-12-16T07:00")],
-)  # fmt: skip
+    [
+        ("2026-12-15T21:59", "2026-12-15T21:59"),
+        ("2026-12-15T22:00", "2026-12-16T07:00"),
+        ("2026-12-16T03:00", "2026-12-16T07:00"),
+        ("2026-12-16T07:00", "2026-12-16T07:00"),
+    ],
+)
 def test_quiet_hours_hold_a_notification_until_their_end(at: str, first: str) -> None:
     one = Recipient("x", "x", "ja", False, quiet=[TOKYO_NIGHT])
     moment = datetime.fromisoformat(at + "+09:00")
@@ -256,8 +265,13 @@ def test_the_rollback_text_is_approved_with_the_release(world: Any) -> None:
             with world.acting_as("manager"):
                 text = NotificationTemplate.objects.get(event="rollback:authorise")
                 edit(text.pk, subject_ja="別の文", body_ja="別", subject_en="other", body_en="other")
-        make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{int(change_first)}", event="rollback:authorise",
-             object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
+        make(
+            Outbox,
+            operation_id=f"00000000-0000-0000-0000-00000000000{int(change_first)}",
+            event="rollback:authorise",
+            object=f"releases.Deployment:{deployment.pk}",
+            payload={},
+        )
         (notification,) = make_notifications()
         assert (notification.external_approved_at is not None) is released and notification.waits is not released
         assert (notification.approved_with_request == deployment.approval_request) is released
@@ -273,8 +287,13 @@ def test_a_text_with_later_placeholders_is_not_pre_approved(world: Any, place: s
     deployment = world.scheduled()
     announced(deployment.release, outsider("users", "kita@users.example"))
     forget()
-    make(Outbox, operation_id="00000000-0000-0000-0000-000000000000", event="rollback:authorise",
-         object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
+    make(
+        Outbox,
+        operation_id="00000000-0000-0000-0000-000000000000",
+        event="rollback:authorise",
+        object=f"releases.Deployment:{deployment.pk}",
+        payload={},
+    )
     (notification,) = make_notifications()
     assert notification.waits and notification.approved_with_request is None
 
@@ -305,15 +324,22 @@ def test_only_the_responsible_people_are_asked(world: Any) -> None:
 
 
 def test_a_deployment_outside_production_notifies_no_external_recipient_and_no_success(world: Any) -> None:
-    only(*((event, "users", "mail") for event in ("deployment:succeed", "deployment:fail")),
-         *((event, "development_team", "admin") for event in ("deployment:succeed", "deployment:fail")))  # fmt: skip
+    only(
+        *((event, "users", "mail") for event in ("deployment:succeed", "deployment:fail")),
+        *((event, "development_team", "admin") for event in ("deployment:succeed", "deployment:fail")),
+    )
     outsider("users", "kita@users.example")
     join("development_team", world.people["developer"])
     deployment = world.verified_deployment(world.planned(), "development")
     forget()
     for number, event in enumerate(("deployment:succeed", "deployment:fail")):
-        make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{number}", event=event,
-             object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
+        make(
+            Outbox,
+            operation_id=f"00000000-0000-0000-0000-00000000000{number}",
+            event=event,
+            object=f"releases.Deployment:{deployment.pk}",
+            payload={},
+        )
     (notification,) = make_notifications()
     assert notification.event == "deployment:fail" and outcomes(notification) == {("Developer", "admin"): "sent"}
 

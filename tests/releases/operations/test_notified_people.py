@@ -66,8 +66,13 @@ def mailed(host: MailHost) -> set[str]:
 
 def extra_window(world: Any) -> Any:
     with world.acting_as("manager"):
-        return request_window(world.environments["production"].pk, name="extra", reason="hotfix",
-                       starts_at=now() + timedelta(days=1), ends_at=now() + timedelta(days=1, hours=2))  # fmt: skip
+        return request_window(
+            world.environments["production"].pk,
+            name="extra",
+            reason="hotfix",
+            starts_at=now() + timedelta(days=1),
+            ends_at=now() + timedelta(days=1, hours=2),
+        )
 
 
 def test_deciders_about_an_extra_window_are_notified_by_mail_with_a_link(world: Any, host: MailHost) -> None:
@@ -92,8 +97,14 @@ def test_window_rules_and_the_lift_of_an_emergency_stop_notify_their_deciders(wo
     only(("approval:request", None, "admin"))
     forget()
     with world.acting_as("manager"):
-        set_rule(world.environments["production"].pk, name="weekly", rrule="FREQ=WEEKLY;BYDAY=TU", start=time(1),
-                 length_minutes=60, reason="more often")  # fmt: skip
+        set_rule(
+            world.environments["production"].pk,
+            name="weekly",
+            rrule="FREQ=WEEKLY;BYDAY=TU",
+            start=time(1),
+            length_minutes=60,
+            reason="more often",
+        )
     assert names(notified("approval:request")) == COMMITTEE
     with world.acting_as("operator"):
         activate(reason="smoke")
@@ -228,12 +239,27 @@ def test_a_new_procedure_asks_the_committee_and_names_the_ended_approvals(world:
 def monitoring(world: Any) -> MonitoringPeriod:
     """A monitoring period in production that has run for ten minutes."""
     deployment = walk(world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring")
-    trigger = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute",
-               "limit": "0.10", "k": 3, "n": 5, "required": True}  # fmt: skip
+    trigger = {
+        "key": "error_rate",
+        "critical": True,
+        "metric": "error_rate",
+        "comparison": "absolute",
+        "limit": "0.10",
+        "k": 3,
+        "n": 5,
+        "required": True,
+    }
     forget()
     began = now() - timedelta(minutes=10)
-    return make(MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=3600, triggers=[trigger],  # type: ignore[no-any-return]
-                started_at=began, next_at=now())  # fmt: skip
+    return make(
+        MonitoringPeriod,
+        deployment=deployment,
+        interval_seconds=60,
+        duration_seconds=3600,
+        triggers=[trigger],  # type: ignore[no-any-return]
+        started_at=began,
+        next_at=now(),
+    )
 
 
 def seen(monitoring: MonitoringPeriod, value: float | None, at: datetime) -> None:
@@ -321,8 +347,13 @@ def test_external_recipients_learn_the_end_only_if_the_announcement_reached_them
     forget()
 
     def outcome(number: int) -> set[str]:
-        make(Outbox, operation_id=f"00000000-0000-0000-0000-00000000000{number}", event=event,
-             object=f"releases.Deployment:{deployment.pk}", payload={})  # fmt: skip
+        make(
+            Outbox,
+            operation_id=f"00000000-0000-0000-0000-00000000000{number}",
+            event=event,
+            object=f"releases.Deployment:{deployment.pk}",
+            payload={},
+        )
         return {
             message.recipient for notification in make_notifications() for message in notification.inbox_items.all()
         }

@@ -35,9 +35,13 @@ def group(key: str = "users") -> RecipientGroup:
 
 def test_the_procedure_creates_groups_channels_rules_and_a_text_for_each_event(people: dict[str, Any]) -> None:
     assert {(g.key, g.side) for g in RecipientGroup.objects.all()} == {
-        ("development_team", "internal"), ("operations_team", "internal"), ("support_team", "internal"),
-        ("users", "external"), ("partners", "external"), ("vendors", "external"),
-    }  # fmt: skip
+        ("development_team", "internal"),
+        ("operations_team", "internal"),
+        ("support_team", "internal"),
+        ("users", "external"),
+        ("partners", "external"),
+        ("vendors", "external"),
+    }
     assert {c.channel_type for c in NotificationChannel.objects.all()} == {"mail", "slack", "admin"}
     assert {t.event for t in NotificationTemplate.objects.all()} == {e.key for e in EVENTS}
     assert NotificationRule.objects.filter(event="milestone:remind", group=None, channel__key="admin").exists()
@@ -154,9 +158,16 @@ def test_a_rule_names_a_notified_event_and_counts_once(people: dict[str, Any], a
 def test_the_inbox_counts_unread_items_and_nobody_reads_for_another(people: dict[str, Any], acting_as: Any) -> None:
     from releases.models import NotificationDelivery
 
-    notification = make(Notification, event="approval:mark_approved", outbox=1, operation_id="00000000-0000-0000-0000-000000000001", object="x:1",
-                  texts={"ja": {"subject": "件名", "body": "本文"}, "en": {"subject": "s", "body": "b"}},
-                  path="/admin/", made_at="2026-12-01T00:00:00Z")  # fmt: skip
+    notification = make(
+        Notification,
+        event="approval:mark_approved",
+        outbox=1,
+        operation_id="00000000-0000-0000-0000-000000000001",
+        object="x:1",
+        texts={"ja": {"subject": "件名", "body": "本文"}, "en": {"subject": "s", "body": "b"}},
+        path="/admin/",
+        made_at="2026-12-01T00:00:00Z",
+    )
     inbox = NotificationChannel.objects.get(key="admin")
     rows = []
     for name in ("operator", "operator2", "developer"):

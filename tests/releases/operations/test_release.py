@@ -40,8 +40,13 @@ def test_a_new_release_is_a_draft_with_the_steps_of_the_procedure(world: Any) ->
     assert (release.state, release.version, release.tag) == ("draft", "1.3.0", "v1.3.0")
     assert release.author == world.people["manager"] and release.number is None
     assert [step["step_type"] for step in release.step_plan["deployment"]] == [
-        "backup", "maintenance_mode", "code_deploy", "database_update", "configuration_update", "service_control",
-    ]  # fmt: skip
+        "backup",
+        "maintenance_mode",
+        "code_deploy",
+        "database_update",
+        "configuration_update",
+        "service_control",
+    ]
 
 
 def test_the_default_without_a_response_starts_with_the_procedures_value(world: Any) -> None:

@@ -44,8 +44,12 @@ def draft(world: Any) -> Any:
 def quiet_now(account: Any, zone: str, *, mail: str) -> datetime:
     """Set a person's quiet hours around now in a zone; return when they end."""
     local = now().astimezone(ZoneInfo(zone)).replace(minute=0, second=0, microsecond=0)
-    alter(account, email=mail, quiet_from=(local - timedelta(hours=1)).time(),
-          quiet_until=(local + timedelta(hours=2)).time())  # fmt: skip
+    alter(
+        account,
+        email=mail,
+        quiet_from=(local - timedelta(hours=1)).time(),
+        quiet_until=(local + timedelta(hours=2)).time(),
+    )
     return local + timedelta(hours=2)
 
 
@@ -56,8 +60,12 @@ def awake(account: Any, *, mail: str) -> None:
 
 def late(draft: Any) -> Milestone:
     """Make the milestone late, and remind of it."""
-    milestone: Milestone = alter(draft.milestones.get(key="scope_locked"), due_immediately=False, reminded=[72, 24],
-                                 due_at=now() - timedelta(hours=1))  # fmt: skip
+    milestone: Milestone = alter(
+        draft.milestones.get(key="scope_locked"),
+        due_immediately=False,
+        reminded=[72, 24],
+        due_at=now() - timedelta(hours=1),
+    )
     assert remind() == [milestone.pk]
     return milestone
 
@@ -170,7 +178,7 @@ def test_each_reminder_links_to_its_task(world: Any, draft: Any) -> None:
     (root,) = make_notifications()
     page = f"/admin/release/{draft.pk}/#plan"
     assert root.path == page
-    for _request in range(3):
+    for _time in range(3):
         alter(root, remind_at=now() - timedelta(seconds=1))
         with acting(WORKER):
             remind_open()

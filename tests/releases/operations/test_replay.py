@@ -39,15 +39,24 @@ def monitored(world: Any) -> Callable[..., MonitoringPeriod]:
     def lay(rates: list[float | None], **fields: Any) -> MonitoringPeriod:
         release = world.planned()
         deployment = make(
-            Deployment, release=release, application=release.application,
-            environment=world.environments["development"], requested_by=world.people["ci"],
-        )  # fmt: skip
+            Deployment,
+            release=release,
+            application=release.application,
+            environment=world.environments["development"],
+            requested_by=world.people["ci"],
+        )
         walk(deployment, "schedule", "enqueue", "start", "start_verification", "start_monitoring")
         triggers, began = triggers_of(active_procedure().document), now() - timedelta(hours=3)
         monitoring = make(
-            MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=600, started_at=began,
-            triggers=triggers, checks=[{"key": "monitoring_logs", "required": False}], **fields,
-        )  # fmt: skip
+            MonitoringPeriod,
+            deployment=deployment,
+            interval_seconds=60,
+            duration_seconds=600,
+            started_at=began,
+            triggers=triggers,
+            checks=[{"key": "monitoring_logs", "required": False}],
+            **fields,
+        )
         for place, rate in enumerate(rates):
             values = evaluate(triggers, {"error_rate": rate, "service_down": 0.0}, {})
             due = began + timedelta(minutes=place)
@@ -125,7 +134,14 @@ def test_a_new_alarm_is_named(monitored: Callable[..., MonitoringPeriod]) -> Non
 def test_checks_are_replayed_too(monitored: Callable[..., MonitoringPeriod]) -> None:
     monitoring = monitored([0.0] * 3)
     for hour in (1, 2):
-        make(MonitoringCheck, period=monitoring, key="monitoring_logs", due_at=monitoring.started_at + timedelta(hours=hour), at=now(), result="failed")  # fmt: skip
+        make(
+            MonitoringCheck,
+            period=monitoring,
+            key="monitoring_logs",
+            due_at=monitoring.started_at + timedelta(hours=hour),
+            at=now(),
+            result="failed",
+        )
     (row,) = trigger_replay.report(edited("9.0.0", log_anomalies={"k": 2, "n": 2}))
     assert [key for key, _critical, _at in row["was"]] == ["log_anomalies"]
     assert row["would"][0][2] > row["was"][0][2]

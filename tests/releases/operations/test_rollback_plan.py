@@ -355,9 +355,17 @@ def test_only_a_failed_rollback_is_completed_manually(world: Any) -> None:
 def test_report_cause_and_prevention_are_drafted_from_records(world: Any) -> None:
     deployment, alarm = failed(world)
     step = make(
-        Step, deployment=deployment, ordinal=90, phase="deployment", step_type="command", parameters={}, label_ja="移行", label_en="Migrate",
-        started_at=now(), failure="exit code 7",
-    )  # fmt: skip
+        Step,
+        deployment=deployment,
+        ordinal=90,
+        phase="deployment",
+        step_type="command",
+        parameters={},
+        label_ja="移行",
+        label_en="Migrate",
+        started_at=now(),
+        failure="exit code 7",
+    )
     walk(step, "mark_ready", "claim", "fail")
     with acting(COMMAND):
         StepOutput.objects.create(step=step, fencing_token=1, text="line one\nTraceback: totals differ\n")

@@ -25,9 +25,12 @@ def draft(world: Any, kind: str = "regular") -> Release:
     """A draft of 1.3.0, whose tag the sample's repository has."""
     with world.acting_as("manager"):
         return plan(
-            application_id=world.application.pk, version="1.3.0", title="x", kind=kind,
+            application_id=world.application.pk,
+            version="1.3.0",
+            title="x",
+            kind=kind,
             criterion="system_failure" if kind == "emergency" else "",
-        )  # fmt: skip
+        )
 
 
 def secrets(world: Any, environment: str, **values: str) -> None:
@@ -97,8 +100,12 @@ def rolled_back(world: Any, release: Release, environment: str, cause: str = "er
     """Deploy a release to an environment and roll it back there."""
     deployment = world.verified_deployment(release, environment)
     wanted = {"version": release.version, "commit": release.commit, "tree": release.tree}
-    deployment = alter(walk(deployment, "start_rollback", "complete_rollback"), started_at=now(), ended_at=now(),
-                previous={"wanted": wanted, "wanted_tree": release.tree})  # fmt: skip
+    deployment = alter(
+        walk(deployment, "start_rollback", "complete_rollback"),
+        started_at=now(),
+        ended_at=now(),
+        previous={"wanted": wanted, "wanted_tree": release.tree},
+    )
     make(Rollback, deployment=deployment, cause=cause, raised_at=now(), started_at=now(), restored_at=now())
     return deployment
 

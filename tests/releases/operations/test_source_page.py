@@ -24,8 +24,10 @@ def draft(world: Any, version: str = "1.3.0") -> Release:
 def fields_of(html: str) -> dict[str, str]:
     """Return the values that the page's form sends unchanged."""
     form = html.split('class="r-card r-form"')[1]
-    named = [(re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag)) for tag in
-             re.findall(r"<input[^>]*>", form)]  # fmt: skip
+    named = [
+        (re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag))
+        for tag in re.findall(r"<input[^>]*>", form)
+    ]
     return {name[1]: value[1] if value else "" for name, value in named if name}
 
 

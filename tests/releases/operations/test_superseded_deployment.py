@@ -42,15 +42,29 @@ def monitored(world: Any) -> Deployment:
 
 def monitored_now(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Start monitoring of a deployment, or of its rollback."""
-    return make(MonitoringPeriod, deployment=deployment, rollback=rollback, purpose="deployment" if rollback is None else "rollback",  # type: ignore[no-any-return]
-                interval_seconds=60, duration_seconds=86400, started_at=now() - timedelta(hours=3), next_at=now())  # fmt: skip
+    return make(
+        MonitoringPeriod,
+        deployment=deployment,
+        rollback=rollback,
+        purpose="deployment" if rollback is None else "rollback",  # type: ignore[no-any-return]
+        interval_seconds=60,
+        duration_seconds=86400,
+        started_at=now() - timedelta(hours=3),
+        next_at=now(),
+    )
 
 
 def newer(world: Any) -> Deployment:
     """A deployment of 1.4.0 in production that waits for verification."""
     release = alter(world.planned("1.4.0"), procedure=active_procedure())
-    deployment = make(Deployment, release=release, application=world.application, environment=world.environments["production"],
-               requested_by=world.people["ci"], scheduled_by=world.people["operator"])  # fmt: skip
+    deployment = make(
+        Deployment,
+        release=release,
+        application=world.application,
+        environment=world.environments["production"],
+        requested_by=world.people["ci"],
+        scheduled_by=world.people["operator"],
+    )
     deployment = walk(deployment, "schedule", "enqueue", "start", "start_verification")
     return alter(deployment, measured={"verification": {"code": "a", "configuration": "b", "data": "c"}})  # type: ignore[no-any-return]
 

@@ -79,14 +79,24 @@ def test_every_failed_result_names_the_remedy(world: Any, pages: Site, tmp_path:
     Path(world.targets["staging"].root, "elsewhere.log").symlink_to("/etc/hostname")
     found = tried(world, settings)
     assert results(found) == {
-        "folder": "passed", "programs": PROGRAMS, "ready": "failed", "log": "failed", "repository": "failed", "metrics": "failed",
-    }  # fmt: skip
+        "folder": "passed",
+        "programs": PROGRAMS,
+        "ready": "failed",
+        "log": "failed",
+        "repository": "failed",
+        "metrics": "failed",
+    }
     assert "404" in found["ready"].says and "outside the folder" in found["log"].says
     assert str(tmp_path) in found["repository"].says
     found = tried(world, {"service": {"ready": {"url": "http://127.0.0.1:9/"}}}, root="/srv/is-not-there")
     assert results(found) | {"repository": ""} == {
-        "folder": "failed", "programs": PROGRAMS, "ready": "unknown", "log": "unknown", "repository": "", "metrics": "unknown",
-    }  # fmt: skip
+        "folder": "failed",
+        "programs": PROGRAMS,
+        "ready": "unknown",
+        "log": "unknown",
+        "repository": "",
+        "metrics": "unknown",
+    }
     assert "does not exist" in found["folder"].says and "nothing runs yet" in found["ready"].says
 
 

@@ -24,9 +24,13 @@ from tests.releases.gates.asking import COMMAND
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 GIVEN: dict[str, Any] = {
-    "name": "週次", "name_en": "Weekly", "rrule": "FREQ=WEEKLY;BYDAY=MO", "start": time(2), "length_minutes": 60,
+    "name": "週次",
+    "name_en": "Weekly",
+    "rrule": "FREQ=WEEKLY;BYDAY=MO",
+    "start": time(2),
+    "length_minutes": 60,
     "reason": "small changes",
-}  # fmt: skip
+}
 
 
 def rule(world: Any, who: str = "manager", environment: str = "production", **fields: Any) -> ChangeWindow:

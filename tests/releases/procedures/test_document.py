@@ -157,8 +157,21 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("approval_rules", 2, "role", "nobody"), "approval_rules[2].role"),
         (_set("approval_rules", 2, "role", "ci"), "approval_rules[2].role"),
         (_set("approval_rules", 0, "number", 1), "approval_rules[0]"),
-        (_set("approval_rules", 2, {"subject": "regular", "tier": "production", "stage": 0, "role": "none",
-                              "number": 0, "origin": "default"}), "approval_rules[2].role"),
+        (
+            _set(
+                "approval_rules",
+                2,
+                {
+                    "subject": "regular",
+                    "tier": "production",
+                    "stage": 0,
+                    "role": "none",
+                    "number": 0,
+                    "origin": "default",
+                },
+            ),
+            "approval_rules[2].role",
+        ),
         (_set("approval_rules", 2, "role", "project_manager"), "approval_rules[2].role"),
         (_set("approval_rules", 5, "role", "operator"), "approval_rules[5].role"),
         (_set("approval_rules", 8, "role", "auditor"), "approval_rules[8].role"),
@@ -166,8 +179,21 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("approval_rules", 12, "role", "developer"), "approval_rules[12].role"),
         (_set("approval_rules", 13, "role", "project_manager"), "approval_rules[13].role"),
         (_set("approval_rules", 14, "role", "operator"), "approval_rules[14].role"),
-        (_set("approval_rules", 1, {"subject": "regular", "tier": "staging", "stage": 1, "role": "committee",
-                               "number": 1, "origin": "default"}), "approval_rules[1].tier"),
+        (
+            _set(
+                "approval_rules",
+                1,
+                {
+                    "subject": "regular",
+                    "tier": "staging",
+                    "stage": 1,
+                    "role": "committee",
+                    "number": 1,
+                    "origin": "default",
+                },
+            ),
+            "approval_rules[1].tier",
+        ),
         (_set("final_check", "signers", ["release_manager", "committee"]), "final_check.signers[1]"),
         (_set("environments", 1, "tier", "production"), "environments[2].tier"),
         (_set("environments", 1, "order", 4), "environments[2].order"),
@@ -205,8 +231,7 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("checks", 9, "type", "manual"), "checks[9].type"),
         (_set("milestones", 1, "days_before", 14), "milestones[1].days_before"),
         (_set("milestones", 4, "days_before", 1), "milestones[4].days_before"),
-        (_set("schedule", "emergency", "milestones", 0, "key", "nap"),
-         "schedule.emergency.milestones[0].key"),
+        (_set("schedule", "emergency", "milestones", 0, "key", "nap"), "schedule.emergency.milestones[0].key"),
         (_set("schedule", "regular", "rrule", "FREQ=HOURLY"), "schedule.regular.rrule"),
         (_set("version", "2.0.0"), "version"),
         (_set("version", "two"), "version"),
@@ -224,7 +249,7 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("environments", 0, "protected", "yes"), "environments[0].protected"),
         (_set("format", 2), "format"),
     ],
-)  # fmt: skip
+)
 def test_an_invalid_value_is_refused_with_its_place(change: Callable[[dict[str, Any]], None], place: str) -> None:
     raw = copy.deepcopy(RAW)
     change(raw)
@@ -293,8 +318,13 @@ def test_unknown_parameters_of_a_type_are_found_on_reading(
 
 def test_documents_and_thresholds_must_be_known_to_the_product() -> None:
     assert set().union(*DOCUMENTS.values()) == set(Document.Kind.values)
-    evaluates = {"junit": junit, "coverage": coverage, "sarif": sarif, "security_scan": security_scan,
-              "performance": performance}  # fmt: skip
+    evaluates = {
+        "junit": junit,
+        "coverage": coverage,
+        "sarif": sarif,
+        "security_scan": security_scan,
+        "performance": performance,
+    }
     for kind, threshold in JUDGED_BY.items():
         assert f'limits["{threshold}"]' in inspect.getsource(evaluates[kind].evaluate)
     assert set(JUDGED_BY) == {gate["evidence"] for gate in RAW["gates"] if gate.get("threshold")}

@@ -47,10 +47,15 @@ def history(path: Path, commits: int, tags: dict[str, tuple[int, str | None]]) -
         text = f"feat: change {number}" if number % 3 else f"fix: change {number}"
         content = f"{number}\n"
         lines += [
-            "commit refs/heads/main", f"mark :{number}",
+            "commit refs/heads/main",
+            f"mark :{number}",
             f"committer Dev <dev@datasets.example> {begin + 3600 * number} +0900",
-            f"data {len(text)}", text, "M 100644 inline number", f"data {len(content)}", content,
-        ]  # fmt: skip
+            f"data {len(text)}",
+            text,
+            "M 100644 inline number",
+            f"data {len(content)}",
+            content,
+        ]
     for name, (number, message) in tags.items():
         if message is None:
             lines += [f"reset refs/tags/{name}", f"from :{number}", ""]
@@ -86,14 +91,24 @@ def over_http(root: Path, asked: list[str] | None = None, *, address: str = "127
                 return
             path, _mark, query = self.path.partition("?")
             environment = {
-                "PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(root), "GIT_HTTP_EXPORT_ALL": "1",
-                "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command, "REMOTE_USER": NAME,
-                "CONTENT_TYPE": self.headers.get("Content-Type", ""), "REMOTE_ADDR": "127.0.0.1",
+                "PATH": os.environ["PATH"],
+                "GIT_PROJECT_ROOT": str(root),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "REQUEST_METHOD": self.command,
+                "REMOTE_USER": NAME,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "REMOTE_ADDR": "127.0.0.1",
                 "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "http.receivepack", "GIT_CONFIG_VALUE_0": "true",
-                "GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*",
-            }  # fmt: skip
+                "GIT_CONFIG_GLOBAL": os.devnull,
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_CONFIG_COUNT": "2",
+                "GIT_CONFIG_KEY_0": "http.receivepack",
+                "GIT_CONFIG_VALUE_0": "true",
+                "GIT_CONFIG_KEY_1": "safe.directory",
+                "GIT_CONFIG_VALUE_1": "*",
+            }
             done = subprocess.run(
                 ["git", "http-backend"], env=environment, input=self._body(), capture_output=True, check=False
             )
@@ -143,10 +158,17 @@ def over_ssh(
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = {
-        "Port": str(port), "ListenAddress": address, "HostKey": str(host), "PidFile": "none",
-        "AuthorizedKeysFile": str(folder / "authorized"), "StrictModes": "no", "UsePAM": "no",
-        "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "PermitRootLogin": "prohibit-password",
-    }  # fmt: skip
+        "Port": str(port),
+        "ListenAddress": address,
+        "HostKey": str(host),
+        "PidFile": "none",
+        "AuthorizedKeysFile": str(folder / "authorized"),
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "PermitRootLogin": "prohibit-password",
+    }
     words = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)

@@ -241,17 +241,16 @@ def test_random_bytes_are_refused_without_another_exception(kind: str, content: 
         read(kind, content)
 
 
+SARIF_KEYS = (
+    "tool driver rules results level ruleId kind id suppressions rule ruleIndex toolComponent index guid "
+    "provenance invocationIndex extensions ruleConfigurationOverrides descriptor configuration "
+    "toolExecutionNotifications invocations defaultConfiguration status"
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["tool", "driver", "rules", "results", "level", "ruleId", "kind", "id",
-                         "suppressions", "rule", "ruleIndex",
-                         "toolComponent", "index", "guid", "provenance", "invocationIndex", "extensions",
-                         "ruleConfigurationOverrides", "descriptor", "configuration", "toolExecutionNotifications",
-                         "invocations", "defaultConfiguration", "status"]), inner, max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(SARIF_KEYS.split()), inner, max_size=5),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @given(

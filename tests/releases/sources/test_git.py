@@ -147,8 +147,11 @@ def test_a_signed_tag_altered_afterwards_is_not_good(repository: Repository) -> 
     body = repository.git("cat-file", "tag", "v1.2.0").replace("a table of tags", "a back operation")
     forged = subprocess.run(
         ["git", "-C", str(repository.path), "hash-object", "-t", "tag", "-w", "--stdin"],
-        input=body + "\n", capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+        input=body + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     repository.git("update-ref", "refs/tags/v1.2.0", forged)
     found = facts(repository.path, tag="v1.2.0", signers=repository.signers)
     assert (found.signed, found.signature_good) == (True, False)
@@ -311,9 +314,14 @@ def test_every_co_author_address_counts_and_an_unreadable_one_is_named(repositor
     lines += ["Mallory <>", "Nobody"]
     last = repository.commit("b\n\n" + "\n".join(f"Co-authored-by: {line}" for line in lines))
     assert authors(repository.path, base, last) == [
-        "dev@example.com", "eve@example.com", "ann@example.com", "bob@example.com", "jane@example.com",
-        f"{last} Mallory <>", f"{last} Nobody",
-    ]  # fmt: skip
+        "dev@example.com",
+        "eve@example.com",
+        "ann@example.com",
+        "bob@example.com",
+        "jane@example.com",
+        f"{last} Mallory <>",
+        f"{last} Nobody",
+    ]
     assert unreadable(f"{last} Nobody") == (last, "Nobody")
     assert unreadable("eve@example.com") is None
 
@@ -365,8 +373,9 @@ def test_a_gpg_signature_is_good_only_with_its_key(repository: Repository) -> No
         for arguments in (["--quick-generate-key", "Dev <dev@example.com>", "ed25519", "sign", "never"],):
             subprocess.run(
                 ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", "", *arguments],
-                check=True, capture_output=True,
-            )  # fmt: skip
+                check=True,
+                capture_output=True,
+            )
         repository.git("tag", "-s", "-u", "dev@example.com", "-m", GOOD, "v1.2.0", GNUPGHOME=str(home))
         found = facts(repository.path, tag="v1.2.0", signers=Signers(gnupg_home=home))
         assert (found.signed, found.signature_good, found.signer) == (True, True, "Dev <dev@example.com>")

@@ -77,10 +77,16 @@ def test_changes_are_read_from_a_message(message: str, found: list[str]) -> None
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("feat: x", "feature"), ("feat(search): x", "feature"), ("Fix: x", "fix"), ("fix(a)!: x", "breaking"),
-        ("chore: x BREAKING CHANGE", "breaking"), ("docs: x", "small"), ("Add search", "small"), ("検索", "small"),
+        ("feat: x", "feature"),
+        ("feat(search): x", "feature"),
+        ("Fix: x", "fix"),
+        ("fix(a)!: x", "breaking"),
+        ("chore: x BREAKING CHANGE", "breaking"),
+        ("docs: x", "small"),
+        ("Add search", "small"),
+        ("検索", "small"),
     ],
-)  # fmt: skip
+)
 def test_the_type_of_a_change_follows_the_convention(text: str, kind: str) -> None:
     assert kind_of(text) == kind
 

@@ -112,9 +112,14 @@ def test_a_refused_address_says_why(mirror: Path, address: str, why: str) -> Non
 
 def test_an_accepted_address_is_accepted() -> None:
     for address in (
-        "https://git.example/group/app.git", "https://git.example:8443/app", "ssh://git@git.example:2222/app.git",
-        "file:///srv/app.git", "http://127.0.0.1:8080/app.git", "http://[::1]:8080/app", "http://localhost/app",
-    ):  # fmt: skip
+        "https://git.example/group/app.git",
+        "https://git.example:8443/app",
+        "ssh://git@git.example:2222/app.git",
+        "file:///srv/app.git",
+        "http://127.0.0.1:8080/app.git",
+        "http://[::1]:8080/app",
+        "http://localhost/app",
+    ):
         assert is_remote(address) and wrong_address(address) == "", address
     for path in ("/srv/app.git", "srv/app.git", "../app.git", "/srv/a:b.git"):
         assert not is_remote(path), path
@@ -127,8 +132,10 @@ def test_a_mirror_follows_branches_and_tags_and_removes_deleted_ones(origin: Pat
     refresh(address, mirror)
     assert contains(mirror, git(origin, "rev-parse", "main")) == ["main"]
     assert git(mirror, "for-each-ref", "--format=%(refname)").split() == [
-        "refs/heads/main", "refs/tags/v0.1.0", "refs/tags/v1.0.0",
-    ]  # fmt: skip
+        "refs/heads/main",
+        "refs/tags/v0.1.0",
+        "refs/tags/v1.0.0",
+    ]
     first = git(origin, "rev-parse", "v0.1.0")
     git(origin, "update-ref", "refs/heads/main", first)
     git(origin, "update-ref", "refs/heads/feature/x", "v1.0.0^{commit}")
@@ -286,7 +293,7 @@ def test_secrets_are_in_no_argument_variable_or_remaining_file(
     watcher.start()
     try:
         with over_http(origin.parent) as site:
-            for _request in range(5):
+            for _time in range(5):
                 refresh(f"{site}/app.git", mirror, Credentials.of(KNOWN))
     finally:
         over.set()

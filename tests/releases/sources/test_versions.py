@@ -28,9 +28,17 @@ from releases.sources.versions import (
 PARAGRAPH_11 = [
     ["1.0.0", "2.0.0", "2.1.0", "2.1.1"],
     ["1.0.0-alpha", "1.0.0"],
-    ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",
-     "1.0.0"],
-]  # fmt: skip
+    [
+        "1.0.0-alpha",
+        "1.0.0-alpha.1",
+        "1.0.0-alpha.beta",
+        "1.0.0-beta",
+        "1.0.0-beta.2",
+        "1.0.0-beta.11",
+        "1.0.0-rc.1",
+        "1.0.0",
+    ],
+]
 NUMBER = st.integers(0, 30).map(str)
 WORD = st.text("0129abzABZ-", min_size=1, max_size=4)
 IDENTIFIER = NUMBER | WORD.filter(lambda text: not text.isdigit())
@@ -45,8 +53,9 @@ def _english() -> Iterator[None]:
 
 
 def by_the_text(version: str) -> tuple[object, ...]:
-    """Return a key that sorts as paragraph 11 says, from its text: numbers below words, fewer fields below more,
-    a pre-release below its release, build metadata nowhere."""
+    """Return a key that sorts as paragraph 11 says, from its text: numbers below words, fewer fields below more, a
+    pre-release below its release, build metadata nowhere.
+    """
     core, _dash, pre = version.partition("+")[0].partition("-")
     fields = [(0, int(f), "") if f.isdigit() else (1, 0, f) for f in pre.split(".")] if pre else []
     return (*map(int, core.split(".")), not pre, fields)
@@ -160,35 +169,71 @@ def test_the_next_version_follows_from_the_types_of_change(previous: str | None,
 @pytest.mark.parametrize(
     ("version", "previous", "kinds", "message"),
     [
-        ("1.3.0", "1.2.0", ["breaking"],
-         "A breaking change needs a new major version. 1.3.0 does not raise the major version of 1.2.0. "
-         "A suitable version is 2.0.0."),
-        ("0.4.1", "0.4.0", ["breaking"],
-         "Below 1.0.0 a breaking change needs a new minor version. 0.4.1 does not raise the minor version of 0.4.0. "
-         "A suitable version is 0.5.0."),
-        ("1.2.1", "1.2.0", ["fix", "feature"],
-         "A new feature needs a new minor version. 1.2.1 does not raise the minor version of 1.2.0. "
-         "A suitable version is 1.3.0."),
-        ("1.3.2", "1.3.1-beta.1", ["feature"],
-         "A new feature needs a new minor version. 1.3.2 does not raise the minor version of 1.3.1-beta.1. "
-         "A suitable version is 1.4.0."),
+        (
+            "1.3.0",
+            "1.2.0",
+            ["breaking"],
+            "A breaking change needs a new major version. 1.3.0 does not raise the major version of 1.2.0. "
+            "A suitable version is 2.0.0.",
+        ),
+        (
+            "0.4.1",
+            "0.4.0",
+            ["breaking"],
+            "Below 1.0.0 a breaking change needs a new minor version. 0.4.1 does not raise the minor version of 0.4.0. "
+            "A suitable version is 0.5.0.",
+        ),
+        (
+            "1.2.1",
+            "1.2.0",
+            ["fix", "feature"],
+            "A new feature needs a new minor version. 1.2.1 does not raise the minor version of 1.2.0. "
+            "A suitable version is 1.3.0.",
+        ),
+        (
+            "1.3.2",
+            "1.3.1-beta.1",
+            ["feature"],
+            "A new feature needs a new minor version. 1.3.2 does not raise the minor version of 1.3.1-beta.1. "
+            "A suitable version is 1.4.0.",
+        ),
         ("1.2.0", "1.2.0", ["fix"], "1.2.0 is not newer than the deployed version 1.2.0. A suitable version is 1.2.1."),
-        ("1.1.9", "1.2.0", ["feature"],
-         "1.1.9 is not newer than the deployed version 1.2.0. A suitable version is 1.3.0."),
-        ("1.2.0+later", "1.2.0", ["fix"],
-         "1.2.0+later differs from the deployed version 1.2.0 only in build metadata, which does not count. "
-         "A suitable version is 1.2.1."),
-        ("1.2.0", "1.2.0+b", ["fix"],
-         "1.2.0 differs from the deployed version 1.2.0+b only in build metadata, which does not count. "
-         "A suitable version is 1.2.1."),
-        ("1.3.0-beta.1", "1.2.0", ["feature"],
-         "1.3.0-beta.1 is a pre-release and cannot go to production. A suitable version is 1.3.0."),
-        ("1.0.0-rc.1", None, ["feature"],
-         "1.0.0-rc.1 is a pre-release and cannot go to production. A suitable version is 1.0.0."),
+        (
+            "1.1.9",
+            "1.2.0",
+            ["feature"],
+            "1.1.9 is not newer than the deployed version 1.2.0. A suitable version is 1.3.0.",
+        ),
+        (
+            "1.2.0+later",
+            "1.2.0",
+            ["fix"],
+            "1.2.0+later differs from the deployed version 1.2.0 only in build metadata, which does not count. "
+            "A suitable version is 1.2.1.",
+        ),
+        (
+            "1.2.0",
+            "1.2.0+b",
+            ["fix"],
+            "1.2.0 differs from the deployed version 1.2.0+b only in build metadata, which does not count. "
+            "A suitable version is 1.2.1.",
+        ),
+        (
+            "1.3.0-beta.1",
+            "1.2.0",
+            ["feature"],
+            "1.3.0-beta.1 is a pre-release and cannot go to production. A suitable version is 1.3.0.",
+        ),
+        (
+            "1.0.0-rc.1",
+            None,
+            ["feature"],
+            "1.0.0-rc.1 is a pre-release and cannot go to production. A suitable version is 1.0.0.",
+        ),
         ("1.3.0", "1.2.0", ["mystery"], "“mystery” is not a type of change."),
         ("one", "1.2.0", [], "“one” is not a semantic version such as 1.2.3 or 1.2.3-beta.1."),
     ],
-)  # fmt: skip
+)
 def test_a_version_that_does_not_fit_is_refused_with_reason_and_suggestion(
     version: str, previous: str | None, kinds: list[str], message: str
 ) -> None:

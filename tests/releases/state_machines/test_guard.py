@@ -32,12 +32,13 @@ def test_the_database_guards_always_fire(database: str) -> None:
     with psycopg.connect(database) as connection:
         rows = connection.execute(
             "SELECT c.relname::text, t.tgname::text, t.tgenabled::text FROM pg_trigger t "
-            "JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgname IN ('ringi_edge', 'ringi_epoch', 'ringi_capture')"
+            "JOIN pg_class c ON c.oid = t.tgrelid"
+            " WHERE t.tgname IN ('ringi_edge', 'ringi_fencing_token', 'ringi_capture')"
         ).fetchall()
     assert {enabled for _table, _name, enabled in rows} == {"A"}
     guarded = {table for table, name, _enabled in rows if name == "ringi_edge"}
     assert guarded == {model._meta.db_table for model in machines()}
-    assert {table for table, name, _enabled in rows if name == "ringi_epoch"} == {"releases_step"}
+    assert {table for table, name, _enabled in rows if name == "ringi_fencing_token"} == {"releases_step"}
 
 
 def test_a_jump_by_sql_is_refused(world: Any, database: str) -> None:

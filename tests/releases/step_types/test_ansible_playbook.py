@@ -61,8 +61,10 @@ def test_each_host_has_its_own_result_and_is_not_repeated(fleet: Target) -> None
     context = fleet.context(deadline_seconds=200)
     facts = fleet.step("ansible_playbook", context, variables={"word": "it's {{ not }} $(read)"})
     assert {host: row["state"] for host, row in facts["hosts"].items()} == {
-        "busy": "changed", "calm": "ok", "spare": "changed",
-    }  # fmt: skip
+        "busy": "changed",
+        "calm": "ok",
+        "spare": "changed",
+    }
     assert facts["exit_code"] == 0 and facts["hosts"]["calm"]["skipped"] >= 1
     made = (fleet.spec.root / "deploy" / "made-busy").read_text()
     assert made == "1.1.0 5 it's {{ not }} $(read)"

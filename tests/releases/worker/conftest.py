@@ -16,7 +16,8 @@ from django.db import connection
 from django.utils import translation
 
 from audit.actor import Actor, acting
-from releases.models import Deployment, Step
+from audit.clock import now
+from releases.models import Deployment, MonitoringPeriod, Step
 from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
@@ -24,9 +25,11 @@ from releases.operations.deployment.schedule import schedule
 from releases.operations.release.sign_final_check import sign
 from releases.operations.release.submit import submit
 from releases.worker.executor import run_from
-from tests.releases.gates.asking import alter, open_to_programs
+from tests.releases.gates.asking import alter, make, open_to_programs, walk
+from tests.releases.metric_sources.pages import Site, site
 
-WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
+from .monitored import ERRORS, WORKER as WORKER, Monitored
+
 TRUE = ["/bin/true"]
 
 
@@ -162,3 +165,32 @@ def expire(step: Step) -> None:
     from audit.clock import now
 
     assert Step.objects.filter(pk=step.pk).update(lease_until=now() - timedelta(milliseconds=1)) == 1
+
+
+@pytest.fixture
+def service() -> Iterator[Site]:
+    with site() as running:
+        yield running
+
+
+@pytest.fixture
+def monitored(world: Any, queued: Callable[..., Deployment], service: Site) -> Monitored:
+    """Return a function: monitoring of a verified deployment of a service."""
+
+    def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
+        deployment = queued(row(TRUE))
+        target = world.targets["development"]
+        alter(target, options={"metrics_url": f"{service.base}/metrics"})
+        walk(deployment, "start", "start_verification", "start_monitoring")
+        return make(  # type: ignore[no-any-return]
+            MonitoringPeriod,
+            deployment=deployment,
+            interval_seconds=60,
+            duration_seconds=seconds,
+            triggers=list(triggers or (ERRORS,)),
+            started_at=now(),
+            next_at=now(),
+            **fields,
+        )
+
+    return begin

@@ -33,9 +33,14 @@ def test_target_differences_from_the_last_deployment_are_named(world: Any, brows
     target, place = world.targets["production"], world.environments["production"]
     alter(target, options={"migrate": ["old"], "log": "app.log"})
     earlier = make(
-        Release, application=world.application, version="1.0.0", title="x", tag="v1.0.0", author=world.people["manager"],
+        Release,
+        application=world.application,
+        version="1.0.0",
+        title="x",
+        tag="v1.0.0",
+        author=world.people["manager"],
         procedure=Procedure.objects.get(state="in_effect"),
-    )  # fmt: skip
+    )
     place_of = {"application": world.application, "environment": place, "requested_by": world.people["operator"]}
     deployment = make(Deployment, release=earlier, **place_of)
     alter(walk(deployment, "schedule", "enqueue", "start", "start_verification", "start_monitoring"), started_at=now())

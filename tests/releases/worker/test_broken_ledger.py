@@ -77,8 +77,14 @@ def test_running_work_ends_a_rollback_starts_and_new_work_does_not(
     flag = tmp_path / "go"
     deployment = approved_deployment(row(["/bin/sh", "-c", f"while [ ! -e {flag} ]; do sleep 0.05; done"]))
     with world.acting_as("manager"):
-        window = request_window(deployment.environment_id, application_id=deployment.application_id, name="extra", reason="for the test",
-                         starts_at=deployment.release.scheduled_start_at, ends_at=deployment.release.scheduled_end_at)  # fmt: skip
+        window = request_window(
+            deployment.environment_id,
+            application_id=deployment.application_id,
+            name="extra",
+            reason="for the test",
+            starts_at=deployment.release.scheduled_start_at,
+            ends_at=deployment.release.scheduled_end_at,
+        )
     with acting(WORKER):
         enqueue(deployment.pk)
     worker = at_work(first(deployment).pk)
@@ -235,6 +241,7 @@ def test_processes_that_run_release_programs_cannot_report_on_the_ledger(databas
     own = urlsplit(os.environ["DATABASE_WORKER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
     with psycopg.connect(own.geturl()) as worker, pytest.raises(psycopg.errors.InsufficientPrivilege):
         worker.execute(
-            "INSERT INTO audit_verification (started_at, ended_at, whole, first, last, signed, result, finding, altered, digest)"
+            "INSERT INTO audit_verification (started_at, ended_at, whole, first, last, signed, result, "
+            "finding, altered, digest)"
             " VALUES (now(), now(), true, 1, 9, 9, 'passed', '', '[]', '')"
         )

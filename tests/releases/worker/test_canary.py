@@ -1,4 +1,6 @@
-"""A secret that a step prints in every encoding, cut anywhere, is found nowhere: database, queue, log, ledger, export."""
+"""A secret that a step prints in every encoding, cut anywhere, is found nowhere: database, queue, log, ledger,
+export.
+"""
 
 from __future__ import annotations
 
@@ -192,9 +194,15 @@ def test_the_search_finds_a_present_secret(database: str, valkey: redis.Redis) -
 
 
 def test_a_successful_deployment_leaves_the_secret_nowhere(
-    world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis, browsers: Any, managing: str,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    world: Any,
+    speaking: Callable[..., Deployment],
+    database: str,
+    valkey: redis.Redis,
+    browsers: Any,
+    managing: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     caplog.set_level("DEBUG")
     deployment = speaking()
     work(valkey)
@@ -210,9 +218,15 @@ def test_a_successful_deployment_leaves_the_secret_nowhere(
 
 
 def test_a_failed_deployment_leaves_the_secret_nowhere(
-    world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis, browsers: Any, managing: str,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    world: Any,
+    speaking: Callable[..., Deployment],
+    database: str,
+    valkey: redis.Redis,
+    browsers: Any,
+    managing: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     caplog.set_level("DEBUG")
     deployment = speaking("fail")
     work(valkey)
@@ -226,9 +240,14 @@ def test_a_failed_deployment_leaves_the_secret_nowhere(
 
 
 def test_an_unexpected_exception_leaves_the_secret_nowhere(
-    world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    world: Any,
+    speaking: Callable[..., Deployment],
+    database: str,
+    valkey: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The traceback goes to the log, the message to the step: neither holds the secret."""
     caplog.set_level("DEBUG")
 
@@ -246,9 +265,13 @@ def test_an_unexpected_exception_leaves_the_secret_nowhere(
 
 
 def test_a_log_check_leaves_the_secret_nowhere(
-    world: Any, speaking: Callable[..., Deployment], database: str, valkey: redis.Redis,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    world: Any,
+    speaking: Callable[..., Deployment],
+    database: str,
+    valkey: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     """The key is not named like a secret, and the word is where a long line is cut."""
     caplog.set_level("DEBUG")
     check = {"check": "log", "parameters": {"pattern": "ERROR", "at_most": 0}}

@@ -206,7 +206,10 @@ def test_an_activation_waits_for_claims_under_way_and_later_claims_see_it(world:
         thread = threading.Thread(target=activating)
         thread.start()
         with psycopg.connect(database, autocommit=True) as looking:
-            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            waiting = (
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
             _until(lambda: looking.execute(waiting).fetchone() == (1,))
         assert not done.is_set() and not EmergencyStop.on()
         claiming.commit()
@@ -306,8 +309,15 @@ def test_without_a_rule_the_stop_cannot_be_lifted(world: Any) -> None:
 
 def test_every_page_shows_the_stop(world: Any, browsers: Callable[[str], Any]) -> None:
     client = browsers("operator")
-    pages = [reverse("admin:index"), reverse("queues"), reverse("calendar"), reverse("timeline"), "/account/mfa/",
-             reverse("admin:releases_release_changelist"), reverse("operation-new", args=["release", "plan"])]  # fmt: skip
+    pages = [
+        reverse("admin:index"),
+        reverse("queues"),
+        reverse("calendar"),
+        reverse("timeline"),
+        "/account/mfa/",
+        reverse("admin:releases_release_changelist"),
+        reverse("operation-new", args=["release", "plan"]),
+    ]
     for address in pages:
         assert "data-emergency-stop" not in client.get(address).content.decode(), address
     stop = activated(world)

@@ -197,7 +197,7 @@ def test_a_failed_step_in_production_awaits_another_person(
         with pytest.raises(NotPossible, match="required"):
             resume.skip(first(deployment).pk, reason="no need")
         with pytest.raises(NotPossible):
-            resume.mark_succeeded(first(deployment).pk, reason="it failed, that is no doubt")
+            resume.mark_succeeded(first(deployment).pk, reason="it failed, its outcome is known")
         resume.retry(first(deployment).pk, reason="repaired")
     with acting(WORKER):
         run_from(first(deployment).pk)
@@ -210,7 +210,7 @@ def test_only_an_optional_step_is_skipped(world: Any, approved_deployment: Calla
         enqueue(deployment.pk)
         run_from(first(deployment).pk)
     with world.acting_as("second_operator"):
-        resume.skip(first(deployment).pk, reason="the notice can wait")
+        resume.skip(first(deployment).pk, reason="the notification can wait")
     assert states(deployment) == ["skipped", "ready", "pending"]
     with acting(WORKER):
         run_from(deployment.steps.get(ordinal=2).pk)

@@ -44,8 +44,9 @@ def test_a_failed_host_is_kept_and_shown_beside_the_others(
     step = first(deployment)
     assert step.state == "failed" and "spare.example (failed)" in step.failure
     assert {host: found["state"] for host, found in step.result["hosts"].items()} == {
-        "web.example": "ok", "spare.example": "failed",
-    }  # fmt: skip
+        "web.example": "ok",
+        "spare.example": "failed",
+    }
     page = browsers("developer").get(reverse("deployment", args=[deployment.pk])).content.decode()
     table = page.split(f'data-hosts="{step.pk}"')[1].split("</table>")[0]
     assert "web.example" in table and "in order" in table and "failed" in table

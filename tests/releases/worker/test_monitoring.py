@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -26,67 +26,10 @@ from releases.queries.monitoring import completeness, triggers_of
 from releases.worker.measurement import record_measurement
 from releases.worker.poll import due_monitoring
 from tests.releases.gates.asking import alter, make, shown, walk
-from tests.releases.metric_sources.pages import Page, Site, site
+from tests.releases.metric_sources.pages import Page, Site
+from tests.releases.worker.monitored import ERRORS, RATIO, Monitored, look, page
 
 from .conftest import TRUE, WORKER, first, jobs, row
-
-ERRORS = {"key": "error_rate", "critical": True, "metric": "error_rate", "comparison": "absolute", "limit": "0.10",
-          "k": 3, "n": 5}  # fmt: skip
-RATIO = {"key": "response_time", "critical": True, "metric": "response_time", "comparison": "ratio", "limit": "3",
-         "k": 3, "n": 5}  # fmt: skip
-
-
-Monitored = Callable[..., MonitoringPeriod]
-
-
-@pytest.fixture
-def service() -> Iterator[Site]:
-    with site() as running:
-        yield running
-
-
-def page(requests: int, errors: int) -> Page:
-    """The metrics page of a service after so many requests, so many of them with errors."""
-    lines = [
-        "# TYPE http_requests_total counter",
-        f'http_requests_total{{status="200"}} {requests - errors}',
-        f'http_requests_total{{status="500"}} {errors}',
-        "# TYPE http_request_duration_seconds summary",
-        f"http_request_duration_seconds_sum {requests * 0.01}",
-        f"http_request_duration_seconds_count {requests}",
-        "# TYPE resource_use_ratio gauge",
-        "resource_use_ratio 0.2",
-        "",
-    ]
-    return Page("\n".join(lines), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-
-@pytest.fixture
-def monitored(world: Any, queued: Callable[..., Deployment], service: Site) -> Monitored:
-    """Return a function: monitoring of a verified deployment of a service."""
-
-    def begin(*triggers: dict[str, Any], seconds: float = 600, **fields: Any) -> MonitoringPeriod:
-        deployment = queued(row(TRUE))
-        target = world.targets["development"]
-        alter(target, options={"metrics_url": f"{service.base}/metrics"})
-        walk(deployment, "start", "start_verification", "start_monitoring")
-        return make(  # type: ignore[no-any-return]
-            MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=seconds,
-            triggers=list(triggers or (ERRORS,)), started_at=now(), next_at=now(), **fields,
-        )  # fmt: skip
-
-    return begin
-
-
-def look(monitoring: MonitoringPeriod, service: Site, *pages: Page) -> list[dict[str, Any]]:
-    """Take a measurement of each page; return them judged."""
-    taken = []
-    with acting(WORKER):
-        for answer in pages:
-            service.pages["/metrics"] = [answer]
-            serial = Measurement.objects.filter(period=monitoring).count()
-            taken.append(record_measurement(monitoring.pk, due=monitoring.started_at + timedelta(seconds=60 * serial)))
-    return [made.values if made is not None else {} for made in taken]
 
 
 def test_measurements_are_compared_with_the_limit(monitored: Monitored, service: Site) -> None:
@@ -384,8 +327,16 @@ def test_a_deployment_pauses_the_monitoring_after_a_rollback_too(queued: Callabl
     before = walk(queued(row(TRUE)), "start", "fail", "start_rollback", "complete_rollback")
     rollback = make(Rollback, deployment=before, cause="error_rate", raised_at=now())
     rollback = walk(rollback, "assess", "authorise", "start", "start_verification", "start_monitoring")
-    monitoring = make(MonitoringPeriod, purpose="rollback", deployment=before, rollback=rollback, interval_seconds=60, duration_seconds=600,
-                 started_at=now(), next_at=now())  # fmt: skip
+    monitoring = make(
+        MonitoringPeriod,
+        purpose="rollback",
+        deployment=before,
+        rollback=rollback,
+        interval_seconds=60,
+        duration_seconds=600,
+        started_at=now(),
+        next_at=now(),
+    )
     with world.acting_as("developer"):
         deployment = request(before.release_id, environment_id=before.environment_id)
         schedule(deployment.pk)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,38 @@ from environments.operations.configuration.create import create
 from releases import check_types, dispatch
 from releases.gates.base import procedure_of
 from releases.metric_sources import source
-from releases.models import ApprovalRequest, DeployedVersion, Deployment, Measurement, MonitoringCheck, MonitoringPeriod
+from releases.models import ApprovalRequest, Measurement, MonitoringCheck, MonitoringPeriod
 
 from releases.models import Rollback  # isort: skip
-from releases.operations.monitoring.end import end_due
-from releases.operations.monitoring.start_baseline import start_baseline
 from releases.operations.rollback.decide import assess, dismiss, pre_authorise
-from releases.operations.step.claim import claim
-from releases.queries.monitoring import baseline, checks_of, completeness, needs_baseline, triggers_of
-from releases.queries.target_spec import configuration_for
+from releases.queries.monitoring import checks_of, completeness, triggers_of
 from releases.worker.measurement import record_measurement
 from releases.worker.monitoring_checks import run_checks
-from releases.worker.poll import coming_baselines, due_checks, due_monitoring
+from releases.worker.poll import due_checks
 from tests.releases.gates.asking import alter, make
 from tests.releases.metric_sources.pages import Page, Site
-from tests.releases.worker.test_monitoring import ERRORS, Monitored, look, monitored, page, service
+from tests.releases.worker.monitored import ERRORS, Monitored, look, page
 
-from .conftest import TRUE, WORKER, first, jobs, row
+from .conftest import WORKER, first, jobs
 
-__all__ = ["monitored", "service"]
-ODD = {"key": "log_anomalies", "critical": False, "metric": "monitoring_logs", "comparison": "absolute", "limit": "1",
-       "k": 1, "n": 1, "required": False}  # fmt: skip
-LOGS = {"key": "monitoring_logs", "type": "log", "parameters": {"at_most": 0}, "label_ja": "ログ", "label_en": "Logs",
-        "required": False}  # fmt: skip
+ODD = {
+    "key": "log_anomalies",
+    "critical": False,
+    "metric": "monitoring_logs",
+    "comparison": "absolute",
+    "limit": "1",
+    "k": 1,
+    "n": 1,
+    "required": False,
+}
+LOGS = {
+    "key": "monitoring_logs",
+    "type": "log",
+    "parameters": {"at_most": 0},
+    "label_ja": "ログ",
+    "label_en": "Logs",
+    "required": False,
+}
 
 
 def log(world: Any, text: str) -> None:
@@ -187,10 +195,15 @@ def test_a_minor_assessed_alarm_that_becomes_critical_uses_the_pre_authorisation
     with acting(WORKER):
         assert not pre_authorise(alarm.pk, rows={}), "a person has assessed it"
     approved_deployment = make(
-        ApprovalRequest, subject="regular", release=monitoring.deployment.release, environment=monitoring.deployment.environment,
-        document={"rollback_pre_authorised": {"on": True, "rows": 5}}, digest="0" * 64, rules=[],
+        ApprovalRequest,
+        subject="regular",
+        release=monitoring.deployment.release,
+        environment=monitoring.deployment.environment,
+        document={"rollback_pre_authorised": {"on": True, "rows": 5}},
+        digest="0" * 64,
+        rules=[],
         requested_by=world.people["manager"],
-    )  # fmt: skip
+    )
     alter(monitoring.deployment, approval_request=approved_deployment)
     look(monitoring, service, page(100, 0), page(200, 50), page(300, 90))
     with acting(WORKER):
@@ -241,16 +254,6 @@ def test_a_crashing_source_leaves_a_measurement_with_the_error(
     assert "KeyError" in Measurement.objects.get().error
 
 
-def test_before_a_deployment_a_source_gets_the_deployed_configuration(coming: Deployment, world: Any) -> None:
-    pointer = DeployedVersion.objects.get(environment=coming.environment)
-    alter(pointer, configuration=world.configurations["production"])
-    with acting(WORKER):
-        monitoring = start_baseline(coming.pk)
-    assert monitoring is not None
-    values, _secrets = configuration_for(monitoring)
-    assert values == world.configurations["production"].opened()
-
-
 def test_paused_or_ended_monitoring_checks_nothing(monitored: Monitored) -> None:
     monitoring = monitored(checks=[LOGS])
     for field in ("paused_at", "ended_at"):
@@ -286,104 +289,12 @@ def test_the_procedure_defines_required_and_measured_checks(world: Any) -> None:
     content = procedure_of(world.planned())
     required = {t["key"]: t["required"] for t in triggers_of(content)}
     assert required == {
-        "service_down": True, "response_time": True, "error_rate": True, "resource_use": True,
-        "log_anomalies": False, "frequent_alerts": False, "failed_backups": False,
-    }  # fmt: skip
+        "service_down": True,
+        "response_time": True,
+        "error_rate": True,
+        "resource_use": True,
+        "log_anomalies": False,
+        "frequent_alerts": False,
+        "failed_backups": False,
+    }
     assert [row["key"] for row in checks_of(content)] == ["monitoring_logs", "monitoring_alerts", "monitoring_backups"]
-
-
-@pytest.fixture
-def coming(world: Any, approved_deployment: Callable[..., Deployment]) -> Deployment:
-    """A deployment to production in half an hour, with a deployed version there."""
-    deployment = approved_deployment(row(TRUE))
-    make(
-        DeployedVersion,
-        application=deployment.application,
-        environment=deployment.environment,
-        release=deployment.release,
-        since=now(),
-        basis="test",
-    )
-    return alter(deployment, scheduled_start_at=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
-
-
-def test_the_target_is_measured_for_the_baseline_before_a_deployment(
-    coming: Deployment, world: Any, service: Site
-) -> None:
-    with acting(WORKER):
-        coming_baselines(now())
-        coming_baselines(now())
-    monitoring = MonitoringPeriod.objects.get()
-    assert (monitoring.purpose, monitoring.deployment_id) == ("baseline", coming.pk)
-    assert monitoring.duration_seconds == pytest.approx(1800, abs=60)
-    alter(world.targets["production"], options={"metrics_url": f"{service.base}/metrics"})
-    look(monitoring, service, page(100, 0), page(200, 100), page(300, 200), page(400, 300), page(500, 400))
-    assert not Rollback.objects.exists(), "the deployed version is only measured"
-    frozen = baseline(coming, now(), DeployedVersion.objects.get())
-    assert frozen["metrics"]["response_time"] == {"value": pytest.approx(0.01), "count": 4}
-    assert frozen["source"] == "prometheus_text"
-    over = alter(monitoring, started_at=now() - timedelta(hours=1), next_at=now())
-    with acting(WORKER):
-        due_monitoring(now())
-    ended = world.fresh(over)
-    assert (ended.result, ended.next_at) == ("measured", None) and ended.ended_at is not None
-    assert world.fresh(coming).state == "scheduled"
-
-
-def test_measurements_of_a_former_version_are_no_baseline(queued: Callable[..., Deployment], world: Any) -> None:
-    """A version that was rolled back ten minutes ago had errors; the restored one has few."""
-    deployment, moment = queued(row(TRUE)), now()
-    pointer = make(
-        DeployedVersion, application=deployment.application, environment=deployment.environment, release=deployment.release, basis="restored",
-        since=moment - timedelta(minutes=10),
-    )  # fmt: skip
-    monitoring = make(
-        MonitoringPeriod, purpose="rollback", deployment=deployment, interval_seconds=60, duration_seconds=60, started_at=moment,
-        ended_at=moment,
-    )  # fmt: skip
-    for minutes, rate in ((30, 0.9), (11, 0.7), (9, 0.1), (5, 0.3)):
-        at = moment - timedelta(minutes=minutes)
-        make(
-            Measurement,
-            period=monitoring,
-            due_at=at,
-            at=at,
-            up=True,
-            values={"error_rate": {"value": rate, "result": "passed"}},
-        )
-    with acting(WORKER):
-        assert claim(first(deployment).pk, worker="w") is not None
-    frozen = world.fresh(deployment).baseline
-    assert frozen["metrics"]["error_rate"] == {"value": pytest.approx(0.2), "count": 2}
-    assert frozen["since"] == pointer.since.isoformat()
-
-
-def test_baseline_measurement_ends_when_the_deployment_begins(queued: Callable[..., Deployment], world: Any) -> None:
-    deployment = queued(row(TRUE))
-    monitoring = make(
-        MonitoringPeriod,
-        purpose="baseline",
-        deployment=deployment,
-        interval_seconds=60,
-        duration_seconds=60,
-        started_at=now(),
-        next_at=now(),
-    )
-    with acting(WORKER):
-        assert claim(first(deployment).pk, worker="w") is not None
-    ended = world.fresh(monitoring)
-    assert (ended.result, ended.next_at, ended.ended_at is not None) == ("measured", None, True)
-
-
-def test_unneeded_measurements_are_not_taken(coming: Deployment, world: Any) -> None:
-    assert (needs_baseline(now()), needs_baseline(now() - timedelta(hours=1))) == ([coming.pk], [])
-    make(MonitoringPeriod, deployment=coming, interval_seconds=60, duration_seconds=60, started_at=now(), next_at=now())
-    assert needs_baseline(now()) == []
-    with acting(WORKER):
-        assert start_baseline(coming.pk) is None
-
-
-def test_baseline_measurements_do_not_count_for_the_deployment(coming: Deployment) -> None:
-    with acting(WORKER):
-        monitoring = start_baseline(coming.pk)
-        assert monitoring is not None and end_due(monitoring.pk) == ""

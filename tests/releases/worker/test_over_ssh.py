@@ -125,9 +125,12 @@ def test_an_unapproved_configuration_provides_no_key(world: Any, reached: Any, h
     agreed = ConfigurationVersion.objects.filter(**place).order_by("-number").first()
     with world.acting_as("operator"):
         slipped_in = create(
-            application_id=world.application.pk, environment_id=world.environments["staging"].pk,
-            values={"PORT": "1"}, secrets={"TARGET_SSH_KEY": "garbage"}, reason="tidy",
-        )  # fmt: skip
+            application_id=world.application.pk,
+            environment_id=world.environments["staging"].pk,
+            values={"PORT": "1"},
+            secrets={"TARGET_SSH_KEY": "garbage"},
+            reason="tidy",
+        )
     assert spec_of(target, agreed.pk).ssh_key == host.key, "a deployment uses the approved key"
     make(DeployedVersion, **place, release=world.planned(), configuration=agreed, since=now(), basis="verified")
     assert spec_of(target).ssh_key == host.key

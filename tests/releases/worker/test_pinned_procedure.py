@@ -27,9 +27,14 @@ def deploy_earlier(world: Any, environment: str) -> None:
     with world.acting_as("author_on_committee"):
         earlier = plan_release(application_id=world.application.pk, version="1.2.0", title="Earlier")
     make(
-        DeployedVersion, application=world.application, environment=world.environments[environment], release=earlier,
-        code="", since=earlier.created_at, basis="verified",
-    )  # fmt: skip
+        DeployedVersion,
+        application=world.application,
+        environment=world.environments[environment],
+        release=earlier,
+        code="",
+        since=earlier.created_at,
+        basis="verified",
+    )
 
 
 def newer_procedure() -> Procedure:

@@ -299,9 +299,14 @@ def test_an_overdue_row_is_retried_at_the_next_poll_and_hides_no_later_one(
     """No poll can process this monitoring: the scheduler sleeps until the deployment due after it, and no shorter."""
     deployment = alter(approved_deployment(row(TRUE)), scheduled_start_at=now() + timedelta(seconds=1.5))
     make(
-        MonitoringPeriod, deployment=deployment, interval_seconds=60, duration_seconds=60, result="inconclusive",
-        started_at=now() - timedelta(hours=1), next_at=now() - timedelta(minutes=1),
-    )  # fmt: skip
+        MonitoringPeriod,
+        deployment=deployment,
+        interval_seconds=60,
+        duration_seconds=60,
+        result="inconclusive",
+        started_at=now() - timedelta(hours=1),
+        next_at=now() - timedelta(minutes=1),
+    )
     settings.POLL_INTERVAL = 60.0
     scheduler, approval_requests, last_of_a_round = Scheduler(), [], scheduler_module.next_due
 
@@ -339,9 +344,13 @@ def test_a_step_whose_worker_cannot_be_woken_delays_no_other(
 ) -> None:
     deployment = queued(row(TRUE))
     other = make(
-        Deployment, release=deployment.release, application=deployment.application, environment=world.environments["staging"],
-        requested_by=world.people["developer"], scheduled_by=world.people["developer"],
-    )  # fmt: skip
+        Deployment,
+        release=deployment.release,
+        application=deployment.application,
+        environment=world.environments["staging"],
+        requested_by=world.people["developer"],
+        scheduled_by=world.people["developer"],
+    )
     walk(other, "schedule", "enqueue")
     fields = {"step_type": "command", "parameters": {"argv": TRUE}, "label_ja": "命令", "label_en": "Command"}
     step = walk(make(Step, deployment=other, ordinal=1, phase="deployment", **fields), "mark_ready")

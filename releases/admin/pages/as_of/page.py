@@ -31,9 +31,11 @@ def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return (column, its name, value) of a row at that time; a reference also names the row as it is called today."""
     names = as_of.column_names(label)
     app, name, *relation = label.split(".")
-    columns = {} if relation or label not in dict(kinds()) else {
-        str(f.column): f for f in apps.get_model(app, name)._meta.concrete_fields
-    }  # fmt: skip
+    columns = (
+        {}
+        if relation or label not in dict(kinds())
+        else {str(f.column): f for f in apps.get_model(app, name)._meta.concrete_fields}
+    )
     found = []
     for column, value in values.items():
         field = columns.get(column)

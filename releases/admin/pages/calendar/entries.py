@@ -119,13 +119,19 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
         fill(entry, mine, planned)
     found += [
         Entry(
-            f.starts_at, f.ends_at, environment.zone, f.name, "absolute" if f.full else "freeze", f.reason,
-            page_of(f), f.application,
+            f.starts_at,
+            f.ends_at,
+            environment.zone,
+            f.name,
+            "absolute" if f.full else "freeze",
+            f.reason,
+            page_of(f),
+            f.application,
         )
         for f in mine
         # A recurring freeze contributes the coming month; it has a page of its own.
         if not f.rrule or f.starts_at < moment + SHOWN
-    ]  # fmt: skip
+    ]
     return sorted(found, key=lambda e: e.start)
 
 

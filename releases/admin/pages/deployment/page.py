@@ -68,11 +68,17 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one deployment."""
     row = get_object_or_404(
         Deployment.objects.select_related(
-            "release__application", "procedure", "application", "environment", "approval_request",
-            "requested_by", "scheduled_by", "verified_by",
+            "release__application",
+            "procedure",
+            "application",
+            "environment",
+            "approval_request",
+            "requested_by",
+            "scheduled_by",
+            "verified_by",
         ).prefetch_related("rollbacks"),
         pk=pk,
-    )  # fmt: skip
+    )
     rights, moment, zone = rights_of(request), now(), row.environment.zone
     steps = list(row.steps.select_related("assignee").prefetch_related("attempts"))
     for step in steps:

@@ -47,11 +47,15 @@ class Rule:
 def _monitoring(request: HttpRequest, pk: int) -> MonitoringPeriod:
     monitoring = get_object_or_404(
         MonitoringPeriod.objects.select_related(
-            "deployment__release__application", "deployment__release__procedure", "deployment__environment",
-            "deployment__application", "rollback", "recorded_by",
+            "deployment__release__application",
+            "deployment__release__procedure",
+            "deployment__environment",
+            "deployment__application",
+            "rollback",
+            "recorded_by",
         ),
         pk=pk,
-    )  # fmt: skip
+    )
     if not rights_of(request).sees(monitoring.deployment.environment):
         raise PermissionDenied
     return monitoring
@@ -223,7 +227,11 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         drawings=drawings(row, measurements, fired),
         unmeasured=[names.get(name, name) for name in unmeasured(row, measurements)],
         rules=[] if before else rules(row, slots, approval_requests, fired, words, units),
-        shares=[] if before else [(names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()],
+        shares=[]
+        if before
+        else [
+            (names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()
+        ],
         needed=round(100 * float(row.deployment.procedure.document.monitoring.measurements_min), 1),
         baseline=[
             (
@@ -235,7 +243,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         checked=[(labels.get(c.key, c.key), c) for c in row.check_results.order_by("-due_at", "pk")[:MOST_CHECKS]],
         counted=[(label, failed.get(key, 0)) for key, label in labels.items()],
-    )  # fmt: skip
+    )
 
 
 def _basis(by: str) -> str:

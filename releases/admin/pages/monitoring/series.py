@@ -64,7 +64,9 @@ class Drawing:
     mean: str
     greatest: str
     result: str
-    box: dict[str, float] = field(default_factory=lambda: {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH - RIGHT, "t": TOP, "b": HEIGHT - BOTTOM})  # fmt: skip
+    box: dict[str, float] = field(
+        default_factory=lambda: {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH - RIGHT, "t": TOP, "b": HEIGHT - BOTTOM}
+    )
 
 
 def figure(value: float | None, unit: str = "") -> str:
@@ -140,8 +142,13 @@ def draw(
         gaps=gaps,
         lines=lines,
         marks=[
-            (x(mark.at), f"{max(1.5, float(x(mark.until or mark.at)) - float(x(mark.at))):.1f}", mark.words, mark.tone,
-             "end" if float(x(mark.at)) > WIDTH * 0.75 else "start")
+            (
+                x(mark.at),
+                f"{max(1.5, float(x(mark.until or mark.at)) - float(x(mark.at))):.1f}",
+                mark.words,
+                mark.tone,
+                "end" if float(x(mark.at)) > WIDTH * 0.75 else "start",
+            )
             for mark in marks
         ],
         x_ticks=[(x(at), words) for at, words in ticks_of(begins, ends, zone)],
@@ -153,7 +160,7 @@ def draw(
         mean=figure(sum(values) / len(values) if values else None, unit),
         greatest=figure(max(values, default=None), unit),
         result=points[-1].result if points else "no_data",
-    )  # fmt: skip
+    )
 
 
 def _lines(

@@ -37,20 +37,36 @@ def access_tasks(rights: Rights, account: Account, moment: datetime) -> list[Tas
     for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
         if rights.may("manage_access", row.environment):
             hours = _("%(n)d h") % {"n": row.hours}
-            found.append(Task(_("Decide on access request"), str(row), page_of(row), f"{hours} · {row.reason}",
-                              urgent=True))  # fmt: skip
+            found.append(
+                Task(_("Decide on access request"), str(row), page_of(row), f"{hours} · {row.reason}", urgent=True)
+            )
     if rights.may("manage_access"):
         for review in AccessReview.objects.filter(closed_at=None).annotate(
             left=Count("items", filter=Q(items__result=""))
         ):
             words = _("%(n)d grants are undecided") % {"n": review.left}
-            found.append(Task(_("Review access grants"), str(review), page_of(review), words, review.due_at,
-                              urgent=review.due_at < moment))  # fmt: skip
+            found.append(
+                Task(
+                    _("Review access grants"),
+                    str(review),
+                    page_of(review),
+                    words,
+                    review.due_at,
+                    urgent=review.due_at < moment,
+                )
+            )
         since = due_since()
         if since is not None:
             words = _("Access review due since %(since)s") % {"since": when(since)}
-            found.append(Task(_("Open access review"), words, reverse("operation-new", args=["access_review", "open"]), due=since,
-                              urgent=True))  # fmt: skip
+            found.append(
+                Task(
+                    _("Open access review"),
+                    words,
+                    reverse("operation-new", args=["access_review", "open"]),
+                    due=since,
+                    urgent=True,
+                )
+            )
         absences = Delegation.objects.filter(confirmed_at=None, revoked_at=None, until__gt=moment).exclude(
             Q(delegator=account) | Q(delegate=account) | Q(requested_by=account)
         )

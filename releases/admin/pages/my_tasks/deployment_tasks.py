@@ -38,11 +38,16 @@ def _suspended(rights: Rights) -> list[Task]:
         "deployment__release__application", "deployment__environment"
     )
     return [
-        Task(_("Decide on repeated failure"), str(row), reverse("operation", args=["poll", "resume", row.pk]),
-             in_words(row.error)[:300], urgent=True)
+        Task(
+            _("Decide on repeated failure"),
+            str(row),
+            reverse("operation", args=["poll", "resume", row.pk]),
+            in_words(row.error)[:300],
+            urgent=True,
+        )
         for row in rows.order_by("pk")[:MOST]
         if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
-    ]  # fmt: skip
+    ]
 
 
 def _deployments(rights: Rights, account: Account) -> list[Task]:
@@ -58,15 +63,27 @@ def _deployments(rights: Rights, account: Account) -> list[Task]:
     found = []
     for row in rows:
         verb, what, urgent, why_not = {
-            "requested": ("schedule", _("Schedule deployment"), False,
-                          schedule.why_not_permitted(account, row, spoken[row.release_id])),
+            "requested": (
+                "schedule",
+                _("Schedule deployment"),
+                False,
+                schedule.why_not_permitted(account, row, spoken[row.release_id]),
+            ),
             "verifying": ("verify", _("Verify deployment"), True, verify.why_not_permitted(account, row)),
             "awaiting_decision": ("decide", _("Decide how to continue"), True, decide.why_not_permitted(account, row)),
-        }.get(row.state, ("resolve", _("Roll back or resolve"), True, ""))  # fmt: skip
+        }.get(row.state, ("resolve", _("Roll back or resolve"), True, ""))
         if rights.may(verb, row.environment) and not why_not:
-            found.append(Task(what, str(row), page_of(row), row.get_state_display(),
-                              row.answer_until or row.scheduled_start_at,
-                              row.environment.zone, urgent))  # fmt: skip
+            found.append(
+                Task(
+                    what,
+                    str(row),
+                    page_of(row),
+                    row.get_state_display(),
+                    row.answer_until or row.scheduled_start_at,
+                    row.environment.zone,
+                    urgent,
+                )
+            )
     return found
 
 
@@ -90,32 +107,54 @@ def _deployments_to_request(rights: Rights) -> list[Task]:
         places = [target.environment for target in row.application.targets.all()]
         for place in places:
             if place.pk not in asked and rights.may(right_for(place), place):
-                found.append(Task(_("Request production deployment"), str(row),
-                                  reverse("operation", args=["deployment", "request", row.pk]), str(place),
-                                  row.scheduled_start_at, place.zone))  # fmt: skip
+                found.append(
+                    Task(
+                        _("Request production deployment"),
+                        str(row),
+                        reverse("operation", args=["deployment", "request", row.pk]),
+                        str(place),
+                        row.scheduled_start_at,
+                        place.zone,
+                    )
+                )
     return found
 
 
 def _tasks(rights: Rights, account: Account) -> list[Task]:
     """Return the steps of a waiting deployment that this person must do and confirm, by name or by role."""
-    rows = Step.objects.filter(step_type="manual", state="outcome_unknown", deployment__state="awaiting_decision").select_related(
-        "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
-        "deployment__requested_by", "assignee",
-    )  # fmt: skip
+    rows = Step.objects.filter(
+        step_type="manual", state="outcome_unknown", deployment__state="awaiting_decision"
+    ).select_related(
+        "deployment__release__application",
+        "deployment__environment",
+        "deployment__scheduled_by",
+        "deployment__requested_by",
+        "assignee",
+    )
     found = []
     for step in rows.order_by("pk")[:MOST]:
         deployment = step.deployment
         if not confirm_manual.why_not_permitted(account, step, rights.held(deployment.environment)):
-            found.append(Task(_("Confirm manual step"), f"{deployment} · {step}", page_of(deployment) + "#decide", in_words(step.failure),
-                              zone=deployment.environment.zone, urgent=True))  # fmt: skip
+            found.append(
+                Task(
+                    _("Confirm manual step"),
+                    f"{deployment} · {step}",
+                    page_of(deployment) + "#decide",
+                    in_words(step.failure),
+                    zone=deployment.environment.zone,
+                    urgent=True,
+                )
+            )
     return found
 
 
 def _monitoring_periods(rights: Rights, account: Account) -> list[Task]:
     rows = MonitoringPeriod.objects.filter(result="inconclusive", ended_at=None).select_related(
-        "deployment__release__application", "deployment__environment", "deployment__scheduled_by",
+        "deployment__release__application",
+        "deployment__environment",
+        "deployment__scheduled_by",
         "deployment__requested_by",
-    )[:MOST]  # fmt: skip
+    )[:MOST]
     return [
         Task(_("Record monitoring result"), str(row.deployment), page_of(row) + "#monitoring", urgent=True)
         for row in rows
@@ -126,10 +165,11 @@ def _monitoring_periods(rights: Rights, account: Account) -> list[Task]:
 def _rollbacks(rights: Rights, account: Account) -> list[Task]:
     rows = (
         Rollback.objects.exclude(state__in=list(Rollback.ENDS))
-        .select_related("deployment__release__application", "deployment__procedure", "deployment__environment",
-                        "authorised_by")
+        .select_related(
+            "deployment__release__application", "deployment__procedure", "deployment__environment", "authorised_by"
+        )
         .order_by("raised_at")[:MOST]
-    )  # fmt: skip
+    )
     if rights.anywhere("authorise_rollback"):
         rows = rows.prefetch_related("deployment__release__team_members__account")
     found = []
@@ -148,6 +188,7 @@ def _rollbacks(rights: Rights, account: Account) -> list[Task]:
             "reporting": (rights.may("assess_rollback"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
         if may:
-            found.append(Task(what, str(row), page_of(row), seen_of(row), zone=environment.zone,
-                              urgent=row.state != "reporting"))  # fmt: skip
+            found.append(
+                Task(what, str(row), page_of(row), seen_of(row), zone=environment.zone, urgent=row.state != "reporting")
+            )
     return found

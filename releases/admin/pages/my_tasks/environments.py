@@ -62,11 +62,13 @@ def environment_overview(moment: datetime) -> dict[str, Any]:
     for application in applications:
         places = [
             Place(
-                e, pointers.get((application.pk, e.pk)), deployments.get((application.pk, e.pk)),
+                e,
+                pointers.get((application.pk, e.pk)),
+                deployments.get((application.pk, e.pk)),
                 planned.get(application.pk) if e.tier == Environment.Tier.PRODUCTION else None,
             )
             for e in environments
-        ]  # fmt: skip
+        ]
         for index, place in enumerate(places):
             key = (application.pk, place.environment.pk)
             place.measured = measured.get(key)

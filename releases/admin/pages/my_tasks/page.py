@@ -59,9 +59,10 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         .order_by("-raised_at")[:20]
     )
     stuck = list(
-        Deployment.objects.filter(state__in=["awaiting_decision", "failed", "stopped", "rollback_failed"])
-        .select_related("release__application", "environment")[:20]
-    )  # fmt: skip
+        Deployment.objects.filter(
+            state__in=["awaiting_decision", "failed", "stopped", "rollback_failed"]
+        ).select_related("release__application", "environment")[:20]
+    )
     missed = list(
         Deployment.objects.filter(state="missed", release__state__in=Release.UNDER_WAY).select_related(
             "release__application", "environment"

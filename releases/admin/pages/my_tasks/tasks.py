@@ -72,17 +72,24 @@ def _approval_requests(rights: Rights, account: Account) -> list[Task]:
         return []
     rows = (
         ApprovalRequest.objects.filter(state="in_review")
-        .select_related("release__application", "release__author", "environment", "window", "procedure__author", "emergency_stop",
-                        "requested_by")
+        .select_related(
+            "release__application",
+            "release__author",
+            "environment",
+            "window",
+            "procedure__author",
+            "emergency_stop",
+            "requested_by",
+        )
         .prefetch_related("release__milestones")
         .order_by("valid_from", "pk")[:MOST]
-    )  # fmt: skip
+    )
     counted = quorum.counts(list(rows))
-    voices = [(account, set(rights.roles)), *((person, access.roles_of(person)) for person in absent)]
+    deciders = [(account, set(rights.roles)), *((person, access.roles_of(person)) for person in absent)]
     found = []
     for row in rows:
         where = counted[row.pk]
-        fitting = [person for person, roles in voices if where.standing.wanted & roles]
+        fitting = [person for person, roles in deciders if where.standing.wanted & roles]
         unresponsive = where.kept_out.keys() | where.spoken
         if account.is_among(unresponsive) or all(person.is_among(unresponsive) for person in fitting):
             continue
@@ -134,19 +141,24 @@ def _documents(rights: Rights, account: Account) -> list[Task]:
     rows = (
         Document.objects.filter(state__in=list(mine))
         .filter(Q(release__state__in=Release.FIXED) | Q(rollback__state="reporting"))
-        .select_related("release__application", "rollback__deployment__release__application",
-                        "rollback__deployment__environment", "checked_by")
+        .select_related(
+            "release__application",
+            "rollback__deployment__release__application",
+            "rollback__deployment__environment",
+            "checked_by",
+        )
         .prefetch_related("release__milestones")
         .defer("body")
         .order_by("pk")[:MOST]
-    )  # fmt: skip
+    )
     found = []
     for row in rows:
         if row.state != "approved" and review.why_not_permitted(account, row):
             continue
         about = row.release or row.rollback
-        found.append(Task(labelled(mine[row.state], row), str(about), page_of(row) + "#documents",
-                          due=_due(row.release)))  # fmt: skip
+        found.append(
+            Task(labelled(mine[row.state], row), str(about), page_of(row) + "#documents", due=_due(row.release))
+        )
     return found
 
 
@@ -169,8 +181,9 @@ def _final_checks(rights: Rights, account: Account) -> list[Task]:
         if place is None or not rights.may("sign_final_check", place):
             continue
         if not sign_final_check.why_not_permitted(account, row, rights.held(place)):
-            found.append(Task(_("Sign final check"), str(row), reverse("release", args=[row.pk]) + "#final",
-                              due=_due(row)))  # fmt: skip
+            found.append(
+                Task(_("Sign final check"), str(row), reverse("release", args=[row.pk]) + "#final", due=_due(row))
+            )
     return found
 
 

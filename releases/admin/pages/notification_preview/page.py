@@ -58,9 +58,7 @@ def preview(request: HttpRequest) -> HttpResponse:
     """Show which notifications an event would create for a release: texts, recipients, channels, delays."""
     event = request.GET.get("event", "")
     chosen = request.GET.get("release", "")
-    releases = list(
-        Release.objects.exclude(state="imported").select_related("application").order_by("-pk")[:50]
-    )  # fmt: skip
+    releases = list(Release.objects.exclude(state="imported").select_related("application").order_by("-pk")[:50])
     release = next((one for one in releases if str(one.pk) == chosen), None)
     plan, missing = None, ""
     if event in KEYS and release is not None:
@@ -83,9 +81,19 @@ def preview(request: HttpRequest) -> HttpResponse:
         words = plan.texts[codes[0]]
         html = html_of(words["subject"], words["body"], settings.BASE_URL, codes[0])
     return show(
-        request, "pages/notification_preview/notification_preview.html", _("Preview"), events=EVENTS, releases=releases, event=event,
-        release=release, plan=plan, texts=texts, missing=missing, people=people, html=html,
-    )  # fmt: skip
+        request,
+        "pages/notification_preview/notification_preview.html",
+        _("Preview"),
+        events=EVENTS,
+        releases=releases,
+        event=event,
+        release=release,
+        plan=plan,
+        texts=texts,
+        missing=missing,
+        people=people,
+        html=html,
+    )
 
 
 @page
@@ -93,11 +101,16 @@ def inbox(request: HttpRequest) -> HttpResponse:
     """Show the reader's own inbox items, newest first."""
     mine = InboxItem.objects.filter(
         account=request.user.pk, deliveries__channel__channel_type="admin", deliveries__outcome="sent"
-    ).select_related("notification__release__application")  # fmt: skip
+    ).select_related("notification__release__application")
     only_unread = request.GET.get("unread") == "1"
     rows = mine.filter(read_at=None) if only_unread else mine
     shown = Paginator(rows.order_by("-pk"), PAGE).get_page(request.GET.get("page"))
     return show(
-        request, "pages/notification_preview/inbox.html", _("Inbox"), rows=shown, unread=mine.filter(read_at=None).count(),
-        only_unread=only_unread, may_act=not rights_of(request).may("audit"),
-    )  # fmt: skip
+        request,
+        "pages/notification_preview/inbox.html",
+        _("Inbox"),
+        rows=shown,
+        unread=mine.filter(read_at=None).count(),
+        only_unread=only_unread,
+        may_act=not rights_of(request).may("audit"),
+    )

@@ -55,14 +55,15 @@ def _ends_approval(release: Release, cost: Cost, key: str) -> None:
         "environment"
     )
     for approval_request in approval_requests.prefetch_related("decisions__account"):
-        words = [a for a in approval_request.decisions.all() if a.decision in a.COUNTING]
+        decisions = [a for a in approval_request.decisions.all() if a.decision in a.COUNTING]
         zone = approval_request.environment.zone if approval_request.environment is not None else ""
-        text = _("The approval request “%(round)s” (%(state)s) ends.")
+        text = _("The approval request “%(request)s” (%(state)s) ends.")
         cost.ends.append(
-            text % {"round": approval_request.get_subject_display(), "state": approval_request.get_state_display()}
+            text % {"request": approval_request.get_subject_display(), "state": approval_request.get_state_display()}
         )
         cost.ends += [
-            _("Approval of %(who)s, %(when)s") % {"who": word.account, "when": when(word.at, zone)} for word in words
+            _("Approval of %(who)s, %(when)s") % {"who": decision.account, "when": when(decision.at, zone)}
+            for decision in decisions
         ]
         if key != "release:cancel":
             names = {key: str(name) for key, name in ROLE_CHOICES}

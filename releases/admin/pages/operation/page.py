@@ -207,7 +207,7 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
                 "url": target,
                 "secret": secret,
                 "state": getattr(result, "state", ""),
-            }  # fmt: skip
+            }
         )
     messages.success(request, _("Done: %(what)s") % {"what": verb.label})
     if verb.result_message is not None:

@@ -57,12 +57,16 @@ class Line:
 def _release(pk: int) -> Release:
     return get_object_or_404(
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
-            "changes__author", "checklist__signed_by", "documents__checked_by", "documents__approved_by",
-            "final_checks__account", "milestones__done_by",
+            "changes__author",
+            "checklist__signed_by",
+            "documents__checked_by",
+            "documents__approved_by",
+            "final_checks__account",
+            "milestones__done_by",
             Prefetch("team_members", TeamMember.objects.select_related("account")),
         ),
         pk=pk,
-    )  # fmt: skip
+    )
 
 
 def _place(release: Release) -> Environment | None:
@@ -105,11 +109,20 @@ def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
         live=live,
         clauses=clauses(live, rights_of(request), zone) if live is not None else [],
         matrix=matrix(row) if content is not None and row.tree else [],
-        evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree).exclude(tree="")
-        .select_related("environment").defer("content").order_by("at")[:60],
-        criterion=next((c.label(language()) for c in (content.schedule.emergency.criteria if content is not None else ())
-                         if c.key == row.criterion), row.criterion),
-    )  # fmt: skip
+        evidence=Evidence.objects.filter(application_id=row.application_id, tree=row.tree)
+        .exclude(tree="")
+        .select_related("environment")
+        .defer("content")
+        .order_by("at")[:60],
+        criterion=next(
+            (
+                c.label(language())
+                for c in (content.schedule.emergency.criteria if content is not None else ())
+                if c.key == row.criterion
+            ),
+            row.criterion,
+        ),
+    )
 
 
 def lines(
@@ -124,10 +137,16 @@ def lines(
             ends = at + timedelta(seconds=seconds) if at is not None else None
             found.append(
                 Line(
-                    len(found) + 1, phase, entry["label_ja"] if ja else entry["label_en"], entry["step_type"], at, ends,
-                    seconds, bool(entry.get("required", True)),
+                    len(found) + 1,
+                    phase,
+                    entry["label_ja"] if ja else entry["label_en"],
+                    entry["step_type"],
+                    at,
+                    ends,
+                    seconds,
+                    bool(entry.get("required", True)),
                 )
-            )  # fmt: skip
+            )
             at = ends
     return found
 
@@ -220,11 +239,15 @@ def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the rollback report with the facts that it was drafted from."""
     row = get_object_or_404(
         Rollback.objects.select_related(
-            "deployment__release__application", "deployment__release__procedure", "deployment__environment", "raised_by",
-            "assessed_by", "authorised_by",
+            "deployment__release__application",
+            "deployment__release__procedure",
+            "deployment__environment",
+            "raised_by",
+            "assessed_by",
+            "authorised_by",
         ),
         pk=pk,
-    )  # fmt: skip
+    )
     deployment = row.deployment
     sees = rights_of(request).sees(deployment.environment)
     return _sheet(

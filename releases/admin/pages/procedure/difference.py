@@ -102,10 +102,12 @@ def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
         closed = [a for a in evaluate(release, place, moment) if not a.passes and before.get(a.gate, True)]
         found.append(
             Effect(
-                release, approvals, moved,
+                release,
+                approvals,
+                moved,
                 [(a.label_ja if language() == "ja" else a.label_en, str(a.reason)) for a in closed],
             )
-        )  # fmt: skip
+        )
     return found
 
 

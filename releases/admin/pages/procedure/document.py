@@ -48,21 +48,27 @@ def mark(part: Label) -> str:
 def chapters(content: Content) -> list[Chapter]:
     """Return the eight chapters in the reader's language."""
     return [
-        Chapter(_("Introduction"), [
-            Block(_("Purpose"), _words(content.purpose)),
-            Block(_("Readers"), _words(content.readers)),
-        ]),
+        Chapter(
+            _("Introduction"),
+            [Block(_("Purpose"), _words(content.purpose)), Block(_("Readers"), _words(content.readers))],
+        ),
         Chapter(_("Release planning"), _planning(content)),
         Chapter(_("Release process"), _process(content)),
         Chapter(_("Environment management"), _environments(content)),
         Chapter(_("Version management"), _versions(content)),
         Chapter(_("Release verification"), _verification(content)),
         Chapter(_("Rollback procedure"), _rollback(content)),
-        Chapter(_("Change history"), [
-            Block("", head=[_("date"), _("version"), _("changes")],
-                  rows=[(f"{row.date}", row.version, row.label(language())) for row in content.history]),
-        ]),
-    ]  # fmt: skip
+        Chapter(
+            _("Change history"),
+            [
+                Block(
+                    "",
+                    head=[_("date"), _("version"), _("changes")],
+                    rows=[(f"{row.date}", row.version, row.label(language())) for row in content.history],
+                )
+            ],
+        ),
+    ]
 
 
 def _planning(content: Content) -> list[Block]:
@@ -74,23 +80,46 @@ def _planning(content: Content) -> list[Block]:
     groups = {name: _words(c for c in content.checklist if c.group == name) for name in ("requirements", "technical")}
     hours = content.emergency_hours()
     return [
-        Block(_("Regular release"), head=[_("frequency"), _("release day"), _("release hours"), _("zone")],
-              rows=[(mark(regular.frequency), mark(regular.day), mark(regular.time), regular.zone)]),
+        Block(
+            _("Regular release"),
+            head=[_("frequency"), _("release day"), _("release hours"), _("zone")],
+            rows=[(mark(regular.frequency), mark(regular.day), mark(regular.time), regular.zone)],
+        ),
         Block(_("Emergency release"), [*_words(emergency.criteria), mark(emergency.approval)]),
-        Block(_("Preparation timeline"), head=[_("milestone"), _("regular"), _("emergency")],
-              rows=[(mark(m), f"T-{m.days_before}", _hours(hours.get(m.key))) for m in content.milestones]),
-        Block(_("Checklist"), head=[_("requirements"), _("technical")],
-              rows=[("\n".join(groups["requirements"]), "\n".join(groups["technical"]))]),
-        Block(_("Internal and external stakeholders"), head=[_("internal"), _("external")],
-              rows=[("\n".join(stakeholders["internal"]), "\n".join(stakeholders["external"]))]),
+        Block(
+            _("Preparation timeline"),
+            head=[_("milestone"), _("regular"), _("emergency")],
+            rows=[(mark(m), f"T-{m.days_before}", _hours(hours.get(m.key))) for m in content.milestones],
+        ),
+        Block(
+            _("Checklist"),
+            head=[_("requirements"), _("technical")],
+            rows=[("\n".join(groups["requirements"]), "\n".join(groups["technical"]))],
+        ),
+        Block(
+            _("Internal and external stakeholders"),
+            head=[_("internal"), _("external")],
+            rows=[("\n".join(stakeholders["internal"]), "\n".join(stakeholders["external"]))],
+        ),
         Block(_("Channels"), _words(content.channels)),
         Block(_("Documents"), _words(content.documents)),
-        Block(_("Approval rules"), head=[_("subject"), _("tier"), _("stage"), _("role"), _("persons")],
-              rows=[(_subjects().get(r.subject, r.subject), _tiers().get(r.tier, r.tier), str(r.stage),
-                     roles.get(r.role, r.role), str(r.number))
-                    for r in content.approval_rules if r.role != "none"]),
+        Block(
+            _("Approval rules"),
+            head=[_("subject"), _("tier"), _("stage"), _("role"), _("persons")],
+            rows=[
+                (
+                    _subjects().get(r.subject, r.subject),
+                    _tiers().get(r.tier, r.tier),
+                    str(r.stage),
+                    roles.get(r.role, r.role),
+                    str(r.number),
+                )
+                for r in content.approval_rules
+                if r.role != "none"
+            ],
+        ),
         Block(_("Final check"), _words(content.final_check.items)),
-    ]  # fmt: skip
+    ]
 
 
 def _hours(hours: int | None) -> str:
@@ -101,19 +130,34 @@ def _process(content: Content) -> list[Block]:
     places = {e.key: e.label(language()) for e in content.testing.environments}
     wanted = {(cell.type, cell.test_environment): cell.required for cell in content.testing.matrix}
     return [
-        Block(_("Branches"), head=[_("branch"), _("purpose")],
-              rows=[(b.pattern, mark(b)) for b in (*content.branches, *content.workflows)]),
-        Block(_("Tests"), head=[_("test type"), *places.values()],
-              rows=[(mark(t), *("○" if wanted.get((t.key, place)) else "—" for place in places))
-                    for t in content.testing.types]),
-        Block(_("Deployment steps"), head=["#", _("step"), _("estimate")], rows=_steps(
-            (*content.plans.deployment, *content.plans.after_deployment))),
-        Block(_("Verification after the deployment"),
-              _words(c for c in content.checks if c.when == "deployment")),
-        Block(_("Monitoring after the release"), [
-            noted(mark(content.monitoring.duration), span(content.monitoring.duration_seconds)), *_words(content.metrics)]),
+        Block(
+            _("Branches"),
+            head=[_("branch"), _("purpose")],
+            rows=[(b.pattern, mark(b)) for b in (*content.branches, *content.workflows)],
+        ),
+        Block(
+            _("Tests"),
+            head=[_("test type"), *places.values()],
+            rows=[
+                (mark(t), *("○" if wanted.get((t.key, place)) else "—" for place in places))
+                for t in content.testing.types
+            ],
+        ),
+        Block(
+            _("Deployment steps"),
+            head=["#", _("step"), _("estimate")],
+            rows=_steps((*content.plans.deployment, *content.plans.after_deployment)),
+        ),
+        Block(_("Verification after the deployment"), _words(c for c in content.checks if c.when == "deployment")),
+        Block(
+            _("Monitoring after the release"),
+            [
+                noted(mark(content.monitoring.duration), span(content.monitoring.duration_seconds)),
+                *_words(content.metrics),
+            ],
+        ),
         Block(_("Checks during the monitoring"), _words(c for c in content.checks if c.when == "monitoring")),
-    ]  # fmt: skip
+    ]
 
 
 def _steps(steps: Iterable[Any]) -> list[tuple[str, str, str]]:
@@ -124,13 +168,29 @@ def _environments(content: Content) -> list[Block]:
     ja = language() == "ja"
     names = {e.key: e.name_ja if ja else e.name_en for e in content.environments}
     return [
-        Block(_("Environments"), head=[_("environment"), _("purpose"), _("database"), _("cache"), _("storage")],
-              rows=[(names[e.key], mark(e), mark(e.configuration.database), mark(e.configuration.cache),
-                     mark(e.configuration.storage)) for e in content.environments]),
-        Block(_("Access matrix"), head=[_("role"), *names.values()],
-              rows=[(role.label(language()), *(_cell(content, role.key, place) for place in names))
-                    for role in content.roles]),
-    ]  # fmt: skip
+        Block(
+            _("Environments"),
+            head=[_("environment"), _("purpose"), _("database"), _("cache"), _("storage")],
+            rows=[
+                (
+                    names[e.key],
+                    mark(e),
+                    mark(e.configuration.database),
+                    mark(e.configuration.cache),
+                    mark(e.configuration.storage),
+                )
+                for e in content.environments
+            ],
+        ),
+        Block(
+            _("Access matrix"),
+            head=[_("role"), *names.values()],
+            rows=[
+                (role.label(language()), *(_cell(content, role.key, place) for place in names))
+                for role in content.roles
+            ],
+        ),
+    ]
 
 
 def _cell(content: Content, role: str, place: str) -> str:
@@ -141,40 +201,60 @@ def _cell(content: Content, role: str, place: str) -> str:
 def _versions(content: Content) -> list[Block]:
     versions = content.versions
     return [
-        Block(_("Meaning of the parts"), head=[_("part"), _("meaning of the part")],
-              rows=[({"major": _("major"), "minor": _("minor"), "patch": _("patch")}.get(m.key, m.key), mark(m)) for m in versions.meanings]),
+        Block(
+            _("Meaning of the parts"),
+            head=[_("part"), _("meaning of the part")],
+            rows=[
+                ({"major": _("major"), "minor": _("minor"), "patch": _("patch")}.get(m.key, m.key), mark(m))
+                for m in versions.meanings
+            ],
+        ),
         Block(_("Form"), [f"{versions.example} / {versions.pre_release}"]),
-        Block(_("Protected branches"), head=[_("branch"), _("purpose"), _("requires")],
-              rows=[(p.key, mark(p), listed(_words(p.requires))) for p in content.protected_branches]),
+        Block(
+            _("Protected branches"),
+            head=[_("branch"), _("purpose"), _("requires")],
+            rows=[(p.key, mark(p), listed(_words(p.requires))) for p in content.protected_branches],
+        ),
         Block(_("Tags"), [noted(versions.tag_format, versions.tag_example), *_words(versions.tag_requirements)]),
-    ]  # fmt: skip
+    ]
 
 
 def _verification(content: Content) -> list[Block]:
     limits = {t.key: labelled(mark(t), t.value) for t in content.thresholds}
     return [
-        Block(_("Gates"), head=[_("gate"), _("evaluated in"), _("threshold")],
-              rows=[(mark(g), listed(_tiers().get(t, t) for t in g.tiers), limits.get(g.threshold, "—"))
-                    for g in content.gates]),
+        Block(
+            _("Gates"),
+            head=[_("gate"), _("evaluated in"), _("threshold")],
+            rows=[
+                (mark(g), listed(_tiers().get(t, t) for t in g.tiers), limits.get(g.threshold, "—"))
+                for g in content.gates
+            ],
+        ),
         Block(_("Document workflow states"), _words(content.document_states)),
-    ]  # fmt: skip
+    ]
 
 
 def _rollback(content: Content) -> list[Block]:
     kinds = {True: _("critical"), False: _("not critical")}
     way = content.rollback
     return [
-        Block(_("Rollback triggers"), head=[_("trigger"), _("type"), _("measurement condition")],
-              rows=[(mark(t), kinds[t.critical], _measured(t)) for t in content.triggers]),
+        Block(
+            _("Rollback triggers"),
+            head=[_("trigger"), _("type"), _("measurement condition")],
+            rows=[(mark(t), kinds[t.critical], _measured(t)) for t in content.triggers],
+        ),
         Block(_("Manual rollback reasons"), _words(way.reasons)),
         Block(_("Assessment"), _words(way.assessment)),
         Block(_("Communication"), _words(way.communication)),
-        Block(_("Order of execution"), head=["#", _("step"), _("estimate")], rows=_steps(
-            (*content.plans.before_rollback, *content.plans.rollback, *content.plans.after_rollback))),
+        Block(
+            _("Order of execution"),
+            head=["#", _("step"), _("estimate")],
+            rows=_steps((*content.plans.before_rollback, *content.plans.rollback, *content.plans.after_rollback)),
+        ),
         Block(_("Rollback verification"), _words(c for c in content.checks if c.when == "rollback")),
         Block(_("Monitoring after the rollback"), [mark(way.monitoring_duration)]),
         Block(_("Documents"), _words(way.documents)),
-    ]  # fmt: skip
+    ]
 
 
 def _measured(trigger: Any) -> str:

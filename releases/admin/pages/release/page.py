@@ -234,10 +234,7 @@ def _attach(
         (known.evidence, "uploaded_by"),
         (deployments, "requested_by scheduled_by verified_by"),
         (approval_requests, "requested_by"),
-        (
-            [word for approval_request in approval_requests for word in approval_request.decisions.all()],
-            "account on_behalf",
-        ),
+        ([decision for request in approval_requests for decision in request.decisions.all()], "account on_behalf"),
     )
 
 
@@ -320,8 +317,13 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     open_request = next((r for r in approval_requests if r.state == "in_review"), None)
     standing = standings.get(open_request.pk) if open_request is not None else None
     configurations = chosen(row)
-    labels = [label(row), *(label(r) for r in approval_requests), *(label(r) for r in deployments[:SHOWN]),
-              *(label(d) for d in row.documents.all()), *(label(i) for i in row.checklist.all())]  # fmt: skip
+    labels = [
+        label(row),
+        *(label(r) for r in approval_requests),
+        *(label(r) for r in deployments[:SHOWN]),
+        *(label(d) for d in row.documents.all()),
+        *(label(i) for i in row.checklist.all()),
+    ]
     bound = [place for place in environments if place.tier == "production"] or environments
     zone = bound[-1].zone if bound else ""
     team = {entry.team_role: entry for entry in row.team_members.all()}
@@ -367,4 +369,4 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         kept=kept_until(row.created_at, content) if content is not None and not live else None,
         moment=moment,
         happenings=change_history.of_objects(labels, SHOWN),
-    )  # fmt: skip
+    )

@@ -104,11 +104,17 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one rollback."""
     row = get_object_or_404(
         Rollback.objects.select_related(
-            "deployment__release__application", "deployment__procedure", "deployment__environment",
-            "deployment__application", "deployment__approval_request", "raised_by", "assessed_by", "authorised_by",
+            "deployment__release__application",
+            "deployment__procedure",
+            "deployment__environment",
+            "deployment__application",
+            "deployment__approval_request",
+            "raised_by",
+            "assessed_by",
+            "authorised_by",
         ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
         pk=pk,
-    )  # fmt: skip
+    )
     deployment = row.deployment
     rights, zone = rights_of(request), deployment.environment.zone
     sees, logs = rights.sees(deployment.environment), rights.sees(deployment.environment, "read_logs")

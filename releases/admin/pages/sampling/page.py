@@ -44,10 +44,23 @@ def _table(of: str, changes: list[Change]) -> tuple[list[str], Iterator[tuple[An
         head = [_("number"), _("release"), _("title"), _("type"), _("state"), _("numbered at"), _("event")]
         return head, (_change(change) for change in changes)
     head = [
-        _("number"), _("change number"), _("application"), _("version"), _("environment"), _("type"), _("scheduled start"),
-        _("scheduled end"), _("started at"), _("steps ended at"), _("ended at"), _("result"), _("approved by"), _("scheduled by"),
-        _("executed by"), _("event"),
-    ]  # fmt: skip
+        _("number"),
+        _("change number"),
+        _("application"),
+        _("version"),
+        _("environment"),
+        _("type"),
+        _("scheduled start"),
+        _("scheduled end"),
+        _("started at"),
+        _("steps ended at"),
+        _("ended at"),
+        _("result"),
+        _("approved by"),
+        _("scheduled by"),
+        _("executed by"),
+        _("event"),
+    ]
     by = of_period.acted(changes)
     return head, (_deployment(change, by.get(change.label)) for change in changes)
 
@@ -70,9 +83,20 @@ def _deployment(change: Change, by: Acted | None) -> tuple[Any, ...]:
     if isinstance(row, Rollback):
         kind, ended, planned = _("Rollback"), row.restored_at, (None, None)
     return (
-        change.number, release.number, str(release.application), release.version, str(deployment.environment), kind, *planned,
-        change.at, until, ended, row.get_state_display(), *people, change.event,
-    )  # fmt: skip
+        change.number,
+        release.number,
+        str(release.application),
+        release.version,
+        str(deployment.environment),
+        kind,
+        *planned,
+        change.at,
+        until,
+        ended,
+        row.get_state_display(),
+        *people,
+        change.event,
+    )
 
 
 @auditors
@@ -83,9 +107,12 @@ def sampling(request: HttpRequest) -> HttpResponseBase:
     statement = whole.statement()
     name = f"population-{whole.of}-{period.first_day}-{period.last_day}"
     if take in ("population", "statement"):
-        record_event(f"audit:export_{take}", since=period.since.isoformat(), until=period.until.isoformat(), **{
-            "population": whole.of, "count": statement["count"], "digest": statement["digest"],
-        })  # fmt: skip
+        record_event(
+            f"audit:export_{take}",
+            since=period.since.isoformat(),
+            until=period.until.isoformat(),
+            **{"population": whole.of, "count": statement["count"], "digest": statement["digest"]},
+        )
     if take == "population":
         return sheet.answer(name, *_table(whole.of, whole.changes))
     if take == "statement":

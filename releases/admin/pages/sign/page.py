@@ -66,7 +66,7 @@ def waiting_rows(
 ) -> list[tuple[Verb, Any]]:
     """Return (verb, row) of what the reader could sign in a release now; each operation checks again.
 
-    open_rounds: its open approval requests and their status for the reader, where that is known already.
+    open_requests: its open approval requests and their status for the reader, where that is known already.
     """
     account = rights.account
     if account is None or release.state in Release.ENDS:
@@ -118,12 +118,14 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
         zone = row.environment.zone if isinstance(row, ApprovalRequest) and row.environment is not None else ""
         found.append(
             Signature(
-                verb, row, form,
+                verb,
+                row,
+                form,
                 shown=_about(verb, row, found),
                 clauses=clauses(row, rights_of(request), zone) if isinstance(row, ApprovalRequest) else [],
                 body=row.body if isinstance(row, Document) else "",
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -136,11 +138,16 @@ def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str
 def _release(pk: int) -> Release:
     return get_object_or_404(
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
-            "changes", "checklist", "documents__edited_by", "documents__checked_by", "final_checks__account",
-            "waivers__requested_by", "waivers__environment",
+            "changes",
+            "checklist",
+            "documents__edited_by",
+            "documents__checked_by",
+            "final_checks__account",
+            "waivers__requested_by",
+            "waivers__environment",
         ),
         pk=pk,
-    )  # fmt: skip
+    )
 
 
 @require_http_methods(["GET", "POST"])

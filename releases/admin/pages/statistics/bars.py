@@ -46,17 +46,18 @@ def columns(labels: Sequence[str], series: Sequence[tuple[str, str, Sequence[int
             under -= height
             blocks.append(
                 Block(
-                    f"{LEFT + index * step + step * 0.2:.1f}", f"{under:.1f}", f"{step * 0.6:.1f}", f"{height:.1f}", tone,
+                    f"{LEFT + index * step + step * 0.2:.1f}",
+                    f"{under:.1f}",
+                    f"{step * 0.6:.1f}",
+                    f"{height:.1f}",
+                    tone,
                     f"{label} {name}: {values[index]}",
                 )
-            )  # fmt: skip
+            )
     half = int(top // 2)
     grid = [(f"{HEIGHT - BOTTOM - value * scale:.1f}", str(value)) for value in sorted({0, half, int(top)})]
     places = [(f"{LEFT + index * step + step / 2:.1f}", label) for index, label in enumerate(labels)]
-    return Columns(
-        blocks, places, grid,
-        {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH, "foot": HEIGHT - 7},
-    )  # fmt: skip
+    return Columns(blocks, places, grid, {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH, "foot": HEIGHT - 7})
 
 
 def shares(values: Sequence[tuple[str, str, float]], whole: float) -> list[Block]:

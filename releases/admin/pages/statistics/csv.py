@@ -29,8 +29,12 @@ def _number(value: float | None, form: str = ".3f") -> str:
 def table(part: str, found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -> StreamingHttpResponse:
     """Return one of PARTS; lengths of time in hours, shares as fractions of one."""
     head, rows = {
-        "four_keys": _keys, "deployments": _deployments, "phases": _phases, "milestones": _milestones, "rollbacks": _rollbacks,
-    }[part](found, causes, troubles)  # fmt: skip
+        "four_keys": _keys,
+        "deployments": _deployments,
+        "phases": _phases,
+        "milestones": _milestones,
+        "rollbacks": _rollbacks,
+    }[part](found, causes, troubles)
     return sheet.answer(f"statistics-{part}-{found.period.first_day}-{found.period.last_day}", head, rows)
 
 
@@ -39,29 +43,68 @@ Table = tuple[list[str], Iterable[Iterable[Any]]]
 
 def _keys(found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -> Table:
     head = [
-        _("application"), _("verified deployments"), _("per month"), _("lead time, median (h)"), _("lead time, 90 % (h)"),
-        _("deployments with a result"), _("failed deployments"), _("change failure rate"), _("time to restore, median (h)"),
+        _("application"),
+        _("verified deployments"),
+        _("per month"),
+        _("lead time, median (h)"),
+        _("lead time, 90 % (h)"),
+        _("deployments with a result"),
+        _("failed deployments"),
+        _("change failure rate"),
+        _("time to restore, median (h)"),
         _("not restored yet"),
-    ]  # fmt: skip
+    ]
     rows = [
-        (name, k.verified, _number(k.per_month, ".2f"), _hours(k.lead.median), _hours(k.lead.p90), k.evaluated, k.failed,
-         _number(k.failed_share), _hours(k.restore.median), k.open)
+        (
+            name,
+            k.verified,
+            _number(k.per_month, ".2f"),
+            _hours(k.lead.median),
+            _hours(k.lead.p90),
+            k.evaluated,
+            k.failed,
+            _number(k.failed_share),
+            _hours(k.restore.median),
+            k.open,
+        )
         for name, k in [*found.per_application, (_("all"), found.keys)]
-    ]  # fmt: skip
+    ]
     return head, rows
 
 
 def _deployments(found: Statistics, causes: dict[str, str], troubles: dict[str, str]) -> Table:
     kinds = {str(key): str(name) for key, name in Release.Kind.choices}
     head = [
-        _("deployment"), _("application"), _("version"), _("type"), _("scope locked"), _("started"), _("verified"),
-        _("lead time (h)"), _("trouble"), _("trouble began"), _("restored"), _("time to restore (h)"),
-    ]  # fmt: skip
+        _("deployment"),
+        _("application"),
+        _("version"),
+        _("type"),
+        _("scope locked"),
+        _("started"),
+        _("verified"),
+        _("lead time (h)"),
+        _("trouble"),
+        _("trouble began"),
+        _("restored"),
+        _("time to restore (h)"),
+    ]
     rows = [
-        (one.pk, one.application, one.release, kinds[one.kind], one.fixed_at, one.started_at, one.verified_at,
-         _hours(one.lead_seconds), troubles[one.trouble], one.trouble_at, one.restored_at, _hours(one.restore_seconds))
+        (
+            one.pk,
+            one.application,
+            one.release,
+            kinds[one.kind],
+            one.fixed_at,
+            one.started_at,
+            one.verified_at,
+            _hours(one.lead_seconds),
+            troubles[one.trouble],
+            one.trouble_at,
+            one.restored_at,
+            _hours(one.restore_seconds),
+        )
         for one in found.deployments
-    ]  # fmt: skip
+    ]
     return head, [tuple("" if value is None else value for value in row) for row in rows]
 
 

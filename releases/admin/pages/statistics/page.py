@@ -95,27 +95,33 @@ def _columns(statistics: Statistics) -> bars.Columns:
             (badly if one.trouble else well)[index] += 1
     short = len(months) > 13
     japanese = language() == "ja"
-    labels = [
-        f"{m:%y/%m}" if short else f"{m.month}月" if japanese else f"{m:%b}"
-        for m in months
-    ]  # fmt: skip
+    labels = [f"{m:%y/%m}" if short else f"{m.month}月" if japanese else f"{m:%b}" for m in months]
     return bars.columns(labels, [(_("without trouble"), "good", well), (_("with trouble"), "bad", badly)])
 
 
 def trouble_words() -> dict[str, str]:
     """Return outcome of a deployment → its words; the definitions on the page use the same."""
-    return {"rolled_back": _("rolled back"), "resolved": _("failed or stopped, then resolved"),
-            "rescued": _("manual intervention"), "": ""}  # fmt: skip
+    return {
+        "rolled_back": _("rolled back"),
+        "resolved": _("failed or stopped, then resolved"),
+        "rescued": _("manual intervention"),
+        "": "",
+    }
 
 
 def _phase_rows(statistics: Statistics) -> list[tuple[str, Spread, list[bars.Block]]]:
     names = {str(key): str(name) for key, name in Release.State.choices}
     most = max([spread.p90 or 0.0 for _state, spread in statistics.phases], default=0.0)
     return [
-        (names[state], spread, bars.shares(
-            [("", "going", spread.median or 0.0), ("", "calm", (spread.p90 or 0.0) - (spread.median or 0.0))], most))
+        (
+            names[state],
+            spread,
+            bars.shares(
+                [("", "going", spread.median or 0.0), ("", "calm", (spread.p90 or 0.0) - (spread.median or 0.0))], most
+            ),
+        )
         for state, spread in statistics.phases
-    ]  # fmt: skip
+    ]
 
 
 def _late_rows(statistics: Statistics) -> list[tuple[str, Lateness, list[bars.Block]]]:
@@ -140,13 +146,16 @@ def _cause_rows(statistics: Statistics, words: dict[str, str]) -> list[tuple[str
             words.get(cause.key, cause.key),
             cause,
             bars.shares(
-                [(_("carried out"), "bad", cause.carried_out), (_("dismissed"), "calm", cause.dismissed),
-                 (_("under way"), "warn", cause.raised - cause.carried_out - cause.dismissed)],
+                [
+                    (_("carried out"), "bad", cause.carried_out),
+                    (_("dismissed"), "calm", cause.dismissed),
+                    (_("under way"), "warn", cause.raised - cause.carried_out - cause.dismissed),
+                ],
                 most,
             ),
         )
         for cause in statistics.causes
-    ]  # fmt: skip
+    ]
 
 
 def _years(moment: datetime, chosen: Period) -> list[tuple[str, Period, bool]]:

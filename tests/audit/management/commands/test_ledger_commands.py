@@ -170,7 +170,8 @@ def test_a_change_is_signed_within_ten_seconds(ledger: LedgerDatabase, tmp_path:
             fill(app, 1)
             assert process.stdout.readline() == f"signed {size} events\n"
         waited = app.execute(
-            "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry l USING (number)"
+            "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry "
+            "l USING (number)"
             " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 1 ORDER BY c.number"
         ).fetchall()
         assert [number for number, _seconds in waited] == [2, 3]
@@ -181,7 +182,9 @@ def test_a_change_is_signed_within_ten_seconds(ledger: LedgerDatabase, tmp_path:
 
 
 def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tmp_path: Path) -> None:
-    """One refuses, three witnesses and a mail server take the call and come to no end; each may take its ten seconds."""
+    """One refuses, three witnesses and a mail server take the call and come to no end; each may take its ten
+    seconds.
+    """
     app = ledger.as_app()
     fill(app, 1)
     with socket.create_server(("127.0.0.1", 0)) as shut:
@@ -201,7 +204,8 @@ def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tm
                 fill(app, 1)
                 assert process.stdout.readline() == f"signed {size} events\n"
             waited = app.execute(
-                "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN audit_ledgerentry l USING (number)"
+                "SELECT c.number, extract(epoch FROM c.at - e.at) FROM audit_checkpoint c JOIN "
+                "audit_ledgerentry l USING (number)"
                 " JOIN audit_event e ON e.id = l.event_id WHERE c.number > 2 ORDER BY c.number"
             ).fetchall()
             assert len(waited) == 3 and all(seconds < 5 for _number, seconds in waited), waited

@@ -1,4 +1,6 @@
-"""Changing the key: everything is re-encrypted, a killed change goes on where it ended, and no old key opens anything."""
+"""Changing the key: everything is re-encrypted, a killed change goes on where it ended, and no old key opens
+anything.
+"""
 
 from __future__ import annotations
 

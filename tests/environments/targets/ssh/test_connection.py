@@ -87,17 +87,27 @@ def test_a_repeatable_step_is_repeated_after_a_lost_connection(there: Target) ->
 
 
 def test_a_killed_worker_leaves_no_running_process(there: Target) -> None:
-    worker = subprocess.Popen([sys.executable, "-c", textwrap.dedent(f"""
+    worker = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
         import sys; sys.path.insert(0, {str(ROOT)!r})
         import django; django.setup()
         from pathlib import Path
         from environments.targets.base import StepContext, TargetSpec
         from releases.step_types.command import Command, CommandParameters
-        target = TargetSpec("sample", "production", Path({str(there.spec.root)!r}), {there.spec.settings!r}, {there.spec.ssh_key!r})
+        root = Path({str(there.spec.root)!r})
+        target = TargetSpec("sample", "production", root, {there.spec.settings!r}, {there.spec.ssh_key!r})
         nothing = lambda *given: None
-        context = StepContext("1/1/x", 1, "deployment:1", target, "", None, None, {{}}, {{}}, {{}}, 600, nothing, nothing)
+        given = "1/1/x", 1, "deployment:1", target, "", None, None
+        context = StepContext(*given, {{}}, {{}}, {{}}, 600, nothing, nothing)
         Command().run(context, CommandParameters(argv={argv(there)!r}))
-    """)], env=os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"}, cwd=ROOT)  # fmt: skip
+    """),
+        ],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        cwd=ROOT,
+    )
     wait_for((there.spec.root / "begun").exists, 60)
     worker.kill()
     worker.wait()

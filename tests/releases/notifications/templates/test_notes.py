@@ -9,11 +9,21 @@ import pytest
 from releases.notifications.templates import notes
 
 FACTS = notes.Facts(
-    application="Datasets", version="1.3.0", title="Tags", state="final_check_completed", opens="2026/12/16 01:00 JST",
-    closes="2026/12/16 05:00 JST", day="2026-12-16", impact="Search looks different.", technical=("impact", "", "back"),
-    changes=[notes.Fact("small", "Faster build", "DS-3"), notes.Fact("feature", "Filter by tag", "DS-1"),
-             notes.Fact("breaking", "The old export is gone", "")],
-)  # fmt: skip
+    application="Datasets",
+    version="1.3.0",
+    title="Tags",
+    state="final_check_completed",
+    opens="2026/12/16 01:00 JST",
+    closes="2026/12/16 05:00 JST",
+    day="2026-12-16",
+    impact="Search looks different.",
+    technical=("impact", "", "back"),
+    changes=[
+        notes.Fact("small", "Faster build", "DS-3"),
+        notes.Fact("feature", "Filter by tag", "DS-1"),
+        notes.Fact("breaking", "The old export is gone", ""),
+    ],
+)
 
 
 def test_release_notes_show_user_changes_by_severity() -> None:
@@ -34,10 +44,15 @@ def test_texts_are_japanese_for_japanese_readers() -> None:
 
 @pytest.mark.parametrize(
     ("state", "said"),
-    [("final_check_completed", "is planned for 2026/12/16 01:00 JST"), ("releasing", "until 2026/12/16 05:00 JST"),
-     ("completed", "The service is available"), ("rolled_back", "rolled back"), ("failed", "did not succeed"),
-     ("cancelled", "cancelled")],
-)  # fmt: skip
+    [
+        ("final_check_completed", "is planned for 2026/12/16 01:00 JST"),
+        ("releasing", "until 2026/12/16 05:00 JST"),
+        ("completed", "The service is available"),
+        ("rolled_back", "rolled back"),
+        ("failed", "did not succeed"),
+        ("cancelled", "cancelled"),
+    ],
+)
 def test_the_status_text_names_the_release_state(state: str, said: str) -> None:
     assert said in notes.status(replace(FACTS, state=state), "en")
 

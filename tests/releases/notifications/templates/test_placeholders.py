@@ -14,10 +14,18 @@ def test_a_known_placeholder_is_filled_and_an_empty_one_is_a_dash() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{{ password }}", "{{ release.author.password }}", "{{ version|upper }}", "{% load x %}", "{{ version",
-        "{{ ''.__class__ }}", "{%if 1%}", "version }}", "{{ version }} {{ self }}", "{{{{ version }}}}",
+        "{{ password }}",
+        "{{ release.author.password }}",
+        "{{ version|upper }}",
+        "{% load x %}",
+        "{{ version",
+        "{{ ''.__class__ }}",
+        "{%if 1%}",
+        "version }}",
+        "{{ version }} {{ self }}",
+        "{{{{ version }}}}",
     ],
-)  # fmt: skip
+)
 def test_anything_else_in_braces_is_refused(text: str) -> None:
     assert fault_of(text)
 

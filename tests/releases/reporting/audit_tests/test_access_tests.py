@@ -84,9 +84,12 @@ def test_a_delegate_of_an_approver_who_may_start_is_named(deployment: Any, again
     for absent, delegate in (("committee_a", "second_operator"), ("operator", "committee_b")):
         with again.acting_as(absent):
             made = request.request_delegation(
-                delegator_id=people[absent].pk, delegate_id=people[delegate].pk, starts_at=now(),
-                until=now() + timedelta(days=1), reason="休暇",
-            )  # fmt: skip
+                delegator_id=people[absent].pk,
+                delegate_id=people[delegate].pk,
+                starts_at=now(),
+                until=now() + timedelta(days=1),
+                reason="休暇",
+            )
         with again.acting_as("administrator"):
             request.confirm(made.pk)
     assert texts(ask("approve-and-start")) == [

@@ -185,10 +185,12 @@ def test_a_configuration_other_than_the_approved_is_named(deployment: Any, again
 
     with again.acting_as("manager"):
         other = create(
-            application_id=again.application.pk, environment_id=deployment.environment_id, values={"PORT": "1"},
+            application_id=again.application.pk,
+            environment_id=deployment.environment_id,
+            values={"PORT": "1"},
             secrets={},
             reason="other",
-        )  # fmt: skip
+        )
     forge(deployment, previous=deployment.previous | {"wanted_configuration": other.pk})
     (found,) = texts(ask("different-content"))
     assert "| configuration |" in found
@@ -215,10 +217,15 @@ def test_a_service_account_is_named_in_each_role(
 ) -> None:
     if model is Waiver:
         make(
-            Waiver, release=deployment.release, gate="coverage", environment=deployment.environment, reason="late",
+            Waiver,
+            release=deployment.release,
+            gate="coverage",
+            environment=deployment.environment,
+            reason="late",
             until=now(),
-            requested_by=people["manager"], rejected_at=now(),
-        )  # fmt: skip
+            requested_by=people["manager"],
+            rejected_at=now(),
+        )
     forge(model.objects.order_by("pk")[0], **{column: people["ci"]})
     (found,) = texts(ask("service-account-decisions"))
     assert "Ci" in found
@@ -257,13 +264,25 @@ def test_the_values_of_its_query_do_not_grow_with_the_releases(deployment: Any, 
         Release, application=again.application, version="9.0.0", title="more", author=again.people["manager"]
     )
     approval_request = make(
-        ApprovalRequest, subject="regular", release=release, environment=deployment.environment, document={}, digest="0" * 64, rules=[],
+        ApprovalRequest,
+        subject="regular",
+        release=release,
+        environment=deployment.environment,
+        document={},
+        digest="0" * 64,
+        rules=[],
         requested_by=again.people["manager"],
-    )  # fmt: skip
+    )
     make(
-        ApprovalDecision, approval_request=approval_request, account=again.people["committee_a"], decision="approve", roles=["committee"],
-        digest="0" * 64, signature={}, at=now(),
-    )  # fmt: skip
+        ApprovalDecision,
+        approval_request=approval_request,
+        account=again.people["committee_a"],
+        decision="approve",
+        roles=["committee"],
+        digest="0" * 64,
+        signature={},
+        at=now(),
+    )
     assert asked() == one and ask("same-address").examined == 3
 
 

@@ -48,10 +48,12 @@ def test_a_start_in_a_freeze_is_named_even_if_it_was_lifted_later(deployment: An
     moment = now()
     with again.acting_as("manager"):
         made = freeze(
-            deployment.environment_id, name="年末年始", starts_at=moment - timedelta(hours=1),
+            deployment.environment_id,
+            name="年末年始",
+            starts_at=moment - timedelta(hours=1),
             ends_at=moment + timedelta(hours=1),
             reason="繁忙期",
-        )  # fmt: skip
+        )
     assert texts(ask("outside-change-window")) == []  # it did not exist yet when the deployment started
     forge(deployment, started_at=now())
     with again.acting_as("manager"):
@@ -66,13 +68,24 @@ def test_a_start_in_a_recurring_freeze_is_named_and_one_under_an_exception_is_no
     local = now().astimezone(ZoneInfo(deployment.environment.zone)) - timedelta(minutes=30)
     with again.acting_as("manager"):
         freeze_recurring(
-            deployment.environment_id, name="夜間", rrule="FREQ=DAILY", start=local.time(), length_minutes=60,
-            first_day=local.date(), last_day=local.date() + timedelta(days=9), reason="繁忙期",
-        )  # fmt: skip
+            deployment.environment_id,
+            name="夜間",
+            rrule="FREQ=DAILY",
+            start=local.time(),
+            length_minutes=60,
+            first_day=local.date(),
+            last_day=local.date() + timedelta(days=9),
+            reason="繁忙期",
+        )
     forge(deployment, started_at=now())
     (found,) = texts(ask("outside-change-window"))
     assert "夜間" in found
-    exception = {"environment": deployment.environment, "gate": "change_freeze", "until": now() + timedelta(hours=1), "reason": "x"}  # fmt: skip
+    exception = {
+        "environment": deployment.environment,
+        "gate": "change_freeze",
+        "until": now() + timedelta(hours=1),
+        "reason": "x",
+    }
     make(Waiver, release=deployment.release, requested_by=again.people["manager"], approved_at=now(), **exception)
     forge(deployment, started_at=now())
     assert texts(ask("outside-change-window")) == []
@@ -95,7 +108,8 @@ def test_a_step_unknown_to_the_ledger_is_named(deployment: Any, database: str) -
     past_the_ledger(
         database,
         "ALTER TABLE releases_stepattempt DISABLE TRIGGER ALL",
-        "INSERT INTO releases_stepattempt (step_id, fencing_token, key, worker, started_at, probe, outcome, output_digest)"
+        "INSERT INTO releases_stepattempt (step_id, fencing_token, key, worker, started_at, probe, outcome, "
+        "output_digest)"
         " SELECT step_id, 77, key, 'hand', started_at, '', '', '' FROM releases_stepattempt LIMIT 1",
     )
     (found,) = texts(ask("steps-without-change"))
@@ -217,10 +231,12 @@ def test_a_person_who_lifted_a_freeze_and_deployed_in_it_is_named(
     moment = now()
     with again.acting_as("manager"):
         made = freeze(
-            deployment.environment_id, name="凍結", starts_at=moment - timedelta(hours=1),
+            deployment.environment_id,
+            name="凍結",
+            starts_at=moment - timedelta(hours=1),
             ends_at=moment + timedelta(hours=1),
             reason="締め処理",
-        )  # fmt: skip
+        )
         lift(made.pk, reason="済んだ")
     forge(deployment, started_at=now(), scheduled_by=people["manager"])
     found = texts(ask("rule-changed-then-used"))
@@ -229,9 +245,13 @@ def test_a_person_who_lifted_a_freeze_and_deployed_in_it_is_named(
 
 def test_an_author_of_the_procedure_who_approved_under_it_is_named(deployment: Any, people: dict[str, Any]) -> None:
     own = make(
-        Procedure, version="9.9", content=deployment.release.procedure.content, digest="0" * 64, reason="x",
+        Procedure,
+        version="9.9",
+        content=deployment.release.procedure.content,
+        digest="0" * 64,
+        reason="x",
         author=people["second_operator"],
-    )  # fmt: skip
+    )
     forge(deployment.release, procedure=own)
     forge(deployment.monitoring_periods.get(purpose="deployment"), started_at=now())
     assert "Second Operator | release procedure" in texts(ask("rule-changed-then-used"))[0]
@@ -255,9 +275,13 @@ def test_expired_waivers_are_named(deployment: Any, people: dict[str, Any]) -> N
         "label_en": "Waiver",
     }
     base = {
-        "release": deployment.release, "environment": deployment.environment, "gate": "coverage", "reason": "x",
-        "requested_by": people["manager"], "decided_by": people["project_manager"],
-    }  # fmt: skip
+        "release": deployment.release,
+        "environment": deployment.environment,
+        "gate": "coverage",
+        "reason": "x",
+        "requested_by": people["manager"],
+        "decided_by": people["project_manager"],
+    }
     start = deployment.started_at
     early = start - timedelta(hours=1)
     debt = make(FollowUp, **fields, key="waiver", due_at=now() + timedelta(days=1))
@@ -293,15 +317,26 @@ def test_a_later_deployment_under_an_expired_waiver_is_named(
     }
     ended = now()
     make(
-        Waiver, release=deployment.release, environment=deployment.environment, gate=gate.key, reason="x", until=ended,
-        requested_by=people["manager"], decided_by=people["project_manager"],
+        Waiver,
+        release=deployment.release,
+        environment=deployment.environment,
+        gate=gate.key,
+        reason="x",
+        until=ended,
+        requested_by=people["manager"],
+        decided_by=people["project_manager"],
         approved_at=deployment.started_at - timedelta(hours=1),
         follow_up=make(FollowUp, **fields, key="waiver", due_at=ended + timedelta(days=1)),
-    )  # fmt: skip
+    )
     make(
-        Deployment, release=deployment.release, application=deployment.application, environment=deployment.environment,
-        procedure=deployment.procedure, requested_by=deployment.requested_by, started_at=now(),
-    )  # fmt: skip
+        Deployment,
+        release=deployment.release,
+        application=deployment.application,
+        environment=deployment.environment,
+        procedure=deployment.procedure,
+        requested_by=deployment.requested_by,
+        started_at=now(),
+    )
     assert texts(ask("expired-waivers")) == [] and ask("expired-waivers").examined == 1
     past_the_ledger(
         database,

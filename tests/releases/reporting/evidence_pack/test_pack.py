@@ -164,8 +164,10 @@ def test_the_rollback_reports_are_in_the_pack(deployment: Any, state: Path, peop
     change, pages = content_of(deployment)
     (there,) = (way for ran in change["deployments"] for way in ran["rollbacks"])
     assert [(text["kind"], text["edited_by"]["name"]) for text in there["documents"]] == [
-        ("report", "Developer"), ("cause", "Developer"), ("prevention", "Developer"),
-    ]  # fmt: skip
+        ("report", "Developer"),
+        ("cause", "Developer"),
+        ("prevention", "Developer"),
+    ]
     assert all(f"the {kind} in full" in page for page in pages.values() for kind in ("report", "cause", "prevention"))
 
 
@@ -229,17 +231,30 @@ def test_the_pack_holds_every_item_that_auditors_request(deployment: Any, state:
 def test_each_team_role_has_the_time_of_its_use(deployment: Any, state: Path, people: dict[str, Any]) -> None:
     """Not that of the start or of the alarm, which may be days away; and no role's name is in the other language."""
     waiver = make(
-        Waiver, release=deployment.release, gate="coverage", environment=deployment.environment, reason="late",
+        Waiver,
+        release=deployment.release,
+        gate="coverage",
+        environment=deployment.environment,
+        reason="late",
         until=now(),
-        requested_by=people["manager"], requested_at=now(), decided_by=people["project_manager"], approved_at=now(),
-    )  # fmt: skip
+        requested_by=people["manager"],
+        requested_at=now(),
+        decided_by=people["project_manager"],
+        approved_at=now(),
+    )
     rollback = make(Rollback, deployment=deployment, cause="manual", raised_at=now(), raised_by=people["operator"])
     forge(rollback, authorised_by=people["second_operator"])
     make(
-        DecisionRequest, deployment=deployment, step=deployment.steps.all()[0], requested_at=now(), due_at=now(),
-        on_timeout="keep", answer="retry",
-        answered_by=people["operator"], answered_at=now(),
-    )  # fmt: skip
+        DecisionRequest,
+        deployment=deployment,
+        step=deployment.steps.all()[0],
+        requested_at=now(),
+        due_at=now(),
+        on_timeout="keep",
+        answer="retry",
+        answered_by=people["operator"],
+        answered_at=now(),
+    )
     change, pages = content_of(deployment)
 
     def written(column: str, row: Any) -> str:

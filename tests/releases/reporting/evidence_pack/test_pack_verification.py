@@ -109,9 +109,7 @@ def test_a_forged_event_has_no_signed_root(deployment: Any, state: Path, tmp_pat
     body = rfc8785.dumps(manifest)
     envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
     assert opened(envelope, pack.signer().public)[1] == body
-    for name, content in (
-        ("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope),
-    ):  # fmt: skip
+    for name, content in (("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope)):
         archive = altered(archive, name, lambda _old, content=content: content)
     status, said = verify(archive, tmp_path)
     assert status == 1 and f"the proof of number {record['number']} does not lead" in said

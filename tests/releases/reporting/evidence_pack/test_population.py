@@ -47,9 +47,12 @@ def more(again: Any, count: int, event: str = "release:lock_scope") -> list[Rele
     for n in range(count):
         with again.acting_as("manager"), operation(event) as op:
             release = Release.objects.create(
-                application=again.application, version=f"2.{n}.{Release.objects.count()}", title="more",
-                author=again.people["manager"], number=next_number(now()),
-            )  # fmt: skip
+                application=again.application,
+                version=f"2.{n}.{Release.objects.count()}",
+                title="more",
+                author=again.people["manager"],
+                number=next_number(now()),
+            )
             release.lock_scope()
             release.save()
             op.about(release)
@@ -194,7 +197,8 @@ def test_a_deleted_or_unrecorded_production_deployment_is_named(
     past_the_ledger(
         database,
         "SET session_replication_role = replica; ALTER TABLE releases_deployment DISABLE TRIGGER ALL;"
-        f" UPDATE releases_deployment SET started_at = now(), environment_id = {deployment.environment_id} WHERE id = {first.pk}",
+        f" UPDATE releases_deployment SET started_at = now(), environment_id = {deployment.environment_id} "
+        f"WHERE id = {first.pk}",
     )
     assert production().unexplained == [f"releases.Deployment:{first.pk}"] and not production().whole
 
@@ -299,9 +303,12 @@ def test_only_auditors_export_anything(deployment: Any, browsers: Callable[[str]
     for name in ("manager", "administrator", "committee_a"):
         client = browsers(name)
         for address in (
-            reverse("sampling"), reverse("evidence-packs"), reverse("evidence-pack", args=[deployment.release.number]),
-            reverse("ledger-export") + "?take=1", reverse("audit-tests"),
-        ):  # fmt: skip
+            reverse("sampling"),
+            reverse("evidence-packs"),
+            reverse("evidence-pack", args=[deployment.release.number]),
+            reverse("ledger-export") + "?take=1",
+            reverse("audit-tests"),
+        ):
             assert client.get(address).status_code == 403, (name, address)
     assert Event.objects.count() == before
     assert browsers("auditor").get(reverse("evidence-pack", args=["FY1999-0001"])).status_code == 404

@@ -14,7 +14,7 @@ from audit.operation import operation
 from environments.models import Account, Application, Environment
 from releases.models import DecisionRequest, Deployment, Milestone, Procedure, Release, Rollback, Step
 from tests.conftest import _named
-from tests.releases.admin.seed import ActingAs, walk
+from tests.releases.admin.seed_deployments import ActingAs, walk
 
 
 def dated(row: Any, moments: Sequence[tuple[str, datetime]]) -> None:
@@ -43,9 +43,16 @@ def release(
 
 
 def ran(
-    acting_as: ActingAs, of: Application, version: str, started: datetime, *, trouble: str = "", kind: str = "regular",
-    fixed_days: float = 14, environment: str = "production",
-) -> Deployment:  # fmt: skip
+    acting_as: ActingAs,
+    of: Application,
+    version: str,
+    started: datetime,
+    *,
+    trouble: str = "",
+    kind: str = "regular",
+    fixed_days: float = 14,
+    environment: str = "production",
+) -> Deployment:
     """Make a deployment that began at a time, ten minutes long; with two hours of trouble when there is any.
 
     trouble: `manual` is no trouble: the plan asked a person for a step.
@@ -62,9 +69,13 @@ def ran(
     moments = [("running", started)]
     with acting_as("operator"), operation("test:past") as op:
         made = Deployment.objects.create(
-            release=row, application=of, environment=Environment.objects.get(slug=environment), requested_by=person,
-            started_at=started, procedure=Procedure.objects.get(state="in_effect"),
-        )  # fmt: skip
+            release=row,
+            application=of,
+            environment=Environment.objects.get(slug=environment),
+            requested_by=person,
+            started_at=started,
+            procedure=Procedure.objects.get(state="in_effect"),
+        )
         op.about(made)
         walk(made, "schedule", "enqueue", "start")
         if trouble in ("rescued", "resolved", "manual"):
@@ -72,19 +83,36 @@ def ran(
             moments.append(("awaiting_decision", started + 5 * minutes))
         if trouble == "manual":
             step = Step.objects.create(
-                deployment=made, phase="deployment", ordinal=1, step_type="manual", parameters={}, label_ja="一", label_en="one",
+                deployment=made,
+                phase="deployment",
+                ordinal=1,
+                step_type="manual",
+                parameters={},
+                label_ja="一",
+                label_en="one",
                 decision={"verb": "step:confirm_manual", "name": "Operator", "reason": "done"},
-            )  # fmt: skip
+            )
             DecisionRequest.objects.create(
-                deployment=made, step=step, requested_at=started, due_at=started, on_timeout="keep", answer="step:confirm_manual",
+                deployment=made,
+                step=step,
+                requested_at=started,
+                due_at=started,
+                on_timeout="keep",
+                answer="step:confirm_manual",
                 answered_at=started,
-            )  # fmt: skip
+            )
             walk(made, "resume")
         if trouble == "rescued":
             Step.objects.create(
-                deployment=made, phase="deployment", ordinal=1, step_type="command", parameters={}, label_ja="一", label_en="one",
+                deployment=made,
+                phase="deployment",
+                ordinal=1,
+                step_type="command",
+                parameters={},
+                label_ja="一",
+                label_en="one",
                 decision={"verb": "retry", "name": "Operator", "reason": "tried"},
-            )  # fmt: skip
+            )
             walk(made, "resume")
         if trouble == "resolved":
             walk(made, "fail", "resolve")

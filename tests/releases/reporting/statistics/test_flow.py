@@ -20,10 +20,17 @@ def test_stays_of_one_release_add_up_and_count_when_they_end(acting_as: Callable
     """Reopened once: two days and three more in draft; a stay that ended before the period is not in it."""
     of = seed.application(acting_as)
     past.release(
-        acting_as, of, "1.0.0",
-        [("draft", APRIL), ("scope_locked", APRIL + 2 * DAY), ("draft", APRIL + 3 * DAY),
-         ("scope_locked", APRIL + 6 * DAY), ("testing_completed", APRIL + 8 * DAY)],
-    )  # fmt: skip
+        acting_as,
+        of,
+        "1.0.0",
+        [
+            ("draft", APRIL),
+            ("scope_locked", APRIL + 2 * DAY),
+            ("draft", APRIL + 3 * DAY),
+            ("scope_locked", APRIL + 6 * DAY),
+            ("testing_completed", APRIL + 8 * DAY),
+        ],
+    )
     past.release(acting_as, of, "0.9.0", [("draft", APRIL - 9 * DAY), ("scope_locked", APRIL - DAY)])
     found = dict(phases(APRIL, MARCH))
     assert (found["draft"].count, found["draft"].median) == (1, 5 * 86400)
@@ -36,9 +43,13 @@ def test_lateness_excuses_only_delays_caused_by_a_move(acting_as: Callable[..., 
     of = seed.application(acting_as)
     due, moment = APRIL + 10 * DAY, APRIL + 20 * DAY
     cases = [
-        (due, due - DAY, {}), (due, due + DAY, {}), (due, due - DAY, {"was_late": True}),
-        (due, due + DAY, {"due_immediately": True}), (due, None, {}), (moment + DAY, None, {}),
-    ]  # fmt: skip
+        (due, due - DAY, {}),
+        (due, due + DAY, {}),
+        (due, due - DAY, {"was_late": True}),
+        (due, due + DAY, {"due_immediately": True}),
+        (due, None, {}),
+        (moment + DAY, None, {}),
+    ]
     for number, (at, done, more) in enumerate(cases):
         row = past.release(acting_as, of, f"1.{number}.0", [("draft", APRIL)])
         past.milestone(acting_as, row, "approval", at, done, **more)

@@ -69,7 +69,9 @@ class Conversation(BaseHTTPRequestHandler):
 
 
 def serve(server: Server, busy: Callable[[], int], ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then give requests in progress a moment to end; `ready` is called when both count."""
+    """Serve until SIGTERM or SIGINT, then give requests in progress a moment to end; `ready` is called when both
+    count.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())
     ready()
