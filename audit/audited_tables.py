@@ -27,6 +27,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("environments.RequestedChange"),
     AuditedTable("environments.ConfigurationVersion", frozenset(), frozenset({"encrypted"})),
     AuditedTable("environments.ConfigurationCheck"),
+    AuditedTable("environments.Role"),
     AuditedTable("environments.AccessRule"),
     AuditedTable("environments.AccessGrant"),
     AuditedTable("environments.ChangeWindow"),

@@ -32,6 +32,7 @@ DECIDED_BY_PEOPLE = (
     "environments_token_environments",
     "environments_environment",
     "environments_application",
+    "environments_role",
     "environments_accessrule",
     "environments_accessgrant",
     "environments_accessrequest",

@@ -49,7 +49,7 @@ def lay_environments(world: World) -> list[Environment]:
                     order=100 + number,
                 )
                 for rule in rules:
-                    AccessRule.objects.create(role=rule.role, environment=one, level=rule.level)
+                    AccessRule.objects.create(role_id=rule.role_id, environment=one, level=rule.level)
                 op.about(one)
                 made.append(one)
     procedure = active_procedure()

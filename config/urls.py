@@ -34,7 +34,7 @@ from releases.admin.pages.notification_preview.page import inbox, preview as not
 from releases.admin.pages.operation.page import operation
 from releases.admin.pages.prints.page import approval_request_form, contact_list, rollback_report, runbook
 from releases.admin.pages.procedure.difference import procedure_difference
-from releases.admin.pages.procedure.document import procedure_document
+from releases.admin.pages.procedure.document import procedure_document, procedure_download
 from releases.admin.pages.published.page import published
 from releases.admin.pages.queue.page import queues
 from releases.admin.pages.release.page import release
@@ -91,6 +91,7 @@ urlpatterns = [
     path("admin/configuration/difference/", configuration_difference, name="configuration-difference"),
     path("admin/procedure/difference/", procedure_difference, name="procedure-difference"),
     path("admin/procedure/<int:pk>/document/", procedure_document, name="procedure-document"),
+    path("admin/procedure/<int:pk>/download/", procedure_download, name="procedure-download"),
     path("admin/inbox/", inbox, name="inbox"),
     path("admin/notifications/preview/", notification_preview, name="notification-preview"),
     path("admin/published/<slug:number>/<slug:kind>/", published, name="published"),

@@ -13,12 +13,12 @@ from audit.actor import Actor, current
 from audit.refusals import GateNotPassed, NotPermitted, SignatureRequired
 from environments.models import AccessGrant, AccessRule, Account, Delegation, Environment, enrolled, sign_in_name
 from environments.models.access_grant import AccessGrantQuerySet
-from environments.roles import DECIDING, LEVELS, PERMISSION_LABELS, READING, in_environment, roles_with
+from environments.roles import LEVELS, PERMISSION_LABELS, READING, in_environment, roles_with
 
 
 def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
     """Return the roles that an account holds now, in one environment or anywhere."""
-    return set(_grants(account, environment).values_list("role", flat=True))
+    return set(_grants(account, environment).values_list("role__key", flat=True))
 
 
 def _grants(account: Account, environment: Environment | None) -> AccessGrantQuerySet:
@@ -84,7 +84,7 @@ def undecided(account: Account) -> str:
     """Return why the deciding roles of an account do not count now, in words; empty where they do, or where it has
     none.
     """
-    if may_decide(account) or not AccessGrant.objects.lasting().filter(account=account, role__in=DECIDING).exists():
+    if may_decide(account) or not AccessGrant.objects.lasting().filter(account=account, role__decides=True).exists():
         return ""
     if account.enrolled_at is None:
         return _("A deciding role counts only after its holder has enrolled through an invitation.")
@@ -104,16 +104,21 @@ def require_part() -> Account:
     releases.
     """
     account = current_account()
-    if roles_of(account) == {"auditor"}:
+    if audits_only(account):
         raise NotPermitted(_("A person who holds only the auditor role cannot take part in the work that they audit."))
     return account
+
+
+def audits_only(account: Account) -> bool:
+    """Tell whether all roles that an account holds are an auditor's."""
+    return set(_grants(account, None).values_list("role__based_on", flat=True)) == {"auditor"}
 
 
 def held(accounts: Iterable[int], at: datetime | None = None) -> dict[int, set[tuple[str, int | None]]]:
     """Return account → (role, environment; None: all) that it holds at a time (None: now), by the keys of both."""
     grants = AccessGrant.objects.in_effect(at).filter(account__in=set(accounts))
     found = defaultdict[int, set[tuple[str, int | None]]](set)
-    for account, role, environment in grants.values_list("account", "role", "environment"):
+    for account, role, environment in grants.values_list("account", "role__key", "environment"):
         found[account].add((role, environment))
     return found
 
@@ -129,10 +134,23 @@ def holders(role: str, environment: Environment | None = None, *, right: str = "
     right: leave out those who do not have this right there, by whichever of their roles.
     """
     grants = _there(AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON), environment)
-    found = Account.objects.filter(grants__in=grants.filter(role=role))
+    found = Account.objects.filter(grants__in=grants.filter(role__key=role))
     if right:
         found = found.filter(grants__in=grants.filter(giving(right, environment)))
     return list(found.distinct().order_by("pk"))
+
+
+def holders_based_on(role: str, environment: Environment | None = None) -> list[Account]:
+    """Return the persons who hold a shipped role now, or one based on it, in one environment or anywhere."""
+    grants = AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON, role__based_on=role)
+    return list(Account.objects.filter(grants__in=_there(grants, environment)).distinct().order_by("pk"))
+
+
+def holders_with(right: str, environment: Environment | None = None) -> list[Account]:
+    """Return the persons who have a right of a role, in one environment or in all."""
+    grants = AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON)
+    grants = _there(grants, environment).filter(giving(right, environment))
+    return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
 
 
 def _there(grants: AccessGrantQuerySet, environment: Environment | None) -> AccessGrantQuerySet:
@@ -144,7 +162,7 @@ def giving(right: str, environment: Environment | None) -> Q:
 
     Raises LookupError for the key of no permission.
     """
-    roles = Q(role__in=roles_with(right))
+    roles = Q(role__based_on__in=roles_with(right)) | Q(role__named_permissions__contains=[right])
     return roles & (Q() if environment is not None or right in READING else Q(environment=None))
 
 
@@ -156,21 +174,27 @@ def roles_by_person(
     without: Collection[int] = (),
     kept_out: Collection[str] = (),
     absences: Iterable[tuple[Account, Account]] = (),
+    everywhere: bool = False,
+    named: Collection[str] | None = None,
+    deciding: Collection[str] = (),
 ) -> dict[str, set[str]]:
     """Return person key → the roles that the person holds at a time (None: now), in one environment or anywhere.
 
     A delegate, who is still one person, has the absent person's roles. right: count only persons with it there;
     without: grants left out; kept_out: persons left out, for whom no delegate counts either; absences: further ones
-    (absent, delegate).
+    (absent, delegate); everywhere: only roles held in all environments; named, deciding: as in
+    `AccessGrantQuerySet.in_effect`.
     """
-    grants = AccessGrant.objects.in_effect(at).filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without))
-    grants = _there(grants, environment)
+    grants = AccessGrant.objects.in_effect(at, named=named, deciding=deciding)
+    grants = _there(grants.filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without)), environment)
+    if everywhere:
+        grants = grants.filter(environment=None)
     if right:
         grants = grants.filter(account__in=grants.filter(giving(right, environment)).values("account"))
     found: dict[str, set[str]] = {}
     for grant in grants.select_related("account"):
         if grant.account.person_key not in kept_out:
-            found.setdefault(grant.account.person_key, set()).add(grant.role)
+            found.setdefault(grant.account.person_key, set()).add(grant.role_id)
     away = [
         (row.delegator, row.delegate)
         for row in Delegation.objects.in_effect(at).select_related("delegator", "delegate")

@@ -18,10 +18,13 @@ from environments.roles import DECIDING, LEVELS, READING, ROLE_PERMISSIONS, in_e
 
 @dataclass(frozen=True)
 class Held:
-    """A role as an account held it: by which grant, in which environment (None: all), and as whose delegate."""
+    """A role as an account held it, with what it allowed beside its levels: by which grant, in which environment (None:
+    all), and as whose delegate.
+    """
 
     account: int
     role: str
+    permissions: frozenset[str]
     environment: int | None
     grant: Past
     delegate_for: int | None = None
@@ -54,6 +57,11 @@ class AccessAsOf:
     def rules(self) -> dict[str, Life]:
         """The cells of the matrix."""
         return self._lives("AccessRule")
+
+    @cached_property
+    def roles_there(self) -> dict[str, Life]:
+        """The roles."""
+        return self._lives("Role")
 
     @cached_property
     def grants(self) -> dict[str, Life]:
@@ -103,12 +111,25 @@ class AccessAsOf:
             grant = life.at(moment)
             if grant is None or (account is not None and grant.values["account_id"] != account):
                 continue
-            decides = grant.values["role"] in DECIDING
-            open_ = self._open(grant.values["account_id"], moment, decides=decides)
-            if _counts(grant.values, moment) and open_:
-                values = grant.values
-                found.append(Held(values["account_id"], values["role"], values["environment_id"], grant))
+            values = grant.values
+            permissions, decides = self._role(values["role"], moment)
+            open_ = self._open(values["account_id"], moment, decides=decides)
+            if permissions and _counts(values, moment) and open_:
+                found.append(Held(values["account_id"], values["role"], permissions, values["environment_id"], grant))
         return found
+
+    def _role(self, key: str, moment: datetime) -> tuple[frozenset[str], bool]:
+        """Return what a role allowed beside its levels (nothing while it was not in use), and whether it decided.
+
+        Before roles were rows, there were the shipped ones alone.
+        """
+        life = self.roles_there.get(key)
+        role = life.at(moment) if life is not None else None
+        if role is None:
+            return ROLE_PERMISSIONS.get(key, frozenset()), key in DECIDING
+        named = frozenset(role.values["named_permissions"])
+        allows = ROLE_PERMISSIONS[role.values["based_on"]] | named if role.values["state"] == "in_use" else frozenset()
+        return allows, role.values["decides"]
 
     def stood_in_for(self, account: int, moment: datetime) -> list[int]:
         """Return the accounts whose delegate an account was."""
@@ -132,7 +153,7 @@ class AccessAsOf:
             absent, delegate = past.values["delegator_id"], past.values["delegate_id"]
             if absent in people and self._open(delegate, moment, decides=True):
                 found += [
-                    Held(delegate, h.role, h.environment, h.grant, absent)
+                    Held(delegate, h.role, h.permissions, h.environment, h.grant, absent)
                     for h in found
                     if h.account == absent and h.delegate_for is None
                 ]
@@ -173,7 +194,7 @@ def allows(held: Held, permission: str, environment: int | None, levels: dict[tu
         return permission in LEVELS[levels.get((held.role, environment), "none")]
     if environment is None and held.environment is not None and permission not in READING:
         return False
-    return permission in ROLE_PERMISSIONS.get(held.role, frozenset())
+    return permission in held.permissions
 
 
 def _counts(values: dict[str, Any], moment: datetime) -> bool:

@@ -1,7 +1,21 @@
 """App configuration."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
+
+
+def _add_shipped_roles(using: str, **_kwargs: Any) -> None:
+    from environments.models.role import Role, shipped
+
+    if Role._meta.db_table in connections[using].introspection.table_names():
+        there = set(Role.objects.using(using).values_list("key", flat=True))
+        for role in shipped():
+            if role.key not in there:
+                role.save(using=using, force_insert=True)
 
 
 class EnvironmentsConfig(AppConfig):
@@ -18,4 +32,6 @@ class EnvironmentsConfig(AppConfig):
         from environments.signing import require_factor
 
         check_choices(self)
+        # After the capture has been installed, so that each row has its event.
+        post_migrate.connect(_add_shipped_roles, sender=self, dispatch_uid="environments.roles")
         add_signature_check(require_factor)

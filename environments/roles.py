@@ -24,6 +24,9 @@ LEVEL_CHOICES = [
     ("none", _("No access")),
 ]
 
+# Roles that there are under every procedure.
+ALWAYS = frozenset({"administrator", "auditor"})
+
 # A grant of one of these needs a second person.
 DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator", "ci"})
 

@@ -94,7 +94,11 @@ class ReadOnlyAdmin(ModelAdmin):
         shown.
         """
         own = (entry if isinstance(entry, str) else entry[0] for entry in self.list_filter)
-        offered = {name + way for name in own for way in ("", "__exact", "__id__exact", "__isnull", "__isempty")}
+        offered = {
+            name + way
+            for name in own
+            for way in ("", "__exact", "__id__exact", "__key__exact", "__isnull", "__isempty")
+        }
         return lookup in self.lookups | offered
 
     def get_urls(self) -> list[URLPattern]:

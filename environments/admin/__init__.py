@@ -155,10 +155,8 @@ class AccountAdmin(ReadOnlyAdmin):
     @column(_("roles"))
     def roles(self, row: Account) -> str:
         """Return the roles held now."""
-        grants = AccessGrant.objects.in_effect().filter(account=row).select_related("environment")
-        return listed(
-            str(g.get_role_display()) + (f" ({g.environment})" if g.environment else "") for g in grants
-        ) or _t("none")
+        grants = AccessGrant.objects.in_effect().filter(account=row).select_related("role", "environment")
+        return listed(str(g.role) + (f" ({g.environment})" if g.environment else "") for g in grants) or _t("none")
 
     @column(_("enrolled"))
     def enrolled(self, row: Account) -> str:
@@ -183,7 +181,7 @@ class AccessRuleAdmin(ReadOnlyAdmin):
     """The cells of the access matrix."""
 
     list_display = ("role", "environment", "level")
-    list_select_related = ("environment",)
+    list_select_related = ("role", "environment")
     list_filter = ("environment", "role")
     hint = _("The access matrix comes with the procedure.")
 
@@ -203,7 +201,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         "confirmed_by",
         "reason",
     )
-    list_select_related = ("account", "environment", "granted_by", "confirmed_by")
+    list_select_related = ("account", "role", "environment", "granted_by", "confirmed_by")
     search_fields = ("account__display_name", "account__username", "reason")
     list_filter = ("role", "environment", ("revoked_at", admin.EmptyFieldListFilter))
     ordering = ("-pk",)

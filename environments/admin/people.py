@@ -57,7 +57,7 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     """Access requests: by whom, for how long, and their outcome."""
 
     list_display = ("__str__", "hours", "state_now", "asked", "decided_by", "reason")
-    list_select_related = ("account", "environment", "decided_by", "grant")
+    list_select_related = ("account", "role", "environment", "decided_by", "grant")
     list_filter = ("role", "environment", ("decided_at", admin.EmptyFieldListFilter))
     shown_fields = (
         "account",

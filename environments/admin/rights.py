@@ -25,16 +25,24 @@ OVERSEERS = ("audit", "plan", "approve")
 
 @dataclass(frozen=True)
 class Rights:
-    """Grants as (role, environment id or None) and the levels of those roles as (role, environment id) → level."""
+    """Grants as (role, environment id or None), the levels of those roles as (role, environment id) → level, and role →
+    what it may do beside its levels.
+    """
 
     account: Account | None
     grants: tuple[tuple[str, int | None], ...] = ()
     levels: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def roles(self) -> frozenset[str]:
         """Return the roles held now, anywhere."""
         return frozenset(role for role, _environment in self.grants)
+
+    @property
+    def audits_only(self) -> bool:
+        """Tell whether no role held allows more than an auditor's."""
+        return all(may <= ROLE_PERMISSIONS["auditor"] for may in self.permissions.values())
 
     def held(self, environment: Environment) -> frozenset[str]:
         """Return the roles that count in an environment."""
@@ -44,7 +52,7 @@ class Rights:
         """Tell whether the account may in any environment: what a page need not read for the others."""
         if in_environment(permission):
             return any(permission in LEVELS[level] for level in self.levels.values())
-        return any(permission in ROLE_PERMISSIONS[role] for role in self.roles)
+        return any(permission in self.permissions[role] for role in self.roles)
 
     def may(self, permission: str, environment: Environment | None = None) -> bool:
         """Answer as `environments.access.may` does."""
@@ -55,7 +63,7 @@ class Rights:
                 if where in (None, environment.pk)
             )
         return any(
-            permission in ROLE_PERMISSIONS[role]
+            permission in self.permissions[role]
             for role, where in self.grants
             if where is None or (where == environment.pk if environment is not None else permission in READING)
         )
@@ -74,11 +82,13 @@ def read_rights(account: Any) -> Rights:
     cells = AccessRule.objects.filter(role=OuterRef("role"))
     held = AccessGrant.objects.in_effect().filter(account=account)
     rows = held.annotate(cells=ArraySubquery(cells.values(cell=JSONObject(where="environment_id", level="level"))))
-    grants, levels = [], {}
-    for role, environment, found in rows.values_list("role", "environment_id", "cells"):
+    grants, levels, permissions = [], {}, {}
+    columns = ("role", "role__based_on", "role__named_permissions", "environment_id", "cells")
+    for role, based_on, named, environment, found in rows.values_list(*columns):
         grants.append((role, environment))
+        permissions[role] = ROLE_PERMISSIONS[based_on] | frozenset(named)
         levels.update({(role, cell["where"]): cell["level"] for cell in found})
-    return Rights(account, tuple(grants), levels)
+    return Rights(account, tuple(grants), levels, permissions)
 
 
 def rights_of(request: HttpRequest) -> Rights:

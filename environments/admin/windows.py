@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _t, gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin.rights import rights_of
+from environments.calendar.words import hours_in_words, rule_in_words
 from environments.models import CalendarFeed, ChangeFreeze, ChangeWindow, Holiday
 from environments.times import stamp
 
@@ -17,7 +18,7 @@ from environments.times import stamp
 class ChangeWindowAdmin(ReadOnlyAdmin):
     """Change windows."""
 
-    list_display = ("__str__", "environment", "whom", "rrule", "opens", "closes", "on_holiday", "in_effect")
+    list_display = ("__str__", "environment", "whom", "days", "opens", "closes", "on_holiday", "in_effect")
     list_select_related = ("environment", "application")
     list_filter = ("environment",)
     ordering = ("-pk",)
@@ -44,6 +45,11 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     hint = _("A change window is requested on the page of its environment and takes effect after approval.")
 
     whom = cell(lambda v: str(v) if v is not None else _t("all applications"), "application", _("application"))
+
+    @column(_("release day"))
+    def days(self, row: ChangeWindow) -> str:
+        """Return the days of a recurring window."""
+        return rule_in_words(row.rrule) if row.rrule else "—"
 
     @column(_("opens"))
     def opens(self, row: ChangeWindow) -> str:
@@ -95,9 +101,9 @@ class ChangeFreezeAdmin(ReadOnlyAdmin):
     @column(_("recurs"))
     def recurs(self, row: ChangeFreeze) -> str:
         """Return the days of a recurring freeze, its local start and its length."""
-        if not row.rrule:
+        if not row.rrule or row.start is None:
             return "—"
-        return f"{row.rrule} · {row.start:%H:%M} · {_t('%(n)d minutes') % {'n': row.length_minutes}}"
+        return f"{rule_in_words(row.rrule)} · {hours_in_words(row.start, row.length_minutes)}"
 
     lifted = cell(stamp, "lifted_at environment.zone", _("lifted"), "lifted_at")
 

@@ -10,3 +10,4 @@ from environments.models.delegation import Delegation
 from environments.models.environment import Application, DeploymentTarget, Environment
 from environments.models.holiday import Holiday
 from environments.models.requested_change import RequestedChange
+from environments.models.role import Role

@@ -1,5 +1,6 @@
 """The access matrix as rows, and the grants that give people their roles (E3)."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import models
@@ -10,13 +11,22 @@ from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models.account import Account, enrolled
 from environments.models.environment import Environment
-from environments.roles import DECIDING, LEVEL_CHOICES, ROLE_CHOICES
+from environments.models.role import Role
+from environments.roles import LEVEL_CHOICES
 
 
 class AccessRule(models.Model):
     """One cell of the access matrix: role × environment → level. No row means no."""
 
-    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    role = models.ForeignKey(
+        Role,
+        models.PROTECT,
+        to_field="key",
+        db_column="role",
+        db_constraint=False,
+        related_name="access_rules",
+        verbose_name=_("role"),
+    )
     environment = models.ForeignKey(
         Environment, models.PROTECT, related_name="access_rules", verbose_name=_("environment")
     )
@@ -30,18 +40,27 @@ class AccessRule(models.Model):
         constraints = [models.UniqueConstraint(fields=["role", "environment"], name="access_rule_one_per_cell")]
 
     def __str__(self) -> str:
-        return f"{self.get_role_display()} · {self.environment} · {self.get_level_display()}"
+        return f"{self.role} · {self.environment} · {self.get_level_display()}"
 
 
 class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
-    def in_effect(self, at: datetime | None = None) -> "AccessGrantQuerySet":
-        """Keep the grants that count now, or at a time to come: begun, not ended, not revoked, confirmed where two are
-        needed; a deciding role only of a person who has enrolled.
+    def in_effect(
+        self, at: datetime | None = None, *, named: Collection[str] | None = None, deciding: Collection[str] = ()
+    ) -> "AccessGrantQuerySet":
+        """Keep the grants that count now, or at a time to come: begun, not ended, not revoked, of a role in use,
+        confirmed where two are needed; a deciding role only of a person who has enrolled.
+
+        named, deciding: the roles that would be in use, and those of them that would decide, under another procedure;
+        a grant of one of the latter counts where a second person, or a command, has confirmed it.
         """
+        of_one = models.Q(granted_by__isnull=False, confirmed_by=models.F("granted_by"))
+        in_use = models.Q(role__state=Role.State.IN_USE) if named is None else models.Q(role__in=named)
         return self.filter(
-            ~models.Q(role__in=DECIDING) | enrolled("account"),
+            models.Q(role__decides=False) & ~models.Q(role__in=deciding) | enrolled("account"),
+            ~models.Q(role__in=deciding) | models.Q(role__decides=True) | ~of_one,
+            in_use,
             models.Q(until__isnull=True) | models.Q(until__gt=at or Now()),
             starts_at__lte=at or Now(),
             revoked_at__isnull=True,
@@ -60,7 +79,15 @@ class AccessGrant(models.Model):
     """A role given to an account, in one environment or all, for a time, with a reason. Never deleted, only ended."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="grants", verbose_name=_("account"))
-    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    role = models.ForeignKey(
+        Role,
+        models.PROTECT,
+        to_field="key",
+        db_column="role",
+        db_constraint=False,
+        related_name="grants",
+        verbose_name=_("role"),
+    )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
     )
@@ -92,4 +119,4 @@ class AccessGrant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.account} · {self.get_role_display()}"
+        return f"{self.account} · {self.role}"

@@ -7,14 +7,22 @@ from audit.fields import WrittenAtField
 from environments.models.access_grant import AccessGrant
 from environments.models.account import Account
 from environments.models.environment import Environment
-from environments.roles import ROLE_CHOICES
+from environments.models.role import Role
 
 
 class AccessRequest(models.Model):
     """Somebody asks for a role in an environment for some hours; somebody else grants or rejects it."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="access_requests", verbose_name=_("account"))
-    role = models.CharField(_("role"), max_length=20, choices=ROLE_CHOICES)
+    role = models.ForeignKey(
+        Role,
+        models.PROTECT,
+        to_field="key",
+        db_column="role",
+        db_constraint=False,
+        related_name="+",
+        verbose_name=_("role"),
+    )
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
     hours = models.PositiveSmallIntegerField(_("duration in hours"))
     reason = models.CharField(_("reason"), max_length=300)
@@ -36,7 +44,7 @@ class AccessRequest(models.Model):
         ordering = ["-requested_at"]
 
     def __str__(self) -> str:
-        return f"{self.account} · {self.get_role_display()} · {self.environment}"
+        return f"{self.account} · {self.role} · {self.environment}"
 
 
 class AccessReview(models.Model):

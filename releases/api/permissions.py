@@ -10,7 +10,8 @@ from audit.refusals import NotPermitted
 from environments import access
 from environments.language import listed
 from environments.models import AccessRule, Environment
-from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES, ROLE_CHOICES
+from environments.models.role import role_names
+from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES
 from releases.api import shapes
 from releases.api.rows import environment_named, known
 from releases.api.token import caller_of
@@ -28,7 +29,9 @@ def show_permission(request: HttpRequest, permission: Permission, environment: S
     roles = sorted(access.roles_of(caller.account, where))
     levels = []
     if where is not None:
-        levels = sorted(AccessRule.objects.filter(role__in=roles, environment=where).values_list("level", flat=True))
+        levels = sorted(
+            AccessRule.objects.filter(role__key__in=roles, environment=where).values_list("level", flat=True)
+        )
     allowed = reached and access.may(caller.account, permission, where)
     return shapes.PermissionOut(
         account=str(caller.account),
@@ -59,7 +62,7 @@ def _reason(
         return _("This token does not cover %(environment)s.") % {"environment": where.slug if where else ""}
     if where is None and permission in ENVIRONMENT_PERMISSIONS:
         return _("This permission belongs to an environment. Name the environment.")
-    names = dict(ROLE_CHOICES)
+    names = role_names()
     held = listed(str(names[role]) for role in roles) or _("no role")
     if levels:
         words = dict(LEVEL_CHOICES)

@@ -12,7 +12,7 @@ from datetime import datetime
 from environments import access
 from environments.language import listed, noted
 from environments.models import Account, Environment
-from environments.roles import ROLE_CHOICES
+from environments.models.role import role_names
 from environments.targets.words import gettext as _
 from releases.gates import authorship
 from releases.gates.base import procedure_of
@@ -110,7 +110,7 @@ def standing(rules: Sequence[Rule], persons: Persons) -> Standing:
 
 def words_for(missing: Iterable[str] | Mapping[str, int]) -> str:
     """Return roles as people read them, with how many persons of each are missing where that is said."""
-    names = dict(ROLE_CHOICES)
+    names = role_names()
     counts = missing if isinstance(missing, Mapping) else {}
     return listed(noted(names.get(r, r), counts[r]) if r in counts else str(names.get(r, r)) for r in missing)
 

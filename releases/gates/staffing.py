@@ -6,6 +6,7 @@ Read before roles are revoked, before a procedure is submitted, and by previews.
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import connection
@@ -14,7 +15,8 @@ from audit.operation import Operation
 from audit.refusals import GateNotPassed
 from environments import access
 from environments.models import Account, Environment
-from environments.roles import PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.models.role import role_names
+from environments.roles import ALWAYS, DECIDING, PERMISSION_LABELS, ROLE_PERMISSIONS
 from environments.targets.words import gettext as _
 from releases.gates.quorum import Rule, empty
 from releases.models import ApprovalRequest, Procedure
@@ -45,7 +47,7 @@ class Shortfall:
 
     def __str__(self) -> str:
         subjects = dict(ApprovalRequest.Subject.choices) | {FINAL_CHECK: _("Final check"), CHECKLIST: _("Checklist")}
-        roles = dict(ROLE_CHOICES) | {CHECKLIST: PERMISSION_LABELS["sign_checklist"]}
+        roles = role_names() | {CHECKLIST: str(PERMISSION_LABELS["sign_checklist"])}
         place = Environment.objects.filter(slug=self.environment).first()
         words = {
             "subject": subjects.get(self.subject, self.subject),
@@ -70,28 +72,27 @@ def shortfalls(
     """
     absences = list(absences)
     found: list[Shortfall] = []
-    roles = {role.key for role in content.roles}
+    shipped = {role.key: role.shipped for role in content.roles}
+    signs = [key for key, based_on in shipped.items() if "sign_checklist" in ROLE_PERMISSIONS[based_on]]
+    deciding = [key for key, based_on in shipped.items() if based_on in DECIDING or key in content.named_permissions()]
     # Without a place last: what is asked of all environments is answered by holders of a role in any of them.
     for place in (*Environment.objects.all(), None):
-        people = access.roles_by_person(place, at, without=without, absences=absences)
+        known = partial(access.roles_by_person, place, at, without=without, absences=absences)
+        people = known(named=[*shipped, *ALWAYS], deciding=deciding)
         persons = [(key, frozenset(held)) for key, held in people.items()]
-        # A decision about the procedure needs the permission in all environments.
-        able = access.roles_by_person(place, at, right="approve_change", without=without, absences=absences)
+        # A decision about the procedure needs a role in all environments.
+        all_over = known(named=[*shipped, *ALWAYS], deciding=deciding, everywhere=place is None)
         tier = place.tier if place is not None else "all"
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
         for subject in subjects:
-            rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in roles]
-            theirs = {key: held for key, held in people.items() if key in able or subject == "emergency_stop_lift"}
+            rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in shipped]
+            theirs = people if subject == "emergency_stop_lift" else all_over
             deciders = [(key, frozenset(held)) for key, held in theirs.items()]
             found += _lacks(subject, place, rules, deciders, binding=place is None or place.protected)
         if place is not None and place.protected:
             signers = [Rule(1, role, 1) for role in content.final_check.signers]
             found += _lacks(FINAL_CHECK, place, signers, persons, binding=False)
-            ticks = [
-                (key, held | {CHECKLIST})
-                for key, held in persons
-                if any("sign_checklist" in ROLE_PERMISSIONS[r] for r in held)
-            ]
+            ticks = [(key, held | {CHECKLIST}) for key, held in persons if held & set(signs)]
             found += _lacks(CHECKLIST, place, [Rule(1, CHECKLIST, 1)], ticks, binding=False)
     return found
 

@@ -91,7 +91,7 @@ class FinalCheck(models.Model):
     """One of the two signatures of the T-1 final check, with each fact as it was measured then."""
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="final_checks", verbose_name=_("release"))
-    role = models.CharField(_("role"), max_length=20)
+    role = models.CharField(_("role"), max_length=60)
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("person"))
     facts = models.JSONField(_("facts"))
     scheduled_start_at = models.DateTimeField(_("window opens"))

@@ -17,7 +17,7 @@ class Rollback(RollbackMachine):
     """One rollback of one deployment. `facts` holds what was measured: trigger, rows, digests before and after."""
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="rollbacks", verbose_name=_("deployment"))
-    cause = models.CharField(_("cause"), max_length=40)
+    cause = models.CharField(_("cause"), max_length=60)
     critical = models.BooleanField(_("critical"), default=True)
     note = models.TextField(_("note"), blank=True)
     raised_by = models.ForeignKey(

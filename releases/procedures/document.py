@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
 from releases.procedures.places import Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
-from releases.procedures.values import CHECK_TYPES, GATE_TYPES, STEP_TYPES, VersionText
+from releases.procedures.values import CHECK_TYPES, GATE_TYPES, NAMED_PERMISSIONS, STEP_TYPES, VersionText
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
 
@@ -125,10 +125,12 @@ class Procedure(_Section):
         step_types: Collection[str] = STEP_TYPES,
         check_types: Collection[str] = CHECK_TYPES,
         gate_types: Collection[str] = GATE_TYPES,
+        events: Collection[str] = (),
     ) -> Self:
         """Build a procedure from plain values (TOML or JSON). Raises ProcedureFaults with every fault.
 
-        types: names of types; where they lead to the models of their parameters, these judge as well.
+        types: names of types; where they lead to the models of their parameters, these judge as well. events: the
+        notification events that there are (empty: not checked).
         """
         found: dict[tuple[Path, str], None] = {}
         procedure: Self | None = None
@@ -138,12 +140,21 @@ class Procedure(_Section):
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 path = _path_in(raw, error["loc"])
                 found[(path, message_of(error))] = None
-        between = faults_between(raw, step_types=step_types, check_types=check_types, gate_types=gate_types)
+        between = faults_between(
+            raw, step_types=step_types, check_types=check_types, gate_types=gate_types, events=events
+        )
         for path, message in between:
             found[(path, message)] = None
         if found or procedure is None:
             raise ProcedureFaults(_fault(path, message, lines or {}) for path, message in found)
         return procedure
+
+    def named_permissions(self) -> dict[str, frozenset[str]]:
+        """Return role → what it may do because an approval rule or the final check names it; only roles so named."""
+        found = dict.fromkeys(self.final_check.signers, NAMED_PERMISSIONS["final_check"])
+        for rule in self.approval_rules:
+            found[rule.role] = found.get(rule.role, frozenset()) | NAMED_PERMISSIONS[rule.subject]
+        return found
 
     def emergency_hours(self) -> dict[str, int]:
         """Return milestone key → hours before T-0 in an emergency."""

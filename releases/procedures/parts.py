@@ -2,62 +2,33 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import Field, Strict, StringConstraints, model_validator
 
+from releases.procedures.part import Item as Item, Label as Label, Part as Part
 from releases.procedures.values import (
     Clock,
     Day,
+    Days,
     DecimalText,
     EvidenceType,
     Flag,
+    Hours,
     Key,
-    Origin,
+    Name,
+    People,
+    Place,
     Positive,
     Recurrence,
+    Slug,
     Subject,
     Text,
     Tier,
     TypeParameters,
     VersionText,
     Whole,
+    WindowMinutes,
     Zone,
 )
-
-
-class Part(BaseModel):
-    """One part. `origin`: of the written procedure, or a Ringi default; `default_fields`: the defaults in a written
-    part.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    origin: Origin
-    default_fields: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _default_fields_exist(self) -> Self:
-        for name in self.default_fields:
-            if name not in type(self).model_fields or name in ("origin", "default_fields"):
-                raise ValueError(f"default_fields names {name!r}, which is no field of this part")
-        if self.default_fields and self.origin == "default":
-            raise ValueError('default_fields is only written where origin is "written"')
-        return self
-
-
-class Label(Part):
-    """Words that people read, in both languages."""
-
-    ja: Text
-    en: Text
-
-    def label(self, language: str) -> str:
-        """Return the words in `language` (ja or ja-…: Japanese, anything else: English)."""
-        return self.ja if language == "ja" or language.startswith("ja-") else self.en
-
-
-class Item(Label):
-    """Words with a key that code and rows refer to."""
-
-    key: Key
 
 
 class HistoryEntry(Label):
@@ -68,9 +39,17 @@ class HistoryEntry(Label):
 
 
 class Role(Item):
-    """A role, and whether it is a person's; code decides what it may do."""
+    """A role, and whether it is a person's. based_on: the shipped role whose permissions it has; left out: its own key
+    is that of a shipped role.
+    """
 
     account: Literal["person", "service"]
+    based_on: Annotated[str, Field(exclude_if=lambda value: value == "")] = ""
+
+    @property
+    def shipped(self) -> str:
+        """Return the shipped role whose permissions it has."""
+        return self.based_on or self.key
 
 
 class Level(Item):
@@ -85,17 +64,31 @@ class Access(Label):
     level: Key
 
 
-class Regular(Part):
-    """The regular window: a recurrence of local days, a local start and a length in minutes of wall clock."""
+# The author's own words beside what Ringi says from the numbers; left out where there are none.
+AuthorsWords = Annotated[Label | None, Field(exclude_if=lambda value: value is None)]
 
-    name: Label
-    frequency: Label
-    day: Label
-    time: Label
+
+class WindowName(Label):
+    """The name of a change window, in both languages."""
+
+    ja: Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
+    en: Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
+
+
+class Regular(Part):
+    """The regular window: a recurrence of local days, a local start and a length in minutes of wall clock.
+
+    frequency, day, time: what the author's own text says of it, shown beside what the numbers say.
+    """
+
+    name: WindowName
+    frequency: AuthorsWords = None
+    day: AuthorsWords = None
+    time: AuthorsWords = None
     rrule: Recurrence
     zone: Zone
     start: Clock
-    length_minutes: Positive
+    length_minutes: WindowMinutes
     day_offset: Annotated[int, Strict(), Field(ge=-1, le=1)]
     on_holiday: Literal["flag", "skip", "earlier", "later"]
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -105,7 +98,7 @@ class Regular(Part):
 class Milestone(Item):
     """A milestone by days (calendar or working days) before T-0, and the edge of the release that waits for it."""
 
-    days_before: Whole
+    days_before: Days
     unit: Literal["calendar_days", "working_days"] = "calendar_days"
     guards: Literal["lock_scope", "complete_testing", "mark_approved", "complete_final_check", "start"]
 
@@ -113,14 +106,14 @@ class Milestone(Item):
 class Reminders(Part):
     """How many hours before a milestone is due its owners are reminded."""
 
-    hours_before: tuple[Positive, ...]
+    hours_before: tuple[Hours, ...]
 
 
 class EmergencyMilestone(Part):
     """The same milestone in an emergency, in hours before T-0."""
 
     key: Key
-    hours_before: Whole
+    hours_before: Hours
 
 
 class Emergency(Part):
@@ -129,7 +122,7 @@ class Emergency(Part):
     criteria: tuple[Item, ...] = Field(min_length=1)
     approval: Label
     milestones: tuple[EmergencyMilestone, ...] = Field(min_length=1)
-    validity_hours: Positive
+    validity_hours: Annotated[Hours, Field(ge=1)]
 
 
 class ChecklistItem(Item):
@@ -162,7 +155,7 @@ class NotificationRule(Part):
     channels: tuple[Key, ...] = Field(min_length=1)
     must_act: Flag = False
     documents: tuple[Key, ...] = ()
-    lead_hours: tuple[Whole, ...] = ()
+    lead_hours: tuple[Hours, ...] = ()
 
     @model_validator(mode="after")
     def _someone_is_notified(self) -> Self:
@@ -230,10 +223,11 @@ class EnvironmentConfiguration(Part):
 class Environment(Item):
     """An environment with its purpose (the label), tier and place in the order of promotion."""
 
-    name_ja: Text
-    name_en: Text
+    key: Slug
+    name_ja: Name
+    name_en: Name
     tier: Tier
-    order: Positive
+    order: Place
     protected: Flag
     zone: Zone
     configuration: EnvironmentConfiguration
@@ -246,7 +240,7 @@ class ApprovalRule(Part):
     tier: Literal[Tier, "all"]
     stage: Whole
     role: Key
-    number: Whole
+    number: People
 
 
 class Gate(Item):
@@ -326,7 +320,7 @@ class Monitoring(Part):
     inconclusive (never before a trigger's own n).
     """
 
-    duration: Label
+    duration: AuthorsWords = None
     duration_seconds: Positive
     interval_seconds: Positive
     metrics: tuple[Key, ...] = Field(min_length=1)
@@ -365,7 +359,7 @@ class Rollback(Part):
     assessment: tuple[Item, ...] = Field(min_length=1)
     communication: tuple[Item, ...] = Field(min_length=1)
     documents: tuple[Item, ...] = Field(min_length=1)
-    monitoring_duration: Label
+    monitoring_duration: AuthorsWords = None
     monitoring_seconds: Positive
     decision_request_minutes: Positive
     decision_request_on_timeout: Literal["roll_back", "keep"]

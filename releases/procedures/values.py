@@ -43,6 +43,13 @@ DOCUMENTS = {
     "rollback": frozenset({"report", "cause", "prevention"}),
 }
 Subject = Literal["regular", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"]
+# What a role may do in the requests whose rule names it, whatever its other permissions are.
+NAMED_PERMISSIONS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("regular", "emergency"), frozenset({"approve", "send_back", "reject"})),
+    **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), frozenset({"approve_change"})),
+    "late_rollback": frozenset(),
+    "final_check": frozenset({"sign_final_check"}),
+}
 TIERLESS: frozenset[str] = frozenset({"procedure", "emergency_stop_lift"})
 
 
@@ -99,15 +106,23 @@ def _without_floats(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=400)]
+# No value is longer or greater than the column that keeps it.
+Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=200)]
+Name = Annotated[str, StringConstraints(pattern=r"\S", max_length=60)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Whole = Annotated[int, Strict(), Field(ge=0)]
-Positive = Annotated[int, Strict(), Field(ge=1)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=50)]
+Whole = Annotated[int, Strict(), Field(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)]
+People = Annotated[int, Strict(), Field(ge=0, le=100)]
+Place = Annotated[int, Strict(), Field(ge=1, le=1000)]
+Days = Annotated[int, Strict(), Field(ge=0, le=366)]
+Hours = Annotated[int, Strict(), Field(ge=0, le=24 * 366)]
+WindowMinutes = Annotated[int, Strict(), Field(ge=1, le=7 * 24 * 60)]
 Flag = Annotated[bool, Strict()]
 DecimalText = Annotated[str, AfterValidator(_decimal)]
-Zone = Annotated[str, AfterValidator(_zone)]
-Recurrence = Annotated[str, AfterValidator(_recurrence)]
-VersionText = Annotated[str, AfterValidator(_version)]
+Zone = Annotated[str, StringConstraints(max_length=40), AfterValidator(_zone)]
+Recurrence = Annotated[str, StringConstraints(max_length=200), AfterValidator(_recurrence)]
+VersionText = Annotated[str, StringConstraints(max_length=40), AfterValidator(_version)]
 Clock = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d$"), AfterValidator(_clock)]
 Day = Annotated[date, BeforeValidator(_day)]
 TypeParameters = Annotated[dict[str, Any], AfterValidator(_without_floats)]

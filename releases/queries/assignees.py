@@ -8,7 +8,6 @@ from django.conf import settings
 from audit.clock import now
 from environments import access
 from environments.models import AccessRequest, Account, ChangeFreeze, Environment
-from environments.roles import roles_with
 from releases.gates import quorum
 from releases.models import (
     ApprovalDecision,
@@ -55,7 +54,7 @@ def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acc
         case "release:end_approval", _:
             return _had_approved(payload)
         case "milestone:remind", Milestone():
-            return access.holders(str(payload.get("role", "release_manager")))
+            return access.holders_based_on(str(payload.get("role", "release_manager")))
         case (("window:create_freeze" | "freeze:lift"), ChangeFreeze()):
             return _touched(thing, payload)
         case "freeze:request_lift", ChangeFreeze():
@@ -69,18 +68,22 @@ def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acc
         case (("deployment:await_decision" | "decision_request:escalate"), DecisionRequest()):
             named = _named(thing)
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
-            return [*named, *asked] or access.holders("operator", thing.deployment.environment)
+            return [*named, *asked] or access.holders_based_on("operator", thing.deployment.environment)
         case "poll:suspend", PollFailure():
             deployment = thing.deployment
-            return access.holders("operator", deployment.environment) if deployment is not None else holding("prepare")
+            return (
+                access.holders_based_on("operator", deployment.environment)
+                if deployment is not None
+                else holding("prepare")
+            )
         case "monitoring:report_no_data", MonitoringPeriod():
             deployment = thing.deployment
             team = [entry.account for entry in TeamMember.objects.filter(release=deployment.release_id)]
-            return list(dict.fromkeys(team)) or access.holders("operator", deployment.environment)
+            return list(dict.fromkeys(team)) or access.holders_based_on("operator", deployment.environment)
         case "drift:detect", _:
-            return access.holders("operator", getattr(subject.row, "environment", None))
+            return access.holders_based_on("operator", getattr(subject.row, "environment", None))
         case "job:refuse", _:
-            return access.holders("operator", subject.row if isinstance(subject.row, Environment) else None)
+            return access.holders_based_on("operator", subject.row if isinstance(subject.row, Environment) else None)
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notification:await_external_approval", Notification():
@@ -105,7 +108,7 @@ def escalation_recipients(root: Notification) -> list[Account]:
     environment = subject.deployment.environment if subject is not None and subject.deployment is not None else None
     found = {one.pk: one for one in reminder_recipients(root)}
     for role in NEXT.get(root.event, ("release_manager",)):
-        found |= {one.pk: one for one in access.holders(role, environment)}
+        found |= {one.pk: one for one in access.holders_based_on(role, environment)}
     return list(found.values())
 
 
@@ -120,11 +123,8 @@ def reminder_delay(event: str, payload: dict[str, Any], urgent: bool) -> timedel
 
 def holding(right: str, environment: Environment | None = None, without: Account | None = None) -> list[Account]:
     """Return the persons with a right, but for one of them."""
-    found: dict[int, Account] = {}
-    for role in roles_with(right):
-        found |= {one.pk: one for one in access.holders(role, environment)}
-    others = (one for one in found.values() if without is None or one.person_key != without.person_key)
-    return [one for one in others if access.may(one, right, environment)]
+    found = access.holders_with(right, environment)
+    return [one for one in found if without is None or one.person_key != without.person_key]
 
 
 def _had_approved(payload: dict[str, Any]) -> list[Account]:

@@ -69,7 +69,7 @@ def test_10_scoped_roles_are_not_merged(people: People) -> None:
     """Every two grants of a role in an environment give what each of them gives alone, and nothing more."""
     environments = {e.slug: e for e in Environment.objects.all()}
     pairs = [(role, slug) for role in ("operator", "developer", "committee") for slug in environments]
-    cells = {(r.role, r.environment.slug): r.level for r in apps.get_model("environments.AccessRule").objects.all()}
+    cells = {(r.role_id, r.environment.slug): r.level for r in apps.get_model("environments.AccessRule").objects.all()}
     verbs = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
     for number, two in enumerate(combinations(pairs, 2)):
         if number % 4:
@@ -260,7 +260,7 @@ def test_24_an_account_with_more_rights_is_not_taken_over(people: People, acting
     waiting = make(
         AccessGrant,
         account=people["outsider"],
-        role="committee",
+        role_id="committee",
         starts_at=now(),
         reason="x",
         granted_by=people["administrator"],

@@ -94,7 +94,7 @@ def test_an_approval_ends_with_what_it_was_given_to(world: Any, what: str) -> No
     operation_name = {"assessment": "rollback:assess", "rows": "rollback:apply_pre_authorisation"}[what]
     assert "These people must approve it again: Committee A" in last(operation_name)["agreed_again"]
     assert world.fresh(alarm).facts["agreed"] == []
-    with pytest.raises(GateNotPassed, match="Approval is still needed from: Committee member"):
+    with pytest.raises(GateNotPassed, match="Approval is still needed from: Release committee"):
         authorise(world, alarm)
     with (
         world.acting_as("committee_a"),
@@ -144,7 +144,7 @@ def test_a_rollback_that_has_become_late_since_waits_for_the_committee(world: An
     before = Event.objects.count()
     prepare_rollback(alarm.pk)
     assert Event.objects.count() == before, "it waits without an event each time"
-    with acting(COMMAND), pytest.raises(GateNotPassed, match="Approval is still needed from: Committee member"):
+    with acting(COMMAND), pytest.raises(GateNotPassed, match="Approval is still needed from: Release committee"):
         begin(alarm.pk)
     say_yes(world, alarm)
     with acting(COMMAND):

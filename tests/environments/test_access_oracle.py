@@ -48,14 +48,14 @@ def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: 
     """Case 10."""
     where: dict[str | None, Environment | None] = {None: None} | {e.slug: e for e in Environment.objects.all()}
     matrix = {
-        (rule.role, rule.environment.slug): rule.level for rule in AccessRule.objects.select_related("environment")
+        (rule.role_id, rule.environment.slug): rule.level for rule in AccessRule.objects.select_related("environment")
     }
     account = newcomer(f"someone{Account.objects.count()}")
     moment = now()
     with acting(COMMAND), operation("test:grant", (Account, account.pk)):
         for role, slug, state in rows:
             AccessGrant.objects.create(
-                account=account, role=role, environment=where[slug], reason="x", **times(state, moment)
+                account=account, role_id=role, environment=where[slug], reason="x", **times(state, moment)
             )
     rights = read_rights(account)
     for slug, environment in where.items():

@@ -137,7 +137,7 @@ class Rows:
         waiting = make(
             AccessGrant,
             account=people["tester"],
-            role="operator",
+            role_id="operator",
             starts_at=moment,
             reason="x",
             granted_by=people["second_administrator"],
@@ -147,7 +147,7 @@ class Rows:
         )
         item = make(AccessReviewItem, review=review, grant=AccessGrant.objects.get(account=people["developer"]))
         asked = make(
-            AccessRequest, account=people["developer"], role="tester", environment=production, hours=2, reason="x"
+            AccessRequest, account=people["developer"], role_id="tester", environment=production, hours=2, reason="x"
         )
         delegate = make(
             Delegation,

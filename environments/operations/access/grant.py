@@ -10,8 +10,7 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
-from environments.models import AccessGrant, AccessRequest, Account, Environment
-from environments.roles import DECIDING, ROLE_CHOICES
+from environments.models import AccessGrant, AccessRequest, Account, Environment, Role
 
 
 def request_role(
@@ -35,7 +34,7 @@ def request_role(
         if giver is not None and giver.is_among(account.identities):
             raise NotPermitted(_("You cannot grant access to yourself."))
         grant = new_grant(account, role, environment, giver, reason=reason, starts_at=starts_at, until=until)
-        if grant.confirmed_at is None and role == "administrator" and _only_one_ever():
+        if grant.confirmed_at is None and grant.role_id == "administrator" and _only_one_ever():
             op.details["without_second"] = "there has never been a second administrator"
             grant.confirmed_at, grant.confirmed_by = now(), giver
         grant.save()
@@ -59,17 +58,18 @@ def new_grant(
     unconfirmed. Raises InvalidInput, NotPossible.
     """
     moment = now()
-    if role not in dict(ROLE_CHOICES):
+    held = Role.objects.filter(key=role).first()
+    if held is None or not held.may_be_granted:
         raise InvalidInput(_("The selected role does not exist."))
     if not account.is_active:
         raise NotPossible(_("This account is deactivated."))
     if not reason.strip():
         raise InvalidInput(_("A grant needs a reason."))
-    if account.kind == Account.Kind.SERVICE and role != "ci":
+    if account.kind == Account.Kind.SERVICE and not held.is_service:
         raise InvalidInput(_("A service account can only hold the role CI."))
-    if account.kind == Account.Kind.PERSON and role == "ci":
+    if account.kind == Account.Kind.PERSON and held.is_service:
         raise InvalidInput(_("Only a service account holds the role CI."))
-    if giver is not None and role in DECIDING and account.kind == Account.Kind.PERSON and account.enrolled_at is None:
+    if giver is not None and held.decides and account.kind == Account.Kind.PERSON and account.enrolled_at is None:
         text = _("%(name)s has not enrolled yet. Invite them first; grant the deciding role after that.")
         raise NotPossible(text % {"name": account})
     if until is not None and until <= moment:
@@ -78,14 +78,14 @@ def new_grant(
         raise InvalidInput(_("The end of this grant is before its start."))
     grant = AccessGrant(
         account=account,
-        role=role,
+        role=held,
         environment=environment,
         starts_at=starts_at or moment,
         until=until,
         reason=reason,
         granted_by=giver,
     )
-    if giver is None or role not in DECIDING:
+    if giver is None or not held.decides:
         grant.confirmed_at, grant.confirmed_by = moment, giver
     return grant
 
@@ -96,7 +96,7 @@ def _only_one_ever() -> bool:
     Past administrators count, since one could otherwise revoke the others to decide alone. Accounts are counted
     and not persons, because an employee id can be edited afterwards.
     """
-    earlier = AccessGrant.objects.filter(role="administrator", confirmed_at__isnull=False)
+    earlier = AccessGrant.objects.filter(role__key="administrator", confirmed_at__isnull=False)
     accounts = earlier.values("account").distinct()
     if accounts.count() != 1:
         return False

@@ -8,9 +8,9 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
-from environments.models import AccessGrant, AccessRequest, Account, Environment
+from environments.models import AccessGrant, AccessRequest, Account, Environment, Role
 from environments.operations.access.grant import new_grant
-from environments.roles import ASKED_FOR, ROLE_CHOICES
+from environments.roles import ASKED_FOR
 
 MOST_HOURS = 72
 
@@ -25,7 +25,8 @@ def request(*, role: str, environment_id: int, hours: int, reason: str) -> Acces
         environment = Environment.objects.filter(pk=environment_id).first()
         if environment is None:
             raise InvalidInput(_("The selected environment does not exist."))
-        if role not in ASKED_FOR:
+        asked_for = Role.objects.filter(key=role, state=Role.State.IN_USE).first()
+        if asked_for is None or asked_for.based_on not in ASKED_FOR:
             raise InvalidInput(_("This role cannot be granted for a limited time."))
         if not 1 <= hours <= MOST_HOURS:
             raise InvalidInput(_("Request access for 1 to %(hours)d hours.") % {"hours": MOST_HOURS})
@@ -33,12 +34,12 @@ def request(*, role: str, environment_id: int, hours: int, reason: str) -> Acces
             raise InvalidInput(_("Enter the purpose of this access."))
         if role in access.roles_of(account, environment):
             text = _("You already hold the role “%(role)s” in this environment.")
-            raise InvalidInput(text % {"role": str(dict(ROLE_CHOICES)[role])})
-        same = AccessRequest.objects.filter(account=account, role=role, environment=environment, decided_at=None)
+            raise InvalidInput(text % {"role": str(asked_for)})
+        same = AccessRequest.objects.filter(account=account, role=asked_for, environment=environment, decided_at=None)
         if same.exists():
             raise InvalidInput(_("You have already requested this access. The request is awaiting a decision."))
         asked = AccessRequest.objects.create(
-            account=account, role=role, environment=environment, hours=hours, reason=reason.strip()
+            account=account, role=asked_for, environment=environment, hours=hours, reason=reason.strip()
         )
         op.about(asked, role=role, environment=environment.slug, hours=hours)
     return asked
@@ -53,7 +54,7 @@ def approve(request_id: int, *, answer: str = "") -> AccessRequest:
         moment = now()
         grant: AccessGrant = new_grant(
             asked.account,
-            asked.role,
+            asked.role_id,
             asked.environment,
             giver,
             reason=asked.reason,

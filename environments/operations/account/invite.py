@@ -23,7 +23,6 @@ from environments import access
 from environments.departures import check_departures
 from environments.models import AccessGrant, Account, Delegation
 from environments.operations.account.deactivate import end_factors, end_sessions
-from environments.roles import DECIDING
 
 VALID = timedelta(hours=72)
 
@@ -81,7 +80,7 @@ def enrol(account_id: int, *, secret: str, password: str) -> Account:
 
 def _wait_for_another(op: Operation, account: Account, issuer: Account) -> None:
     """Let what the account may decide wait until an administrator other than the issuer confirms it."""
-    grants = AccessGrant.objects.lasting().filter(account=account, role__in=DECIDING)
+    grants = AccessGrant.objects.lasting().filter(account=account, role__decides=True)
     check_departures(op, list(grants.values_list("pk", flat=True)), refuses=False)
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
         grant.granted_by, grant.confirmed_by, grant.confirmed_at = issuer, None, None

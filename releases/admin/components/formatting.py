@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _, gettext_lazy
 
 from environments import times
 from environments.admin.rights import Rights, rights_of
-from environments.roles import ROLE_CHOICES
+from environments.models.role import role_names
 from releases.admin.operations import VERBS, verbs_on
 from releases.admin.operations.availability import offered
 from releases.admin.operations.base import ZONE, Verb
@@ -36,7 +36,6 @@ _TONES = {
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
 
 _WORDS: dict[str, Any] = {
-    **dict(ROLE_CHOICES),
     **dict(MonitoringPeriod.Result.choices),
     **dict(MonitoringCheck.Result.choices),
     **dict(StepAttempt.Probe.choices),
@@ -107,7 +106,7 @@ def remaining(until: datetime, now: datetime) -> str:
 
 def word(key: Any) -> str:
     """Return a stored key (role, result, outcome, resolution) in the reader's language; unknown keys as they are."""
-    return str(_WORDS.get(str(key), key))
+    return str(_WORDS.get(str(key)) or role_names().get(str(key), key))
 
 
 def result_word(key: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from environments.models import (
     Environment,
     Token,
 )
+from environments.models.role import Role, roles
 from environments.operations.access import grant, request
 from environments.operations.access_review import review
 from environments.operations.account import (
@@ -32,7 +33,7 @@ from environments.operations.account import (
 from environments.operations.delegation import request as delegates
 from environments.operations.environment import require_two_factor
 from environments.operations.token import issue as tokens
-from environments.roles import ASKED_FOR, ROLE_CHOICES
+from environments.roles import ASKED_FOR
 from releases.admin.components import staffing_preview as preview
 from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, clock, length, must, reason, row, text
 
@@ -120,6 +121,12 @@ def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
     return token
 
 
+def _role(fits: Callable[[Role], bool]) -> forms.ChoiceField:
+    """Return a choice of the roles that fit."""
+    choices = [(key, str(role)) for key, role in roles().items() if fits(role)]
+    return forms.ChoiceField(label=_("role"), choices=choices)
+
+
 def _grant(instance: Any) -> Fields:
     giver, where = access.current_account(), row(_("environment (none: all)"), Environment, required=False)
     if not access.may(giver, "manage_access"):
@@ -129,9 +136,7 @@ def _grant(instance: Any) -> Fields:
         where.queryset = Environment.objects.filter(pk__in=places)
     service = isinstance(instance, Account) and instance.kind == Account.Kind.SERVICE
     return {
-        "role": forms.ChoiceField(
-            label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if (key == "ci") == service]
-        ),
+        "role": _role(lambda role: role.may_be_granted and role.is_service == service),
         "environment_id": where,
         "starts_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
         "until": ZonedDateTimeField(label=_("until"), required=False),
@@ -149,9 +154,7 @@ def _asked_of_item(item: AccessReviewItem) -> list[tuple[str, Environment | None
 
 def _request(instance: Any) -> Fields:
     return {
-        "role": forms.ChoiceField(
-            label=_("role"), choices=[(key, name) for key, name in ROLE_CHOICES if key in ASKED_FOR]
-        ),
+        "role": _role(lambda role: role.state == Role.State.IN_USE and role.based_on in ASKED_FOR),
         "environment_id": row(_("environment"), Environment),
         "hours": forms.IntegerField(label=_("duration in hours"), min_value=1, max_value=request.MOST_HOURS, initial=4),
         "reason": text(_("purpose of access")),
@@ -170,7 +173,7 @@ def _asked(asked: AccessRequest) -> list[tuple[str, str]]:
     cell = asked.environment.access_rules.filter(role=asked.role).first()
     return [
         (_now("person"), str(asked.account)),
-        (_now("role"), str(asked.get_role_display())),
+        (_now("role"), str(asked.role)),
         (_now("environment"), str(asked.environment)),
         (_now("access level"), str(cell.get_level_display()) if cell else "—"),
         (_now("hours"), str(asked.hours)),
@@ -181,7 +184,7 @@ def _asked(asked: AccessRequest) -> list[tuple[str, str]]:
 def _granted(of: AccessGrant) -> list[tuple[str, str]]:
     return [
         (_now("person"), str(of.account)),
-        (_now("role"), str(of.get_role_display())),
+        (_now("role"), str(of.role)),
         (_now("environment"), str(of.environment or _now("all"))),
         (_now("granted by"), str(of.granted_by or "—")),
         (_now("enrolled"), str(of.account.enrolled_at and times.shown(of.account.enrolled_at) or "—")),

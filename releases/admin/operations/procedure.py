@@ -1,16 +1,22 @@
 """Verbs that change values of the procedure on a page: thresholds, the checklist, the approval rules."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext, gettext_lazy as _
 
-from environments.language import language
-from environments.roles import ROLE_CHOICES
-from releases.admin.operations.base import Verb, text
+from environments.language import language, listed, noted
+from environments.models.role import role_names
+from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.operations.base import Shown, Verb, must, reason, text
 from releases.models import ApprovalRequest, Procedure
-from releases.operations.procedure import revise
+from releases.operations.procedure import put_into_effect, revise
+from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.procedures.load import default_text
+from releases.procedures.save import as_text
+from releases.queries.procedure_types import procedure_types
 
 Fields = dict[str, forms.Field]
 # Versions that can be changed: the one in effect becomes a new draft, a draft is changed in place.
@@ -39,8 +45,7 @@ def _label(cell: revise.Cell) -> str:
 def _field(cell: revise.Cell) -> forms.Field:
     options: dict[str, Any] = {"label": _label(cell), "initial": cell.value}
     if cell.column == "role":
-        roles = [(key, name) for key, name in ROLE_CHOICES if key != "none"]
-        return forms.ChoiceField(choices=[("none", _("no approval needed")), *roles], **options)
+        return forms.ChoiceField(choices=[("none", _("no approval needed")), *role_names().items()], **options)
     if isinstance(cell.value, int):
         return forms.IntegerField(min_value=0, max_value=1000, **options)
     return forms.CharField(max_length=200, **options)
@@ -92,11 +97,98 @@ def _revise_checklist(
     return revise.revise(pk, reason=reason, values=values, removed=numbers, added=added)
 
 
-VERBS: tuple[Verb, ...] = tuple(
-    Verb("procedure", name, label, operation, ("create_procedure",), Procedure, fields, states=CHANGEABLE)
-    for name, label, operation, fields in (
-        ("revise_thresholds", _("Change thresholds"), _revise, _fields("thresholds", "triggers")),
-        ("revise_checklist", _("Change checklist"), _revise_checklist, _checklist),
-        ("revise_approvals", _("Change approval rules"), _revise, _fields("approval_rules")),
-    )
+def _procedure(instance: Any) -> Fields:
+    active = Procedure.objects.filter(state="in_effect").first()
+    shown = as_text(active.document) if active is not None else default_text()
+    return {"content": text(_("release procedure (TOML)"), rows=30, initial=shown), "reason": text(_("reason"))}
+
+
+def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
+    """Return the faults of the document, or that it has none; nothing is stored."""
+    try:
+        content = Content.from_toml(values["content"], **procedure_types())
+    except ProcedureFaults as faults:
+        return [Shown(fault.place, "failed", fault.message) for fault in faults.faults]
+    return [Shown(content.version, "passed", gettext("The document has no fault."))]
+
+
+def _load(*, content: str, reason: str) -> Procedure:
+    try:
+        return put_into_effect.load(Content.from_toml(content, **procedure_types()), reason=reason)
+    except ProcedureFaults as faults:
+        raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
+
+
+def _moves(instance: Any) -> Fields:
+    found = put_into_effect.open_releases(instance) if isinstance(instance, Procedure) else []
+    choices = [(row.pk, noted(row, listed([row.get_state_display(), row.procedure]))) for row in found]
+    return {
+        "moved": forms.TypedMultipleChoiceField(
+            label=_(
+                "open releases that will follow the new version; their approval is invalidated, and all others "
+                "stay as they are"
+            ),
+            choices=choices,
+            coerce=int,
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+        ),
+        "reason": text(_("reason")),
+    }
+
+
+def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
+    """Show what changed triggers would have done in the last monitoring periods, before the procedure is submitted."""
+    replayed = put_into_effect.replayed_for(procedure)
+    rows = [(gettext("version"), procedure.version)]
+    if replayed is None:
+        return [*rows, (gettext("changed rollback triggers"), gettext("none"))]
+    first, *rest = replay_lines(replayed)
+    return [*rows, (gettext("replay of the changed triggers"), first), *(("", line) for line in rest)]
+
+
+def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
+    return put_into_effect.submit(pk, moved=tuple(moved), reason=reason)
+
+
+on_procedure = partial(Verb, "procedure", rights=("create_procedure",))
+VERBS: tuple[Verb, ...] = (
+    on_procedure(
+        "load",
+        _("Create procedure version"),
+        _load,
+        fields=_procedure,
+        tries=_checked,
+        try_label=_("Check document"),
+        makes=Procedure,
+    ),
+    on_procedure(
+        "submit", _("Submit for approval"), _submit, model=Procedure, fields=_moves, edge="submit", shows=_replayed
+    ),
+    on_procedure(
+        "withdraw_request",
+        _("Withdraw request"),
+        put_into_effect.withdraw_request,
+        model=Procedure,
+        fields=reason,
+        edge="send_back",
+        states=frozenset({"in_review"}),
+    ),
+    on_procedure(
+        "discard",
+        _("Discard draft"),
+        put_into_effect.discard,
+        model=Procedure,
+        fields=must,
+        states=frozenset({"draft"}),
+        danger=True,
+    ),
+    *(
+        on_procedure(name, label, operation, model=Procedure, fields=fields, states=CHANGEABLE)
+        for name, label, operation, fields in (
+            ("revise_thresholds", _("Change thresholds"), _revise, _fields("thresholds", "triggers")),
+            ("revise_checklist", _("Change checklist"), _revise_checklist, _checklist),
+            ("revise_approvals", _("Change approval rules"), _revise, _fields("approval_rules")),
+        )
+    ),
 )

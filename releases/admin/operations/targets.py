@@ -9,21 +9,16 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
 from environments.admin.people import differences_of
-from environments.language import listed, noted
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from environments.operations.configuration import check_connectivity, create as configurations
 from environments.operations.requested_change import decide as requested_changes
 from releases.admin.components import target_form
-from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
-from releases.models import DeployedVersion, Procedure, Release
+from releases.models import DeployedVersion, Release
 from releases.operations.deployed_version import place as install, register
-from releases.operations.procedure import put_into_effect
 from releases.operations.target import measure
 from releases.operations.target.set_settings import OWN, create_target, set_settings
 from releases.operations.target.test import try_settings
-from releases.procedures.document import Procedure as Content, ProcedureFaults
-from releases.queries.procedure_types import procedure_types
 
 Fields = Mapping[str, forms.Field]
 
@@ -158,49 +153,6 @@ def _laying(instance: Any) -> Fields:
     }
 
 
-def _procedure(instance: Any) -> Fields:
-    return {"content": text(_("release procedure (TOML)"), rows=30), "reason": text(_("reason"))}
-
-
-def _load(*, content: str, reason: str) -> Procedure:
-    try:
-        return put_into_effect.load(Content.from_toml(content, **procedure_types()), reason=reason)
-    except ProcedureFaults as faults:
-        raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
-
-
-def _moves(instance: Any) -> Fields:
-    found = put_into_effect.open_releases(instance) if isinstance(instance, Procedure) else []
-    choices = [(row.pk, noted(row, listed([row.get_state_display(), row.procedure]))) for row in found]
-    return {
-        "moved": forms.TypedMultipleChoiceField(
-            label=_(
-                "open releases that will follow the new version; their approval is invalidated, and all others "
-                "stay as they are"
-            ),
-            choices=choices,
-            coerce=int,
-            required=False,
-            widget=forms.CheckboxSelectMultiple,
-        ),
-        "reason": text(_("reason")),
-    }
-
-
-def _replayed(procedure: Procedure) -> list[tuple[str, str]]:
-    """Show what changed triggers would have done in the last monitoring periods, before the procedure is submitted."""
-    replayed = put_into_effect.replayed_for(procedure)
-    rows = [(gettext("version"), procedure.version)]
-    if replayed is None:
-        return [*rows, (gettext("changed rollback triggers"), gettext("none"))]
-    first, *rest = replay_lines(replayed)
-    return [*rows, (gettext("replay of the changed triggers"), first), *(("", line) for line in rest)]
-
-
-def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
-    return put_into_effect.submit(pk, moved=tuple(moved), reason=reason)
-
-
 on_target = partial(Verb, "target", rights=("edit_target",))
 on_requested_change = partial(
     Verb,
@@ -212,7 +164,6 @@ on_requested_change = partial(
 )
 on_configuration = partial(Verb, "configuration", rights=("edit_target", "edit_configuration"))
 on_deployed_version = partial(Verb, "deployed_version", rights=("register_version",), signs=True)
-on_procedure = partial(Verb, "procedure", rights=("create_procedure",))
 VERBS: tuple[Verb, ...] = (
     on_target(
         "create",
@@ -279,27 +230,5 @@ VERBS: tuple[Verb, ...] = (
         model=DeployedVersion,
         fields=reason,
         why_not_permitted=register.why_not_permitted,
-    ),
-    on_procedure("load", _("Create procedure version"), _load, fields=_procedure, makes=Procedure),
-    on_procedure(
-        "submit", _("Submit for approval"), _submit, model=Procedure, fields=_moves, edge="submit", shows=_replayed
-    ),
-    on_procedure(
-        "withdraw_request",
-        _("Withdraw request"),
-        put_into_effect.withdraw_request,
-        model=Procedure,
-        fields=reason,
-        edge="send_back",
-        states=frozenset({"in_review"}),
-    ),
-    on_procedure(
-        "discard",
-        _("Discard draft"),
-        put_into_effect.discard,
-        model=Procedure,
-        fields=must,
-        states=frozenset({"draft"}),
-        danger=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""manage.py procedure load PATH [--put-into-effect]: load a written procedure; put the first one into effect."""
+"""manage.py procedure check | diff | load | export: a written procedure as files."""
 
 from pathlib import Path
 from typing import Any
@@ -9,42 +9,83 @@ from audit.actor import Actor, acting
 from audit.refusals import OperationRefused
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect
-from releases.procedures.document import ProcedureFaults
+from releases.procedures.compare import changed
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import read
+from releases.procedures.save import as_files
 from releases.queries.procedure_types import procedure_types
 
 
 class Command(BaseCommand):
-    """Load a procedure."""
+    """Check, compare, load or export a procedure."""
 
-    help = "Reads a procedure from TOML; every fault is listed with its place, and then nothing is loaded."
+    help = (
+        "check: list every fault of a file or a folder. diff: compare it with the procedure in effect. load: store it "
+        "as a draft. export: write the procedure in effect into a new folder."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the verb and the path."""
-        parser.add_argument("verb", choices=["load"])
+        parser.add_argument("verb", choices=["check", "diff", "load", "export"])
         parser.add_argument("path", type=Path, help="a TOML file, or a folder of TOML files that make up one procedure")
-        parser.add_argument("--put-into-effect", action="store_true")
+        parser.add_argument(
+            "--put-into-effect", action="store_true", help="load: in an empty system, put the procedure into effect"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Load a procedure; --put-into-effect also puts it into effect, in an empty system only. With a procedure
-        already in effect, nothing is loaded: the option starts a system, and its procedure may have changed since.
+        """Do it. `load --put-into-effect` starts a system: where a procedure is in effect, it loads nothing, for that
+        procedure may have changed since.
         """
-        try:
-            content = read(options["path"], **procedure_types())
-        except ProcedureFaults as faults:
-            raise CommandError("nothing was loaded:\n" + "\n".join(f"  {fault}" for fault in faults.faults)) from None
-        in_force = Procedure.objects.filter(state="in_effect").first()
-        if options["put_into_effect"] and in_force is not None:
-            self.stdout.write(f"procedure {in_force.version} active")
-            return
+        path, active = options["path"], Procedure.objects.filter(state="in_effect").first()
+        match options["verb"]:
+            case "check":
+                self.stdout.write(f"procedure {_read(path).version}: no fault")
+            case "diff":
+                self._diff(_read(path), active)
+            case "load":
+                content = _read(path)
+                if options["put_into_effect"] and active is not None:
+                    self.stdout.write(f"procedure {active.version} is in effect; {path.name} was not loaded")
+                else:
+                    self._load(content, path, options["put_into_effect"])
+            case _export:
+                self._export(path, active)
+
+    def _diff(self, content: Content, active: Procedure | None) -> None:
+        if active is None:
+            raise CommandError("no procedure is in effect")
+        found = changed(active.content, content.model_dump(mode="json"))
+        for place, (left, right) in found.items():
+            self.stdout.write(f"{' › '.join(place)}: {left or '—'} → {right or '—'}")
+        self.stdout.write(f"{len(found)} values differ from procedure {active.version}")
+
+    def _load(self, content: Content, path: Path, put_into_effect: bool) -> None:
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
-                procedure = load(content, reason=f"manage.py procedure load {options['path'].name}")
-                if (
-                    options["put_into_effect"]
-                    and not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists()
-                ):
+                procedure = load(content, reason=f"manage.py procedure load {path.name}")
+                empty = not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists()
+                if put_into_effect and empty:
                     put_first_into_effect(procedure.pk)
             except OperationRefused as refused:
                 raise CommandError(str(refused)) from None
-        self.stdout.write(f"procedure {procedure.version} {Procedure.objects.get(pk=procedure.pk).state}")
+        state = Procedure.objects.get(pk=procedure.pk).state
+        after = "; submit it for approval on its page" if state == "draft" and not put_into_effect else ""
+        self.stdout.write(f"procedure {procedure.version} {state}{after}")
+
+    def _export(self, path: Path, active: Procedure | None) -> None:
+        if active is None:
+            raise CommandError("no procedure is in effect")
+        if path.exists():
+            raise CommandError(f"{path} is there already; name a new folder")
+        path.mkdir()
+        for name, text in as_files(active.document).items():
+            (path / name).write_text(text, encoding="utf-8")
+        self.stdout.write(f"procedure {active.version} was written into {path}")
+
+
+def _read(path: Path) -> Content:
+    try:
+        return read(path, **procedure_types())
+    except ProcedureFaults as faults:
+        lines = ["the procedure has faults:", *(f"  {fault}" for fault in faults.faults)]
+        raise CommandError("\n".join(lines)) from None

@@ -14,7 +14,7 @@ from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.language import labelled
-from environments.models import Account, ChangeWindow, Environment
+from environments.models import AccessGrant, Account, ChangeWindow, Environment
 from releases.gates import authorship, ledger, quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
@@ -121,6 +121,8 @@ def _targets(approval_request_id: int) -> list[tuple[type, int]]:
         # The operation writes the environments, the releases that the procedure takes over, the version that it
         # replaces, and its rivals.
         targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
+        content = Procedure.objects.get(pk=row["procedure"]).document
+        targets += [(AccessGrant, pk) for pk in put_into_effect.unconfirmed_by(content)]
         targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
         targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
         others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(
@@ -182,7 +184,15 @@ def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Dec
 
 def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> str:
     """Return why a person may not decide in a request, for themselves or as a delegate; empty when they may."""
-    return _unresponsive(account, quorum.shown(approval_request))
+    where, place = quorum.shown(approval_request), approval_request.environment
+    if why := _unresponsive(account, where):
+        return why
+    people = (account, *access.absent_persons_of(account))
+    if approval_request.state == "in_review" and not any(
+        where.standing.wanted & access.roles_of(p, place) for p in people
+    ):
+        return _("The current approval stage does not need a decision from your role.")
+    return ""
 
 
 def _unresponsive(person: Account, where: quorum.Count) -> str:

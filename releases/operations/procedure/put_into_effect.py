@@ -3,6 +3,7 @@
 from datetime import time
 from typing import Any
 
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from audit.actor import current
@@ -11,7 +12,8 @@ from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
 from environments.language import listed
-from environments.models import AccessRule, ChangeWindow, Environment
+from environments.models import AccessGrant, AccessRule, ChangeWindow, Environment, Role
+from environments.roles import ALWAYS, DECIDING, ROLE_PERMISSIONS
 from releases.gates import staffing
 from releases.gates.content import digest as content_digest
 from releases.models import ApprovalRequest, Procedure, Release
@@ -57,6 +59,7 @@ def load(content: Content, *, reason: str) -> Procedure:
             reason=reason,
             author=author,
         )
+        _plan_roles(content)
         op.about(procedure, digest=procedure.digest)
     return procedure
 
@@ -271,6 +274,60 @@ def _environments(content: Content) -> list[tuple[parts.Environment, Environment
     return found
 
 
+def _of_one_person() -> QuerySet[AccessGrant]:
+    return AccessGrant.objects.filter(granted_by__isnull=False, confirmed_by=F("granted_by"))
+
+
+def unconfirmed_by(content: Content) -> list[int]:
+    """Return the grants that a second person must confirm once a procedure is in effect, because it lets their roles
+    decide.
+    """
+    named = list(content.named_permissions())
+    return list(_of_one_person().filter(role__key__in=named, role__decides=False).values_list("pk", flat=True))
+
+
+def _roles(content: Content) -> None:
+    """Create or update the roles that a procedure names; the others are no longer in use. A role that begins to decide
+    counts only for those whose grant a second person has confirmed.
+    """
+    there, named = Role.objects.in_bulk(field_name="key"), content.named_permissions()
+    for order, row in enumerate(content.roles, 1):
+        permissions = sorted(named.get(row.key, frozenset()) - ROLE_PERMISSIONS[row.shipped])
+        values = {
+            "based_on": row.shipped,
+            "names": {"ja": row.ja, "en": row.en},
+            "named_permissions": permissions,
+            "decides": row.shipped in DECIDING or row.key in named,
+            "state": Role.State.IN_USE,
+            "order": order,
+        }
+        role = there.get(row.key) or Role(key=row.key)
+        begins = not role.decides and values["decides"] and row.key in there
+        if row.key not in there or any(getattr(role, name) != value for name, value in values.items()):
+            for name, value in values.items():
+                setattr(role, name, value)
+            role.save()
+        for grant in _of_one_person().filter(role=role) if begins else ():
+            grant.confirmed_by, grant.confirmed_at = None, None
+            grant.save()
+    for role in there.values():
+        if role.state == Role.State.IN_USE and role.key not in (*(row.key for row in content.roles), *ALWAYS):
+            role.state = Role.State.RETIRED
+            role.save()
+
+
+def _plan_roles(content: Content) -> None:
+    """Make the roles that a draft names beside those that there are known, so that people can be given them."""
+    there = Role.objects.in_bulk(field_name="key")
+    for order, row in enumerate(content.roles, 1):
+        role = there.get(row.key)
+        if role is None or role.state == Role.State.RETIRED:
+            role = role or Role(key=row.key)
+            role.based_on, role.names, role.order = row.shipped, {"ja": row.ja, "en": row.en}, order
+            role.named_permissions, role.decides, role.state = [], True, Role.State.PLANNED
+            role.save()
+
+
 def put_into_effect(procedure: Procedure) -> None:
     """Retire the procedure in effect and replace it by this one, inside an open operation; create what it names."""
     for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect"):
@@ -307,11 +364,14 @@ def put_into_effect(procedure: Procedure) -> None:
                 "reason": content.version,
             },
         )
+    _roles(content)
     for row, environment in laid:
         for role in content.roles:
             level = content.level_of(role.key, row.key)
             AccessRule.objects.update_or_create(
-                role=role.key, environment=environment, defaults={"level": level.key if level is not None else "none"}
+                role_id=role.key,
+                environment=environment,
+                defaults={"level": level.key if level is not None else "none"},
             )
     for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]).exclude(level="none"):
         rule.level = "none"

@@ -7,6 +7,7 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
+from environments.models.role import role_names
 from environments.targets.words import gettext as _
 from releases.models import DecisionRequest, Deployment, Step
 from releases.operations.step.resume import resume_after
@@ -84,7 +85,7 @@ def not_named(account: Account, step: Step, held: Collection[str] | None = None)
     roles = access.roles_of(account, environment) if held is None else held
     named = wanted.person == account.username or wanted.role in roles
     if not (named and account.is_active and account.kind == Account.Kind.PERSON):
-        return _("Only %(who)s can confirm this step.") % {"who": wanted.who}
+        return _("Only %(who)s can confirm this step.") % {"who": role_names().get(wanted.role or "", wanted.who)}
     if wanted.role and environment.protected and step.deployment.was_started_by(account):
         return _("You have scheduled this deployment; another person confirms the step.")
     return ""

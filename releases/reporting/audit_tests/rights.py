@@ -9,13 +9,14 @@ from django.utils.translation import gettext_lazy as _
 from environments.access_as_of import Held, Person, allows, once_protected
 from environments.language import listed
 from environments.models import Account, Environment
-from environments.roles import LEVEL_CHOICES, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.models.role import role_names
+from environments.roles import LEVEL_CHOICES
 from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
 
 
 def holders(scope: Scope) -> Outcome:
     """List each role held at the end of the period, with its level in each environment."""
-    outcome, roles, levels = Outcome(), dict(ROLE_CHOICES), dict(LEVEL_CHOICES)
+    outcome, roles, levels = Outcome(), role_names(), dict(LEVEL_CHOICES)
     cells, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     environments = list(Environment.objects.all())
     accounts = {account.pk: account for account in Account.objects.all()}
@@ -72,7 +73,7 @@ def approve_and_start(scope: Scope) -> Outcome:
 
 
 def _words(held: Held, people: dict[int, Person]) -> str:
-    role = str(dict(ROLE_CHOICES)[held.role])
+    role = role_names().get(held.role, held.role)
     if held.delegate_for is None:
         return role
     return _("%(role)s, for %(absent)s") % {"role": role, "absent": people[held.delegate_for].name}
@@ -111,11 +112,11 @@ def last_activity(account: int, until: datetime) -> datetime | None:
 
 def dormant_approvers(scope: Scope) -> Outcome:
     """Check each holder of an approving role at the period's end; a right younger than DAYS is not yet dormant."""
-    outcome, names = Outcome(), dict(ROLE_CHOICES)
+    outcome, names = Outcome(), role_names()
     asleep = scope.until - timedelta(days=DAYS)
     accounts = {account.pk: account for account in Account.objects.all()}
     for held in scope.then.held(scope.until):
-        if "approve" not in ROLE_PERMISSIONS.get(held.role, frozenset()):
+        if "approve" not in held.permissions:
             continue
         outcome.examined += 1
         last = last_activity(held.account, scope.until)
@@ -123,7 +124,7 @@ def dormant_approvers(scope: Scope) -> Outcome:
         given = datetime.fromisoformat(since) if since else held.grant.at
         if given < asleep and (last is None or last < asleep):
             account = accounts.get(held.account)
-            outcome.found(account, str(account), str(names[held.role]), given, last)
+            outcome.found(account, str(account), names.get(held.role, held.role), given, last)
     outcome.notes.append((_("No activity since"), asleep))
     return outcome
 

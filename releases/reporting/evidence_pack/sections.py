@@ -16,7 +16,7 @@ from audit.cover import warning
 from audit.models import Event
 from environments import calendar
 from environments.language import labelled, listed
-from environments.roles import ROLE_CHOICES
+from environments.models.role import role_names
 from environments.targets.words import in_words
 from releases.reporting.evidence_pack.collected import Collected, DeploymentRows, columns, file_name, series_name
 from releases.reporting.evidence_pack.ledger_part import LedgerPart
@@ -126,7 +126,7 @@ def _other_language() -> tuple[str, ...]:
 
 
 def _parts(change: Collected) -> Table:
-    words, roles = _part_words(), dict(ROLE_CHOICES)
+    words, roles = _part_words(), role_names()
     rows = [
         [
             words.get(p["part"], p["part"]),

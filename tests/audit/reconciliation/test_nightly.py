@@ -133,7 +133,7 @@ def test_the_alarm_stands_on_the_auditors_pages_until_it_is_put_right(
     auditor, test = browsers("auditor"), reverse("audit-test", args=["unexplained-history"])
     compared()
     assert "no exception" in auditor.get(test).content.decode()
-    role = AccessGrant.history.order_by("history_id").last().role
+    role = AccessGrant.history.order_by("history_id").last().role_id
     wrong = f"UPDATE environments_historicalaccessgrant SET role = %s WHERE history_id = {ROW}"
     past_every_guard(database, wrong, "x")
     compared()
@@ -223,7 +223,7 @@ def test_a_row_that_came_back_after_its_deletion_is_named(database: str) -> None
 
 def test_an_invented_row_is_found_between_true_ones(database: str) -> None:
     true = AccessGrant.history.order_by("history_id").last()
-    true.pk, true.role, true.history_user_id = None, "never so", 1
+    true.pk, true.role_id, true.history_user_id = None, "never so", 1
     true.save(force_insert=True)
     assert compared()["unexplained"] == 1
     assert [(row["row"], row["account"]) for row in alarms()] == [(true.pk, "1")]

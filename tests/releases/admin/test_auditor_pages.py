@@ -277,7 +277,7 @@ def test_a_role_in_staging_allows_nothing_in_production(
     given(acting_as, people["tester"], "committee", "staging")
     with acting_as("tester"), operation("approval:approve") as op:
         op.about(world["round"])
-    assert words_of("Tester", "staging")[1] == ["Committee member"] and words_of("Tester")[1] == []
+    assert words_of("Tester", "staging")[1] == ["Release committee"] and words_of("Tester")[1] == []
     done, _more = uses(AccessAsOf(), Environment.objects.get(slug="production"), now() - timedelta(days=1), now())
     assert {use.happening.actor: use.allowed for use in done if use.happening.operation == "approval:approve"} == {
         "Committee A": True,
@@ -300,7 +300,7 @@ def test_a_delegate_may_approve_and_nothing_else(
             )
         with acting_as("administrator"):
             request.confirm(made.pk)
-    assert words_of("Tester") == [[], ["Committee member, for Committee A"], [], [], [], []]
+    assert words_of("Tester") == [[], ["Release committee, for Committee A"], [], [], [], []]
     for event in ("approval:approve", "approval:send_back"):
         with acting_as("tester"), operation(event) as op:
             op.about(world["round"])

@@ -9,9 +9,10 @@ from typing import Any
 from django.urls import reverse
 
 from audit.clock import now
-from releases.admin.pages.procedure.difference import differences, effects, flat
+from releases.admin.pages.procedure.difference import differences, effects
 from releases.models import Procedure, Release
 from releases.operations.procedure.put_into_effect import load
+from releases.procedures.compare import flat
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default_text
 

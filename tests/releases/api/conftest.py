@@ -66,5 +66,5 @@ def managing(world: Any) -> str:
 
     account = make(Account, username="managing", display_name="Managing", kind="service")
     world.people["managing"] = account
-    make(AccessGrant, account=account, role="release_manager", starts_at=now(), reason="test", confirmed_at=now())
+    make(AccessGrant, account=account, role_id="release_manager", starts_at=now(), reason="test", confirmed_at=now())
     return token_for(world, account)

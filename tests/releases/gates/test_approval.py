@@ -113,7 +113,7 @@ def test_the_approved_state_alone_is_not_enough(world: Any) -> None:
             Release.objects.filter(pk=release.pk).update(state=state)
         ApprovalRequest.objects.filter(pk=approval_request.pk).update(state="approved")
     answer = ask(world, release, "approval")
-    assert answer.result == "not_passed" and "Too few approvals count. Missing: Committee member (1)." in answer.reason
+    assert answer.result == "not_passed" and "Too few approvals count. Missing: Release committee (1)." in answer.reason
     with world.acting_as("operator"):
         deployment = request(release.pk, environment_id=world.environments["production"].pk)
         with pytest.raises(GateNotPassed, match="Too few approvals count"):
@@ -147,15 +147,15 @@ def test_an_approval_is_counted_again_at_each_gate(world: Any, people: dict[str,
             {"is_active": True},
             "the account is deactivated or does not belong to a person",
         ),
-        (grant, {"revoked_at": now()}, {"revoked_at": None}, "(Committee member) has ended"),
-        (grant, {"environment": world.environments["staging"]}, {"environment": None}, "(Committee member) has ended"),
+        (grant, {"revoked_at": now()}, {"revoked_at": None}, "(Release committee) has ended"),
+        (grant, {"environment": world.environments["staging"]}, {"environment": None}, "(Release committee) has ended"),
         (observed, {"value": own}, {"value": observed.value}, "the committer of one of its commits"),
     ]
     for row, fields, kept, why in cases:
         alter(row, **fields)
         answer = ask(world, release, "approval")
         assert answer.result == "not_passed" and "The approval of Committee A does not count" in answer.reason, fields
-        assert why in answer.reason and "Missing: Committee member (1)" in answer.reason, answer.reason
+        assert why in answer.reason and "Missing: Release committee (1)" in answer.reason, answer.reason
         alter(row, **kept)
         assert ask(world, release, "approval").result == "passed", fields
     with acting(COMMAND), operation("test:edit", (Release, release.pk)) as op:

@@ -55,10 +55,15 @@ def test_the_last_committee_members_keep_their_role(world: Any) -> None:
         revoke(grant_of(world, "committee_b").pk, reason="moved")
     said = [str(reason) for reason in refused.value.reasons]
     assert "Grant the role to another person first" in said[0]
-    assert any("Production" in line and "Committee member, 1 more needed" in line for line in said[1:])
+    assert any("Production" in line and "Release committee, 1 more needed" in line for line in said[1:])
     assert grant_of(world, "committee_b")
     make(
-        AccessGrant, account=world.people["tester"], role="committee", starts_at=now(), confirmed_at=now(), reason="new"
+        AccessGrant,
+        account=world.people["tester"],
+        role_id="committee",
+        starts_at=now(),
+        confirmed_at=now(),
+        reason="new",
     )
     end(world, "committee_b")
 
@@ -96,7 +101,7 @@ def test_a_leavers_account_is_deactivated_and_managers_are_notified(world: Any) 
     notified = {message.account.username for message in notification.inbox_items.all() if message.account}
     assert {"administrator", "manager", "project_manager"} <= notified
     assert (
-        "Committee member, 1 more needed" in notification.texts["en"]["body"]
+        "Release committee, 1 more needed" in notification.texts["en"]["body"]
         and "left the company" in notification.texts["en"]["body"]
     )
     assert "あと1名" in notification.texts["ja"]["body"]
@@ -202,9 +207,9 @@ def test_the_forms_show_rules_that_could_no_longer_be_met(world: Any, browsers: 
     client = browsers("administrator")
     closing = reverse("operation", args=["account", "deactivate", world.people["committee_b"].pk])
     html = client.post(closing, {"reason": "left"}).content.decode()
-    assert "Rules that could no longer be met" in html and "Committee member, 1 more needed" in html
+    assert "Rules that could no longer be met" in html and "Release committee, 1 more needed" in html
     ending = reverse("operation", args=["access", "revoke", grant_of(world, "committee_b").pk])
-    assert "Committee member, 1 more needed" in client.post(ending, {"reason": "moved"}).content.decode()
+    assert "Release committee, 1 more needed" in client.post(ending, {"reason": "moved"}).content.decode()
     given = {
         "delegator_id": world.people["committee_b"].pk,
         "delegate_id": world.people["author_on_committee"].pk,
@@ -213,6 +218,6 @@ def test_the_forms_show_rules_that_could_no_longer_be_met(world: Any, browsers: 
         "until": (now() + timedelta(days=9)).isoformat(),
     }
     html = client.post(reverse("operation-new", args=["delegation", "request"]), given).content.decode()
-    assert "Committee member, 1 more needed" in html and not Delegation.objects.exists()
+    assert "Release committee, 1 more needed" in html and not Delegation.objects.exists()
     with world.acting_as("administrator"):
         request.request_delegation(**{**given, "starts_at": now(), "until": now() + timedelta(days=1)})

@@ -61,7 +61,7 @@ def test_after_monitoring_the_decision_maker_and_a_committee_member_authorise(wo
     ended = alter(ended, approval_request=None)
     alarm = assessed(world, ended)
     counted(alarm)
-    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="still needed from: Committee member"):
+    with world.acting_as("second_operator"), pytest.raises(GateNotPassed, match="still needed from: Release committee"):
         decide.authorise(alarm.pk, digest=shown(alarm))
     for name in ("operator", "second_operator", "manager", "developer"):
         with world.acting_as(name), pytest.raises(NotPermitted, match="your role"):

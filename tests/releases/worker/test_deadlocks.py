@@ -111,7 +111,7 @@ def test_an_api_call_repeats_its_operation_after_a_deadlock(
 ) -> None:
     deployment = queued(row(TRUE))
     account = make(Account, username="managing", display_name="Managing", kind="service")
-    make(AccessGrant, account=account, role="release_manager", starts_at=now(), reason="test", confirmed_at=now())
+    make(AccessGrant, account=account, role_id="release_manager", starts_at=now(), reason="test", confirmed_at=now())
     token = token_for(world, account)
     path = f"/deployments/{deployment.pk}/cancel"
     answer = beside(

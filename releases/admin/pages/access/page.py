@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
 from environments.models import AccessGrant, AccessRequest, AccessReview, AccessRule, Delegation, Environment
-from environments.roles import DECIDING, LEVEL_CHOICES, LEVELS, PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.models.role import roles
+from environments.roles import LEVEL_CHOICES, LEVELS, PERMISSION_LABELS
 from releases.admin.components.formatting import Button, button, show
 from releases.admin.components.grants import by_standing, standing
 from releases.admin.operations import VERBS
@@ -44,18 +45,20 @@ def matrix(words: dict[str, str]) -> tuple[list[Environment], list[dict[str, Any
     """Return the environments and, for each role, its cells (level, name, permissions), verbs and how it is given."""
     environments = list(Environment.objects.all())
     names = dict(LEVEL_CHOICES)
-    levels = {(rule.role, rule.environment_id): rule.level for rule in AccessRule.objects.all()}
+    levels = {(rule.role_id, rule.environment_id): rule.level for rule in AccessRule.objects.all()}
     rows = []
-    for role, label in ROLE_CHOICES:
-        cells = [levels.get((role, e.pk), "none") for e in environments]
+    for key, role in roles().items():
+        if role.state != role.State.IN_USE:
+            continue
+        cells = [levels.get((key, e.pk), "none") for e in environments]
         rows.append(
             {
-                "label": label,
+                "label": str(role),
                 "cells": [
                     (level, names[level], in_words(LEVELS[level], words), LEVEL_TONES.get(level, "")) for level in cells
                 ],
-                "verbs": in_words(ROLE_PERMISSIONS[role], words),
-                "two": role in DECIDING,
+                "verbs": in_words(role.permissions, words),
+                "two": role.decides,
             }
         )
     return environments, rows
@@ -66,7 +69,7 @@ def access(request: HttpRequest) -> HttpResponse:
     """Show the matrix, grants, access requests, reviews and delegations."""
     rights, moment, words = rights_of(request), now(), right_words()
     environments, rows = matrix(words)
-    related = ("account", "environment", "granted_by", "confirmed_by")
+    related = ("account", "role", "environment", "granted_by", "confirmed_by")
     ordered = AccessGrant.objects.select_related(*related).order_by("account__display_name", "role", "pk")
     lasting = by_standing(ordered.filter(pk__in=AccessGrant.objects.lasting().values("pk")), moment)
     ended = list(ordered.exclude(pk__in=AccessGrant.objects.lasting().values("pk")).order_by("-pk")[:ENDED_SHOWN])
@@ -89,7 +92,7 @@ def access(request: HttpRequest) -> HttpResponse:
             )
         ],
         ended=[(grant, standing(grant, moment)) for grant in ended],
-        requests=AccessRequest.objects.filter(decided_at=None).select_related("account", "environment"),
+        requests=AccessRequest.objects.filter(decided_at=None).select_related("account", "role", "environment"),
         reviews=reviews(moment),
         delegates=Delegation.objects.filter(revoked_at=None, until__gt=moment).select_related(
             "delegator", "delegate", "requested_by", "confirmed_by"
@@ -110,6 +113,6 @@ def reviews(moment: datetime) -> list[tuple[AccessReview, int, int, bool]]:
 
 def _personal(rights: Rights) -> list[Button]:
     """Return the verbs that any person uses on their own account; auditors get none."""
-    if rights.account is None or not rights.may("read") or rights.roles <= {"auditor"}:
+    if rights.account is None or not rights.may("read") or rights.audits_only:
         return []
     return [button(verb, None) for verb in VERBS if verb.key in ("access:request", "delegation:request")]

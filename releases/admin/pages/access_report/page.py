@@ -17,7 +17,8 @@ from audit.search import operations
 from environments.access_as_of import AccessAsOf, Held, Person, allows
 from environments.admin.rights import page
 from environments.models import Environment
-from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES, ROLE_CHOICES
+from environments.models.role import role_names
+from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES
 from releases.admin.components import sheet
 from releases.admin.components.change_history import HistoryEntry, history_entry
 from releases.admin.components.formatting import DEFAULT_ZONE, show, word, zoned_input
@@ -202,7 +203,7 @@ def access_report(request: HttpRequest) -> HttpResponseBase:
     levels, names = then.levels(moment), dict(LEVEL_CHOICES)
     matrix = [
         (label, [(names[level], LEVEL_TONES.get(level, "")) if level != "none" else None for level in row])
-        for role, label in ROLE_CHOICES
+        for role, label in role_names().items()
         for row in [[levels.get((role, e.pk), "none") for e in environments]]
     ]
     used, more = uses(then, chosen, moment - timedelta(days=days), moment) if chosen is not None else ([], False)

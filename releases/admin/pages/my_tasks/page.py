@@ -51,7 +51,7 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         return redirect("account_login")
     rights, moment = rights_of(request), now()
     if not rights.may("read"):
-        words, ask = access.undecided(account) or nothing_to_do(rights), access.holders("administrator")
+        words, ask = access.undecided(account) or nothing_to_do(rights), access.holders_based_on("administrator")
         return show(request, "pages/my_tasks/no_role.html", _("My tasks"), words=words, ask=ask)
     alarms = list(
         Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from environments.language import listed
-from environments.roles import ROLE_CHOICES
+from environments.models.role import role_names
 from releases.admin.components.formatting import when
 from releases.gates import quorum
 from releases.models import ApprovalRequest, ChecklistItem, Deployment, Document, FollowUp, Procedure, Release
@@ -66,7 +66,7 @@ def _ends_approval(release: Release, cost: Cost, key: str) -> None:
             for decision in decisions
         ]
         if key != "release:cancel":
-            names = {key: str(name) for key, name in ROLE_CHOICES}
+            names = role_names()
             rules = [f"{names.get(rule.role, rule.role)} × {rule.number}" for rule in quorum.rules_of(approval_request)]
             cost.again.append(_("Approval is requested again: %(missing)s") % {"missing": listed(rules)})
     _final_check(release, cost)
@@ -95,7 +95,7 @@ def _ends_approval(release: Release, cost: Cost, key: str) -> None:
 
 
 def _final_check(release: Release, cost: Cost) -> None:
-    roles = {key: str(name) for key, name in ROLE_CHOICES}
+    roles = role_names()
     signed = list(release.final_checks.filter(invalidated_at=None).select_related("account"))
     cost.ends += [
         _("Final check of %(who)s (%(role)s)") % {"who": row.account, "role": roles.get(row.role, row.role)}

@@ -1,9 +1,7 @@
 """Two versions of the procedure side by side, and the effects of a new one on the releases under way."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -16,7 +14,7 @@ from releases.admin.pages.procedure.page import SECTIONS
 from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.operations.procedure.put_into_effect import open_releases
-from releases.procedures.origin import name_of
+from releases.procedures.compare import changed
 from releases.queries.milestone_dates import due_dates
 from releases.queries.step_plan import production_of
 
@@ -43,34 +41,20 @@ class Effect:
     gates: list[tuple[str, str]]
 
 
-def flat(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield (place, text) of every value; a part in a list is named by its key, else by its number."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from flat(inner, (*path, str(name)))
-    elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
-        for number, inner in enumerate(value):
-            yield from flat(inner, (*path, name_of(inner, number)))
-    else:
-        yield path, listed(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def differences(left: Procedure, right: Procedure) -> list[Difference]:
     """Return every value in which two versions differ, in the order of the document."""
     headings = {key: str(heading) for key, heading in SECTIONS}
-    one, two = dict(flat(left.content)), dict(flat(right.content))
+    found = changed(left.content, right.content)
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(
-        (p for p in one.keys() | two.keys() if one.get(p) != two.get(p)),
+        found,
         key=lambda p: (
             p[-1] in ("origin", "default_fields"),
             order.get(p[0], -1),
             p,
         ),  # The origin of a value comes last.
     )
-    return [
-        Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], one.get(p, ""), two.get(p, "")) for p in places
-    ]
+    return [Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], *found[p]) for p in places]
 
 
 def effects(procedure: Procedure, moment: datetime) -> list[Effect]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -11,11 +12,13 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page
+from environments.calendar.words import hours_in_words, rule_in_words
 from environments.language import labelled, language, listed, noted
 from releases.admin.components.formatting import show, span
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
-from releases.procedures.parts import Label
+from releases.procedures.parts import Label, Regular
+from releases.procedures.save import as_text
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ def _words(parts: Iterable[Label]) -> list[str]:
 def mark(part: Label) -> str:
     """Return the words of a part; an asterisk where the value is a Ringi default."""
     return part.label(language()) + (" *" if part.origin == "default" else "")
+
+
+def _in_words(regular: Regular) -> str:
+    """Return the days and hours of the regular window, as the numbers say them."""
+    hours = hours_in_words(time.fromisoformat(regular.start), regular.length_minutes)
+    return f"{rule_in_words(regular.rrule)} · {hours} · {regular.zone}"
+
+
+def _lasting(seconds: int, part: Label | None) -> str:
+    """Return a length of time, with the author's words before it where there are any."""
+    return span(seconds) if part is None else noted(mark(part), span(seconds))
 
 
 def chapters(content: Content) -> list[Chapter]:
@@ -73,6 +87,7 @@ def chapters(content: Content) -> list[Chapter]:
 
 def _planning(content: Content) -> list[Block]:
     regular, emergency = content.schedule.regular, content.schedule.emergency
+    written = (regular.frequency, regular.day, regular.time)
     roles = {row.key: row.label(language()) for row in (*content.roles, *content.team_roles)}
     stakeholders = {
         side: _words(s for s in content.recipient_groups if s.side == side) for side in ("internal", "external")
@@ -82,8 +97,9 @@ def _planning(content: Content) -> list[Block]:
     return [
         Block(
             _("Regular release"),
-            head=[_("frequency"), _("release day"), _("release hours"), _("zone")],
-            rows=[(mark(regular.frequency), mark(regular.day), mark(regular.time), regular.zone)],
+            [_in_words(regular)],
+            head=[_("frequency"), _("release day"), _("release hours"), _("zone")] if any(written) else (),
+            rows=[(*(mark(part) if part else "—" for part in written), regular.zone)] if any(written) else (),
         ),
         Block(_("Emergency release"), [*_words(emergency.criteria), mark(emergency.approval)]),
         Block(
@@ -151,10 +167,7 @@ def _process(content: Content) -> list[Block]:
         Block(_("Verification after the deployment"), _words(c for c in content.checks if c.when == "deployment")),
         Block(
             _("Monitoring after the release"),
-            [
-                noted(mark(content.monitoring.duration), span(content.monitoring.duration_seconds)),
-                *_words(content.metrics),
-            ],
+            [_lasting(content.monitoring.duration_seconds, content.monitoring.duration), *_words(content.metrics)],
         ),
         Block(_("Checks during the monitoring"), _words(c for c in content.checks if c.when == "monitoring")),
     ]
@@ -252,7 +265,7 @@ def _rollback(content: Content) -> list[Block]:
             rows=_steps((*content.plans.before_rollback, *content.plans.rollback, *content.plans.after_rollback)),
         ),
         Block(_("Rollback verification"), _words(c for c in content.checks if c.when == "rollback")),
-        Block(_("Monitoring after the rollback"), [mark(way.monitoring_duration)]),
+        Block(_("Monitoring after the rollback"), [_lasting(way.monitoring_seconds, way.monitoring_duration)]),
         Block(_("Documents"), _words(way.documents)),
     ]
 
@@ -298,3 +311,12 @@ def procedure_document(request: HttpRequest, pk: int) -> HttpResponse:
             other="en" if language() == "ja" else "ja",
             printed_at=now(),
         )
+
+
+@page
+def procedure_download(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return a version as one TOML text, which `procedure load` and the page of a new version take."""
+    row = get_object_or_404(Procedure, pk=pk)
+    answer = HttpResponse(as_text(row.document), content_type="application/toml; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="procedure-{row.version}.toml"'
+    return answer

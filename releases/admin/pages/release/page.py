@@ -16,7 +16,8 @@ from environments.admin.rights import page, rights_of
 from environments.attach_related import attach_accounts, attach_related
 from environments.language import language, listed
 from environments.models import AccessRule, Environment
-from environments.roles import LEVELS, ROLE_CHOICES
+from environments.models.role import role_names
+from environments.roles import LEVELS
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
 from releases.admin.pages.approval_request.rows import Standing, standing_of
@@ -89,7 +90,7 @@ def who_next(
     release: Release, content: Content | None, standing: Standing | None, deployments: list[Deployment]
 ) -> str:
     """Return who must act next."""
-    roles = {key: str(name) for key, name in ROLE_CHOICES}
+    roles = role_names()
     match release.state:
         case "draft":
             return _("%(who)s completes the draft and locks the scope.") % {"who": release.author}
@@ -134,11 +135,11 @@ def roles_for_deployment(release: Release) -> list[str]:
     """Return the roles that may request its production deployment, in their usual order."""
     places = Environment.objects.filter(targets__application=release.application_id, tier="production")
     held = {
-        rule.role
+        rule.role_id
         for rule in AccessRule.objects.filter(environment__in=places).select_related("environment")
         if right_for(rule.environment) in LEVELS[rule.level]
     }
-    return [key for key, _name in ROLE_CHOICES if key in held]
+    return [key for key in role_names() if key in held]
 
 
 def _after_rollback(release: Release, deployments: list[Deployment]) -> str:

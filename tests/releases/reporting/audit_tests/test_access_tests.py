@@ -58,7 +58,7 @@ def test_a_person_who_may_approve_and_start_is_named(deployment: Any, again: Any
         with again.acting_as("second_administrator"):
             confirm(grant.pk)
         assert len(ask("approve-and-start").rows) == expected
-    assert texts(ask("approve-and-start")) == ["Committee B | Production | Committee member, Operator"]
+    assert texts(ask("approve-and-start")) == ["Committee B | Production | Release committee, Operator"]
 
 
 def test_two_accounts_of_one_person_that_may_approve_and_start_are_named(
@@ -72,8 +72,8 @@ def test_two_accounts_of_one_person_that_may_approve_and_start_are_named(
     assert texts(ask("approve-and-start")) == []
     (found,) = texts(ask("approve-and-start", until=while_one))
     assert found in (
-        "Committee A | Production | Committee member, Operator",
-        "Operator | Production | Committee member, Operator",
+        "Committee A | Production | Release committee, Operator",
+        "Operator | Production | Release committee, Operator",
     )
 
 
@@ -93,5 +93,5 @@ def test_a_delegate_of_an_approver_who_may_start_is_named(deployment: Any, again
         with again.acting_as("administrator"):
             request.confirm(made.pk)
     assert texts(ask("approve-and-start")) == [
-        "Second Operator | Production | Committee member, for Committee A, Operator"
+        "Second Operator | Production | Release committee, for Committee A, Operator"
     ]

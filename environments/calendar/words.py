@@ -1,0 +1,81 @@
+"""A recurrence and its hours in words, made from the numbers, so that the two never differ."""
+
+from collections.abc import Mapping, Sequence
+from datetime import time
+
+from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.translation import gettext as _, gettext_lazy
+
+from environments.language import listed
+
+_DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+_ORDINALS = {
+    1: gettext_lazy("first"),
+    2: gettext_lazy("second"),
+    3: gettext_lazy("third"),
+    4: gettext_lazy("fourth"),
+    5: gettext_lazy("fifth"),
+    -1: gettext_lazy("last"),
+}
+
+
+def rule_in_words(rrule: str) -> str:
+    """Return a recurrence of days (RFC 5545) in the reader's language; a rarer form as it is written."""
+    parts = dict(part.partition("=")[::2] for part in rrule.upper().split(";") if part)
+    days, months = _days(parts), _numbers(parts.get("BYMONTH", ""))
+    every = int(parts.get("INTERVAL", "1"))
+    known = {"FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST"}
+    named = [str(MONTHS[month]) for month in months]
+    if parts.keys() - known or None in days or (parts["FREQ"] == "YEARLY" and not (days and months)):
+        return rrule
+    values = {"n": every, "days": listed(str(day) for day in days), "months": listed(named)}
+    match parts["FREQ"], every, bool(days), bool(months):
+        case "DAILY", 1, False, False:
+            text = _("each day")
+        case "DAILY", _n, False, False:
+            text = _("every %(n)d days")
+        case "WEEKLY", 1, True, False:
+            text = _("each week: %(days)s")
+        case "WEEKLY", _n, True, False:
+            text = _("every %(n)d weeks: %(days)s")
+        case "MONTHLY", 1, True, False:
+            text = _("each month: %(days)s")
+        case "MONTHLY", _n, True, False:
+            text = _("every %(n)d months: %(days)s")
+        case (("MONTHLY" | "YEARLY"), 1, True, True):
+            text = _("each year in %(months)s: %(days)s")
+        case _other:
+            return rrule
+    return text % values
+
+
+def hours_in_words(start: time, minutes: int) -> str:
+    """Return the local hours of a window, of a length in minutes, in the reader's language."""
+    days, left = divmod(start.hour * 60 + start.minute + minutes, 24 * 60)
+    values = {"begins": f"{start:%H:%M}", "ends": f"{left // 60:02}:{left % 60:02}", "days": days}
+    if values["days"] == 0:
+        return _("%(begins)s–%(ends)s") % values
+    if values["days"] == 1:
+        return _("%(begins)s–%(ends)s the next day") % values
+    return _("%(begins)s–%(ends)s %(days)d days later") % values
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
+
+
+def _days(parts: Mapping[str, str]) -> Sequence[str | None]:
+    """Return the days of a rule as people name them; None for one of a rarer form."""
+    found: list[str | None] = []
+    for name in parts.get("BYDAY", "").split(",") if parts.get("BYDAY") else ():
+        weekday, ordinal = name[-2:], name[:-2]
+        word = str(WEEKDAYS[_DAYS.index(weekday)])
+        if not ordinal:
+            found.append(word)
+        elif int(ordinal) in _ORDINALS:
+            found.append(_("%(ordinal)s %(weekday)s") % {"ordinal": _ORDINALS[int(ordinal)], "weekday": word})
+        else:
+            found.append(None)
+    for day in _numbers(parts.get("BYMONTHDAY", "")):
+        found.append(_("last day of the month") if day == -1 else _("day %(day)d") % {"day": day} if day > 0 else None)
+    return found if not (parts.get("BYDAY") and parts.get("BYMONTHDAY")) else [None]

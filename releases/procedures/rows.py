@@ -1,0 +1,67 @@
+"""Plain values of a procedure document, read so that a malformed row hides no other fault."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from releases.procedures.places import Path
+
+Found = Iterator[tuple[Path, str]]
+Raw = Mapping[str, Any]
+
+
+def rows_of(raw: Raw, place: str) -> list[tuple[Path, Raw]]:
+    """Return path → row of the list at a dotted place; of what is no list, nothing."""
+    path: Path = tuple(place.split("."))
+    here: Any = raw
+    for part in path:
+        here = here.get(part) if isinstance(here, Mapping) else None
+    rows = here if isinstance(here, list | tuple) else ()
+    return [((*path, index), row) for index, row in enumerate(rows) if isinstance(row, Mapping)]
+
+
+def keys_of(raw: Raw, place: str) -> set[str]:
+    """Return the keys of the rows of a list."""
+    return {row["key"] for _path, row in rows_of(raw, place) if isinstance(row.get("key"), str)}
+
+
+def whole_of(row: Raw, name: str) -> int | None:
+    """Return a whole number of a row, None for anything else."""
+    value = row.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def list_of(row: Raw, name: str) -> list[Any]:
+    """Return a list of a row, [] for anything else."""
+    value = row.get(name)
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def unknown(path: Path, row: Raw, name: str, known: Collection[str], what: str) -> Found:
+    """Yield the fault of a value that is not known."""
+    value = row.get(name)
+    if isinstance(value, str) and value not in known:
+        yield (*path, name), f"names {value!r}, an unknown {what}; known: {listed(known)}"
+
+
+def all_unknown(path: Path, names: Any, known: Collection[str], what: str) -> Found:
+    """Yield the fault of each name that is not known."""
+    for index, name in enumerate(names if isinstance(names, list | tuple) else ()):
+        if isinstance(name, str) and name not in known:
+            yield (*path, index), f"names {name!r}, an unknown {what}; known: {listed(known)}"
+
+
+def repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
+    """Yield the fault of each row whose values a row before it has."""
+    seen: dict[tuple[Any, ...], Path] = {}
+    for path, row in rows:
+        values = tuple(row.get(name) for name in names)
+        if not all(isinstance(value, str | int) for value in values):
+            continue
+        if values in seen:
+            yield (*path, names[0]), f"{' / '.join(map(str, values))} is written twice"
+        seen[values] = path
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a fault lists them."""
+    return ", ".join(sorted(names))

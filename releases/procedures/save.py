@@ -1,0 +1,41 @@
+"""Writes a procedure as TOML, in the files of the default one; reading them gives the same procedure."""
+
+import tomllib
+from typing import Any
+
+import tomli_w
+
+from releases.procedures.document import Procedure
+from releases.procedures.load import DEFAULT, texts
+
+REST = "1-01-introduction.toml"
+
+
+def as_files(procedure: Procedure) -> dict[str, str]:
+    """Return file name → TOML of a procedure, each section in the file in which the default procedure has it."""
+    place = {section: name for name, text in texts(DEFAULT).items() for section in tomllib.loads(text)}
+    found: dict[str, dict[str, Any]] = {}
+    for section, value in _sections(procedure).items():
+        found.setdefault(place.get(section, REST), {})[section] = value
+    return {name: tomli_w.dumps(found[name], multiline_strings=True) for name in sorted(found)}
+
+
+def _sections(procedure: Procedure) -> dict[str, Any]:
+    values = procedure.model_dump(mode="python", exclude_defaults=True)
+    return {section: _in_order(value) for section, value in values.items()}
+
+
+def _in_order(value: Any) -> Any:
+    """Return a value with the key of each part first and its origin last, as people write them."""
+    if isinstance(value, tuple | list):
+        return [_in_order(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    last = ("origin", "default_fields")
+    names = sorted(value, key=lambda name: (name in last, name != "key"))
+    return {name: _in_order(value[name]) for name in names}
+
+
+def as_text(procedure: Procedure) -> str:
+    """Return a procedure as one TOML text, as a page takes it."""
+    return tomli_w.dumps(_sections(procedure), multiline_strings=True)

@@ -1,0 +1,166 @@
+"""Roles that a procedure names itself, on the permissions of a shipped role; and what being named in a rule gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+
+from audit.refusals import InvalidInput, NotPermitted
+from environments import access
+from environments.models import AccessRule, Role
+from environments.models.role import role_names
+from environments.operations.access.grant import confirm, request_role
+from releases.operations.approval import decide
+from releases.operations.procedure import put_into_effect
+from releases.operations.release.sign_final_check import sign
+from releases.procedures.document import Procedure as Content
+from releases.procedures.load import default
+
+RISK_OFFICE = {
+    "key": "risk_office",
+    "based_on": "tester",
+    "account": "person",
+    "ja": "リスク管理室",
+    "en": "Risk office",
+    "origin": "default",
+}
+
+
+def bank(**changes: Any) -> Content:
+    """The default with a role of its own: the project manager approves first, then one of the risk office."""
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = "9.0.0", "9.0.0"
+    raw["roles"].append(RISK_OFFICE)
+    kept = [row for row in raw["approval_rules"] if (row["subject"], row["tier"]) != ("regular", "production")]
+    stages = enumerate(("project_manager", "risk_office"), 1)
+    added = [
+        {"subject": "regular", "tier": "production", "stage": n, "role": role, "number": 1, "origin": "default"}
+        for n, role in stages
+    ]
+    return Content.checked(raw | {"approval_rules": [*kept, *added]} | changes)
+
+
+def in_effect(world: Any, content: Content, *, office: str = "tester") -> None:
+    """Put a procedure into effect, approved by two of the committee; office: who is given its own role before."""
+    with world.acting_as("manager"):
+        draft = put_into_effect.load(content, reason="rules of our own")
+    if office:
+        given(world, office, "risk_office")
+    with world.acting_as("manager"):
+        approval_request = put_into_effect.submit(draft.pk, reason="rules of our own")
+    for name in ("committee_a", "committee_b"):
+        with world.acting_as(name):
+            decide.approve(approval_request.pk, digest=approval_request.digest)
+
+
+def given(world: Any, who: str, role: str) -> None:
+    """Grant a deciding role by two administrators."""
+    with world.acting_as("administrator"):
+        grant = request_role(world.people[who].pk, role=role, reason="joined the office")
+    with world.acting_as("second_administrator"):
+        confirm(grant.pk)
+
+
+def test_the_rules_of_a_procedure_name_its_own_roles_in_stages(world: Any, browsers: Any) -> None:
+    in_effect(world, bank())
+    release, approval_request = world.submitted()
+    assert [rule["role"] for rule in approval_request.rules] == ["project_manager", "risk_office"]
+    for name in ("tester", "committee_a", "operator", "auditor"):
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            decide.approve(approval_request.pk, digest=approval_request.digest)
+    page = reverse("approval-request", args=[approval_request.pk])
+    assert "operation/approval/approve" in browsers("project_manager").get(page).content.decode()
+    assert "operation/approval/approve" not in browsers("committee_a").get(page).content.decode()
+    with world.acting_as("project_manager"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    text = browsers("tester").get(page).content.decode()
+    assert "operation/approval/approve" in text and "Risk office" in text
+    with world.acting_as("tester"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(release).state == "approved"
+
+
+def test_each_role_that_a_rule_names_may_send_back(world: Any) -> None:
+    in_effect(world, bank())
+    release, approval_request = world.submitted()
+    with world.acting_as("project_manager"):
+        decide.send_back(approval_request.pk, digest=approval_request.digest, comment="the risk is not described")
+    assert world.fresh(release).state == "draft"
+
+
+def test_a_role_of_its_own_has_the_permissions_of_the_shipped_one_and_its_own_level(world: Any) -> None:
+    rows = [
+        {"role": "risk_office", "environment": "staging", "level": "read_only", "ja": "x", "en": "x"}
+        | {"origin": "default"}
+    ]
+    content = bank()
+    in_effect(world, bank(access=[*(row.model_dump(mode="json") for row in content.access), *rows]))
+    with world.acting_as("administrator"):
+        grant = request_role(world.people["developer"].pk, role="risk_office", reason="joined the office")
+    assert grant.confirmed_at is None, "a role that approves needs a second person"
+    assert access.roles_of(world.people["tester"]) == {"tester", "risk_office"}
+    role = Role.objects.get(key="risk_office")
+    assert role.permissions >= {"read", "upload_evidence", "sign_checklist", "check_document", "approve"}
+    cells = dict(AccessRule.objects.filter(role=role.key).values_list("environment__slug", "level"))
+    assert cells == {"development": "none", "staging": "read_only", "production": "none"}
+
+
+def test_a_signer_of_the_final_check_is_whoever_the_procedure_names(world: Any) -> None:
+    content = bank()
+    final = content.final_check.model_dump(mode="json") | {"signers": ["project_manager", "tester"]}
+    in_effect(world, bank(final_check=final))
+    release, approval_request = world.submitted()
+    for name in ("project_manager", "tester"):
+        with world.acting_as(name):
+            decide.approve(approval_request.pk, digest=approval_request.digest)
+    with world.acting_as("operator"), pytest.raises(NotPermitted):
+        sign(release.pk)
+    for name in ("project_manager", "tester"):
+        with world.acting_as(name):
+            sign(release.pk)
+    assert world.fresh(release).state == "final_check_completed"
+
+
+def test_a_role_that_begins_to_approve_counts_only_for_whom_a_second_person_has_confirmed(world: Any) -> None:
+    with world.acting_as("administrator"):
+        grant = request_role(world.people["committee_a"].pk, role="developer", reason="writes too")
+    assert grant.confirmed_at is not None
+    content = bank()
+    rules = [
+        row.model_dump(mode="json") | ({"role": "developer"} if row.role == "risk_office" else {})
+        for row in content.approval_rules
+    ]
+    in_effect(world, bank(approval_rules=rules), office="")
+    assert world.fresh(grant).confirmed_at is None
+    assert "developer" not in access.roles_of(world.people["committee_a"])
+    assert "developer" in access.roles_of(world.people["developer"]), "granted by a command, as before"
+    with world.acting_as("second_administrator"):
+        confirm(grant.pk)
+    assert "developer" in access.roles_of(world.people["committee_a"])
+
+
+def test_a_role_that_a_procedure_no_longer_names_gives_nothing(world: Any) -> None:
+    in_effect(world, bank())
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = "9.1.0", "9.1.0"
+    in_effect(world, Content.checked(raw), office="")
+    assert access.roles_of(world.people["tester"]) == {"tester"}
+    with world.acting_as("administrator"), pytest.raises(InvalidInput):
+        request_role(world.people["developer"].pk, role="risk_office", reason="too late")
+    assert role_names()["risk_office"] == "Risk office", "what was granted is still shown by its name"
+
+
+def test_an_auditor_is_never_named(world: Any) -> None:
+    with pytest.raises(ValueError, match="only audits"):
+        bank(roles=[*default().model_dump(mode="json")["roles"], RISK_OFFICE | {"based_on": "auditor"}])
+
+
+def test_the_pages_of_access_name_the_roles_of_the_procedure(world: Any, browsers: Any) -> None:
+    in_effect(world, bank())
+    for name, url in (("administrator", reverse("access")), ("auditor", reverse("access-report"))):
+        assert "Risk office" in browsers(name).get(url).content.decode(), url
+    form = reverse("operation", args=["access", "grant", world.people["developer"].pk])
+    html = browsers("administrator").get(form).content.decode()
+    assert 'value="risk_office"' in html and 'value="ci"' not in html
