@@ -1,8 +1,23 @@
 """App configuration."""
 
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db import connection
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
+
+
+def _roles_of_the_procedure_in_effect(**_kwargs: Any) -> None:
+    """Give the roles of a database from before roles were rows the names of its procedure."""
+    from environments.models import Role
+    from releases.models import Procedure
+    from releases.operations.procedure.put_into_effect import apply_roles
+
+    there = {Role._meta.db_table, Procedure._meta.db_table} <= set(connection.introspection.table_names())
+    active = Procedure.objects.filter(state="in_effect").first() if there else None
+    if active is not None and not Role.objects.exclude(names={}).exists():
+        apply_roles(active.document)
 
 
 class ReleasesConfig(AppConfig):
@@ -26,4 +41,7 @@ class ReleasesConfig(AppConfig):
         ELSEWHERE[:] = [Place(reencrypt.texts, reencrypt.reencrypt)]
 
         post_migrate.connect(install, sender=self, dispatch_uid="releases.state_machines.guard")
+        # With the roles of environments, while the ledger still knows who migrates.
+        environments = apps.get_app_config("environments")
+        post_migrate.connect(_roles_of_the_procedure_in_effect, sender=environments, dispatch_uid="releases.roles")
         guards.BESIDE.append((FUNCTION, triggers))

@@ -18,6 +18,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -29,6 +30,7 @@ from audit.models import LedgerHead, Outbox
 from audit.reconciliation.nightly import reconcile
 from audit.schema import WrongSchema, require_own_schema
 from environments.models import Account
+from environments.models.role import role_names
 from releases.models import ApprovalRequest, Deployment, Measurement, MonitoringPeriod, Notification, Procedure, Release
 from releases.operations.notification.create import process_outbox
 from releases.worker.executor import run_from
@@ -112,6 +114,14 @@ def test_each_page_opens(upgraded: str, browsers_of: Callable[[str], Client]) ->
     for person in ("manager", "auditor"):
         answers = {page: browsers_of(person).get(page).status_code for page in pages}
         assert set(answers.values()) == {200}, answers
+
+
+def test_the_roles_have_the_names_of_the_procedure_in_effect(upgraded: str) -> None:
+    content = Procedure.objects.get(state="in_effect").document
+    with translation.override("en"):
+        names = role_names()
+        assert {role.key: role.en for role in content.roles} == {role.key: names[role.key] for role in content.roles}
+    assert names["administrator"] == "Administrator"
 
 
 def test_a_running_deployment_is_taken_over_and_ends(upgraded: str) -> None:

@@ -286,7 +286,7 @@ def unconfirmed_by(content: Content) -> list[int]:
     return list(_of_one_person().filter(role__key__in=named, role__decides=False).values_list("pk", flat=True))
 
 
-def _roles(content: Content) -> None:
+def apply_roles(content: Content) -> None:
     """Create or update the roles that a procedure names; the others are no longer in use. A role that begins to decide
     counts only for those whose grant a second person has confirmed.
     """
@@ -364,7 +364,7 @@ def put_into_effect(procedure: Procedure) -> None:
                 "reason": content.version,
             },
         )
-    _roles(content)
+    apply_roles(content)
     for row, environment in laid:
         for role in content.roles:
             level = content.level_of(role.key, row.key)
