@@ -128,12 +128,27 @@ def roles_in(held: Iterable[tuple[str, int | None]], environment: int | None) ->
     return {role for role, place in held if environment is None or place in (None, environment)}
 
 
+def counting_in(held: Iterable[tuple[str, int | None]], environment: int | None) -> set[str]:
+    """Return the roles of what `held` returns of an account that count for a decision about an environment; None: about
+    all of them, for which only a grant for all counts.
+    """
+    return {role for role, place in held if place in (None, environment)}
+
+
+def counting_roles(account: Account, environment: Environment | None) -> set[str]:
+    """Return the roles of an account that count now for a decision about an environment, as in `counting_in`."""
+    return counting_in(held([account.pk])[account.pk], environment.pk if environment is not None else None)
+
+
 def holders(role: str, environment: Environment | None = None, *, right: str = "") -> list[Account]:
     """Return the persons who hold a role now, in one environment or anywhere; service accounts never count.
 
-    right: leave out those who do not have this right there, by whichever of their roles.
+    right: leave out those who do not have this right there, by whichever of their roles; without an environment both
+    count for all of them.
     """
     grants = _there(AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON), environment)
+    if right and environment is None:
+        grants = grants.filter(environment=None)
     found = Account.objects.filter(grants__in=grants.filter(role__key=role))
     if right:
         found = found.filter(grants__in=grants.filter(giving(right, environment)))

@@ -165,7 +165,7 @@ def counts(
         for decision in decisions[approval_request.pk]:
             if decision.decision not in ApprovalDecision.COUNTING or decision.digest != approval_request.digest:
                 continue
-            roles = frozenset(decision.roles) & access.roles_in(
+            roles = frozenset(decision.roles) & access.counting_in(
                 held[decision.on_behalf_id or decision.account_id], approval_request.environment_id
             )
             people = deciders([decision])

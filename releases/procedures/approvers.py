@@ -14,8 +14,8 @@ def role_faults(path: Path, row: Raw) -> Found:
     """Refuse a role without a shipped one for its permissions, and one that people and services would share."""
     key, based_on = row.get("key"), row.get("based_on") or row.get("key")
     known = dict(ROLE_CHOICES).keys() - {"administrator"}
-    if key == "administrator":
-        yield (*path, "key"), "'administrator' is always there and is no role of a procedure"
+    if key in ("administrator", "none"):
+        yield (*path, "key"), f"{key!r} is no role of a procedure: 'administrator' is always there, 'none' asks nobody"
     elif based_on not in known:
         place = "based_on" if row.get("based_on") else "key"
         yield (

@@ -176,7 +176,7 @@ def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Dec
         raise NotPermitted(why)
     if absent is not None and (why := _unresponsive(absent, where)):
         raise NotPermitted(labelled(absent, why))
-    roles = access.roles_of(absent or account, approval_request.environment)
+    roles = access.counting_roles(absent or account, approval_request.environment)
     if not where.standing.wanted & roles:
         raise NotPermitted(_("The current approval stage does not need a decision from your role."))
     return Decider(account, absent, roles)
@@ -189,7 +189,7 @@ def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> st
         return why
     people = (account, *access.absent_persons_of(account))
     if approval_request.state == "in_review" and not any(
-        where.standing.wanted & access.roles_of(p, place) for p in people
+        where.standing.wanted & access.counting_roles(p, place) for p in people
     ):
         return _("The current approval stage does not need a decision from your role.")
     return ""

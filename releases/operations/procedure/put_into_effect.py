@@ -282,8 +282,8 @@ def unconfirmed_by(content: Content) -> list[int]:
     """Return the grants that a second person must confirm once a procedure is in effect, because it lets their roles
     decide.
     """
-    named = list(content.named_permissions())
-    return list(_of_one_person().filter(role__key__in=named, role__decides=False).values_list("pk", flat=True))
+    begin = [row.key for row in content.roles if row.shipped in DECIDING or row.key in content.named_permissions()]
+    return list(_of_one_person().filter(role__key__in=begin, role__decides=False).values_list("pk", flat=True))
 
 
 def apply_roles(content: Content) -> None:

@@ -12,6 +12,7 @@ from environments import access
 from environments.models import AccessRule, Role
 from environments.models.role import role_names
 from environments.operations.access.grant import confirm, request_role
+from releases.gates import quorum
 from releases.operations.approval import decide
 from releases.operations.procedure import put_into_effect
 from releases.operations.release.sign_final_check import sign
@@ -105,6 +106,36 @@ def test_a_role_of_its_own_has_the_permissions_of_the_shipped_one_and_its_own_le
     assert role.permissions >= {"read", "upload_evidence", "sign_checklist", "check_document", "approve"}
     cells = dict(AccessRule.objects.filter(role=role.key).values_list("environment__slug", "level"))
     assert cells == {"development": "none", "staging": "read_only", "production": "none"}
+
+
+def test_a_role_in_one_environment_decides_nothing_for_all_of_them(world: Any) -> None:
+    """Even of a person whose other role would allow the decision everywhere."""
+    content = bank()
+    rules = [
+        row.model_dump(mode="json") | ({"role": "risk_office", "number": 1} if row.subject == "procedure" else {})
+        for row in content.approval_rules
+    ]
+    in_effect(world, bank(approval_rules=rules))
+    with world.acting_as("administrator"):
+        grant = request_role(
+            world.people["committee_b"].pk,
+            role="risk_office",
+            environment_id=world.environments["staging"].pk,
+            reason="helps out",
+        )
+    with world.acting_as("second_administrator"):
+        confirm(grant.pk)
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = "9.2.0", "9.2.0"
+    with world.acting_as("manager"):
+        draft = put_into_effect.load(Content.checked(raw), reason="back to the committee")
+        approval_request = put_into_effect.submit(draft.pk, reason="back to the committee")
+    assert [person.username for person in quorum.candidates(approval_request)] == ["tester"]
+    with world.acting_as("committee_b"), pytest.raises(NotPermitted):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    with world.acting_as("tester"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(draft).state == "in_effect"
 
 
 def test_a_signer_of_the_final_check_is_whoever_the_procedure_names(world: Any) -> None:

@@ -191,6 +191,7 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         ),
         (_set("final_check", "signers", ["release_manager", "auditor"]), "final_check.signers[1]"),
         (_set("roles", 0, "key", "administrator"), "roles[0].key"),
+        (_set("roles", 3, "key", "none"), "roles[3].key"),
         (_set("roles", 0, "based_on", "king"), "roles[0].based_on"),
         (_set("roles", 0, "based_on", "administrator"), "roles[0].based_on"),
         (_set("roles", 0, "based_on", "committee"), "roles[0].based_on"),
