@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from audit.clock import now
 from audit.refusals import InvalidInput, NotPermitted
 from environments import access
 from environments.models import AccessRule, Role
@@ -16,6 +18,7 @@ from releases.gates import quorum
 from releases.operations.approval import decide
 from releases.operations.procedure import put_into_effect
 from releases.operations.release.sign_final_check import sign
+from releases.operations.window.request import request_window
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default
 
@@ -108,7 +111,7 @@ def test_a_role_of_its_own_has_the_permissions_of_the_shipped_one_and_its_own_le
     assert cells == {"development": "none", "staging": "read_only", "production": "none"}
 
 
-def test_a_role_in_one_environment_decides_nothing_for_all_of_them(world: Any) -> None:
+def test_a_role_in_one_environment_decides_nothing_for_all_of_them(world: Any, browsers: Any) -> None:
     """Even of a person whose other role would allow the decision everywhere."""
     content = bank()
     rules = [
@@ -131,6 +134,11 @@ def test_a_role_in_one_environment_decides_nothing_for_all_of_them(world: Any) -
         draft = put_into_effect.load(Content.checked(raw), reason="back to the committee")
         approval_request = put_into_effect.submit(draft.pk, reason="back to the committee")
     assert [person.username for person in quorum.candidates(approval_request)] == ["tester"]
+    tasks = {name: browsers(name).get(reverse("admin:index")).content.decode() for name in ("tester", "committee_b")}
+    assert {name: "Decide on approval request" in html for name, html in tasks.items()} == {
+        "tester": True,
+        "committee_b": False,
+    }
     with world.acting_as("committee_b"), pytest.raises(NotPermitted):
         decide.approve(approval_request.pk, digest=approval_request.digest)
     with world.acting_as("tester"):
@@ -195,3 +203,27 @@ def test_the_pages_of_access_name_the_roles_of_the_procedure(world: Any, browser
     form = reverse("operation", args=["access", "grant", world.people["developer"].pk])
     html = browsers("administrator").get(form).content.decode()
     assert 'value="risk_office"' in html and 'value="ci"' not in html
+
+
+def test_an_approver_of_one_environment_finds_the_task(world: Any, browsers: Any) -> None:
+    with world.acting_as("administrator"):
+        grant = request_role(
+            world.people["operator"].pk,
+            role="committee",
+            environment_id=world.environments["production"].pk,
+            reason="production only",
+        )
+    with world.acting_as("second_administrator"):
+        confirm(grant.pk)
+    with world.acting_as("project_manager"):
+        approval_request = request_window(
+            world.environments["production"].pk,
+            application_id=world.application.pk,
+            name="second",
+            starts_at=now() + timedelta(days=1),
+            ends_at=now() + timedelta(days=1, hours=2),
+            reason="for the test",
+        )
+    assert approval_request.environment == world.environments["production"]
+    html = browsers("operator").get(reverse("admin:index")).content.decode()
+    assert "Decide on approval request" in html

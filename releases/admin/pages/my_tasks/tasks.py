@@ -68,7 +68,7 @@ def _due(release: Release | None) -> datetime | None:
 
 def _approval_requests(rights: Rights, account: Account) -> list[Task]:
     absent = access.absent_persons_of(account)
-    if not (rights.may("approve") or rights.may("approve_change") or absent):
+    if not (rights.anywhere("approve") or rights.anywhere("approve_change") or absent):
         return []
     rows = (
         ApprovalRequest.objects.filter(state="in_review")
@@ -85,11 +85,13 @@ def _approval_requests(rights: Rights, account: Account) -> list[Task]:
         .order_by("valid_from", "pk")[:MOST]
     )
     counted = quorum.counts(list(rows))
-    deciders = [(account, set(rights.roles)), *((person, access.roles_of(person)) for person in absent)]
+    people = [account, *absent]
+    held = access.held(person.pk for person in people)
     found = []
     for row in rows:
         where = counted[row.pk]
-        fitting = [person for person, roles in deciders if where.standing.wanted & roles]
+        wanted, place = where.standing.wanted, row.environment_id
+        fitting = [person for person in people if wanted & access.counting_in(held[person.pk], place)]
         unresponsive = where.kept_out.keys() | where.spoken
         if account.is_among(unresponsive) or all(person.is_among(unresponsive) for person in fitting):
             continue
