@@ -54,7 +54,7 @@ class History(RuleBasedStateMachine):
             return
         roles: dict[str, set[str]] = {name: set() for name in PEOPLE}
         for row in AccessGrant.objects.filter(revoked_at=None, account__username__in=PEOPLE):
-            roles[row.account.username].add(row.role)
+            roles[row.account.username].add(row.role_id)
         self.release = self.stock.take()
         self.window = 0
         self.restore = (

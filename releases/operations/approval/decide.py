@@ -184,15 +184,25 @@ def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Dec
 
 def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> str:
     """Return why a person may not decide in a request, for themselves or as a delegate; empty when they may."""
-    where, place = quorum.shown(approval_request), approval_request.environment
+    where = quorum.shown(approval_request)
     if why := _unresponsive(account, where):
         return why
-    people = (account, *access.absent_persons_of(account))
-    if approval_request.state == "in_review" and not any(
-        where.standing.wanted & access.counting_roles(p, place) for p in people
-    ):
+    if approval_request.state == "in_review" and not where.standing.wanted & _shown_roles(account, approval_request):
         return _("The current approval stage does not need a decision from your role.")
     return ""
+
+
+def _shown_roles(account: Account, approval_request: ApprovalRequest) -> set[str]:
+    """Return the roles in which a person may decide, as themselves or as a delegate, read once for a shown row."""
+    known = approval_request.__dict__.setdefault("_shown_roles", {})
+    if account.pk not in known:
+        people = [account.pk, *(person.pk for person in access.absent_persons_of(account))]
+        held = access.held(people).values()
+        known[account.pk] = {
+            role for grants in held for role in access.counting_in(grants, approval_request.environment_id)
+        }
+    found: set[str] = known[account.pk]
+    return found
 
 
 def _unresponsive(person: Account, where: quorum.Count) -> str:

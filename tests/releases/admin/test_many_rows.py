@@ -15,7 +15,8 @@ from tests.releases.admin.test_pages import READERS
 FEW, MANY = 10, 10_000
 LISTS = ("release", "deployment", "evidence", "followup")
 # The most queries that a page may make, for any reader.
-BUDGETS = {"admin:index": 51, "calendar": 30, "statistics": 27, "release": 90, "list": 15}
+# The names of roles are one query of each page that says them.
+BUDGETS = {"admin:index": 52, "calendar": 30, "statistics": 27, "release": 90, "list": 15}
 
 
 def pages(world: dict[str, Any]) -> dict[str, tuple[str, int]]:

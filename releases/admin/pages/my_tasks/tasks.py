@@ -86,7 +86,7 @@ def _approval_requests(rights: Rights, account: Account) -> list[Task]:
     )
     counted = quorum.counts(list(rows))
     people = [account, *absent]
-    held = access.held(person.pk for person in people)
+    held = {account.pk: set(rights.grants), **(access.held(person.pk for person in absent) if absent else {})}
     found = []
     for row in rows:
         where = counted[row.pk]
