@@ -24,7 +24,7 @@ def rule_in_words(rrule: str) -> str:
     parts = dict(part.partition("=")[::2] for part in rrule.upper().split(";") if part)
     days, months = _days(parts), _numbers(parts.get("BYMONTH", ""))
     every = int(parts.get("INTERVAL", "1"))
-    known = {"FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST"}
+    known, until = {"FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST", "UNTIL"}, parts.get("UNTIL", "")
     named = [str(MONTHS[month]) for month in months]
     if parts.keys() - known or None in days or (parts["FREQ"] == "YEARLY" and not (days and months)):
         return rrule
@@ -46,6 +46,9 @@ def rule_in_words(rrule: str) -> str:
             text = _("each year in %(months)s: %(days)s")
         case _other:
             return rrule
+    if until:
+        day = f"{until[:4]}-{until[4:6]}-{until[6:8]}"
+        return _("%(rule)s, until %(day)s") % {"rule": text % values, "day": day}
     return text % values
 
 

@@ -20,12 +20,12 @@ RULES = [
     ("FREQ=YEARLY;BYMONTH=12;BYMONTHDAY=31", "each year in December: day 31", "毎年12月の31日"),
     ("FREQ=DAILY", "each day", "毎日"),
     ("FREQ=DAILY;INTERVAL=10", "every 10 days", "10日ごと"),
+    ("FREQ=WEEKLY;BYDAY=MO;UNTIL=20270101", "each week: Monday, until 2027-01-01", "毎週月曜日（2027-01-01まで）"),
     # Of a rarer form: as they are written, never wrong.
     ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "", ""),
     ("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "", ""),
     ("FREQ=YEARLY;BYDAY=20MO", "", ""),
     ("FREQ=WEEKLY", "", ""),
-    ("FREQ=WEEKLY;BYDAY=MO;UNTIL=20270101", "", ""),
 ]
 
 
