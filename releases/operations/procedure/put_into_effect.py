@@ -287,8 +287,8 @@ def unconfirmed_by(content: Content) -> list[int]:
 
 
 def apply_roles(content: Content) -> None:
-    """Create or update the roles that a procedure names; the others are no longer in use. A role that begins to decide
-    counts only for those whose grant a second person has confirmed.
+    """Create or update the roles that a procedure names, inside an open operation or a migration; the others are no
+    longer in use. A role that begins to decide counts only for those whose grant a second person has confirmed.
     """
     there, named = Role.objects.in_bulk(field_name="key"), content.named_permissions()
     for order, row in enumerate(content.roles, 1):
