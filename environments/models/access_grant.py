@@ -59,7 +59,7 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
         in_use = models.Q(role__state=Role.State.IN_USE) if named is None else models.Q(role__in=named)
         return self.filter(
             models.Q(role__decides=False) & ~models.Q(role__in=deciding) | enrolled("account"),
-            ~models.Q(role__in=deciding) | models.Q(role__decides=True) | ~of_one,
+            ~models.Q(role__in=deciding) | ~of_one,
             in_use,
             models.Q(until__isnull=True) | models.Q(until__gt=at or Now()),
             starts_at__lte=at or Now(),

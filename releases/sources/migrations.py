@@ -26,13 +26,32 @@ class Finding:
 # Django's operations with a complete reverse (Django 6.1, django.db.migrations.operations).
 REVERSIBLE = frozenset(
     {
-        "CreateModel", "RenameModel", "AlterModelTable", "AlterModelTableComment", "AlterUniqueTogether",
-        "AlterIndexTogether", "AlterOrderWithRespectTo", "AlterModelOptions", "AlterModelManagers", "AddField",
-        "RenameField", "AddIndex", "RemoveIndex", "RenameIndex", "AddConstraint", "RemoveConstraint",
-        "AlterConstraint", "AddIndexConcurrently", "RemoveIndexConcurrently", "AddConstraintNotValid",
-        "ValidateConstraint", "CreateExtension", "CreateCollation", "RemoveCollation",
+        "CreateModel",
+        "RenameModel",
+        "AlterModelTable",
+        "AlterModelTableComment",
+        "AlterUniqueTogether",
+        "AlterIndexTogether",
+        "AlterOrderWithRespectTo",
+        "AlterModelOptions",
+        "AlterModelManagers",
+        "AddField",
+        "RenameField",
+        "AddIndex",
+        "RemoveIndex",
+        "RenameIndex",
+        "AddConstraint",
+        "RemoveConstraint",
+        "AlterConstraint",
+        "AddIndexConcurrently",
+        "RemoveIndexConcurrently",
+        "AddConstraintNotValid",
+        "ValidateConstraint",
+        "CreateExtension",
+        "CreateCollation",
+        "RemoveCollation",
     }
-)  # fmt: skip
+)
 LOSING = {"DeleteModel": "loses", "RemoveField": "loses", "AlterField": "unknown"}
 # SQL statements that delete or overwrite data; the rest of a file is taken to add.
 _SQL: tuple[tuple[str, Effect], ...] = (

@@ -28,6 +28,11 @@ NOT_NAMES = {"utils", "util", "helpers", "helper", "services", "managers", "core
 TEXT = (".py", ".html", ".md", ".toml", ".css", ".txt", ".cfg", ".sh", ".po", ".ini")
 
 
+def test_the_formatter_leaves_no_line_out() -> None:
+    marks = re.compile("# fmt: " + "(skip|off)")
+    assert [name for name in tracked() if name.endswith(".py") and marks.search((ROOT / name).read_text("utf-8"))] == []
+
+
 def test_no_file_is_longer_than_400_lines() -> None:
     long = {
         name

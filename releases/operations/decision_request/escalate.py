@@ -26,7 +26,7 @@ def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float 
     """Ask the first person of the team how a waiting deployment goes on, inside an open operation.
 
     The answer is due after the procedure's minutes (or `minutes`, where these are more), and not later than the last
-    moment from which the rollback still fits into the window (切戻し判断時刻). What happens without an answer was
+    moment from which the rollback still fits into the window. What happens without an answer was
       approved.
     """
     moment, release, content = now(), deployment.release, deployment.procedure.document

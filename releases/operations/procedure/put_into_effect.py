@@ -282,8 +282,8 @@ def unconfirmed_by(content: Content) -> list[int]:
     """Return the grants that a second person must confirm once a procedure is in effect, because it lets their roles
     decide.
     """
-    begin = [row.key for row in content.roles if row.shipped in DECIDING or row.key in content.named_permissions()]
-    return list(_of_one_person().filter(role__key__in=begin, role__decides=False).values_list("pk", flat=True))
+    decide = [row.key for row in content.roles if row.shipped in DECIDING or row.key in content.named_permissions()]
+    return list(_of_one_person().filter(role__key__in=decide).values_list("pk", flat=True))
 
 
 def apply_roles(content: Content) -> None:
@@ -302,12 +302,11 @@ def apply_roles(content: Content) -> None:
             "order": order,
         }
         role = there.get(row.key) or Role(key=row.key)
-        begins = not role.decides and values["decides"] and row.key in there
         if row.key not in there or any(getattr(role, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(role, name, value)
             role.save()
-        for grant in _of_one_person().filter(role=role) if begins else ():
+        for grant in _of_one_person().filter(role=role) if values["decides"] else ():
             grant.confirmed_by, grant.confirmed_at = None, None
             grant.save()
     for role in there.values():

@@ -1,4 +1,4 @@
-"""rollback:confirm_late: confirmations beside 切戻し判断者 for a late rollback, after the monitoring (rule
+"""rollback:confirm_late: confirmations beside the decision maker for a late rollback, after the monitoring (rule
 late_rollback).
 """
 

@@ -201,7 +201,7 @@ def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollba
 
 
 def authorise(rollback_id: int, *, digest: str, reason: str = "") -> Rollback:
-    """Authorise what the page showed, as the team's rollback decision maker (切戻し判断者)."""
+    """Authorise what the page showed, as the team's rollback decision maker."""
     with operation("rollback:authorise", (Rollback, rollback_id), reason=reason, sign=True) as op:
         rollback = op.get(Rollback)
         deployment = rollback.deployment

@@ -1,4 +1,4 @@
-"""The printed sheets hold the required facts, with the planned times and 切戻し判断時刻."""
+"""The printed sheets hold the required facts, with the planned times and the rollback decision time."""
 
 from __future__ import annotations
 

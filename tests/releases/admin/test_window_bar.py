@@ -1,4 +1,4 @@
-"""The bar of a deployment inside its window: its position, the remaining plan, and 切戻し判断時刻."""
+"""The bar of a deployment inside its window: its position, the remaining plan, and the decision time."""
 
 from __future__ import annotations
 

@@ -180,6 +180,29 @@ def test_a_role_that_begins_to_approve_counts_only_for_whom_a_second_person_has_
     assert "developer" in access.roles_of(world.people["committee_a"])
 
 
+def test_a_role_that_comes_back_to_decide_counts_only_for_whom_a_second_person_has_confirmed(world: Any) -> None:
+    """It was in use without deciding, was retired, and a draft names it again."""
+    committee = {"role": "committee"}
+    rules = [
+        row.model_dump(mode="json") | (committee if row.role == "risk_office" else {}) for row in bank().approval_rules
+    ]
+    in_effect(world, bank(approval_rules=rules), office="")
+    with world.acting_as("administrator"):
+        grant = request_role(world.people["committee_a"].pk, role="risk_office", reason="looks on")
+    assert grant.confirmed_at is not None
+    in_effect(world, of_version("9.1.0", default()), office="")
+    in_effect(world, of_version("9.2.0", bank()))
+    assert world.fresh(grant).confirmed_at is None
+    assert "risk_office" not in access.roles_of(world.people["committee_a"])
+
+
+def of_version(version: str, content: Content) -> Content:
+    """The same content as another version."""
+    raw = content.model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = version
+    return Content.checked(raw)
+
+
 def test_a_role_that_a_procedure_no_longer_names_gives_nothing(world: Any) -> None:
     in_effect(world, bank())
     raw = default().model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""A deployment inside its window as a bar: elapsed and planned time, 切戻し判断時刻, and the end."""
+"""A deployment inside its window as a bar: elapsed and planned time, the rollback decision time, and the end."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

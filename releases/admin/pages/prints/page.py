@@ -163,7 +163,7 @@ def _with_facts(planned: list[Line], steps: list[Step]) -> list[Line]:
 
 @page
 def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
-    """Show 作業手順書: the steps with their planned times, the rollback, and 切戻し判断時刻.
+    """Show 作業手順書: the steps with their planned times, the rollback, and the rollback decision time.
 
     Only the protected environment's window belongs to the release. Elsewhere only a deployment has a start, and there
     is no rollback decision time.
