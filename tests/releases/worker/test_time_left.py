@@ -1,4 +1,6 @@
-"""The rollback decision time: a deployment waits before the step after which the rollback would no longer fit into its window."""
+"""The rollback decision time: a deployment waits before the step after which the rollback would no longer fit into
+its window.
+"""
 
 from __future__ import annotations
 
