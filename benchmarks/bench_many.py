@@ -104,8 +104,6 @@ def bench_due_together(
 
     environments = lay_environments(world)
     names = [one.slug for one in environments]
-    settings.RQ_QUEUES = {**settings.RQ_QUEUES, **dict.fromkeys(names, settings.RQ_QUEUES["development"])}
-    monkeypatch.setenv("RINGI_QUEUES", ",".join([*settings.QUEUES, *names[1:]]))
     asked = []
     for number in range(-(-DEPLOYMENTS // ENVIRONMENTS)):
         own = lay_application(world, number, environments, tmp_path)

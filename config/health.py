@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis.exceptions import RedisError
 
 from audit.isolated import is_unavailable
+from config.queue_server import OWN_QUEUES
 from releases.liveness import Liveness, read_liveness, unresponsive_components
 
 DOWN, READ_ONLY = "database_down", "database_read_only"
@@ -37,7 +38,7 @@ def database_fault() -> str:
 def queue_answers() -> bool:
     """Tell whether the queue's server answers."""
     try:
-        return bool(django_rq.get_connection(settings.QUEUES[0]).ping())
+        return bool(django_rq.get_connection(OWN_QUEUES[0]).ping())
     except RedisError:
         return False
 
@@ -125,7 +126,7 @@ def _gauges(registry: CollectorRegistry, liveness: Liveness) -> None:
     waiting = gauge("queue_length", "Wake-ups that wait on a queue.", "queue")
     workers = gauge("queue_workers", "Workers that listen to a queue.", "queue")
     unclaimed = gauge("step_unclaimed_seconds", "How long a step has waited for a worker.", "queue")
-    for name in settings.QUEUES if liveness.queue else ():
+    for name in liveness.waiting if liveness.queue else ():
         waiting.labels(name).set(liveness.waiting[name])
         workers.labels(name).set(liveness.workers[name])
     for name, seconds in liveness.unclaimed.items():

@@ -19,6 +19,18 @@ ASK_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
 
 
+# The queues beside those of the environments, which have their keys.
+OWN_QUEUES = ("measurements", "checks", "notifications")
+
+
+class Queues(dict[str, dict[str, Any]]):
+    """RQ_QUEUES: all queues lie on one server, also those of environments that a procedure adds later."""
+
+    def __missing__(self, name: str) -> dict[str, Any]:
+        """Return the settings that each queue has."""
+        return self[OWN_QUEUES[0]]
+
+
 class NoAddress(ValueError):
     """The text is not an address of sentinels; the message shows the form."""
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from config.queue_server import NoAddress, queue_settings
+from config.queue_server import OWN_QUEUES, NoAddress, Queues, queue_settings
 
 # NAME_FILE names a file that holds the value of NAME, as containers are given their secrets.
 env = environ.FileAwareEnv()
@@ -118,18 +118,14 @@ DATABASE_ROLES = {
     "auditor": env.str("RINGI_AUDITOR_ROLE", "ringi_auditor"),
 }
 
-QUEUES = env.list(
-    "RINGI_QUEUES", default=["development", "staging", "production", "measurements", "checks", "notifications"]
-)
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
 SENTINEL_PASSWORD = env.str("RINGI_SENTINEL_PASSWORD", "")
 try:
     _queue = queue_settings(REDIS_URL, SENTINEL_PASSWORD)
 except NoAddress as fault:
     raise ImproperlyConfigured(f"REDIS_URL: {fault}")
-RQ_QUEUES = {
-    name: {**_queue, "DEFAULT_TIMEOUT": 86400, "SERIALIZER": "rq.serializers.JSONSerializer"} for name in QUEUES
-}
+_queue |= {"DEFAULT_TIMEOUT": 86400, "SERIALIZER": "rq.serializers.JSONSerializer"}
+RQ_QUEUES = Queues.fromkeys((*OWN_QUEUES, "development", "staging", "production"), _queue)
 RQ_SHOW_ADMIN_LINK = False
 # Calls of the API are counted in Redis, apart from the default cache: sign-in never waits for Redis.
 CACHES = {
@@ -314,7 +310,6 @@ for _name, _holds, _shape in (
     ("RINGI_POLL_INTERVAL", POLL_INTERVAL > 0, "more than 0 seconds"),
     ("RINGI_HEARTBEAT_TIMEOUT", HEARTBEAT_TIMEOUT >= 0, "0 or more seconds"),
     ("RINGI_PROXY_COUNT", PROXY_COUNT >= 0, "how many proxies stand in a row, 0 or more"),
-    ("RINGI_QUEUES", QUEUES, "at least one queue"),
     ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
 ):
     if not _holds:

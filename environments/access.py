@@ -128,16 +128,16 @@ def roles_in(held: Iterable[tuple[str, int | None]], environment: int | None) ->
     return {role for role, place in held if environment is None or place in (None, environment)}
 
 
-def counting_in(held: Iterable[tuple[str, int | None]], environment: int | None) -> set[str]:
-    """Return the roles of what `held` returns of an account that count for a decision about an environment; None: about
-    all of them, for which only a grant for all counts.
+def counting_in(held: Collection[tuple[str, int | None]], *environments: int | None) -> set[str]:
+    """Return the roles of what `held` returns of an account that count for a decision about each of these environments;
+    None: about all of them, for which only a grant for all counts.
     """
-    return {role for role, place in held if place in (None, environment)}
+    return {role for role, _place in held if all({(role, None), (role, place)} & set(held) for place in environments)}
 
 
-def counting_roles(account: Account, environment: Environment | None) -> set[str]:
-    """Return the roles of an account that count now for a decision about an environment, as in `counting_in`."""
-    return counting_in(held([account.pk])[account.pk], environment.pk if environment is not None else None)
+def counting_roles(account: Account, *environments: int | None) -> set[str]:
+    """Return the roles of an account that count now for a decision about environments, as in `counting_in`."""
+    return counting_in(held([account.pk])[account.pk], *environments)
 
 
 def holders(role: str, environment: Environment | None = None, *, right: str = "") -> list[Account]:

@@ -18,6 +18,8 @@ from redis.exceptions import RedisError
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from audit.standing import Standing, standing
+from config.queue_server import OWN_QUEUES
+from releases import dispatch
 
 log = logging.getLogger(__name__)
 # Pages of all readers look no more often than this.
@@ -87,7 +89,7 @@ class Liveness:
         found += [] if self.queue else [("queue", "")]
         late = {name for name, seconds in self.unclaimed.items() if seconds > longest}
         late |= {"notifications"} if self.unsent is not None and self.unsent > longest else set()
-        late |= {name for name in settings.QUEUES if not self.workers.get(name)} if self.queue else set()
+        late |= {name for name, listening in self.workers.items() if not listening} if self.queue else set()
         found += [("channel", key) for key in self.unavailable]
         return [*found, *(("workers", name) for name in sorted(late))]
 
@@ -111,7 +113,7 @@ def read_liveness() -> Liveness:
         "ledger": standing(),
     }
     try:
-        waiting = {name: int(django_rq.get_queue(name).count) for name in settings.QUEUES}
+        waiting = {name: int(django_rq.get_queue(name).count) for name in dispatch.queues()}
         return Liveness(**known, waiting=waiting, workers={name: len(found) for name, found in listeners().items()})
     except RedisError as fault:
         log.warning("the queue does not answer: %s", fault)
@@ -123,9 +125,9 @@ def listeners() -> dict[str, list[tuple[str, str, str]]]:
 
     It is read as text: RQ's own reader builds objects from whatever Redis holds.
     """
-    redis: Any = django_rq.get_connection(settings.QUEUES[0])
+    redis: Any = django_rq.get_connection(OWN_QUEUES[0])
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for name in settings.QUEUES:
+    for name in dispatch.queues():
         keys = sorted(redis.smembers(WORKERS_BY_QUEUE_KEY % name))
         read = [(key, *redis.hmget(key, "state", "last_heartbeat")) for key in keys]
         texts = [tuple((part or b"").decode(errors="replace") for part in row) for row in read if row[2]]

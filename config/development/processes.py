@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ PROJECT = Path(__file__).resolve().parents[2]
 PR_SET_PDEATHSIG = 1
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
-WORKERS = ("development", "staging", "production", "measurements", "checks", "notifications")
 # Variables for the web process alone; the others get another key in place of the one that signs sessions.
 WEB_ONLY_VARIABLES = ("RINGI_METRICS_TOKEN", "RINGI_TAG_SIGNING_KEY")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
@@ -160,17 +159,22 @@ class Supervisor:
     """Keeps the rows running from the main thread, with logs/<name>.log and run/<name>.json under `state`."""
 
     def __init__(self, rows: Sequence[Row], state: Path, environment: Mapping[str, str], say: Say) -> None:
-        self.kept = [_Kept(row) for row in rows]
+        self.kept: list[_Kept] = []
+        self.add(rows)
         self.state, self.say = state, say
         # No process gets the address of another's role, the owner's least of all.
         self.environment = {
             name: value for name, value in environment.items() if not re.fullmatch("DATABASE_.+_URL", name)
         }
         (state / "logs").mkdir(parents=True, exist_ok=True)
-        for row in rows:
-            end_recorded(state / "run" / f"{row.name}.json")
+        for recorded in sorted((state / "run").glob("*.json")):
+            end_recorded(recorded)
         # Taken with sigtimedwait below, so that a death is seen at once and no signal cuts a step in two.
         signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE | {signal.SIGCHLD})
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Add rows before the start."""
+        self.kept += [_Kept(row) for row in rows]
 
     def start(self) -> None:
         """Start every row."""
@@ -245,9 +249,9 @@ class Supervisor:
         self.kept = []
 
 
-def rows(listener: int, environment: Mapping[str, str] = os.environ) -> list[Row]:
+def rows(listener: int, queues: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Row]:
     """Return the table of what Ringi needs running, each as its role. listener: descriptor of the web server's
-    socket.
+    socket; queues: the names of those that have a worker.
     """
     manage = (sys.executable, "manage.py")
 
@@ -263,7 +267,7 @@ def rows(listener: int, environment: Mapping[str, str] = os.environ) -> list[Row
         Row("web", tuple(web), stage=0, files=(listener,)),
         Row("scheduler", (*manage, "scheduler"), scheduler, stage=1),
         Row("ledger_signer", (*manage, "ledger_signer"), ledger_signer, stage=1),
-        *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in WORKERS),
+        *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in queues),
     ]
 
 
@@ -276,11 +280,12 @@ class _SetUp:
         self.listener = bind_port(os.environ.get("RINGI_PORT"), self.say)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.procedure = os.environ.get("RINGI_TRIAL_PROCEDURE") or "releases/procedures/default"
         own = {"RINGI_STATE_DIR": str(self.state), "RINGI_BASE_URL": self.url, "RINGI_TRIAL": "1"}
         own |= {"RINGI_LEDGER_PUBLIC_KEY": str(self.state / "ledger.pub")}
         own |= {"RINGI_DEMO": "1"} if self.demo else {}
         self.environment = {**os.environ, **load_or_create_secrets(self.state / "secrets.json", ["SECRET_KEY"]), **own}
-        self.supervisor = Supervisor(rows(self.listener.fileno()), self.state, self.environment, self.say)
+        self.supervisor = Supervisor([], self.state, self.environment, self.say)
 
     def say(self, line: str) -> None:
         """Print a line, unless the story is printing, and keep it in logs/supervisor.log."""
@@ -315,8 +320,9 @@ class _SetUp:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         self.say("Preparing the database …")
         self.manage("migrate", "--noinput", DATABASE_URL=self.environment["DATABASE_OWNER_URL"])
-        self.manage("procedure", "load", "releases/procedures/default", "--put-into-effect")
+        self.manage("procedure", "load", self.procedure, "--put-into-effect")
         self.manage("collectstatic", "--noinput")
+        self.supervisor.add(rows(self.listener.fileno(), self.manage("worker").split(), self.environment))
         self.supervisor.start()
         deadline = time.monotonic() + 60
         while True:

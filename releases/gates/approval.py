@@ -1,23 +1,21 @@
 """The gate of approval: an approved request about exactly this content is in effect."""
 
+from environments.models import Environment
 from environments.targets.words import gettext as _
 from releases.gates import authorship, quorum
 from releases.gates.base import Answer, GateContext, not_passed, passed
-from releases.gates.content import clause_labels, difference, digest, document
+from releases.gates.content import clause_labels, difference, digest, document_under_way
 from releases.gates.evidence import worse_since
-from releases.models import ApprovalRequest
+from releases.models import ApprovalRequest, Deployment, Release
 from releases.procedures.parts import Gate
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:
     """Compare the approved request with the present content, and count its approvals again: rows read now decide."""
     release, environment = context.release, context.environment
-    approval_requests = ApprovalRequest.objects.filter(
-        release=release, environment=environment, state__in=["approved", "used"]
-    )
-    rows = {row.state: row for row in approval_requests}
-    approval_request, used = rows.get("approved"), "used" in rows
+    approval_request = approval_for(release, environment)
     if approval_request is None:
+        used = ApprovalRequest.objects.filter(release=release, state="used").exists()
         reason = (
             _("The approval has been used. Submit the release for approval again.")
             if used
@@ -26,12 +24,13 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         return not_passed(gate, reason, "approvals")
     if unknown := authorship.unknown_authors(release):
         return not_passed(gate, " ".join(unknown), "approvals")
-    present = document(release, environment)
+    present = document_under_way(release, approval_request.document, begun(approval_request))
     if digest(present) != approval_request.digest:
         key = difference(approval_request.document, present)
         text = _("The approval request is no longer valid, because “%(key)s” has changed.")
         return not_passed(gate, text % {"key": clause_labels().get(key, key)}, "approvals")
-    if approval_request.valid_until is not None and context.at >= approval_request.valid_until:
+    ends = release.window_in(environment)[1]
+    if ends is not None and context.at >= ends:
         return not_passed(gate, _("The approval request expired at the end of its change window."), "approvals")
     if why := quorum.uncounted(approval_request, context.at):
         return not_passed(gate, why, "approvals")
@@ -42,3 +41,23 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         text = _("Evidence that was uploaded after the approval is worse than the approved evidence: %(reports)s.")
         return not_passed(gate, text % {"reports": "; ".join(worse)}, "approvals")
     return passed(gate, approval_request.digest[:12], "approvals")
+
+
+def begun(approval_request: ApprovalRequest) -> set[str]:
+    """Return the environments (their keys) in which a deployment has begun under an approval."""
+    rows = Deployment.objects.filter(approval_request=approval_request, started_at__isnull=False)
+    return set(rows.values_list("environment__slug", flat=True))
+
+
+def approval_for(release: Release, environment: Environment) -> ApprovalRequest | None:
+    """Return the approved request by which a release may begin in an environment: each may use it once, and the others
+    while the release is under way.
+    """
+    if environment not in release.destinations:
+        return None
+    granted = ApprovalRequest.objects.filter(release=release, environment=release.destinations[0])
+    approved = granted.filter(state="approved").first()
+    if approved is not None or release.state != "releasing":
+        return approved
+    used = granted.filter(state="used").order_by("ended_at", "pk").last()
+    return used if used is not None and environment.slug not in begun(used) else None

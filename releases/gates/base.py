@@ -183,7 +183,7 @@ class Known:
         """The gates that are asked in an environment: the procedure's for its tier, and beside them a window rule or a
         freeze that somebody has set there.
         """
-        gates = self.content.gates_for(environment.tier)
+        gates = self.content.gates_for(environment, kind=self.release.kind, risk=self.release.risk)
         beside = [
             next((own for own in self.content.gates if own.type == gate.type), gate)
             for gate in SET_ON_PAGES

@@ -3,6 +3,7 @@ SHA-256).
 """
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import rfc8785
@@ -14,16 +15,17 @@ from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
 from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
 from releases.notifications.templates.events import PRE_RELEASED
 
+# The keys of the document that are about one environment.
+PLACE = ("base", "configuration", "target")
 # The value for an application without allowed signers.
 NO_SIGNERS = hashlib.sha256(b"").hexdigest()
 
 
 def document(release: Release, environment: Environment) -> dict[str, Any]:
-    """Return the document; two that differ in any key are not the same approval."""
-    base = DeployedVersion.established(release.application, environment)
-    configuration = ConfigurationVersion.objects.filter(
-        pk=release.configurations.get(environment.slug), environment=environment
-    ).first()
+    """Return the document; two that differ in any key are not the same approval.
+
+    environment: the first that the release is planned for in production; the others follow as `later_environments`.
+    """
     procedure = release.procedure
     # Waivers of a late approval or final check, and of unreached recipients of the announcement, come while or after
     # these are given, and do not change the approved work.
@@ -32,15 +34,13 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
     }
     afterwards.add(NOTIFICATIONS_SENT_WAIVER)
     migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
-    return {
+    here = _place(release, environment)
+    later = [place for place in release.destinations if place.order > environment.order]
+    content = {
         "application": release.application.slug,
         "environment": environment.slug,
         "kind": release.kind,
-        "base": {
-            "version": base.release.version if base is not None and base.release is not None else None,
-            "code": base.code if base is not None else None,
-            "configuration": base.configuration_digest if base is not None else None,
-        },
+        "base": here["base"],
         "application_for_release": {name: getattr(release, name) for name in ("title", *Release.APPLICATION_FIELDS)},
         "version": release.version,
         "commit": release.commit,
@@ -49,11 +49,11 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "signers": hashlib.sha256(release.application.allowed_signers.encode()).hexdigest(),
         "changes": [[c.kind, c.text, c.ticket] for c in release.changes.all()],
         "plan": release.step_plan,
-        "configuration": configuration.present_digest() if configuration is not None else None,
+        "configuration": here["configuration"],
         "migrations": migrations,
-        "target": target_digest(release.application, environment),
+        "target": here["target"],
         "procedure": {"version": procedure.version, "digest": procedure.digest} if procedure is not None else None,
-        "window": _window(release),
+        "window": _window(release, environment),
         "rollback_pre_authorised": release.preauthorisation,
         "on_timeout": release.on_timeout,
         "waivers": sorted(
@@ -64,6 +64,43 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         # The approvers also approve the external notification of a rollback, for which there is no time later.
         "notification_templates": NotificationTemplate.words_of(PRE_RELEASED),
         "due_immediately": sorted(release.milestones.filter(due_immediately=True).values_list("key", flat=True)),
+    }
+    if later:
+        content["later_environments"] = [
+            {"environment": place.slug, "window": _window(release, place), **_place(release, place)} for place in later
+        ]
+    return content
+
+
+def document_under_way(release: Release, approved: dict[str, Any], begun: Collection[str]) -> dict[str, Any]:
+    """Return the document of a release that has begun in some of its environments (their keys): what was approved of
+    these counts as present, because the release itself has changed what runs there.
+    """
+    present = document(release, release.destinations[0])
+    if approved["environment"] in begun:
+        present |= {name: approved[name] for name in PLACE}
+    before = {row["environment"]: row for row in approved.get("later_environments", ())}
+    if "later_environments" in present:
+        present["later_environments"] = [
+            before.get(row["environment"], row) if row["environment"] in begun else row
+            for row in present["later_environments"]
+        ]
+    return present
+
+
+def _place(release: Release, environment: Environment) -> dict[str, Any]:
+    base = DeployedVersion.established(release.application, environment)
+    configuration = ConfigurationVersion.objects.filter(
+        pk=release.configurations.get(environment.slug), environment=environment
+    ).first()
+    return {
+        "base": {
+            "version": base.release.version if base is not None and base.release is not None else None,
+            "code": base.code if base is not None else None,
+            "configuration": base.configuration_digest if base is not None else None,
+        },
+        "configuration": configuration.present_digest() if configuration is not None else None,
+        "target": target_digest(release.application, environment),
     }
 
 
@@ -79,12 +116,13 @@ def target_digest(application: Application, environment: Environment) -> str | N
     return digest(dict(row)) if row is not None else None
 
 
-def _window(release: Release) -> dict[str, Any]:
-    start = release.scheduled_start_at.isoformat() if release.scheduled_start_at else None
+def _window(release: Release, environment: Environment) -> dict[str, Any]:
+    opens, closes = release.window_in(environment)
+    start = opens.isoformat() if opens else None
     if release.kind == Release.Kind.EMERGENCY:
         # Its approval holds for hours from the moment it is given; no window closes.
         return {"start": start, "validity_hours": procedure_of(release).schedule.emergency.validity_hours}
-    return {"start": start, "end": release.scheduled_end_at.isoformat() if release.scheduled_end_at else None}
+    return {"start": start, "end": closes.isoformat() if closes else None}
 
 
 def digest(content: dict[str, Any]) -> str:
@@ -106,6 +144,7 @@ def clause_labels() -> dict[str, str]:
         "application": _("application"),
         "version": _("version"),
         "environment": _("environment"),
+        "later_environments": _("later environments"),
         "kind": _("type"),
         "window": _("change window"),
         "start": _("opens"),

@@ -8,7 +8,6 @@ from datetime import datetime
 from django.utils.translation import get_language
 
 from environments.language import labelled, noted
-from environments.models import Environment
 from environments.targets.words import gettext as _
 from releases import evidence_readers as reading
 from releases.gates.base import Answer, GateContext, Known, not_passed, passed, unknown
@@ -194,18 +193,10 @@ def _by_cell(known: Known) -> defaultdict[tuple[str, str], list[Evidence]]:
 
 def _baselines(context: GateContext) -> list[Evidence]:
     """Return the performance reports of the deployed version in production."""
-    pointer = (
-        DeployedVersion.objects.filter(
-            application=context.release.application, environment__tier=Environment.Tier.PRODUCTION
-        )
-        .select_related("release")
-        .first()
-    )
-    if pointer is None or pointer.release is None:
+    before = DeployedVersion.in_production(context.release.application)
+    if before is None:
         return []
-    return list(
-        Evidence.objects.counting(pointer.release.application_id, pointer.release.tree).filter(kind="performance")
-    )
+    return list(Evidence.objects.counting(before.application_id, before.tree).filter(kind="performance"))
 
 
 def _with_baseline(row: Evidence, baselines: Sequence[Evidence]) -> dict[str, str | int]:

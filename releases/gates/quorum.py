@@ -120,6 +120,15 @@ def rules_of(approval_request: ApprovalRequest) -> list[Rule]:
     return [Rule(r["stage"], r["role"], r["number"]) for r in approval_request.rules if r["role"] != "none"]
 
 
+def roles_for(approval_request: ApprovalRequest, where: Count, decision: str = "") -> set[str]:
+    """Return the roles whose holders may decide so at the present stage: those that are asked now, and those that the
+    procedure gives a veto. decision: approve, send_back or reject; left out: any of them.
+    """
+    allowing = [row for row in approval_request.rules if not decision or decision in row.get("decisions", (decision,))]
+    asked = {row["role"] for row in allowing if row["stage"] <= where.standing.stage} & where.standing.wanted
+    return asked | {row["role"] for row in allowing if not row["number"] and row["role"] != "none"}
+
+
 def right_for(approval_request: ApprovalRequest) -> str:
     """Return the permission that a decision in a request needs."""
     return "approve" if approval_request.release_id else "approve_change"
@@ -166,7 +175,7 @@ def counts(
             if decision.decision not in ApprovalDecision.COUNTING or decision.digest != approval_request.digest:
                 continue
             roles = frozenset(decision.roles) & access.counting_in(
-                held[decision.on_behalf_id or decision.account_id], approval_request.environment_id
+                held[decision.on_behalf_id or decision.account_id], *approval_request.place_ids
             )
             people = deciders([decision])
             if why := _lost(decision, roles, out[approval_request.pk]):
@@ -184,9 +193,10 @@ def uncounted(approval_request: ApprovalRequest, at: datetime | None = None) -> 
     """Return why the approvals of an approved request do not suffice for its release, now or at a time to come; empty
     when they do. The rules are those of the procedure that the release follows, whatever the request says.
     """
-    assert approval_request.release is not None and approval_request.environment is not None
-    if approval_request.rules != procedure_of(approval_request.release).rules_for(
-        approval_request.subject, approval_request.environment.tier
+    release = approval_request.release
+    assert release is not None
+    if approval_request.rules != procedure_of(release).rules_for(
+        approval_request.subject, *release.destinations, risk=release.risk
     ):
         return _(
             "The approval request asks for other approvals than the procedure. Submit the release for approval again."
@@ -244,6 +254,13 @@ def candidates(approval_request: ApprovalRequest, known: Count | None = None) ->
         for account in access.holders(role, approval_request.environment, right=right_for(approval_request)):
             if not account.is_among(out):
                 found[account.pk] = account
+    if len(approval_request.place_ids) > 1:
+        held = access.held(found)
+        return [
+            account
+            for pk, account in found.items()
+            if where.standing.wanted & access.counting_in(held[pk], *approval_request.place_ids)
+        ]
     return list(found.values())
 
 
@@ -264,8 +281,8 @@ def lacking(release: Release, environment: Environment, content: Content | None 
     content: the procedure that the release follows, where it is known already.
     """
     subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
-    asked = (content or procedure_of(release)).approvals_for(subject, environment.tier)
-    rules = [Rule(r.stage, r.role, r.number) for r in asked if r.role != "none"]
+    asked = (content or procedure_of(release)).rules_for(subject, *release.destinations, risk=release.risk)
+    rules = [Rule(r["stage"], r["role"], r["number"]) for r in asked if r["role"] != "none"]
     here = (
         row
         for row in release.approval_requests.all()

@@ -91,7 +91,7 @@ def protection(context: GateContext, gate: Gate) -> Answer:
 
     Where another gate of the tier requires review or tests already, it answers for them, with its waivers.
     """
-    asked = [row for row in context.procedure.gates_for(context.environment.tier) if row.type == "evidence"]
+    asked = [row for row in context.known.asked(context.environment) if row.type == "evidence"]
     kinds = {"review": "review", "tests": "junit"}
     found = []
     for row in context.procedure.protected_branches:
@@ -140,8 +140,8 @@ def branches_for(kind: str, procedure: Content) -> tuple[str, ...]:
     its branch is each environment's own question.
     """
     workflows = {row.key: row.pattern for row in procedure.workflows}
-    production = procedure.accepted_patterns("production")
-    hotfix = [p for p in procedure.accepted_patterns("production", emergency=True) if p not in production]
+    rows = procedure.accepted_branches
+    hotfix = [pattern for row in rows for pattern in row.emergency_patterns if pattern not in row.patterns]
     urgent = [*hotfix, *([workflows["hotfix"]] if "hotfix" in workflows else [])]
     wanted = [pattern for row in procedure.accepted_branches for pattern in (*row.patterns, *row.emergency_patterns)]
     if kind == Release.Kind.EMERGENCY:

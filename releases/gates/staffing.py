@@ -82,10 +82,12 @@ def shortfalls(
         persons = [(key, frozenset(held)) for key, held in people.items()]
         # A decision about the procedure needs a role in all environments.
         all_over = known(named=[*shipped, *ALWAYS], deciding=deciding, everywhere=place is None)
-        tier = place.tier if place is not None else "all"
+        places = [place] if place is not None else []
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
         for subject in subjects:
-            rules = [Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, tier) if r.role in shipped]
+            rules = [
+                Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, *places) if r.role in shipped
+            ]
             theirs = people if subject == "emergency_stop_lift" else all_over
             deciders = [(key, frozenset(held)) for key, held in theirs.items()]
             found += _lacks(subject, place, rules, deciders, binding=place is None or place.protected)

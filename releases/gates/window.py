@@ -54,7 +54,7 @@ def _end(release: Release, environment: Environment, answer: calendar.Answer) ->
     """Return when the opening ends for a release: at its own end, or earlier with the release's own window, which is in
     one of the protected environments that it is planned for.
     """
-    own = release.scheduled_end_at if environment.protected else None
+    own = release.window_in(environment)[1] if environment.protected else None
     return min(filter(None, [answer.until, own]), default=None)
 
 
@@ -86,8 +86,9 @@ def ask(context: GateContext, gate: Gate) -> Answer:
     answer = opening(release.application, environment, at, emergency=context.emergency, frozen=frozen)
     if not answer.open:
         return not_passed(gate, closed_sentence(answer, environment), "plan")
-    if environment.protected and release.scheduled_start_at is not None and at < release.scheduled_start_at:
-        when = calendar.print_time(release.scheduled_start_at, environment.zone, get_language() or "ja")
+    planned = release.window_in(environment)[0] if environment.protected else None
+    if planned is not None and at < planned:
+        when = calendar.print_time(planned, environment.zone, get_language() or "ja")
         return not_passed(gate, _("The release is planned for %(when)s.") % {"when": when}, "plan")
     if context.emergency:
         return passed(gate, _("An emergency needs no window."), "plan")

@@ -1,7 +1,10 @@
 """Approval requests: each about exactly one content, with its approval decisions (design: the heart of Ringi)."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
@@ -85,6 +88,20 @@ class ApprovalRequest(ApprovalRequestMachine):
 
     def __str__(self) -> str:
         return f"{self.get_subject_display()} {self.digest[:12]}"
+
+    def content_for(self, environment: Environment) -> dict[str, Any]:
+        """Return the part of the content about one of its environments: base, configuration, target and window."""
+        later: list[dict[str, Any]] = self.document.get("later_environments", [])
+        return next((row for row in later if row["environment"] == environment.slug), self.document)
+
+    @cached_property
+    def place_ids(self) -> list[int | None]:
+        """The keys of the environments that are decided about, in order; None stands for all of them."""
+        later = [row["environment"] for row in self.document.get("later_environments", ())]
+        return [
+            self.environment_id,
+            *(Environment.objects.filter(slug__in=later).values_list("pk", flat=True) if later else ()),
+        ]
 
 
 class ApprovalDecision(models.Model):

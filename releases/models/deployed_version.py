@@ -50,5 +50,14 @@ class DeployedVersion(models.Model):
         found = cls.objects.filter(application=application, environment=environment)
         return found.exclude(basis=cls.REQUESTED).select_related("release").first()
 
+    @classmethod
+    def in_production(cls, application: Application) -> Release | None:
+        """Return the release that is deployed in production: in the last of several environments, which gets a release
+        after the others; None for nothing. An unconfirmed one does not count.
+        """
+        found = cls.objects.filter(application=application, environment__tier="production", release__isnull=False)
+        last = found.exclude(basis=cls.REQUESTED).select_related("release").order_by("environment__order").last()
+        return last.release if last is not None else None
+
     def __str__(self) -> str:
         return labelled(self.environment, self.release)

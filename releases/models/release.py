@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -65,6 +66,7 @@ class Release(ReleaseMachine):
     criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
     scheduled_start_at = models.DateTimeField(_("window opens"), null=True, blank=True)
     scheduled_end_at = models.DateTimeField(_("window closes"), null=True, blank=True)
+    later_windows = models.JSONField(_("change windows of later environments"), default=dict, blank=True)
     procedure = models.ForeignKey(
         Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("release procedure")
     )
@@ -121,6 +123,22 @@ class Release(ReleaseMachine):
         promotion.
         """
         return list(Environment.objects.filter(targets__application=self.application_id))
+
+    @cached_property
+    def destinations(self) -> list[Environment]:
+        """The environments of production that it is planned for, in order; one approval request decides about all."""
+        return [place for place in self.places if place.tier == Environment.Tier.PRODUCTION]
+
+    def window_in(self, environment: Environment) -> tuple[datetime | None, datetime | None]:
+        """Return the planned start and end of the change window in an environment of production.
+
+        The first has `scheduled_start_at`; `later_windows` has those of the others: key → start and end, ISO 8601.
+        """
+        later = self.later_windows.get(environment.slug)
+        if later is None:
+            return self.scheduled_start_at, self.scheduled_end_at
+        start, end = (datetime.fromisoformat(at) for at in later)
+        return start, end
 
     @property
     def preauthorisation(self) -> dict[str, Any]:

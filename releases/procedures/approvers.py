@@ -1,7 +1,9 @@
 """Faults of roles, approval rules and protected environments in a procedure document."""
 
+from collections.abc import Mapping
 from typing import get_args
 
+from config.queue_server import OWN_QUEUES
 from environments.roles import ROLE_CHOICES
 from releases.procedures.places import Path
 from releases.procedures.rows import Found, Raw, keys_of, list_of, listed, rows_of, unknown, whole_of
@@ -39,64 +41,112 @@ def approvers(raw: Raw) -> set[str]:
 
 def approval_faults(raw: Raw) -> Found:
     """Yield the faults of the approval rules: a rule that nobody can meet, and one that is missing."""
+    places = [row for _path, row in rows_of(raw, "environments")]
+    protected = {row.get("tier") for row in places if row.get("protected") is True}
+    protected |= {row.get("key") for row in places if row.get("protected") is True}
+    groups: dict[tuple[str, str], list[tuple[Path, Raw]]] = {}
+    for path, row in rows_of(raw, "approval_rules"):
+        yield from _role_of_rule_faults(raw, path, row)
+        subject, role, number = (row.get(name) for name in ("subject", "role", "number"))
+        tier, environment = row.get("tier") or "", row.get("environment") or ""
+        if environment:
+            yield from unknown(path, row, "environment", keys_of(raw, "environments"), "environment")
+        if bool(tier) == bool(environment):
+            yield path, "names a tier or one environment, and never both"
+        if role == "none" and (number != 0 or row.get("stage") != 0):
+            yield path, "asks nobody, so its stage and number must be 0"
+        elif role != "none" and row.get("stage") == 0:
+            yield path, "needs a stage of one or more; nobody is asked by the role none"
+        if role == "none" and ({tier, environment} & protected or tier == "all"):
+            yield (*path, "role"), f"{tier or environment!r} is protected, so at least one role must approve"
+        yield from _decisions_faults(path, row)
+        if row.get("when") is not None and subject not in ("regular", "emergency", "late_rollback"):
+            yield (*path, "when"), f"{subject!r} is about no release, so no condition on one can hold"
+        if isinstance(subject, str) and isinstance(tier, str) and isinstance(environment, str):
+            groups.setdefault((subject, environment or tier), []).append((path, row))
+            if (subject in TIERLESS) != (tier == "all"):
+                yield ((*path, "tier"), f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier")
+    if groups:
+        yield from _incomplete(places, groups)
+
+
+def _role_of_rule_faults(raw: Raw, path: Path, row: Raw) -> Found:
     team = keys_of(raw, "team_roles")
     people = keys_of(raw, "roles") | team | {"none"}
     services = {row.get("key") for _path, row in rows_of(raw, "roles") if row.get("account") == "service"}
     able = approvers(raw) | team | {"none"}
-    protected = {row.get("tier") for _path, row in rows_of(raw, "environments") if row.get("protected") is True}
-    groups: dict[tuple[str, str], list[tuple[Path, Raw]]] = {}
-    for path, row in rows_of(raw, "approval_rules"):
-        yield from unknown(path, row, "role", people, "role or team role")
-        subject, tier, role, number = (row.get(name) for name in ("subject", "tier", "role", "number"))
-        if role in services:
-            yield (*path, "role"), f"{role!r} is a service account, which never counts as approval"
-        elif role in people - able:
-            yield ((*path, "role"), f"{role!r} only audits, and never counts as approval; known: {listed(able)}")
-        elif role in team and (subject, role) != ("late_rollback", "rollback_decision_maker"):
-            yield (*path, "role"), f"{role!r} is a role in the team of a release; write a role of people"
-        if subject in ("regular", "emergency") and tier in ("development", "staging") and role != "none":
-            yield (*path, "tier"), "releases are approved for production only; write the role none here"
-        if role == "none" and (number != 0 or row.get("stage") != 0):
-            yield path, "asks nobody, so its stage and number must be 0"
-        elif role != "none" and (number == 0 or row.get("stage") == 0):
-            yield path, "needs a stage and a number of one or more; nobody is asked by the role none"
-        if role == "none" and (tier in protected or tier == "all"):
-            yield (*path, "role"), f"{tier!r} is protected, so at least one role must approve"
-        if isinstance(subject, str) and isinstance(tier, str):
-            groups.setdefault((subject, tier), []).append((path, row))
-            if (subject in TIERLESS) != (tier == "all"):
-                yield ((*path, "tier"), f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier")
-    if not groups:
-        return
+    yield from unknown(path, row, "role", people, "role or team role")
+    subject, tier, role = (row.get(name) for name in ("subject", "tier", "role"))
+    if role in services:
+        yield (*path, "role"), f"{role!r} is a service account, which never counts as approval"
+    elif role in people - able:
+        yield ((*path, "role"), f"{role!r} only audits, and never counts as approval; known: {listed(able)}")
+    elif role in team and (subject, role) != ("late_rollback", "rollback_decision_maker"):
+        yield (*path, "role"), f"{role!r} is a role in the team of a release; write a role of people"
+    if subject in ("regular", "emergency") and tier in ("development", "staging") and role != "none":
+        yield (*path, "tier"), "releases are approved for production only; write the role none here"
+
+
+def _decisions_faults(path: Path, row: Raw) -> Found:
+    """Yield the faults of what the persons of a rule may decide, and of how many of them there are."""
+    number, decisions = row.get("number"), list_of(row, "decisions")
+    if decisions and row.get("subject") not in ("regular", "emergency"):
+        yield ((*path, "decisions"), "is written for regular and emergency releases only")
+    elif number == 0 and row.get("role") != "none" and (not decisions or "approve" in decisions):
+        yield path, "asks nobody: write a number, or decisions of send_back or reject for a veto"
+    elif number and decisions and "approve" not in decisions:
+        yield (*path, "decisions"), "must contain approve, or the number must be 0: these persons could never approve"
+
+
+def _incomplete(places: list[Raw], groups: Mapping[tuple[str, str], list[tuple[Path, Raw]]]) -> Found:
+    """Yield the fault of each environment and subject without a rule, and of each group of rules without order."""
+    known = {str(place.get("key")): str(place["tier"]) for place in places if place.get("tier") in TIERS}
+    production = {key: tier for key, tier in known.items() if tier == "production"}
     for subject in get_args(Subject):
-        for tier in ("all",) if subject in TIERLESS else get_args(Tier):
-            rows = groups.get((subject, tier), [])
-            if not rows:
-                yield (
-                    ("approval_rules",),
-                    f"has no row for {subject} in the tier {tier!r}; write the role none or who",
-                )
-            elif len(rows) > 1 and any(row.get("role") == "none" for _path, row in rows):
-                yield rows[0][0], f"{subject} in {tier!r} asks nobody and somebody"
-            else:
-                stages = sorted({stage for _path, row in rows if (stage := whole_of(row, "stage"))})
-                if stages != list(range(1, len(stages) + 1)):
-                    yield rows[0][0], f"the stages of {subject} in {tier!r} must count 1, 2, 3"
+        wanted = production if subject in ("regular", "emergency") else known
+        if subject in TIERLESS:
+            wanted = {"all": "all"}
+        missing = {tier for key, tier in wanted.items() if not {(subject, key), (subject, tier)} & groups.keys()}
+        for tier in sorted(missing):
+            yield ("approval_rules",), f"has no row for {subject} in the tier {tier!r}; write the role none or who"
+    for (subject, where), rows in groups.items():
+        asked = [(path, row) for path, row in rows if row.get("role") != "none"]
+        if asked and len(asked) < len(rows):
+            yield rows[0][0], f"{subject} in {where!r} asks nobody and somebody"
+        stages = sorted({stage for _path, row in asked if (stage := whole_of(row, "stage"))})
+        if stages != list(range(1, len(stages) + 1)):
+            yield rows[0][0], f"the stages of {subject} in {where!r} must count 1, 2, 3"
+        always = [row for _path, row in asked if row.get("when") is None and whole_of(row, "number")]
+        if asked and not always:
+            yield (
+                rows[0][0],
+                f"{subject} in {where!r} asks nobody where no condition holds; write one rule without when",
+            )
 
 
 def place_faults(raw: Raw) -> Found:
-    """Refuse what no release could ever pass: only production is approved, it is one environment, and it comes last."""
+    """Refuse what no release could ever pass: only production is approved, and it comes last."""
     rows = rows_of(raw, "environments")
-    last = max((order for _path, row in rows if (order := whole_of(row, "order")) is not None), default=None)
     production = [row for _path, row in rows if row.get("tier") == "production"]
+    first = min((order for row in production if (order := whole_of(row, "order")) is not None), default=None)
     for path, row in rows:
-        if row in production[1:]:
-            yield (*path, "tier"), "is a second 'production', where no release would ever come: one is approved for one"
-        elif row in production and whole_of(row, "order") != last:
-            yield (*path, "order"), "must come last: production would wait for the environment after it for ever"
+        order = whole_of(row, "order")
+        if row.get("key") in OWN_QUEUES:
+            yield (*path, "key"), f"{row['key']!r} is the name of a queue of Ringi's own"
+        if row not in production and first is not None and order is not None and order > first:
+            yield (*path, "order"), "must come before production, which would wait for this environment for ever"
+        elif row in production and row.get("protected") is not True:
+            yield (*path, "protected"), "must be true: a release is approved before it comes into production"
         elif row not in production and row.get("protected") is True:
             yield (*path, "protected"), "must be false: releases are approved for production only, so none could come"
+        if row.get("after_hours") and (row not in production or order == first):
+            yield (*path, "after_hours"), "is written for the second and later environment of production only"
+    tiers = {row.get("key"): row.get("tier") for _path, row in rows}
     for path, row in rows_of(raw, "gates"):
-        for index, tier in enumerate(list_of(row, "tiers")):
-            if row.get("type") in ("approval", "milestone") and tier in TIERS and tier != "production":
-                yield (*path, "tiers", index), f"never passes in {tier!r}: it is met on the way to production only"
+        if row.get("type") not in ("approval", "milestone"):
+            continue
+        for name in ("tiers", "environments"):
+            for index, said in enumerate(list_of(row, name)):
+                tier = said if name == "tiers" else tiers.get(said)
+                if tier in TIERS and tier != "production":
+                    yield (*path, name, index), f"never passes in {said!r}: it is met on the way to production only"

@@ -117,7 +117,10 @@ def _twice(raw: Raw) -> Found:
     yield from repeated(rows_of(raw, "environments"), ("order",))
     yield from repeated(rows_of(raw, "milestones"), ("guards",))
     yield from repeated(rows_of(raw, "notification_rules"), ("event",))
-    yield from repeated(rows_of(raw, "approval_rules"), ("subject", "tier", "stage", "role"))
+    every = rows_of(raw, "approval_rules")
+    rules: list[tuple[Path, Raw]] = [(path, {"tier": "", "environment": "", **row}) for path, row in every]
+    always = [(path, row) for path, row in rules if row.get("when") is None]
+    yield from repeated(always, ("subject", "tier", "environment", "stage", "role"))
     # A step's result is stored under its type and found again by its key: both plans share the names.
     yield from repeated([row for plan in _PLANS for row in rows_of(raw, f"plans.{plan}")], ("key",))
 
@@ -177,7 +180,10 @@ def _history(raw: Raw) -> Found:
 
 
 def _milestones(raw: Raw) -> Found:
-    days = [(path, whole_of(row, "days_before")) for path, row in rows_of(raw, "milestones")]
+    rows = rows_of(raw, "milestones")
+    if rows and rows[-1][1].get("when") is not None:
+        yield (*rows[-1][0], "when"), "the last milestone is the start itself, which every release has"
+    days = [(path, whole_of(row, "days_before")) for path, row in rows]
     for (_path, earlier), (path, later) in zip(days, days[1:], strict=False):
         if earlier is not None and later is not None and later >= earlier:
             yield (*path, "days_before"), "must be nearer to T-0 than the milestone above it"
@@ -205,16 +211,11 @@ def _matrix(raw: Raw) -> Found:
 
 
 def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
-    thresholds = keys_of(raw, "thresholds")
-    tiers = {row.get("tier") for _path, row in rows_of(raw, "environments")}
-    guarded = {
-        tier
-        for _path, row in rows_of(raw, "gates")
-        if row.get("type") == "branch_protection"
-        for tier in list_of(row, "tiers")
-    }
+    places = [(path, row) for path, row in rows_of(raw, "environments") if row.get("tier") in TIERS]
+    tiers, keys = {row["tier"] for _path, row in places}, keys_of(raw, "environments")
     for path, row in rows_of(raw, "protected_branches"):
-        if row.get("tier") in tiers - guarded:
+        of_tier = [place for _path, place in places if place["tier"] == row.get("tier")]
+        if of_tier and not all(_asked(raw, "branch_protection", place) for place in of_tier):
             yield (
                 path,
                 f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would "
@@ -222,34 +223,45 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
             )
     for path, row in rows_of(raw, "gates"):
         yield from unknown(path, row, "type", gate_types, "gate type")
-        recorded_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
-        if named:
-            yield from unknown(path, row, "threshold", thresholds, "threshold")
-            if isinstance(named, str) and named in thresholds and named != recorded_by:
-                yield (*path, "threshold"), f"is judged by {recorded_by or 'no threshold'}"
-        if recorded_by and recorded_by not in thresholds:
-            yield ("thresholds",), f"says nothing of {recorded_by}, by which {row.get('evidence')} is judged"
-        if row.get("type") == "evidence" and not row.get("evidence"):
-            yield (*path, "evidence"), "is missing: a gate of evidence names the type of evidence it asks for"
-        if row.get("type") != "evidence" and row.get("evidence") in get_args(EvidenceType)[1:]:
-            yield (*path, "evidence"), "only a gate of the type evidence asks for evidence"
+        yield from _evidence_of_gate(raw, path, row)
+        if not list_of(row, "tiers") and not list_of(row, "environments"):
+            yield path, "names no tier and no environment, so that nothing would ask it"
+        yield from all_unknown((*path, "environments"), row.get("environments"), keys, "environment")
         for index, tier in enumerate(list_of(row, "tiers")):
-            if tier in get_args(Tier) and tier not in tiers:
+            if tier in TIERS and tier not in tiers:
                 yield (*path, "tiers", index), f"no environment is of the tier {tier!r}"
-    asked = {
-        (row.get("type"), tier)
+    for path, row in places:
+        for kind in ALWAYS_ASKED if row.get("protected") is True else ():
+            if not _asked(raw, kind, row):
+                yield (
+                    (*path, "protected"),
+                    f"needs a gate of the type {kind!r} in the tier {row['tier']!r}; add one to gates",
+                )
+
+
+def _asked(raw: Raw, kind: str, place: Raw) -> bool:
+    """Tell whether a gate of a type is asked in an environment for every release."""
+    return any(
+        row.get("type") == kind
+        and row.get("when") is None
+        and (place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments"))
         for _path, row in rows_of(raw, "gates")
-        for tier in list_of(row, "tiers")
-        if tier in TIERS
-    }
-    for path, row in rows_of(raw, "environments"):
-        if row.get("protected") is True and row.get("tier") in TIERS:
-            for kind in ALWAYS_ASKED:
-                if (kind, row["tier"]) not in asked:
-                    yield (
-                        (*path, "protected"),
-                        f"needs a gate of the type {kind!r} in the tier {row['tier']!r}; add one to gates",
-                    )
+    )
+
+
+def _evidence_of_gate(raw: Raw, path: Path, row: Raw) -> Found:
+    thresholds = keys_of(raw, "thresholds")
+    recorded_by, named = JUDGED_BY.get(str(row.get("evidence")), ""), row.get("threshold")
+    if named:
+        yield from unknown(path, row, "threshold", thresholds, "threshold")
+        if isinstance(named, str) and named in thresholds and named != recorded_by:
+            yield (*path, "threshold"), f"is judged by {recorded_by or 'no threshold'}"
+    if recorded_by and recorded_by not in thresholds:
+        yield ("thresholds",), f"says nothing of {recorded_by}, by which {row.get('evidence')} is judged"
+    if row.get("type") == "evidence" and not row.get("evidence"):
+        yield (*path, "evidence"), "is missing: a gate of evidence names the type of evidence it asks for"
+    if row.get("type") != "evidence" and row.get("evidence") in get_args(EvidenceType)[1:]:
+        yield (*path, "evidence"), "only a gate of the type evidence asks for evidence"
 
 
 def _versions(raw: Raw) -> Found:
@@ -267,6 +279,9 @@ def _versions(raw: Raw) -> Found:
 
 def _plans(raw: Raw, step_types: Collection[str]) -> Found:
     people = {str(row.get("key")) for _path, row in rows_of(raw, "roles") if row.get("account") == "person"}
+    for plan in ("deployment", "rollback"):
+        if (rows := rows_of(raw, f"plans.{plan}")) and all(row.get("when") is not None for _path, row in rows):
+            yield ("plans", plan), "has no step where no condition holds; write one step without when"
     for plan in _PLANS:
         for path, row in rows_of(raw, f"plans.{plan}"):
             yield from unknown(path, row, "type", step_types, "step type")

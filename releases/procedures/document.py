@@ -6,16 +6,29 @@ Models keep its JSON form; gates, operations and pages read it. A text or an edi
 
 import tomllib
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
+from releases.procedures.part import meant
 from releases.procedures.places import Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
-from releases.procedures.values import CHECK_TYPES, GATE_TYPES, NAMED_PERMISSIONS, STEP_TYPES, VersionText
+from releases.procedures.values import CHECK_TYPES, GATE_TYPES, NAMED_PERMISSIONS, STEP_TYPES, Decision, VersionText
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
+
+
+class Place(Protocol):
+    """What rules and gates are chosen by: the key of an environment, and its tier."""
+
+    @property
+    def slug(self) -> str:
+        """The key."""
+
+    @property
+    def tier(self) -> str:
+        """The tier."""
 
 
 class _Section(BaseModel):
@@ -153,28 +166,54 @@ class Procedure(_Section):
         """Return role → what it may do because an approval rule or the final check names it; only roles so named."""
         found = dict.fromkeys(self.final_check.signers, NAMED_PERMISSIONS["final_check"])
         for rule in self.approval_rules:
-            found[rule.role] = found.get(rule.role, frozenset()) | NAMED_PERMISSIONS[rule.subject]
+            given = NAMED_PERMISSIONS[rule.subject]
+            if rule.decisions:
+                given -= set(get_args(Decision)) - {"approve", *rule.decisions}  # without "approve" no page opens
+            found[rule.role] = found.get(rule.role, frozenset()) | given
         return found
 
     def emergency_hours(self) -> dict[str, int]:
         """Return milestone key → hours before T-0 in an emergency."""
         return {milestone.key: milestone.hours_before for milestone in self.schedule.emergency.milestones}
 
-    def approvals_for(self, subject: str, tier: str) -> list[parts.ApprovalRule]:
-        """Return the approval rules of a subject in a tier by stage; without a rule the request is refused."""
-        rules = [rule for rule in self.approval_rules if rule.subject == subject and rule.tier in (tier, "all")]
+    def approvals_for(self, subject: str, *places: Place, risk: str = "") -> list[parts.ApprovalRule]:
+        """Return the approval rules of a subject by stage; without a rule the request is refused.
+
+        places: the environments that are decided about, none for what concerns all of them. Rules that name an
+        environment replace those of its tier. risk: the risk class of the release; "": the rules of each class.
+        """
+        mine = [rule for rule in self.approval_rules if rule.subject == subject and meant(rule.when, "", risk)]
+        found: dict[int, parts.ApprovalRule] = {}
+        for place in places:
+            own = [rule for rule in mine if rule.environment == place.slug]
+            found |= {id(rule): rule for rule in own or mine if own or rule.tier == place.tier}
+        rules = found.values() if places else [rule for rule in mine if rule.tier == "all"]
         return sorted(rules, key=lambda rule: rule.stage)
 
-    def rules_for(self, subject: str, tier: str) -> list[dict[str, Any]]:
-        """Return the same as an approval request holds them: `{"stage", "role", "number"}`, by stage."""
-        return [
-            {"stage": rule.stage, "role": rule.role, "number": rule.number}
-            for rule in self.approvals_for(subject, tier)
-        ]
+    def rules_for(self, subject: str, *places: Place, risk: str = "") -> list[dict[str, Any]]:
+        """Return the same as an approval request holds them: `{"stage", "role", "number"}`, by stage, and `decisions`
+        where a rule limits them. A role that rules of several environments ask at a stage is asked once, for as many
+        persons as the most demanding of them.
+        """
+        found: dict[tuple[int, str], dict[str, Any]] = {}
+        for rule in self.approvals_for(subject, *places, risk=risk):
+            row = found.setdefault((rule.stage, rule.role), {"stage": rule.stage, "role": rule.role, "number": 0})
+            row["number"] = max(row["number"], rule.number)
+            allowed = set(row.get("decisions", ())) | set(rule.decisions or get_args(Decision))
+            row["decisions"] = [decision for decision in get_args(Decision) if decision in allowed]
+        for row in found.values():
+            if len(row["decisions"]) == len(get_args(Decision)):
+                del row["decisions"]
+        somebody = [row for row in found.values() if row["role"] != "none"]
+        return somebody or list(found.values())
 
-    def gates_for(self, tier: str) -> list[parts.Gate]:
-        """Return the gates that are checked in a tier."""
-        return [gate for gate in self.gates if tier in gate.tiers]
+    def gates_for(self, place: Place, *, kind: str = "", risk: str = "") -> list[parts.Gate]:
+        """Return the gates that are checked in an environment for a release of a type and risk class ("": any)."""
+        return [
+            gate
+            for gate in self.gates
+            if (place.tier in gate.tiers or place.slug in gate.environments) and meant(gate.when, kind, risk)
+        ]
 
     def threshold_values(self) -> dict[str, str | int]:
         """Return threshold key → value as `releases.evidence_readers.evaluate` takes it."""

@@ -1,8 +1,8 @@
 """What every part of a written procedure is made of: its origin, its words and its key."""
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from releases.procedures.values import Key, Origin, Text
 
@@ -24,6 +24,29 @@ class Part(BaseModel):
         if self.default_fields and self.origin == "default":
             raise ValueError('default_fields is only written where origin is "written"')
         return self
+
+
+class When(BaseModel):
+    """The releases to which a row applies: those of these risk classes and types; an empty list asks nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    risk: tuple[Literal["low", "medium", "high"], ...] = ()
+    kind: tuple[Literal["regular", "emergency", "pre_release"], ...] = ()
+
+    def holds(self, kind: str, risk: str) -> bool:
+        """Tell whether a release of a type and risk class is meant; one that is not known yet ("") counts as meant."""
+        return all(
+            not wanted or not known or known in wanted for wanted, known in ((self.kind, kind), (self.risk, risk))
+        )
+
+
+# Left out: the row applies to all releases.
+Condition = Annotated[When | None, Field(exclude_if=lambda value: value is None)]
+
+
+def meant(when: When | None, kind: str, risk: str) -> bool:
+    """Tell whether a row with this condition applies to a release of a type and risk class."""
+    return when is None or when.holds(kind, risk)
 
 
 class Label(Part):

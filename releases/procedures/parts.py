@@ -4,12 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, StringConstraints, model_validator
 
-from releases.procedures.part import Item as Item, Label as Label, Part as Part
+from releases.procedures.part import Condition, Item as Item, Label as Label, Part as Part
 from releases.procedures.values import (
     Clock,
     Day,
     Days,
     DecimalText,
+    Decision,
     EvidenceType,
     Flag,
     Hours,
@@ -30,6 +31,8 @@ from releases.procedures.values import (
     Zone,
 )
 
+LeftOutIfEmpty = Field(exclude_if=lambda value: not value)
+
 
 class HistoryEntry(Label):
     """One row of the procedure's own change history (更新履歴)."""
@@ -44,7 +47,7 @@ class Role(Item):
     """
 
     account: Literal["person", "service"]
-    based_on: Annotated[str, Field(exclude_if=lambda value: value == "")] = ""
+    based_on: Annotated[str, LeftOutIfEmpty] = ""
 
     @property
     def shipped(self) -> str:
@@ -98,6 +101,7 @@ class Regular(Part):
 class Milestone(Item):
     """A milestone by days (calendar or working days) before T-0, and the edge of the release that waits for it."""
 
+    when: Condition = None
     days_before: Days
     unit: Literal["calendar_days", "working_days"] = "calendar_days"
     guards: Literal["lock_scope", "complete_testing", "mark_approved", "complete_final_check", "start"]
@@ -221,7 +225,11 @@ class EnvironmentConfiguration(Part):
 
 
 class Environment(Item):
-    """An environment with its purpose (the label), tier and place in the order of promotion."""
+    """An environment with its purpose (the label), tier and place in the order of promotion.
+
+    after_hours: for the second and later of several production environments, how many hours after the planned start in
+    the one before theirs may be.
+    """
 
     key: Slug
     name_ja: Name
@@ -229,25 +237,41 @@ class Environment(Item):
     tier: Tier
     order: Place
     protected: Flag
+    after_hours: Annotated[Hours, LeftOutIfEmpty] = 0
     zone: Zone
     configuration: EnvironmentConfiguration
 
+    @property
+    def slug(self) -> str:
+        """Its key, as rows of environments name it."""
+        return self.key
+
 
 class ApprovalRule(Part):
-    """How many persons of a role or team role approve at a stage; role `none` with 0 needs no approval."""
+    """How many persons of a role or team role approve at a stage; role `none` with 0 needs no approval.
+
+    environment: instead of a tier, one environment, whose rules for this subject then replace those of its tier.
+    decisions: what these persons may decide; left out: all three. A role with the number 0 is not asked, and may decide
+    so at each stage (a veto).
+    """
 
     subject: Subject
-    tier: Literal[Tier, "all"]
+    tier: Annotated[Literal[Tier, "all", ""], LeftOutIfEmpty] = ""
+    environment: Annotated[str, LeftOutIfEmpty] = ""
+    when: Condition = None
     stage: Whole
     role: Key
     number: People
+    decisions: Annotated[tuple[Decision, ...], LeftOutIfEmpty] = ()
 
 
 class Gate(Item):
-    """A check made when a deployment is scheduled and again when it starts, in the tiers named."""
+    """A check made when a deployment is scheduled and again when it starts, in the tiers and environments named."""
 
     type: Key
-    tiers: tuple[Tier, ...] = Field(min_length=1)
+    tiers: tuple[Tier, ...] = ()
+    environments: Annotated[tuple[Key, ...], LeftOutIfEmpty] = ()
+    when: Condition = None
     evidence: EvidenceType = ""
     threshold: str = ""
 
@@ -289,6 +313,7 @@ class Step(Item):
     """
 
     type: Key
+    when: Condition = None
     parameters: TypeParameters
     estimate_seconds: Positive
     required: Flag

@@ -43,6 +43,8 @@ DOCUMENTS = {
     "rollback": frozenset({"report", "cause", "prevention"}),
 }
 Subject = Literal["regular", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"]
+# What a person named by an approval rule may decide about a release.
+Decision = Literal["approve", "send_back", "reject"]
 # What a role may do in the requests whose rule names it, whatever its other permissions are.
 NAMED_PERMISSIONS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("regular", "emergency"), frozenset({"approve", "send_back", "reject"})),

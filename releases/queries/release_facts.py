@@ -3,11 +3,9 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
 from django.utils.translation import override
 
 from environments.calendar import print_time
-from environments.models import Environment
 from releases.models import Release
 from releases.notifications.templates import notes
 
@@ -39,7 +37,6 @@ def when(at: datetime | None, zone: str, language: str) -> str:
 
 
 def zone_of(release: Release) -> str:
-    """Return the zone of the environment that a release is bound for: the last of production, else the last of all."""
-    bound = Environment.objects.filter(targets__application=release.application_id)
-    places = bound.annotate(last=Q(tier="production")).order_by("-last", "-order")
-    return places.values_list("zone", flat=True).first() or ZONE
+    """Return the zone of the environment that a release is bound for: the first of production, else the last of all."""
+    places = release.destinations[:1] or release.places[-1:]
+    return places[0].zone if places else ZONE

@@ -11,40 +11,45 @@ from environments.models import Environment
 from releases.models import Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
+from releases.procedures.part import meant
 
 CHECK_SECONDS = 5
 LIMITS = ("deadline_seconds", "no_output_timeout_seconds")
 
 
-def step_plan(content: Content) -> dict[str, list[dict[str, Any]]]:
-    """Return phase → steps (kind, parameters, label_ja, label_en, required, estimate_seconds), in order.
+def step_plan(content: Content, kind: str, risk: str) -> dict[str, list[dict[str, Any]]]:
+    """Return phase → steps (step_type, parameters, label_ja, label_en, required, estimate_seconds), in order.
+
+    kind, risk: type and risk class of the release that the steps are for; a class that is not known yet has all steps.
 
     A check is a step of kind `check`; a manual one is left to the verifier of the deployment.
     """
+    plans = content.plans
+
+    def steps(*rows: parts.Step) -> list[dict[str, Any]]:
+        return [_step(step) for step in rows if meant(step.when, kind, risk)]
+
     return {
-        "deployment": [_step(step) for step in content.plans.deployment],
+        "deployment": steps(*plans.deployment),
         "verification": [
             *_checks(content, "deployment", "during"),
-            *(_step(step) for step in content.plans.after_deployment),
+            *steps(*plans.after_deployment),
             *_checks(content, "deployment", "after"),
         ],
-        "rollback": [_step(step) for step in (*content.plans.before_rollback, *content.plans.rollback)],
+        "rollback": steps(*plans.before_rollback, *plans.rollback),
         "rollback_verification": [
             *_checks(content, "rollback", "during"),
-            *(_step(step) for step in content.plans.after_rollback),
+            *steps(*plans.after_rollback),
             *_checks(content, "rollback", "after"),
         ],
     }
 
 
 def production_of(release: Release) -> Environment:
-    """Return the protected environment that a release is bound for: the last of its targets' in order."""
-    environment = (
-        Environment.objects.filter(targets__application=release.application, tier="production").order_by("order").last()
-    )
-    if environment is None:
+    """Return the environment of production that a release comes into first, at T-0."""
+    if not release.destinations:
         raise InvalidInput(_("The application has no deployment target in production."))
-    return environment
+    return release.destinations[0]
 
 
 def manual_checks(content: Content, when: str) -> list[parts.Check]:

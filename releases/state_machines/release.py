@@ -119,10 +119,12 @@ class ReleaseMachine(models.Model):
     def abort(self) -> None:
         """The deployment was resolved as “previous”."""
 
-    @transition("state", source=["releasing", "monitoring", "completed"], target="rolled_back")
+    @transition("state", source=["releasing", "monitoring", "completed", "failed"], target="rolled_back")
     def mark_rolled_back(self) -> None:
-        """The deployment was rolled back and the earlier state is proved."""
+        """It was rolled back wherever it had been deployed in production, and the earlier state is proved."""
 
-    @transition("state", source=["releasing", "monitoring"], target="failed")
+    @transition("state", source=["releasing", "monitoring", "completed"], target="failed")
     def fail(self) -> None:
-        """The deployment was resolved otherwise than as “previous”, or superseded while an alarm was open."""
+        """A deployment was resolved otherwise than as “previous”, superseded while an alarm was open, or the release
+        has not reached, or does not stay in, all of its environments of production.
+        """

@@ -60,7 +60,7 @@ def facts_of(step: Step) -> RunFacts:
     if (
         step.ordinal == 1
         and deployment.approval_request is not None
-        and deployment.approval_request.document["target"]
+        and deployment.approval_request.content_for(deployment.environment)["target"]
         != target_digest(deployment.application, deployment.environment)
     ):
         raise StepFailed(_("The folder or the commands of the deployment target are not those that were approved."))

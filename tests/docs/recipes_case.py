@@ -42,7 +42,7 @@ def procedure_with(text: str) -> Content:
 
 def test_step_type(world: Any, queued: Callable[..., Deployment]) -> None:
     """A procedure plans the step, and a worker runs it in the folder of the target."""
-    planned = step_plan(procedure_with(row("step type")))["verification"]
+    planned = step_plan(procedure_with(row("step type")), "", "")["verification"]
     (step,) = (step for step in planned if step["step_type"] == "clear_cache")
     cache = Path(world.targets["development"].root) / "shared" / "cache"
     cache.mkdir(parents=True)
@@ -59,7 +59,7 @@ def test_check_type(world: Any, queued: Callable[..., Deployment], ready: bool, 
     """A procedure names the check, and its result decides the verification of a deployment."""
     raw = default().model_dump(mode="json")
     raw["checks"][0] |= {"type": "ready_file", "parameters": {}}
-    plan = step_plan(Content.checked(raw, **procedure_types()))
+    plan = step_plan(Content.checked(raw, **procedure_types()), "", "")
     (check,) = (step for steps in plan.values() for step in steps if step["parameters"].get("check") == "ready_file")
     file = Path(world.targets["development"].root) / "shared" / "ready"
     if ready:

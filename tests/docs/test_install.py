@@ -19,7 +19,9 @@ import yaml
 from django.core.management import get_commands
 from psycopg import sql
 
-from config.development.processes import WORKERS, rows
+from config.development.processes import rows
+from config.queue_server import OWN_QUEUES
+from releases.procedures.load import default
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
@@ -27,6 +29,7 @@ PAGES = ("install.md", "run.md", "recover.md", "upgrade.md")
 FILE = ROOT / "docs" / "how-to" / "compose.yaml"
 UNITS = ROOT / "docs" / "how-to" / "systemd"
 SERVERS = {"postgres", "valkey"}
+QUEUES = (*(place.key for place in default().environments), *OWN_QUEUES)
 ONCE = {"migrate", "procedure", "static"}
 ROLE_OF = {
     "migrate": "ringi_owner",
@@ -72,7 +75,7 @@ def sound(command: list[str]) -> None:
     if words[0] == "manage.py":
         assert words[1] in get_commands(), command
         if words[1] == "worker":
-            assert words[2] in {*WORKERS, "%i"}, command
+            assert words[2] in {*QUEUES, "%i"}, command
     else:
         assert words[0] == "-m" and importlib.util.find_spec(words[1]), command
         if words[1] == "gunicorn":
@@ -92,7 +95,7 @@ def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
 
 
 def test_each_process_is_a_service_with_the_role_that_it_may_have(ours: dict[str, Any]) -> None:
-    assert set(ours) - ONCE == {row.name for row in rows(3)}
+    assert set(ours) - ONCE == {row.name for row in rows(3, QUEUES)}
     for name, one in ours.items():
         role = ROLE_OF.get(name, "ringi_worker")
         assert one["environment"]["DATABASE_URL_FILE"] == f"/run/secrets/url_{role}", name
@@ -102,9 +105,9 @@ def test_each_process_is_a_service_with_the_role_that_it_may_have(ours: dict[str
         assert one["restart"] == ("no" if name in ONCE else "unless-stopped")
 
 
-def test_each_queue_has_its_worker(ours: dict[str, Any], settings: Any) -> None:
+def test_each_queue_has_its_worker(ours: dict[str, Any]) -> None:
     queues = [one["command"][3] for name, one in ours.items() if name.startswith("worker-")]
-    assert sorted(queues) == sorted(WORKERS) == sorted(settings.QUEUES)
+    assert sorted(queues) == sorted(QUEUES)
 
 
 def test_every_variable_is_a_setting_and_every_command_is_one(ours: dict[str, Any]) -> None:
@@ -224,7 +227,7 @@ def unit(name: str) -> dict[str, list[str]]:
 
 def as_run() -> dict[str, dict[str, list[str]]]:
     """Return the unit of each process of the product, its instance's name filled in."""
-    names = {row.name: f"ringi-{row.name.replace('_', '-')}.service" for row in rows(3)}
+    names = {row.name: f"ringi-{row.name.replace('_', '-')}.service" for row in rows(3, QUEUES)}
     of_workers = {name: unit("ringi-worker@.service") for name in names if name.startswith("worker-")}
     filled = {
         name: {
@@ -237,7 +240,7 @@ def as_run() -> dict[str, dict[str, list[str]]]:
 
 def test_no_two_units_share_an_account_a_file_of_variables_or_a_folder() -> None:
     units = as_run()
-    assert {*units} == {row.name for row in rows(3)}
+    assert {*units} == {row.name for row in rows(3, QUEUES)}
     for key in ("User", "EnvironmentFile", "StateDirectory"):
         values = [value for one in units.values() for value in one[key]]
         assert len(values) == len({*values}) == len(units), (key, values)

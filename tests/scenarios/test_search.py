@@ -28,7 +28,7 @@ release/end_approval.py _invalidate_release release.end_approval; release/end_ap
 deployment/decide.py fail deployment.fail;
 deployment/decide.py stop_within_operation deployment.stop deployment.mark_stopped
 deployment/decide.py succeed deployment.succeed; deployment/resolve.py resolve deployment.resolve;
-deployment/resolve.py _follow release.fail release.abort
+deployment/resolve.py _follow release.abort
 step/resume.py _resume deployment.resume deployment.resume_verification
 step/resume.py resume_after deployment.start_verification
 deployment/enqueue.py enqueue deployment.enqueue; deployment/enqueue.py resolve_lower held.resolve
@@ -38,6 +38,8 @@ deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _boo
 deployment/schedule.py cancel deployment.cancel
 deployment/mark_stopped.py mark_stopped deployment.mark_stopped
 deployment/completion.py mark_release_rolled_back release.mark_rolled_back;
+deployment/completion.py leave release.fail; deployment/completion.py cancel_waiting waiting.cancel
+release/end_incomplete.py end_incomplete release.fail
 deployment/verify.py verify deployment.start_monitoring release.start_monitoring;
 deployment/superseded.py supersede cut.supersede release.fail;
 deployment/completion.py complete_release release.complete

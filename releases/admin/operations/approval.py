@@ -186,7 +186,12 @@ def _has_spoken(account: Account, release: Release) -> str:
 
 LIVE = frozenset(Release.PREPARING)
 on_approval = partial(
-    Verb, "approval", model=ApprovalRequest, signs=True, shows=_content, why_not_permitted=decide.why_not_permitted
+    Verb,
+    "approval",
+    model=ApprovalRequest,
+    signs=True,
+    shows=_content,
+    why_not_permitted=partial(decide.why_not_permitted, decision="approve"),
 )
 on_document = partial(Verb, "document", model=Document)
 on_waiver = partial(Verb, "waiver", signs=True)
@@ -210,8 +215,25 @@ VERBS: tuple[Verb, ...] = (
         edge="mark_approved",
         by_delegate=True,
     ),
-    on_approval("send_back", _("Send back"), decide.send_back, ("send_back",), fields=_refusal, edge="send_back"),
-    on_approval("reject", _("Reject"), decide.reject, ("reject",), fields=_refusal, edge="reject", danger=True),
+    on_approval(
+        "send_back",
+        _("Send back"),
+        decide.send_back,
+        ("send_back",),
+        fields=_refusal,
+        edge="send_back",
+        why_not_permitted=partial(decide.why_not_permitted, decision="send_back"),
+    ),
+    on_approval(
+        "reject",
+        _("Reject"),
+        decide.reject,
+        ("reject",),
+        fields=_refusal,
+        edge="reject",
+        danger=True,
+        why_not_permitted=partial(decide.why_not_permitted, decision="reject"),
+    ),
     Verb(
         "checklist",
         "sign",

@@ -31,6 +31,7 @@ from releases.operations.deployment import request
 from releases.operations.evidence import upload
 from releases.operations.release import (
     copy,
+    end_incomplete,
     plan,
     prepare,
     refresh_from_git,
@@ -196,7 +197,9 @@ def _environment(instance: Any) -> Fields:
         places = _places_for(access.current_account(), instance)
         where.queryset = Environment.objects.filter(pk__in=[place.pk for place in places])
         if instance.state in Release.MAY_RUN["production"]:
-            where.initial = next((e.pk for e in reversed(places) if e.tier == Environment.Tier.PRODUCTION), None)
+            begun = instance.deployments.exclude(started_at=None).values_list("environment", flat=True)
+            production = [place.pk for place in places if place.tier == Environment.Tier.PRODUCTION]
+            where.initial = next((pk for pk in production if pk not in begun), None)
     return {"environment_id": where}
 
 
@@ -213,8 +216,7 @@ def _asked_of_source(release: Release) -> Asked:
 
 
 def _asked_of_check(release: Release) -> Asked:
-    places = [place for place in release.places if place.tier == Environment.Tier.PRODUCTION]
-    return [("sign_final_check", place) for place in places[-1:]]
+    return [("sign_final_check", place) for place in release.destinations[:1]]
 
 
 def _final(release: Release) -> list[tuple[str, str]]:
@@ -333,6 +335,17 @@ VERBS: tuple[Verb, ...] = (
         fields=_postpone,
         edge="reschedule",
         danger=True,
+    ),
+    on_release(
+        "end_incomplete",
+        _("End without the remaining environments"),
+        end_incomplete.end_incomplete,
+        PREPARE,
+        model=Release,
+        fields=must,
+        edge="fail",
+        danger=True,
+        why_not_permitted=end_incomplete.why_not_permitted,
     ),
     on_release(
         "cancel", _("Cancel release"), prepare.cancel, PREPARE, model=Release, fields=must, edge="cancel", danger=True

@@ -3,12 +3,12 @@
 from typing import Any
 
 import django_rq
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rq.serializers import JSONSerializer
 
 from audit.roles import guard
 from environments.targets import words
+from releases import dispatch
 from releases.jobs import JOBS
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.rq_worker import RingiJob, RingiWorker
@@ -23,11 +23,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the queue's name."""
-        parser.add_argument("queue", choices=settings.QUEUES)
+        parser.add_argument("queue", nargs="?", help="left out: list the queues that there are")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
+        known = dispatch.queues()
+        if options["queue"] is None:
+            self.stdout.write("\n".join(known))
+            return
+        if options["queue"] not in known:
+            raise CommandError(f"there is no queue {options['queue']!r}; known: {', '.join(known)}")
         words.record()  # The worker does not know in which language its texts are read.
         queue = django_rq.get_queue(options["queue"])
         keep_what_is_loaded()

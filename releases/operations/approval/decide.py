@@ -4,8 +4,9 @@ shown.
 A person decides in their own name; a delegate decides for somebody who is away, and the two count once (J1).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
@@ -48,7 +49,7 @@ def approve(
     """
     with operation("approval:approve", *_targets(approval_request_id), reason=comment, sign=True) as op:
         approval_request = _open_request(op, approval_request_id, digest)
-        _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment)
+        _approve(op, approval_request, _decider(approval_request, "approve", on_behalf_id), meeting_id, comment)
     return approval_request
 
 
@@ -68,7 +69,14 @@ def approve_with_condition(
             raise InvalidInput(_("Only a release can be approved with a condition."))
         if not condition.strip():
             raise InvalidInput(_("Name the condition."))
-        _approve(op, approval_request, _decider(approval_request, on_behalf_id), meeting_id, comment, condition.strip())
+        _approve(
+            op,
+            approval_request,
+            _decider(approval_request, "approve", on_behalf_id),
+            meeting_id,
+            comment,
+            condition.strip(),
+        )
         release, environment = op.get(Release), approval_request.environment
         zone = environment.zone if environment is not None else "UTC"
         follow_up = create(release, "condition", now(), zone, about=condition.strip(), blocks="start")
@@ -89,7 +97,7 @@ def reject(approval_request_id: int, *, digest: str, comment: str) -> ApprovalRe
 def _refuse(approval_request_id: int, digest: str, comment: str, meaning: ApprovalDecision.Decision) -> ApprovalRequest:
     with operation(f"approval:{meaning}", *_targets(approval_request_id), reason=comment, sign=True) as op:
         approval_request = _open_request(op, approval_request_id, digest)
-        decider = _decider(approval_request, None)
+        decider = _decider(approval_request, meaning, None)
         if not comment.strip():
             raise InvalidInput(_("Enter a reason."))
         _record_decision(op, approval_request, decider, meaning, comment)
@@ -154,7 +162,7 @@ class Decider:
     roles: set[str]
 
 
-def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Decider:
+def _decider(approval_request: ApprovalRequest, decision: str, on_behalf_id: int | None) -> Decider:
     """Return the person whose decision this is; raises NotPermitted when it cannot count."""
     verb = quorum.right_for(approval_request)
     account = access.current_account()
@@ -176,20 +184,31 @@ def _decider(approval_request: ApprovalRequest, on_behalf_id: int | None) -> Dec
         raise NotPermitted(why)
     if absent is not None and (why := _unresponsive(absent, where)):
         raise NotPermitted(labelled(absent, why))
-    roles = access.counting_roles(absent or account, approval_request.environment)
-    if not where.standing.wanted & roles:
-        raise NotPermitted(_("The current approval stage does not need a decision from your role."))
+    roles = access.counting_roles(absent or account, *approval_request.place_ids)
+    if why := _not_asked(approval_request, where, roles, decision):
+        raise NotPermitted(why)
     return Decider(account, absent, roles)
 
 
-def why_not_permitted(account: Account, approval_request: ApprovalRequest) -> str:
-    """Return why a person may not decide in a request, for themselves or as a delegate; empty when they may."""
+def _not_asked(approval_request: ApprovalRequest, where: quorum.Count, roles: Collection[str], decision: str) -> str:
+    """Return why nobody with these roles may decide so at the present stage; empty when one may."""
+    if quorum.roles_for(approval_request, where, decision) & set(roles):
+        return ""
+    if quorum.roles_for(approval_request, where) & set(roles):
+        return _("The release procedure does not let your role decide so.")
+    return _("The current approval stage does not need a decision from your role.")
+
+
+def why_not_permitted(account: Account, approval_request: ApprovalRequest, decision: str = "") -> str:
+    """Return why a person may not decide in a request, for themselves or as a delegate; empty when they may. decision:
+    approve, send_back or reject; left out: any of them.
+    """
     where = quorum.shown(approval_request)
     if why := _unresponsive(account, where):
         return why
-    if approval_request.state == "in_review" and not where.standing.wanted & _shown_roles(account, approval_request):
-        return _("The current approval stage does not need a decision from your role.")
-    return ""
+    if approval_request.state != "in_review":
+        return ""
+    return _not_asked(approval_request, where, _shown_roles(account, approval_request), decision)
 
 
 def _shown_roles(account: Account, approval_request: ApprovalRequest) -> set[str]:
@@ -199,7 +218,7 @@ def _shown_roles(account: Account, approval_request: ApprovalRequest) -> set[str
         people = [account.pk, *(person.pk for person in access.absent_persons_of(account))]
         held = access.held(people).values()
         known[account.pk] = {
-            role for grants in held for role in access.counting_in(grants, approval_request.environment_id)
+            role for grants in held for role in access.counting_in(grants, *approval_request.place_ids)
         }
     found: set[str] = known[account.pk]
     return found
@@ -315,6 +334,9 @@ def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
             hours = procedure_of(release).schedule.emergency.validity_hours
             begins = max(now(), release.scheduled_start_at or now())
             release.scheduled_end_at = approval_request.valid_until = begins + timedelta(hours=hours)
+            for key, (start, _end) in release.later_windows.items():
+                ends = max(begins, datetime.fromisoformat(start)) + timedelta(hours=hours)
+                release.later_windows[key] = [start, ends.isoformat()]
     if approval_request.window_id is not None:
         op.get(ChangeWindow).in_effect_at = now()
     if approval_request.emergency_stop_id is not None:

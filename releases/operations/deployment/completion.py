@@ -41,8 +41,47 @@ def complete_release(release: Release, deployment: Deployment) -> None:
     """
     if deployment.environment.tier != "production" or release.state != "monitoring":
         return  # no other deployment moves a release
+    others = release.deployments.filter(environment__in=release.destinations).exclude(pk=deployment.pk)
+    if others.filter(state__in=[*Deployment.OCCUPYING, "monitoring"]).exists():
+        return  # another environment of production is still monitored
     release.complete()
     publish_with(release)
+
+
+def reaches_monitoring(release: Release, deployment: Deployment) -> bool:
+    """Tell whether a release has come into all its environments of production with this deployment."""
+    if deployment.environment.tier != "production" or release.state != "releasing":
+        return False
+    verified = release.deployments.filter(state__in=Deployment.VERIFIED).values_list("environment", flat=True)
+    return {place.pk for place in release.destinations} <= {deployment.environment_id, *verified}
+
+
+def cancel_waiting(release: Release) -> None:
+    """Cancel the deployments of a release to production that have not begun, inside an open operation."""
+    for waiting in release.deployments.select_for_update(no_key=True).filter(
+        environment__in=release.destinations, state__in=Deployment.WAITING_TO_RUN
+    ):
+        waiting.steps.all().delete()
+        waiting.cancel()
+        waiting.ended_at = now()
+        waiting.save()
+
+
+def leave(release: Release, deployment: Deployment, *, restored: bool) -> None:
+    """Bring a release in line with the bad end of its deployment in production, inside an open operation.
+
+    restored: the earlier state is proved there. While the release runs in another environment of production it has
+    failed, and is rolled back only when it runs in none.
+    """
+    if deployment.environment.tier != "production":
+        return  # no other deployment moves a release
+    cancel_waiting(release)
+    elsewhere = DeployedVersion.objects.filter(release=release, environment__in=release.destinations)
+    if not restored or elsewhere.exclude(environment=deployment.environment).exists():
+        if release.state in ("releasing", "monitoring", *(("completed",) if restored else ())):
+            release.fail()
+    elif release.state in ("releasing", "monitoring", "completed", "failed"):
+        mark_release_rolled_back(release)
 
 
 def mark_release_rolled_back(release: Release) -> None:

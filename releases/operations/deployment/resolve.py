@@ -15,7 +15,8 @@ from environments.targets.configuration_file import digest_of, rendered
 from environments.targets.target import measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.operations.deployment.completion import (
-    mark_release_rolled_back,
+    cancel_waiting,
+    leave,
     restore_previous_version,
     set_deployed_version,
 )
@@ -70,21 +71,20 @@ def why_not_permitted(account: Account, deployment: Deployment) -> str:
 
 def _follow(deployment: Deployment, release: Release, how: str, found: dict[str, str]) -> None:
     """Bring the deployed version and the release in line with the target."""
-    moves = deployment.environment.tier == "production"  # no other deployment moves a release
     if how == "previous":
         restore_previous_version(deployment, found)
-        if moves and release.state == "releasing":
+        if release.state == "releasing" and deployment.environment == release.destinations[0]:
             release.abort()
-        elif moves and release.state in ("monitoring", "completed"):
-            mark_release_rolled_back(release)
+            cancel_waiting(release)
+        else:
+            leave(release, deployment, restored=True)
         return
     if how == "planned":
         set_deployed_version(deployment, "resolved", found)
     for row in DeployedVersion.objects.filter(application=deployment.application, environment=deployment.environment):
         row.unknown = how == "unknown"
         row.save()
-    if moves and release.state in ("releasing", "monitoring"):
-        release.fail()
+    leave(release, deployment, restored=False)
 
 
 def _may(deployment: Deployment) -> bool:

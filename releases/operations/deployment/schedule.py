@@ -16,8 +16,9 @@ from environments import access
 from environments.models import Account, Environment
 from environments.targets.words import gettext_noop
 from releases.gates import evaluation, quorum
+from releases.gates.approval import approval_for
 from releases.gates.durations import durations
-from releases.models import ApprovalRequest, Deployment, Release
+from releases.models import Deployment, Release
 from releases.operations.release.refresh_from_git import refresh_from_git
 
 
@@ -49,10 +50,8 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
         if environment.protected:
             if why := why_not_permitted(account, deployment):
                 raise NotPermitted(why)
-            deployment.approval_request = ApprovalRequest.objects.filter(
-                release=release, environment=environment, state="approved"
-            ).first()
-            deployment.scheduled_end_at = release.scheduled_end_at
+            deployment.approval_request = approval_for(release, environment)
+            deployment.scheduled_end_at = release.window_in(environment)[1]
             if signs:
                 op.signature(deployment.approval_request.digest if deployment.approval_request else "")
         evaluation.require(release, environment, max(hour, moment))

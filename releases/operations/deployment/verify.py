@@ -8,7 +8,7 @@ from environments import access
 from environments.language import listed
 from environments.models import Account
 from releases.models import Deployment, Release, Step
-from releases.operations.deployment.completion import set_deployed_version, start_monitoring
+from releases.operations.deployment.completion import reaches_monitoring, set_deployed_version, start_monitoring
 from releases.operations.deployment.superseded import supersede, superseded_by
 from releases.queries.step_plan import manual_checks
 
@@ -50,8 +50,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         deployment.verified_by = account
         set_deployed_version(deployment, "verified")
         start_monitoring(deployment)
-        production = deployment.environment.tier == "production"  # no other deployment moves a release
-        if production and release.state == "releasing":
+        if reaches_monitoring(release, deployment):
             release.start_monitoring()
         supersede(op, earlier)
     return deployment

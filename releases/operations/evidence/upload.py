@@ -153,12 +153,8 @@ def _known_type(kind: str, test_type: str) -> None:
 
 def _authors(application: Application, repository: Path, seen: git.CommitFacts) -> list[str]:
     """Return the addresses of the authors of what the commit adds to the version deployed in production."""
-    pointer = (
-        DeployedVersion.objects.filter(application=application, environment__tier=Environment.Tier.PRODUCTION)
-        .select_related("release")
-        .first()
-    )
-    base = pointer.release.commit if pointer is not None and pointer.release is not None else ""
+    before = DeployedVersion.in_production(application)
+    base = before.commit if before is not None else ""
     return sorted({*seen.authors, *git.authors(repository, base or None, seen.commit)})
 
 

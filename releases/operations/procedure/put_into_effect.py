@@ -120,7 +120,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         strange = sorted(set(moved) - candidates.keys())
         if strange:
             raise InvalidInput(_("These releases are not under way: %(keys)s") % {"keys": listed(map(str, strange))})
-        rules = now_active.document.rules_for("procedure", "all")
+        rules = now_active.document.rules_for("procedure")
         if not rules:
             raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
         content = {
@@ -211,7 +211,7 @@ def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
     if ended := end_requests(release, "invalidated", "procedure", tells=op):
         op.add_event("release:end_approval", release, key="procedure", approval_requests=[one.pk for one in ended])
     content = procedure.document
-    release.procedure, release.step_plan = procedure, step_plan(content)
+    release.procedure, release.step_plan = procedure, step_plan(content, release.kind, release.risk)
     create_checklist_and_documents(release, content)
     if release.scheduled_start_at is not None:
         lay(release, content, production_of(release), release.scheduled_start_at, now())

@@ -40,7 +40,7 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
             title=plain(title, _("title")) if title else _retitled(earlier, text),
             author=author,
             copied_from=earlier,
-            step_plan=step_plan(content),
+            step_plan=step_plan(content, earlier.kind, earlier.risk),
             on_timeout=content.rollback.decision_request_on_timeout,
             tag=application.tag_format.format(version=text),
             **{name: getattr(earlier, name) for name in Release.APPLICATION_FIELDS},

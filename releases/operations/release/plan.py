@@ -77,7 +77,7 @@ def plan(
             title=plain(title, _("title")),
             author=author,
             criterion=criterion if kind == Release.Kind.EMERGENCY else "",
-            step_plan=step_plan(content),
+            step_plan=step_plan(content, kind, ""),
             on_timeout=content.rollback.decision_request_on_timeout,
             tag=application.tag_format.format(version=text),
         )

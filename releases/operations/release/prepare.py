@@ -21,6 +21,7 @@ from releases.notifications.templates import notes
 from releases.operations.follow_up.create import create
 from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
+from releases.operations.release.reschedule import lay
 from releases.operations.release.set_version import wrong
 from releases.procedures.document import Procedure as Content
 from releases.queries.release_facts import facts_of
@@ -36,12 +37,14 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         _complete(release)
         if faults := wrong(release):
             raise InvalidInput(*faults)
-        require_in_time(release, "lock_scope")
         procedure = active_procedure()
         release.procedure = procedure
         release.number = release.number or next_number(now())
         content = procedure.document
-        release.step_plan = step_plan(content)
+        release.step_plan = step_plan(content, release.kind, release.risk)
+        if release.scheduled_start_at is not None and any(row.when for row in content.milestones):
+            lay(release, content, production_of(release), release.scheduled_start_at, now())  # the risk class is fixed
+        require_in_time(release, "lock_scope")
         create_checklist_and_documents(release, content)
         _done(op, release, "lock_scope")
     return release
@@ -53,10 +56,10 @@ def complete_testing(release_id: int, *, reason: str = "") -> Release:
         access.require("prepare")
         release = op.get(Release)
         release.complete_testing()
-        last = Environment.objects.filter(targets__application=release.application).order_by("order").last()
-        if last is None:
+        if not release.places:
             raise InvalidInput(_("The application has no deployment target."))
-        asked = [a for a in evaluate(release, last) if a.kind in ("evidence", "promotion", "checklist")]
+        towards = (release.destinations or release.places[-1:])[0]
+        asked = [a for a in evaluate(release, towards) if a.kind in ("evidence", "promotion", "checklist")]
         closed = [a.reason or a.gate for a in asked if not a.passes]
         if release.kind == Release.Kind.PRE_RELEASE:
             closed = []

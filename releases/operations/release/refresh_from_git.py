@@ -84,9 +84,7 @@ def _look(release: Release) -> dict[str, Any]:
         repository = refreshed(release.application)
     except git.SourceUnavailable as fault:
         return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
-    production = DeployedVersion.objects.filter(application=release.application, environment__tier="production")
-    pointer = production.exclude(basis=DeployedVersion.REQUESTED).first()
-    base = pointer.release.commit if pointer is not None and pointer.release is not None else None
+    base = _base(release)
     seen: dict[str, Any] = {}
     try:
         with git.known(release.application.allowed_signers) as signers:
@@ -106,6 +104,18 @@ def _look(release: Release) -> dict[str, Any]:
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         seen |= dict.fromkeys(SOURCE, {"fault": str(fault)})
     return seen | _migrations(release, repository, base)
+
+
+def _base(release: Release) -> str | None:
+    """Return the commit that the changes of a release begin at: the one in production, None for nothing. While the
+    release goes there, the one that was there before.
+    """
+    if release.state == "releasing":
+        known = Fact.objects.filter(release=release, kind="migrations", environment=None).first()
+        if known is not None and known.value.get("commit") == release.commit:
+            return known.value["base"]  # type: ignore[no-any-return]
+    before = DeployedVersion.in_production(release.application)
+    return before.commit if before is not None else None
 
 
 def _signature(release: Release, repository: Path, signers: git.Signers) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from releases.models import Milestone, Release
 from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
 from releases.procedures.document import Procedure as Content
+from releases.procedures.part import meant
 from releases.queries.milestone_dates import due_dates
 from releases.queries.step_plan import production_of
 
@@ -66,8 +67,32 @@ def _set_window(release: Release, start: datetime, reopened: Collection[str] = (
         release.scheduled_end_at = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
     else:
         release.scheduled_end_at = answer.until
+    release.later_windows = _later_windows(release, procedure, start, moment)
     lay(release, procedure, environment, start, moment, reopened=reopened)
     clear_final_check(release, moment)
+
+
+def _later_windows(release: Release, content: Content, start: datetime, moment: datetime) -> dict[str, list[str]]:
+    """Return the windows of the second and later environment of production: the one that is open when the procedure
+    lets the release go there, else the next one.
+    """
+    found = {}
+    waits = {row.key: row.after_hours for row in content.environments}
+    emergency = release.kind == Release.Kind.EMERGENCY
+    for place in release.destinations[1:]:
+        start += timedelta(hours=waits.get(place.slug, 0))
+        answer = opening(
+            release.application, place, start, emergency=emergency, frozen=Known(release, moment).freezes(place)
+        )
+        ends = start + timedelta(hours=content.schedule.emergency.validity_hours) if emergency else answer.until
+        if not answer.open:
+            if answer.next_start is None or answer.next_end is None:
+                raise GateNotPassed(closed_sentence(answer, place))
+            start, ends = answer.next_start, answer.next_end
+        if ends is None:
+            raise GateNotPassed(closed_sentence(answer, place))
+        found[place.slug] = [start.isoformat(), ends.isoformat()]
+    return found
 
 
 def lay(
@@ -84,7 +109,9 @@ def lay(
     `reopened`: the edges whose milestones must be reached again because of the move.
     """
     due = due_dates(content, start, environment, emergency=release.kind == Release.Kind.EMERGENCY)
-    for row in content.milestones:
+    asked = [row for row in content.milestones if meant(row.when, release.kind, release.risk)]
+    Milestone.objects.filter(release=release, done_at=None).exclude(key__in=[row.key for row in asked]).delete()
+    for row in asked:
         milestone = Milestone.objects.filter(release=release, key=row.key).first() or Milestone(
             release=release, key=row.key, label_ja=row.ja, label_en=row.en, guards=row.guards
         )

@@ -28,12 +28,8 @@ class Next:
 
 def deployed_version(application: Application) -> str | None:
     """Return the version deployed in production, None for nothing."""
-    pointer = (
-        DeployedVersion.objects.filter(application=application, environment__tier="production")
-        .select_related("release")
-        .first()
-    )
-    return pointer.release.version if pointer is not None and pointer.release is not None else None
+    release = DeployedVersion.in_production(application)
+    return release.version if release is not None else None
 
 
 def next_versions(application: Application) -> Next:

@@ -43,7 +43,7 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
             text = _("Another release has an approval request for this change window: %(r)s")
             raise GateNotPassed(text % {"r": other[0].release})
         assert release.procedure is not None
-        rules = release.procedure.document.rules_for(subject, environment.tier)
+        rules = release.procedure.document.rules_for(subject, *release.destinations, risk=release.risk)
         if not rules:
             raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
         # The T-1 signatures of an earlier attempt do not count for this one.

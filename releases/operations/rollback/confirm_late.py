@@ -58,7 +58,8 @@ def clear_changed(rollback: Rollback, op: Operation) -> None:
 def late_rules(rollback: Rollback) -> list[Any]:
     """Return the procedure's approval rules for a late rollback."""
     deployment = rollback.deployment
-    return list(deployment.procedure.document.rules_for("late_rollback", deployment.environment.tier))
+    content, risk = deployment.procedure.document, deployment.release.risk
+    return content.rules_for("late_rollback", deployment.environment, risk=risk)
 
 
 def standing(rollback: Rollback) -> quorum.Standing | None:

@@ -209,8 +209,9 @@ def _start(op: Operation, deployment: Deployment) -> None:
     deployment.baseline = baseline(deployment, moment, pointer)
     if deployment.approval_request_id is not None:
         approval_request = op.get(ApprovalRequest)
-        approval_request.use()
-        approval_request.ended_at = moment
+        if approval_request.state == "approved":  # a later environment of the same approval finds it used
+            approval_request.use()
+            approval_request.ended_at = moment
     follow_ups = create_at_start(release, environment, moment)
     if follow_ups:
         op.details["follow_ups"] = [str(debt) for debt in follow_ups]

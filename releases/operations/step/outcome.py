@@ -16,7 +16,7 @@ from environments.targets.words import gettext_noop
 from releases.models import Deployment, Release, Rollback, Step, StepAttempt, StepOutput
 from releases.operations.decision_request import escalate
 from releases.operations.deployment.completion import (
-    mark_release_rolled_back,
+    leave,
     restore_previous_version,
     set_deployed_version,
     start_monitoring,
@@ -280,9 +280,7 @@ def complete(op: Operation, rollback: Rollback, deployment: Deployment, release:
     deployment.complete_rollback()
     deployment.ended_at = now()
     restore_previous_version(deployment, found["after"])
-    production = deployment.environment.tier == "production"  # no other deployment moves a release
-    if production and release.state in ("releasing", "monitoring", "completed"):
-        mark_release_rolled_back(release)
+    leave(release, deployment, restored=True)
     draft_documents(rollback)
     return deployment.steps.filter(phase="rollback_verification", state="pending").order_by("ordinal").first()
 

@@ -126,7 +126,8 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
     """
     start, event = _claimed(deployment)
     found = []
-    for gate in deployment.procedure.document.gates_for(deployment.environment.tier):
+    release, content = deployment.release, deployment.procedure.document
+    for gate in content.gates_for(deployment.environment, kind=release.kind, risk=release.risk):
         by = next((w for w in waivers if start is not None and _let_pass(w, gate.key, deployment, start)), None)
         result = "not_checked" if start is None else "waived" if by is not None else "passed"
         found.append(

@@ -225,8 +225,8 @@ def test_the_regular_window_is_the_third_wednesday_from_one_to_five(procedure: P
 def test_production_asks_two_of_the_committee_and_unprotected_tiers_none(procedure: Procedure) -> None:
     for subject in ("regular", "emergency"):
         asked = {
-            tier: [(rule.role, rule.number) for rule in procedure.approvals_for(subject, tier)]
-            for tier in ("development", "staging", "production")
+            place.tier: [(rule.role, rule.number) for rule in procedure.approvals_for(subject, place)]
+            for place in procedure.environments
         }
         assert asked == {"development": [("none", 0)], "staging": [("none", 0)], "production": [("committee", 2)]}
 

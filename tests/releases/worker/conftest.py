@@ -17,6 +17,7 @@ from django.utils import translation
 
 from audit.actor import Actor, acting
 from audit.clock import now
+from config.queue_server import Queues
 from releases.models import Deployment, MonitoringPeriod, Step
 from releases.operations.approval.decide import approve
 from releases.operations.deployment.enqueue import enqueue
@@ -83,7 +84,7 @@ def valkey(settings: Any) -> Iterator[redis.Redis]:
     """A real Valkey, in a database of this process, empty."""
     number = 1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     url = settings.RQ_QUEUES["production"]["URL"].rsplit("/", 1)[0] + f"/{number}"
-    settings.RQ_QUEUES = {name: {**config, "URL": url} for name, config in settings.RQ_QUEUES.items()}
+    settings.RQ_QUEUES = Queues({name: {**config, "URL": url} for name, config in settings.RQ_QUEUES.items()})
     with redis.Redis.from_url(url) as client:
         client.flushdb()
         yield client

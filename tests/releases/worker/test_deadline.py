@@ -189,6 +189,6 @@ def test_limits_come_from_the_procedure(world: Any) -> None:
     steps = [dict(step) for step in text["plans"]["deployment"]]
     steps[0] |= {"deadline_seconds": 900, "no_output_timeout_seconds": 120}
     text["plans"] = {**text["plans"], "deployment": steps}
-    plan = step_plan(Content.model_validate(text))
+    plan = step_plan(Content.model_validate(text), "", "")
     assert (plan["deployment"][0]["deadline_seconds"], plan["deployment"][0]["no_output_timeout_seconds"]) == (900, 120)
     assert "deadline_seconds" not in plan["deployment"][1]

@@ -18,7 +18,6 @@ from audit.clock import now
 from audit.models import Event
 from audit.operation import operation
 from environments.models import ChangeFreeze
-from releases import dispatch
 from releases.models import Deployment, MonitoringPeriod, Rollback, Step
 from releases.operations.deployment.enqueue import AHEAD, enqueue
 from releases.operations.step.claim import claim
@@ -324,18 +323,6 @@ def test_an_overdue_row_is_retried_at_the_next_poll_and_hides_no_later_one(
     assert len(approval_requests) <= 3, (
         "one before it, one at its time, and one more where the first wait ended a little early"
     )
-
-
-def test_a_queue_that_this_machine_lacks_blocks_no_other(
-    world: Any, approved_deployment: Callable[..., Deployment], settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    deployment = approved_deployment(row(TRUE))
-    settings.RQ_QUEUES = {name: config for name, config in settings.RQ_QUEUES.items() if name != "production"}
-    with acting(WORKER):
-        enqueue(deployment.pk)
-        dispatch.wake_once("nowhere", "deliver_notifications")
-    assert world.fresh(deployment).state == "queued"
-    assert "queue production is missing from RINGI_QUEUES" in caplog.text
 
 
 @pytest.mark.parametrize("broken", ["development", "staging"])

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, language, listed, noted
-from environments.models import Account, DeploymentTarget
+from environments.models import Account, DeploymentTarget, Environment
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.pages.procedure.difference import differences
@@ -119,24 +119,32 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
 
 
 def _commands(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]:
-    """Return the commands of a live request, step by step, and what differs from the target's last deployment."""
-    release, place, agreed = approval_request.release, approval_request.environment, approval_request.document
+    """Return the commands of a live request, step by step, and what differs from each target's last deployment."""
+    release, agreed = approval_request.release, approval_request.document
     if (
         release is None
-        or place is None
-        or not rights.sees(place)
         or approval_request.state not in approval_request.LIVE
+        or agreed.get("plan") != release.step_plan
     ):
         return []
-    target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
-    present = digest({"root": target.root, "options": target.options}) if target is not None else None
-    if target is None or (agreed.get("target"), agreed.get("plan")) != (present, release.step_plan):
-        return []
+    found = []
+    for place in (place for place in release.destinations if rights.sees(place)):
+        target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
+        present = digest({"root": target.root, "options": target.options}) if target is not None else None
+        if target is not None and approval_request.content_for(place).get("target") == present:
+            found += _commands_in(release, place, target)
+    return found
+
+
+def _commands_in(release: Release, place: Environment, target: DeploymentTarget) -> list[Clause]:
+    def named(label: str) -> str:
+        return noted(label, place) if len(release.destinations) > 1 else label
+
     lines = []
     for step in dry_run(release, place):
         lines.append(f"{step.ordinal}. {step.label_ja if language() == 'ja' else step.label_en}")
         lines += [f"    {line}" for line in (*step.lines, step.fault) if line]
-    found = [Clause("commands", _("commands that will run"), "\n".join(lines) or _("none"))]
+    found = [Clause("commands", named(_("commands that will run")), "\n".join(lines) or _("none"))]
     ran = Deployment.objects.filter(
         application=release.application_id, environment=place, state__in=Deployment.VERIFIED
     )
@@ -145,9 +153,8 @@ def _commands(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]
     if before is not None:
         kept, now_ = ({"root": row.root, **row.options} for row in (before, target))
         said = "\n".join(f"{key}: {left} → {right}" for key, left, right in changes(kept, now_))
-        found.append(
-            Clause("since", _("changed in the deployment target since the last deployment"), said or _("nothing"))
-        )
+        label = named(_("changed in the deployment target since the last deployment"))
+        found.append(Clause("since", label, said or _("nothing")))
     return found
 
 
@@ -225,10 +232,20 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, str(choices.get(value, value)))
         case "plan", dict():
             return Clause(key, label, _plan(value), exact)
+        case "later_environments", list():
+            return Clause(key, label, "\n".join(_later(row, zone) for row in value), exact)
         case "migrations", {"files": list()}:
             return Clause(key, label, _migrations(value["files"]), exact)
     text = value if isinstance(value, str) else exact
     return Clause(key, label, text if len(text) <= 100 else text[:60] + "…", text if len(text) > 100 else "")
+
+
+def _later(row: dict[str, Any], zone: str) -> str:
+    """Return one later environment: its name, its window, and the version that runs there now."""
+    place = Environment.objects.filter(slug=row["environment"]).first()
+    opens = _clause("window", "", row["window"], place.zone if place is not None else zone).text
+    base = labelled(_("currently deployed version"), row["base"]["version"] or _("nothing"))
+    return labelled(place or row["environment"], f"{opens} · {base}")
 
 
 def _plan(plan: dict[str, list[dict[str, Any]]]) -> str:

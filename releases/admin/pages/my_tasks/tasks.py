@@ -90,8 +90,8 @@ def _approval_requests(rights: Rights, account: Account) -> list[Task]:
     found = []
     for row in rows:
         where = counted[row.pk]
-        wanted, place = where.standing.wanted, row.environment_id
-        fitting = [person for person in people if wanted & access.counting_in(held[person.pk], place)]
+        wanted, places = where.standing.wanted, row.place_ids
+        fitting = [person for person in people if wanted & access.counting_in(held[person.pk], *places)]
         unresponsive = where.kept_out.keys() | where.spoken
         if account.is_among(unresponsive) or all(person.is_among(unresponsive) for person in fitting):
             continue

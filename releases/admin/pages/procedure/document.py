@@ -15,9 +15,10 @@ from environments.admin.rights import page
 from environments.calendar.words import hours_in_words, rule_in_words
 from environments.language import labelled, language, listed, noted
 from releases.admin.components.formatting import show, span
-from releases.models import Procedure
+from releases.models import ApprovalRequest, Procedure, Release
 from releases.procedures.document import Procedure as Content
-from releases.procedures.parts import Label, Regular
+from releases.procedures.part import When
+from releases.procedures.parts import Gate, Label, Regular
 from releases.procedures.save import as_text
 
 
@@ -105,7 +106,10 @@ def _planning(content: Content) -> list[Block]:
         Block(
             _("Preparation timeline"),
             head=[_("milestone"), _("regular"), _("emergency")],
-            rows=[(mark(m), f"T-{m.days_before}", _hours(hours.get(m.key))) for m in content.milestones],
+            rows=[
+                (_conditional(mark(m), m.when), f"T-{m.days_before}", _hours(hours.get(m.key)))
+                for m in content.milestones
+            ],
         ),
         Block(
             _("Checklist"),
@@ -121,14 +125,14 @@ def _planning(content: Content) -> list[Block]:
         Block(_("Documents"), _words(content.documents)),
         Block(
             _("Approval rules"),
-            head=[_("subject"), _("tier"), _("stage"), _("role"), _("persons")],
+            head=[_("subject"), _("evaluated in"), _("stage"), _("role"), _("persons")],
             rows=[
                 (
-                    _subjects().get(r.subject, r.subject),
-                    _tiers().get(r.tier, r.tier),
+                    _conditional(_subjects().get(r.subject, r.subject), r.when),
+                    _tiers().get(r.tier, "") or _names(content).get(r.environment, r.environment),
                     str(r.stage),
-                    roles.get(r.role, r.role),
-                    str(r.number),
+                    _deciding(roles.get(r.role, r.role), r.decisions),
+                    str(r.number or "—"),
                 )
                 for r in content.approval_rules
                 if r.role != "none"
@@ -174,12 +178,13 @@ def _process(content: Content) -> list[Block]:
 
 
 def _steps(steps: Iterable[Any]) -> list[tuple[str, str, str]]:
-    return [(str(n), mark(step), span(step.estimate_seconds)) for n, step in enumerate(steps, 1)]
+    return [
+        (str(n), _conditional(mark(step), step.when), span(step.estimate_seconds)) for n, step in enumerate(steps, 1)
+    ]
 
 
 def _environments(content: Content) -> list[Block]:
-    ja = language() == "ja"
-    names = {e.key: e.name_ja if ja else e.name_en for e in content.environments}
+    names = _names(content)
     return [
         Block(
             _("Environments"),
@@ -204,6 +209,33 @@ def _environments(content: Content) -> list[Block]:
             ],
         ),
     ]
+
+
+def _names(content: Content) -> dict[str, str]:
+    return {e.key: e.name_ja if language() == "ja" else e.name_en for e in content.environments}
+
+
+def _asked_in(content: Content, gate: Gate) -> str:
+    """Return the tiers and environments in which a gate is evaluated."""
+    tiers, names = _tiers(), _names(content)
+    return listed([*(tiers.get(t, t) for t in gate.tiers), *(names.get(key, key) for key in gate.environments)])
+
+
+def _conditional(words: str, when: When | None) -> str:
+    """Return the words of a row with the releases to which it applies, where it does not apply to all."""
+    if when is None:
+        return words
+    risks = dict(Release.Risk.choices)
+    kinds = dict(Release.Kind.choices)
+    said = [labelled(_("risk class"), listed(str(risks[key]) for key in when.risk))] if when.risk else []
+    said += [labelled(_("type"), listed(str(kinds[key]) for key in when.kind))] if when.kind else []
+    return noted(words, " · ".join(said)) if said else words
+
+
+def _deciding(role: str, decisions: Sequence[str]) -> str:
+    """Return a role with what it may decide, where a rule limits that."""
+    labels = {"approve": _("Approve"), "send_back": _("Send back"), "reject": _("Reject")}
+    return noted(role, listed(labels[key] for key in decisions)) if decisions else role
 
 
 def _cell(content: Content, role: str, place: str) -> str:
@@ -239,7 +271,7 @@ def _verification(content: Content) -> list[Block]:
             _("Gates"),
             head=[_("gate"), _("evaluated in"), _("threshold")],
             rows=[
-                (mark(g), listed(_tiers().get(t, t) for t in g.tiers), limits.get(g.threshold, "—"))
+                (_conditional(mark(g), g.when), _asked_in(content, g), limits.get(g.threshold, "—"))
                 for g in content.gates
             ],
         ),
@@ -289,8 +321,6 @@ def _tiers() -> dict[str, str]:
 
 
 def _subjects() -> dict[str, str]:
-    from releases.models import ApprovalRequest
-
     text = _("Rollback after monitoring has ended")
     return {str(key): str(name) for key, name in ApprovalRequest.Subject.choices} | {"late_rollback": text}
 

@@ -308,7 +308,9 @@ def test_a_later_deployment_under_an_expired_waiver_is_named(
     deployment: Any, people: dict[str, Any], database: str
 ) -> None:
     """A later deployment whose report came in the meantime needed no waiver."""
-    gate = next(g for g in deployment.release.procedure.document.gates_for("production") if g.key == "coverage")
+    gate = next(
+        g for g in deployment.release.procedure.document.gates_for(deployment.environment) if g.key == "coverage"
+    )
     fields = {
         "application": deployment.application,
         "release": deployment.release,

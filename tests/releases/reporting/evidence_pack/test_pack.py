@@ -92,7 +92,7 @@ def test_a_used_waiver_stays_in_the_pack_and_other_waivers_change_nothing(deploy
     start = Event.objects.filter(object=f"releases.Step:{deployment.steps.get(ordinal=1).pk}", operation="step:claim")[
         0
     ].at
-    gate = deployment.release.procedure.document.gates_for("production")[0].key
+    gate = deployment.release.procedure.document.gates_for(deployment.environment)[0].key
     hours = timedelta(hours=1)
     asked = {
         "release": deployment.release,
