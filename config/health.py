@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis.exceptions import RedisError
 
 from audit.isolated import is_unavailable
-from config.queue_server import OWN_QUEUES
+from environments.queues import OWN_QUEUES
 from releases.liveness import Liveness, read_liveness, unresponsive_components
 
 DOWN, READ_ONLY = "database_down", "database_read_only"

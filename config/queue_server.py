@@ -11,16 +11,14 @@ from urllib.parse import unquote
 import redis
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from environments.queues import OWN_QUEUES
+
 SCHEMES = ("redis+sentinel://", "rediss+sentinel://")
 SENTINEL_PORT = 26379
 # Of the questions to the sentinels: one that is down costs no more than this.
 ASK_SECONDS = 1.0
 # As the client's own defaults for a plain address.
 ANSWER_SECONDS = 5.0
-
-
-# The queues beside those of the environments, which have their keys.
-OWN_QUEUES = ("measurements", "checks", "notifications")
 
 
 class Queues(dict[str, dict[str, Any]]):

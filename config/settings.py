@@ -9,7 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from config.queue_server import OWN_QUEUES, NoAddress, Queues, queue_settings
+from config.queue_server import NoAddress, Queues, queue_settings
+from environments.queues import OWN_QUEUES
 
 # NAME_FILE names a file that holds the value of NAME, as containers are given their secrets.
 env = environ.FileAwareEnv()

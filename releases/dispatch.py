@@ -9,16 +9,8 @@ import django_rq
 from django.db import transaction
 from redis.exceptions import RedisError
 
-from config.queue_server import OWN_QUEUES
-from environments.models import Environment
-
 log = logging.getLogger(__name__)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def queues() -> list[str]:
-    """Return the names of the queues: one for each environment, by its key, and OWN_QUEUES."""
-    return [*Environment.objects.order_by("order").values_list("slug", flat=True), *OWN_QUEUES]
 
 
 def microseconds(moment: datetime) -> int:

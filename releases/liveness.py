@@ -18,8 +18,8 @@ from redis.exceptions import RedisError
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from audit.standing import Standing, standing
-from config.queue_server import OWN_QUEUES
-from releases import dispatch
+from environments.models import Environment
+from environments.queues import OWN_QUEUES
 
 log = logging.getLogger(__name__)
 # Pages of all readers look no more often than this.
@@ -113,7 +113,7 @@ def read_liveness() -> Liveness:
         "ledger": standing(),
     }
     try:
-        waiting = {name: int(django_rq.get_queue(name).count) for name in dispatch.queues()}
+        waiting = {name: int(django_rq.get_queue(name).count) for name in Environment.queues()}
         return Liveness(**known, waiting=waiting, workers={name: len(found) for name, found in listeners().items()})
     except RedisError as fault:
         log.warning("the queue does not answer: %s", fault)
@@ -127,7 +127,7 @@ def listeners() -> dict[str, list[tuple[str, str, str]]]:
     """
     redis: Any = django_rq.get_connection(OWN_QUEUES[0])
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for name in dispatch.queues():
+    for name in Environment.queues():
         keys = sorted(redis.smembers(WORKERS_BY_QUEUE_KEY % name))
         read = [(key, *redis.hmget(key, "state", "last_heartbeat")) for key in keys]
         texts = [tuple((part or b"").decode(errors="replace") for part in row) for row in read if row[2]]

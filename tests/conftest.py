@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests import locks, operation_roles, template_names
 
 TEMPLATE = f"ringi_template_{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)[:16]}"
+EMPTY = f"{TEMPLATE}_empty"
 CAST = {
     "administrator": ("administrator",),
     "second_administrator": ("administrator",),
@@ -115,6 +116,7 @@ def _fill() -> None:
     with connected(os.environ["DATABASE_OWNER_URL"], TEMPLATE):
         call_command("migrate", verbosity=0, interactive=False)
         connections.close_all()
+    copy_over(TEMPLATE, EMPTY)
     with connected(os.environ["DATABASE_URL"], TEMPLATE):
         call_command("procedure", "load", "releases/procedures/default", put_into_effect=True, stdout=io.StringIO())
         _cast()
@@ -239,6 +241,14 @@ def database(request: pytest.FixtureRequest, template_database: str, django_db_b
     wanted = [name for name in ("world_template", "pages_template") if name in request.fixturenames]
     template = request.getfixturevalue(wanted[0]).name if wanted else template_database
     with cloned(template, django_db_blocker) as address:
+        yield address
+
+
+@pytest.fixture
+def empty_database(template_database: str, django_db_blocker: Any) -> Iterator[str]:
+    """A database of the test's own, migrated, without a procedure and without people."""
+    del template_database
+    with cloned(EMPTY, django_db_blocker) as address:
         yield address
 
 

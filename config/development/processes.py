@@ -159,16 +159,15 @@ class Supervisor:
     """Keeps the rows running from the main thread, with logs/<name>.log and run/<name>.json under `state`."""
 
     def __init__(self, rows: Sequence[Row], state: Path, environment: Mapping[str, str], say: Say) -> None:
-        self.kept: list[_Kept] = []
-        self.add(rows)
+        self.kept = [_Kept(row) for row in rows]
         self.state, self.say = state, say
         # No process gets the address of another's role, the owner's least of all.
         self.environment = {
             name: value for name, value in environment.items() if not re.fullmatch("DATABASE_.+_URL", name)
         }
         (state / "logs").mkdir(parents=True, exist_ok=True)
-        for recorded in sorted((state / "run").glob("*.json")):
-            end_recorded(recorded)
+        for file in sorted((state / "run").glob("*.json")):
+            end_recorded(file)
         # Taken with sigtimedwait below, so that a death is seen at once and no signal cuts a step in two.
         signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE | {signal.SIGCHLD})
 
@@ -250,9 +249,7 @@ class Supervisor:
 
 
 def rows(listener: int, queues: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Row]:
-    """Return the table of what Ringi needs running, each as its role. listener: descriptor of the web server's
-    socket; queues: the names of those that have a worker.
-    """
+    """Return what must run, each as its role. listener: the web server's socket; queues: those that have a worker."""
     manage = (sys.executable, "manage.py")
 
     def own(role: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import models
@@ -126,8 +126,11 @@ class ChangeFreeze(models.Model):
     """A time in which nothing is released, once or again and again; an emergency passes unless it is a full freeze.
 
     A recurring one (rrule with its UNTIL, start, length_minutes; in the zone of its environment) lies between the
-    beginning of its first time and the end of its last.
+    beginning of its first time and the end of its last. One of the procedure has no end.
     """
+
+    HORIZON = timedelta(days=2 * 366)
+    FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
     name = models.CharField(_("name"), max_length=100)
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="freezes", verbose_name=_("environment"))
@@ -140,6 +143,7 @@ class ChangeFreeze(models.Model):
     start = models.TimeField(_("start"), null=True, blank=True)
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
     full = models.BooleanField(_("full freeze"), default=False)
+    from_procedure = models.BooleanField(_("comes with the procedure"), default=False)
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     reason = models.CharField(_("reason"), max_length=300)
     created_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("created by"))
@@ -168,11 +172,14 @@ class ChangeFreeze(models.Model):
         return calendar.WindowRule(self.name, self.rrule, zone, self.start, length, since)
 
     def spans(self, after: datetime) -> "list[ChangeFreeze]":
-        """Return the freeze itself, or of a recurring one an unsaved copy for each time that ends after `after`."""
+        """Return the freeze itself, or of a recurring one an unsaved copy for each time that ends after `after`, up to
+        HORIZON from then.
+        """
         rule = self.as_rule()
         if rule is None:
             return [self]
-        return [self.at(w.start, w.end) for w in calendar.windows_between(rule, after, self.ends_at)]
+        until = min(self.ends_at, after + self.HORIZON)
+        return [self.at(w.start, w.end) for w in calendar.windows_between(rule, after, until)]
 
     def at(self, starts_at: datetime, ends_at: datetime) -> "ChangeFreeze":
         """Return an unsaved copy of the freeze that holds between two instants."""

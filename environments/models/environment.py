@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
 from audit.snapshots import Snapshots
+from environments.queues import OWN_QUEUES
 
 
 class Environment(models.Model):
@@ -35,6 +36,11 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return self.name_ja if get_language() == "ja" else self.name_en
+
+    @classmethod
+    def queues(cls) -> list[str]:
+        """Return the names of the queues: one for each environment, by its key, and Ringi's own."""
+        return [*cls.objects.order_by("order").values_list("slug", flat=True), *OWN_QUEUES]
 
     @property
     def purpose(self) -> str:

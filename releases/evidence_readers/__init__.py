@@ -34,6 +34,7 @@ from releases.evidence_readers import (
     security_scan,
     semgrep,
     snyk,
+    statement,
     trivy,
 )
 from releases.evidence_readers.base import (
@@ -73,6 +74,7 @@ EVIDENCE_TYPES: tuple[EvidenceType, ...] = (
     performance.KIND,
     review.KIND,
     security_scan.KIND,
+    statement.KIND,
     file.KIND,
 )
 # The first matching form of a type reads the file.
@@ -102,6 +104,7 @@ FORMS: tuple[Form, ...] = (
     bandit.FORM,
     bill_of_materials.FORM,
     security_scan.FORM,
+    statement.FORM,
     file.FORM,
 )
 NAMES = tuple(kind.name for kind in EVIDENCE_TYPES)

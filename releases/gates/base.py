@@ -31,23 +31,12 @@ from releases.procedures.values import Tier
 GateResult = Literal["passed", "waived", "not_passed", "unknown"]
 PASSING = ("passed", "waived")
 # Gates that people set on an environment's page: they apply there even if the procedure does not name them.
-SET_ON_PAGES = (
-    Gate(
-        key="change_window",
-        type="change_window",
-        tiers=get_args(Tier),
-        ja="リリース時間帯",
-        en="Change window",
-        origin="default",
-    ),
-    Gate(
-        key="change_freeze",
-        type="change_freeze",
-        tiers=get_args(Tier),
-        ja="凍結期間",
-        en="Change freeze",
-        origin="default",
-    ),
+SET_ON_PAGES = tuple(
+    Gate.model_validate({"key": key, "type": key, "tiers": get_args(Tier), "ja": ja, "en": en, "origin": "default"})
+    for key, ja, en in (
+        ("change_window", "リリース時間帯", "Change window"),
+        ("change_freeze", "凍結期間", "Change freeze"),
+    )
 )
 MOST_FOLLOW_UPS = 50
 

@@ -121,7 +121,7 @@ def _window(release: Release, environment: Environment) -> dict[str, Any]:
     start = opens.isoformat() if opens else None
     if release.kind == Release.Kind.EMERGENCY:
         # Its approval holds for hours from the moment it is given; no window closes.
-        return {"start": start, "validity_hours": procedure_of(release).schedule.emergency.validity_hours}
+        return {"start": start, "validity_hours": procedure_of(release).validity_hours()}
     return {"start": start, "end": closes.isoformat() if closes else None}
 
 

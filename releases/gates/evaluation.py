@@ -10,6 +10,7 @@ from environments import calendar
 from environments.models import Environment
 from releases.gates import (
     approval,
+    attestation,
     emergency_stop,
     evidence,
     freeze,
@@ -60,6 +61,7 @@ GATES: tuple[GateType, ...] = (
     GateType(
         "branch", source.branch, _("Merge the commit into an accepted branch, or refresh from Git."), waivable=True
     ),
+    GateType("attestation", attestation.ask, _("Upload a statement about the subject of the gate."), waivable=True),
     GateType(
         "branch_protection",
         source.protection,

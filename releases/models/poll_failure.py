@@ -26,6 +26,7 @@ class PollFailure(models.Model):
         "monitoring_no_data": _("Notify that the monitoring has no data"),
         "baseline": _("Start the baseline measurement"),
         "approval": _("End an approval that no longer holds"),
+        "stage": _("Pass a stage for which nothing is asked"),
         "milestone": _("Send milestone reminder"),
         "reminder": _("Send a reminder"),
     }

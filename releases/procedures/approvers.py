@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import get_args
 
-from config.queue_server import OWN_QUEUES
+from environments.queues import OWN_QUEUES
 from environments.roles import ROLE_CHOICES
 from releases.procedures.places import Path
 from releases.procedures.rows import Found, Raw, keys_of, list_of, listed, rows_of, unknown, whole_of
@@ -67,7 +67,7 @@ def approval_faults(raw: Raw) -> Found:
             if (subject in TIERLESS) != (tier == "all"):
                 yield ((*path, "tier"), f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier")
     if groups:
-        yield from _incomplete(places, groups)
+        yield from _incomplete(raw, groups)
 
 
 def _role_of_rule_faults(raw: Raw, path: Path, row: Raw) -> Found:
@@ -98,14 +98,19 @@ def _decisions_faults(path: Path, row: Raw) -> Found:
         yield (*path, "decisions"), "must contain approve, or the number must be 0: these persons could never approve"
 
 
-def _incomplete(places: list[Raw], groups: Mapping[tuple[str, str], list[tuple[Path, Raw]]]) -> Found:
+def _incomplete(raw: Raw, groups: Mapping[tuple[str, str], list[tuple[Path, Raw]]]) -> Found:
     """Yield the fault of each environment and subject without a rule, and of each group of rules without order."""
+    places = [row for _path, row in rows_of(raw, "environments")]
+    schedule = raw.get("schedule")
+    emergencies = isinstance(schedule, Mapping) and schedule.get("emergency") is not None
     known = {str(place.get("key")): str(place["tier"]) for place in places if place.get("tier") in TIERS}
     production = {key: tier for key, tier in known.items() if tier == "production"}
     for subject in get_args(Subject):
         wanted = production if subject in ("regular", "emergency") else known
         if subject in TIERLESS:
             wanted = {"all": "all"}
+        elif subject == "emergency" and not emergencies:
+            wanted = {}
         missing = {tier for key, tier in wanted.items() if not {(subject, key), (subject, tier)} & groups.keys()}
         for tier in sorted(missing):
             yield ("approval_rules",), f"has no row for {subject} in the tier {tier!r}; write the role none or who"

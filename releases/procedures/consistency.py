@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from environments.roles import LEVEL_CHOICES
 from environments.secret_detection import reveals_secret
 from releases.procedures.approvers import approval_faults, approvers, place_faults, role_faults
+from releases.procedures.left_out import SECTIONS
+from releases.procedures.part import LANGUAGE
 from releases.procedures.places import Path, message_of
 from releases.procedures.rows import (
     Found,
@@ -53,6 +55,7 @@ def faults_between(
 ) -> Found:
     """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
     yield from _twice(raw)
+    yield from _languages(raw)
     yield from _references(raw)
     yield from _history(raw)
     yield from _milestones(raw)
@@ -67,11 +70,34 @@ def faults_between(
     for path, row in rows_of(raw, "notification_rules") if events else ():
         yield from unknown(path, row, "event", events, "event, of which nobody would be notified")
     yield from _fixed(raw)
+    for when in ("deployment", "rollback") if rows_of(raw, "checks") else ():
+        own = [row for _path, row in rows_of(raw, "checks") if row.get("when") == when]
+        if all(row.get("type") == "manual" for row in own):
+            yield ("checks",), f"has no automatic check of a {when}, so that nothing would tell that it works"
     for path, row in rows_of(raw, "checks"):
         yield from unknown(path, row, "type", check_types, "check type")
         yield from _parameters(path, row, check_types)
         if row.get("type") == "manual" and row.get("when") in ("monitoring", "rollback"):
             yield (*path, "type"), "manual is asked for at the verification of a deployment only"
+
+
+def _languages(raw: Raw) -> Found:
+    """Refuse words in a language that the procedure does not name, and labels without words in one that it names."""
+    named, shipped = [str(language) for language in list_of(raw, "languages")], {(section,) for section in SECTIONS}
+    known = {*named, "ja", "en"}
+    waiting: list[tuple[Path, Any]] = [((), raw)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, list | tuple):
+            waiting += [((*path, index), inner) for index, inner in enumerate(value)]
+        elif isinstance(value, Mapping):
+            waiting += [((*path, name), inner) for name, inner in value.items() if name != "parameters"]
+            spoken = {name for name in value if LANGUAGE.fullmatch(str(name))}
+            for name in sorted(spoken - known):
+                yield (*path, name), "is no language of this procedure; add it to languages"
+            for name in named if spoken & known and path[:1] not in shipped else ():
+                if name not in spoken:
+                    yield path, f"has no words in {name!r}, a language of this procedure"
 
 
 def _fixed(raw: Raw) -> Found:
@@ -140,6 +166,8 @@ def _references(raw: Raw) -> Found:
         yield from unknown(path, row, "role", roles, "role")
         yield from unknown(path, row, "environment", environments, "environment")
         yield from unknown(path, row, "level", keys_of(raw, "levels"), "level of access")
+    for path, row in rows_of(raw, "freezes"):
+        yield from all_unknown((*path, "environments"), row.get("environments"), environments, "environment")
     for path, row in rows_of(raw, "readers"):
         yield from unknown(path, row, "key", roles, "role")
     for path, row in rows_of(raw, "accepted_branches"):
@@ -224,6 +252,9 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
     for path, row in rows_of(raw, "gates"):
         yield from unknown(path, row, "type", gate_types, "gate type")
         yield from _evidence_of_gate(raw, path, row)
+        yield from _attestation(raw, path, row)
+        if row.get("evidence") == "junit" and row.get("type") == "evidence":
+            yield from _unasked_tests(raw, path, row, places)
         if not list_of(row, "tiers") and not list_of(row, "environments"):
             yield path, "names no tier and no environment, so that nothing would ask it"
         yield from all_unknown((*path, "environments"), row.get("environments"), keys, "environment")
@@ -239,6 +270,20 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
                 )
 
 
+def _unasked_tests(raw: Raw, path: Path, row: Raw, places: list[tuple[Path, Raw]]) -> Found:
+    """Refuse a gate that asks for test reports where the matrix requires none: it would say nothing of any test."""
+    orders = {place.get("key"): whole_of(place, "order") or 0 for _path, place in places}
+    where = {one.get("key"): one.get("environment") for _path, one in rows_of(raw, "testing.environments")}
+    cells = [cell for _path, cell in rows_of(raw, "testing.matrix") if cell.get("required") is True]
+    due = [orders.get(where.get(cell.get("test_environment")), 0) for cell in cells]
+    first = min(orders.values(), default=0)
+    for _path, place in places:
+        limit = orders[place.get("key")]
+        asked = place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments")
+        if asked and not any(order < limit or order == limit == first for order in due):
+            yield path, f"asks for test reports, but testing.matrix requires none before {place.get('key')!r}"
+
+
 def _asked(raw: Raw, kind: str, place: Raw) -> bool:
     """Tell whether a gate of a type is asked in an environment for every release."""
     return any(
@@ -247,6 +292,15 @@ def _asked(raw: Raw, kind: str, place: Raw) -> bool:
         and (place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments"))
         for _path, row in rows_of(raw, "gates")
     )
+
+
+def _attestation(raw: Raw, path: Path, row: Raw) -> Found:
+    if row.get("type") == "attestation" and not row.get("subject"):
+        yield (*path, "subject"), "is missing: an attestation names the subject of the statement it asks for"
+    yield from all_unknown((*path, "roles"), row.get("roles"), keys_of(raw, "roles"), "role")
+    for name in ("subject", "roles"):
+        if row.get("type") != "attestation" and row.get(name):
+            yield (*path, name), "is written for a gate of the type attestation only"
 
 
 def _evidence_of_gate(raw: Raw, path: Path, row: Raw) -> Found:

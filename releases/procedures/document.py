@@ -6,15 +6,24 @@ Models keep its JSON form; gates, operations and pages read it. A text or an edi
 
 import tomllib
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
+from releases.procedures.left_out import completed
 from releases.procedures.part import meant
-from releases.procedures.places import Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
-from releases.procedures.values import CHECK_TYPES, GATE_TYPES, NAMED_PERMISSIONS, STEP_TYPES, Decision, VersionText
+from releases.procedures.places import UNKNOWN_KEY, Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
+from releases.procedures.values import (
+    CHECK_TYPES,
+    GATE_TYPES,
+    NAMED_PERMISSIONS,
+    STEP_TYPES,
+    Decision,
+    Language,
+    VersionText,
+)
 
 __all__ = ["Fault", "Procedure", "ProcedureFaults"]
 
@@ -36,18 +45,18 @@ class _Section(BaseModel):
 
 
 class Schedule(_Section):
-    """When regular releases happen and what an emergency is."""
+    """When regular releases happen and what an emergency is; left out: there are no emergency releases."""
 
     regular: parts.Regular
-    emergency: parts.Emergency
+    emergency: Annotated[parts.Emergency | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Testing(_Section):
     """The test environments, the test types, and which tests are required where."""
 
-    environments: tuple[parts.TestEnvironment, ...] = Field(min_length=1)
-    types: tuple[parts.TestType, ...] = Field(min_length=1)
-    matrix: tuple[parts.Cell, ...] = Field(min_length=1)
+    environments: tuple[parts.TestEnvironment, ...] = ()
+    types: tuple[parts.TestType, ...] = ()
+    matrix: tuple[parts.Cell, ...] = ()
 
 
 class Plans(_Section):
@@ -68,27 +77,29 @@ class Procedure(_Section):
     format: Literal[1]
     version: VersionText
     name: parts.Label
-    history: tuple[parts.HistoryEntry, ...] = Field(min_length=1)
-    purpose: tuple[parts.Item, ...] = Field(min_length=1)
-    readers: tuple[parts.Item, ...] = Field(min_length=1)
+    languages: Annotated[tuple[Language, ...], parts.LeftOutIfEmpty] = ()
+    history: tuple[parts.HistoryEntry, ...] = ()
+    purpose: tuple[parts.Item, ...] = ()
+    readers: tuple[parts.Item, ...] = ()
     roles: tuple[parts.Role, ...] = Field(min_length=1)
     levels: tuple[parts.Level, ...] = Field(min_length=1)
     access: tuple[parts.Access, ...] = Field(min_length=1)
     environments: tuple[parts.Environment, ...] = Field(min_length=1)
     schedule: Schedule
-    milestones: tuple[parts.Milestone, ...] = Field(min_length=1)
+    freezes: Annotated[tuple[parts.Freeze, ...], parts.LeftOutIfEmpty] = ()
+    milestones: tuple[parts.Milestone, ...] = ()
     reminders: parts.Reminders
-    checklist: tuple[parts.ChecklistItem, ...] = Field(min_length=1)
-    recipient_groups: tuple[parts.RecipientGroup, ...] = Field(min_length=1)
-    channels: tuple[parts.Channel, ...] = Field(min_length=1)
-    notification_rules: tuple[parts.NotificationRule, ...]
-    documents: tuple[parts.Item, ...] = Field(min_length=1)
+    checklist: tuple[parts.ChecklistItem, ...] = ()
+    recipient_groups: tuple[parts.RecipientGroup, ...] = ()
+    channels: tuple[parts.Channel, ...] = ()
+    notification_rules: tuple[parts.NotificationRule, ...] = ()
+    documents: tuple[parts.Item, ...] = ()
     document_states: tuple[parts.Item, ...] = Field(min_length=1)
-    branches: tuple[parts.Branch, ...] = Field(min_length=1)
-    workflows: tuple[parts.Branch, ...]
+    branches: tuple[parts.Branch, ...] = ()
+    workflows: tuple[parts.Branch, ...] = ()
     accepted_branches: tuple[parts.AcceptedBranches, ...] = Field(min_length=1)
-    protected_branches: tuple[parts.ProtectedBranch, ...] = Field(min_length=1)
-    testing: Testing
+    protected_branches: tuple[parts.ProtectedBranch, ...] = ()
+    testing: Testing = Testing()
     versions: parts.Versions
     approval_rules: tuple[parts.ApprovalRule, ...] = Field(min_length=1)
     gates: tuple[parts.Gate, ...] = Field(min_length=1)
@@ -97,10 +108,10 @@ class Procedure(_Section):
     checks: tuple[parts.Check, ...] = Field(min_length=1)
     metrics: tuple[parts.Metric, ...] = Field(min_length=1)
     monitoring: parts.Monitoring
-    triggers: tuple[parts.Trigger, ...] = Field(min_length=1)
+    triggers: tuple[parts.Trigger, ...] = ()
     rollback: parts.Rollback
     team_roles: tuple[parts.Item, ...] = Field(min_length=1)
-    final_check: parts.FinalCheck
+    final_check: parts.FinalCheck = parts.FinalCheck()
     follow_ups: tuple[parts.FollowUpRule, ...]
     retention: parts.Retention
 
@@ -145,14 +156,20 @@ class Procedure(_Section):
         types: names of types; where they lead to the models of their parameters, these judge as well. events: the
         notification events that there are (empty: not checked).
         """
+        raw = completed(raw)
         found: dict[tuple[Path, str], None] = {}
         procedure: Self | None = None
         try:
             procedure = cls.model_validate(raw)
         except ValidationError as invalid:
+            strange = {
+                (error["loc"])
+                for error in invalid.errors(include_url=False)
+                if error["type"] == "string_pattern_mismatch" and error["input"] == error["loc"][-1]
+            }
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 path = _path_in(raw, error["loc"])
-                found[(path, message_of(error))] = None
+                found[(path, UNKNOWN_KEY if error["loc"] in strange else message_of(error))] = None
         between = faults_between(
             raw, step_types=step_types, check_types=check_types, gate_types=gate_types, events=events
         )
@@ -163,8 +180,12 @@ class Procedure(_Section):
         return procedure
 
     def named_permissions(self) -> dict[str, frozenset[str]]:
-        """Return role → what it may do because an approval rule or the final check names it; only roles so named."""
+        """Return role → what it may do because an approval rule, a gate or the final check names it; only roles so
+        named.
+        """
         found = dict.fromkeys(self.final_check.signers, NAMED_PERMISSIONS["final_check"])
+        for role in {role for gate in self.gates for role in gate.roles}:
+            found[role] = found.get(role, frozenset()) | NAMED_PERMISSIONS["attestation"]
         for rule in self.approval_rules:
             given = NAMED_PERMISSIONS[rule.subject]
             if rule.decisions:
@@ -174,7 +195,20 @@ class Procedure(_Section):
 
     def emergency_hours(self) -> dict[str, int]:
         """Return milestone key → hours before T-0 in an emergency."""
-        return {milestone.key: milestone.hours_before for milestone in self.schedule.emergency.milestones}
+        emergency = self.schedule.emergency
+        return {row.key: row.hours_before for row in emergency.milestones} if emergency is not None else {}
+
+    def main_language(self) -> str:
+        """Return the language of names that are kept once for all readers: the first of the procedure's."""
+        return self.languages[0] if self.languages else "ja"
+
+    def emergency_criteria(self) -> tuple[parts.Item, ...]:
+        """Return what makes a release an emergency; empty where there are no emergency releases."""
+        return self.schedule.emergency.criteria if self.schedule.emergency is not None else ()
+
+    def validity_hours(self) -> int:
+        """Return how long the approval of an emergency release is valid; 0 where there are none."""
+        return self.schedule.emergency.validity_hours if self.schedule.emergency is not None else 0
 
     def approvals_for(self, subject: str, *places: Place, risk: str = "") -> list[parts.ApprovalRule]:
         """Return the approval rules of a subject by stage; without a rule the request is refused.

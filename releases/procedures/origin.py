@@ -17,7 +17,7 @@ def marked(content: Procedure, before: Procedure) -> Procedure:
     A version that lists a new edition of the written procedure in its history, or has another written procedure's name,
     is returned unchanged: its author says what that edition holds.
     """
-    if content.name.ja != before.name.ja or _editions(content) - _editions(before):
+    if content.name.ja != before.name.ja or _editions(content) - _editions(before) or not _editions(before):
         return content
     found = content.model_dump(mode="json")
     _mark(found, before.model_dump(mode="json"))
@@ -31,7 +31,7 @@ def name_of(part: Any, number: int) -> str:
     if "key" in part:
         return str(part["key"])
     if "subject" in part:
-        names: Sequence[str] = ("subject", "tier", "stage", "role")
+        names: Sequence[str] = ("subject", "tier", "environment", "stage", "role")
     elif "type" in part:
         names = ("type", "test_environment")
     elif "level" in part:
@@ -55,6 +55,8 @@ def _mark(value: Any, before: Any) -> None:
     if not isinstance(value, dict):
         return
     known = before if isinstance(before, dict) else {}
+    if value.get("origin") == "":
+        value["origin"] = "default"
     if value.get("origin") == "written":
         if known.get("origin") != "written":
             value |= {"origin": "default", "default_fields": []}

@@ -1,19 +1,22 @@
 """What every part of a written procedure is made of: its origin, its words and its key."""
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from releases.procedures.values import Key, Origin, Text
+from releases.procedures.values import Key, Language, Origin, Text
+
+LANGUAGE = re.compile("[a-z]{2}")
 
 
 class Part(BaseModel):
-    """One part. `origin`: of the written procedure, or a Ringi default; `default_fields`: the defaults in a written
-    part.
+    """One part. `origin`: of the written procedure, or a Ringi default; left out where there is no written procedure.
+    `default_fields`: the defaults in a written part.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    origin: Origin
+    origin: Origin = ""
     default_fields: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -21,7 +24,7 @@ class Part(BaseModel):
         for name in self.default_fields:
             if name not in type(self).model_fields or name in ("origin", "default_fields"):
                 raise ValueError(f"default_fields names {name!r}, which is no field of this part")
-        if self.default_fields and self.origin == "default":
+        if self.default_fields and self.origin != "written":
             raise ValueError('default_fields is only written where origin is "written"')
         return self
 
@@ -40,6 +43,7 @@ class When(BaseModel):
         )
 
 
+LeftOutIfEmpty = Field(exclude_if=lambda value: not value)
 # Left out: the row applies to all releases.
 Condition = Annotated[When | None, Field(exclude_if=lambda value: value is None)]
 
@@ -50,14 +54,27 @@ def meant(when: When | None, kind: str, risk: str) -> bool:
 
 
 class Label(Part):
-    """Words that people read, in both languages."""
+    """Words that people read, in the languages of the procedure: a key for each (`de = "Prüfung"`). The pages read
+    Japanese and English; where one is missing they show the other one, else the first of the further languages.
+    """
 
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[Language, Text]
     ja: Text
     en: Text
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_words_for_each_reader(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        words = [value[key] for key in ("en", "ja", *value) if key in value and LANGUAGE.fullmatch(str(key))]
+        return {"ja": words[0], "en": words[0], **value} if words else value
+
     def label(self, language: str) -> str:
-        """Return the words in `language` (ja or ja-…: Japanese, anything else: English)."""
-        return self.ja if language == "ja" or language.startswith("ja-") else self.en
+        """Return the words in `language` (de, ja-JP …), in English where there are none."""
+        named = {"ja": self.ja, **(self.__pydantic_extra__ or {})}
+        return named.get(language.partition("-")[0], self.en)
 
 
 class Item(Label):

@@ -1,14 +1,28 @@
 """The parts of a written procedure as frozen values; `document.Procedure` is made of them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from releases.procedures.part import Condition, Item as Item, Label as Label, Part as Part
+from releases.procedures.part import (
+    Condition,
+    Item as Item,
+    Label as Label,
+    LeftOutIfEmpty as LeftOutIfEmpty,
+    Part as Part,
+)
+from releases.procedures.schedule import (
+    AuthorsWords as AuthorsWords,
+    Emergency as Emergency,
+    EmergencyMilestone as EmergencyMilestone,
+    Freeze as Freeze,
+    Milestone as Milestone,
+    Regular as Regular,
+    Reminders as Reminders,
+    WindowName as WindowName,
+)
 from releases.procedures.values import (
-    Clock,
     Day,
-    Days,
     DecimalText,
     Decision,
     EvidenceType,
@@ -19,7 +33,6 @@ from releases.procedures.values import (
     People,
     Place,
     Positive,
-    Recurrence,
     Slug,
     Subject,
     Text,
@@ -27,11 +40,8 @@ from releases.procedures.values import (
     TypeParameters,
     VersionText,
     Whole,
-    WindowMinutes,
     Zone,
 )
-
-LeftOutIfEmpty = Field(exclude_if=lambda value: not value)
 
 
 class HistoryEntry(Label):
@@ -65,68 +75,6 @@ class Access(Label):
     role: Key
     environment: Key
     level: Key
-
-
-# The author's own words beside what Ringi says from the numbers; left out where there are none.
-AuthorsWords = Annotated[Label | None, Field(exclude_if=lambda value: value is None)]
-
-
-class WindowName(Label):
-    """The name of a change window, in both languages."""
-
-    ja: Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
-    en: Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
-
-
-class Regular(Part):
-    """The regular window: a recurrence of local days, a local start and a length in minutes of wall clock.
-
-    frequency, day, time: what the author's own text says of it, shown beside what the numbers say.
-    """
-
-    name: WindowName
-    frequency: AuthorsWords = None
-    day: AuthorsWords = None
-    time: AuthorsWords = None
-    rrule: Recurrence
-    zone: Zone
-    start: Clock
-    length_minutes: WindowMinutes
-    day_offset: Annotated[int, Strict(), Field(ge=-1, le=1)]
-    on_holiday: Literal["flag", "skip", "earlier", "later"]
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-    milestones_due: Clock
-
-
-class Milestone(Item):
-    """A milestone by days (calendar or working days) before T-0, and the edge of the release that waits for it."""
-
-    when: Condition = None
-    days_before: Days
-    unit: Literal["calendar_days", "working_days"] = "calendar_days"
-    guards: Literal["lock_scope", "complete_testing", "mark_approved", "complete_final_check", "start"]
-
-
-class Reminders(Part):
-    """How many hours before a milestone is due its owners are reminded."""
-
-    hours_before: tuple[Hours, ...]
-
-
-class EmergencyMilestone(Part):
-    """The same milestone in an emergency, in hours before T-0."""
-
-    key: Key
-    hours_before: Hours
-
-
-class Emergency(Part):
-    """What makes a release an emergency, and how long its approval is valid."""
-
-    criteria: tuple[Item, ...] = Field(min_length=1)
-    approval: Label
-    milestones: tuple[EmergencyMilestone, ...] = Field(min_length=1)
-    validity_hours: Annotated[Hours, Field(ge=1)]
 
 
 class ChecklistItem(Item):
@@ -227,8 +175,8 @@ class EnvironmentConfiguration(Part):
 class Environment(Item):
     """An environment with its purpose (the label), tier and place in the order of promotion.
 
-    after_hours: for the second and later of several production environments, how many hours after the planned start in
-    the one before theirs may be.
+    name: instead of name_ja and name_en, one name for all readers. after_hours: for the second and later of several
+    production environments, how many hours after the planned start in the one before theirs may be.
     """
 
     key: Slug
@@ -239,7 +187,16 @@ class Environment(Item):
     protected: Flag
     after_hours: Annotated[Hours, LeftOutIfEmpty] = 0
     zone: Zone
-    configuration: EnvironmentConfiguration
+    configuration: Annotated[EnvironmentConfiguration | None, Field(exclude_if=lambda value: value is None)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name_for_each_reader(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        names = [value[key] for key in ("name", "name_en", "name_ja") if key in value]
+        rest = {key: inner for key, inner in value.items() if key != "name"}
+        return {"name_ja": names[0], "name_en": names[0], **rest} if names else value
 
     @property
     def slug(self) -> str:
@@ -266,7 +223,11 @@ class ApprovalRule(Part):
 
 
 class Gate(Item):
-    """A check made when a deployment is scheduled and again when it starts, in the tiers and environments named."""
+    """A check made when a deployment is scheduled and again when it starts, in the tiers and environments named.
+
+    subject, roles: what the statement of an attestation is about, and who may upload it (left out: whoever may upload
+    evidence).
+    """
 
     type: Key
     tiers: tuple[Tier, ...] = ()
@@ -274,6 +235,8 @@ class Gate(Item):
     when: Condition = None
     evidence: EvidenceType = ""
     threshold: str = ""
+    subject: Annotated[str, LeftOutIfEmpty, StringConstraints(max_length=60)] = ""
+    roles: Annotated[tuple[Key, ...], LeftOutIfEmpty] = ()
 
 
 class Threshold(Item):
@@ -391,10 +354,10 @@ class Rollback(Part):
 
 
 class FinalCheck(Part):
-    """The items that are signed at T-1, and by which roles."""
+    """The items that are signed at T-1, and by which roles; without signers the final check passes by itself."""
 
-    signers: tuple[Key, ...] = Field(min_length=1)
-    items: tuple[Item, ...] = Field(min_length=1)
+    signers: tuple[Key, ...] = ()
+    items: tuple[Item, ...] = ()
 
 
 class FollowUpRule(Item):

@@ -10,7 +10,8 @@ _HEADER = re.compile(r"^\s*(\[{1,2})\s*([A-Za-z0-9_.\-]+)\s*\]{1,2}\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*)\s*=\s*(.*)$")
 
 
-_WORDS = {"missing": "is missing", "extra_forbidden": "is not known here", "too_short": "must not be empty"}
+UNKNOWN_KEY = "is not known here"
+_WORDS = {"missing": "is missing", "extra_forbidden": UNKNOWN_KEY, "too_short": "must not be empty"}
 
 
 def message_of(error: Mapping[str, Any]) -> str:

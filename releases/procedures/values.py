@@ -22,11 +22,11 @@ CHECK_TYPES = frozenset(
 )
 GATE_TYPES = frozenset(
     ("evidence", "approval", "change_window", "change_freeze", "promotion", "rollback_rehearsal", "checklist")
-    + ("milestone", "branch_protection", "tag", "branch", "release_team", "document", "follow_up")
+    + ("milestone", "branch_protection", "tag", "branch", "release_team", "document", "follow_up", "attestation")
 )
 
 Tier = Literal["development", "staging", "production"]
-Origin = Literal["written", "default"]
+Origin = Literal["", "written", "default"]
 # The types of evidence that a gate may read: all but a plain file, which has no result.
 EvidenceType = Literal["", "junit", "coverage", "sarif", "review", "security_scan", "performance"]
 # The threshold that a type of evidence is judged by.
@@ -51,6 +51,7 @@ NAMED_PERMISSIONS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), frozenset({"approve_change"})),
     "late_rollback": frozenset(),
     "final_check": frozenset({"sign_final_check"}),
+    "attestation": frozenset({"upload_evidence"}),
 }
 TIERLESS: frozenset[str] = frozenset({"procedure", "emergency_stop_lift"})
 
@@ -108,6 +109,8 @@ def _without_floats(value: Any) -> Any:
     return value
 
 
+# A language of labels, as ISO 639-1 names it.
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 # No value is longer or greater than the column that keeps it.
 Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=200)]
 Name = Annotated[str, StringConstraints(pattern=r"\S", max_length=60)]

@@ -35,6 +35,7 @@ from releases.operations.notification.remind import remind_open
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.release import import_past
 from releases.operations.release.end_approval import invalidate_stale
+from releases.operations.release.pass_stage import pass_stages
 from releases.operations.release.refresh_from_git import SOURCE, refresh_from_git
 from releases.operations.target import measure
 from releases.queries.monitoring import needs_baseline
@@ -240,6 +241,7 @@ OFTEN = (
     due_checks,
     coming_deployments,
     unsent_messages,
+    _regardless(pass_stages),
 )
 RARELY = (
     due_measurements,

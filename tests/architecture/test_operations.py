@@ -45,6 +45,7 @@ INSIDE = {
     "releases/operations/deployment/superseded.py",
     "releases/operations/follow_up/create.py",
     "releases/operations/notification_rule/apply_procedure.py",
+    "releases/operations/procedure/apply_freezes.py",
 }
 # Operations of another noun that belong to the same mechanism.
 ELSEWHERE = {

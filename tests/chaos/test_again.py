@@ -13,7 +13,7 @@ from config.development.processes import identity
 from tests.chaos.running import children, until
 from tests.chaos.tree import Tree
 
-GONE_SECONDS, BOUND_SECONDS = 2.0, 420
+GONE_SECONDS, BOUND_SECONDS = 2.0, 900
 
 
 def _below(pid: int) -> set[int]:

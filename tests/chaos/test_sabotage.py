@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.tree import Tree
 
 CHAPTERS = ("Set up", "Plan", "Prove", "Approve", "Deploy", "Survive", "Roll back", "Audit")
-BOUND_SECONDS = 420
+BOUND_SECONDS = 900  # a hang; a loaded machine needs several times what a quiet one does
 
 
 @dataclass(frozen=True)

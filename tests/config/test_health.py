@@ -22,7 +22,7 @@ from audit.actor import acting
 from audit.ledger.checkpoint import LedgerSigner
 from audit.operation import operation
 from config.development.processes import PROJECT, spawn
-from releases import dispatch
+from environments.models import Environment
 from releases.liveness import read_liveness
 from tests.conftest import sign_ledger
 from tests.releases.gates.asking import COMMAND
@@ -39,7 +39,7 @@ WELL = dict.fromkeys(("ok", "database", "queue", "scheduler", "ledger_signer", "
 def monitored(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pages and probes look again each time; the queue is a database of this file's own."""
     settings.HEARTBEAT_TIMEOUT = 90.0
-    monkeypatch.setattr(dispatch, "queues", lambda: ["production"])
+    monkeypatch.setattr(Environment, "queues", lambda: ["production"])
     url = os.environ["REDIS_URL"].rsplit("/", 1)[0] + "/8"
     settings.RQ_QUEUES = {name: {**row, "URL": url} for name, row in settings.RQ_QUEUES.items()}
     with redis.Redis.from_url(url) as client:

@@ -216,7 +216,7 @@ def test_the_web_server_answers_on_the_socket_that_was_bound_before_it_started(
                 pid = int(client.recv(20))
             os.kill(pid, signal.SIGKILL)
             until(lambda pid=pid: running.pid("web") != pid)
-    assert f"fd://{number}" in processes.rows(number)[0].argv and processes.rows(number)[0].files == (number,)
+    assert f"fd://{number}" in processes.rows(number, ())[0].argv and processes.rows(number, ())[0].files == (number,)
 
 
 def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
@@ -238,14 +238,14 @@ def test_each_process_sees_its_own_address_and_keys_and_no_others(tmp_path: Path
     ours = {"DATABASE_URL": "postgres://APP@host", "SECRET_KEY": "of-web", "RINGI_METRICS_TOKEN": "of-web", **owners}
     driver = (
         "import dataclasses, os, sys; from pathlib import Path; from config.development import processes as p\n"
-        f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in p.rows(3)]\n"
+        f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in p.rows(3, {QUEUES!r})]\n"
         "s = p.Supervisor(rows, Path(sys.argv[1]), dict(os.environ), print); s.start(); print('started', flush=True)\n"
         "try:\n s.tend(60)\nexcept p.ShutdownRequested:\n s.stop()"
     )
     argv, pipe = [sys.executable, "-c", driver, str(tmp_path)], subprocess.PIPE
     with subprocess.Popen(argv, cwd=processes.PROJECT, env=os.environ | ours, stdout=pipe, text=True) as supervisor:
         assert supervisor.stdout and supervisor.stdout.readline() == "started\n"
-        seen = {row.name: environment_of(tmp_path, row.name) for row in processes.rows(3)}
+        seen = {row.name: environment_of(tmp_path, row.name) for row in processes.rows(3, QUEUES)}
         supervisor.terminate()
     role = {"web": "APP", "ledger_signer": "LEDGER_SIGNER", "scheduler": "SCHEDULER"}
     for name, environment in seen.items():
@@ -255,6 +255,9 @@ def test_each_process_sees_its_own_address_and_keys_and_no_others(tmp_path: Path
         assert environment["SECRET_KEY"]
 
 
+QUEUES = ["development", "checks"]
+
+
 def environment_of(state: Path, name: str) -> dict[str, str]:
     pid = json.loads((state / "run" / f"{name}.json").read_text())["pid"]
     words = Path(f"/proc/{pid}/environ").read_text().split("\0")
@@ -262,13 +265,6 @@ def environment_of(state: Path, name: str) -> dict[str, str]:
 
 
 def test_the_table_names_every_process_of_the_product() -> None:
-    names = [row.name for row in processes.rows(3)]
-    workers = [
-        "worker-development",
-        "worker-staging",
-        "worker-production",
-        "worker-measurements",
-        "worker-checks",
-        "worker-notifications",
-    ]
+    names = [row.name for row in processes.rows(3, QUEUES)]
+    workers = ["worker-development", "worker-checks"]
     assert names == ["web", "scheduler", "ledger_signer", *workers]

@@ -20,7 +20,7 @@ from django.core.management import get_commands
 from psycopg import sql
 
 from config.development.processes import rows
-from config.queue_server import OWN_QUEUES
+from environments.queues import OWN_QUEUES
 from releases.procedures.load import default
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRED = """
 approval/decide.py _refuse approval_request.reject approval_request.send_back release.reject release.send_back
 approval/decide.py _grant approval_request.mark_approved release.mark_approved
-release/end_approval.py end_requests deployment.cancel
+release/end_approval.py cancel_waiting deployment.cancel
 release/end_approval.py _invalidate_release release.end_approval; release/end_approval.py _expire_window held.expire
 deployment/decide.py fail deployment.fail;
 deployment/decide.py stop_within_operation deployment.stop deployment.mark_stopped
@@ -38,8 +38,9 @@ deployment/schedule.py schedule deployment.schedule; deployment/schedule.py _boo
 deployment/schedule.py cancel deployment.cancel
 deployment/mark_stopped.py mark_stopped deployment.mark_stopped
 deployment/completion.py mark_release_rolled_back release.mark_rolled_back;
-deployment/completion.py leave release.fail; deployment/completion.py cancel_waiting waiting.cancel
+deployment/completion.py leave release.fail
 release/end_incomplete.py end_incomplete release.fail
+release/pass_stage.py pass_stage release.complete_final_check release.complete_testing
 deployment/verify.py verify deployment.start_monitoring release.start_monitoring;
 deployment/superseded.py supersede cut.supersede release.fail;
 deployment/completion.py complete_release release.complete
@@ -165,6 +166,9 @@ def test_the_search_meets_every_edge_of_the_three_machines() -> None:
     allowed = {
         "release: draft –mark_imported→ imported",
         "release: testing_completed –close→ closed",
+        # Only of a release for several environments of production: tests/releases/worker/test_two_places.py.
+        "release: completed –fail→ failed",
+        "release: failed –mark_rolled_back→ rolled_back",
         # A rollback after the monitoring is a higher patch (FROM).
         "deployment: succeeded –start_rollback→ rolling_back",
         "release: completed –mark_rolled_back→ rolled_back",

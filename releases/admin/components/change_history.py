@@ -75,6 +75,7 @@ OTHER_OPERATIONS = {
     "procedure:revise": gettext_lazy("Change procedure draft"),
     "procedure:put_into_effect": gettext_lazy("Put procedure into effect"),
     "release:end_approval": gettext_lazy("Approval ended (invalidated or expired)"),
+    "release:pass_stage": gettext_lazy("Pass a stage for which nothing is asked"),
     "release:sign_pending_items": gettext_lazy("Sign my pending items"),
     "release:record_tag": gettext_lazy("Create tag"),
     "rollback:escalate": gettext_lazy("Escalate rollback"),

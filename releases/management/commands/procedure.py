@@ -36,10 +36,12 @@ class Command(BaseCommand):
         """Do it. `load --put-into-effect` starts a system: where a procedure is in effect, it loads nothing, for that
         procedure may have changed since.
         """
-        path, active = options["path"], Procedure.objects.filter(state="in_effect").first()
+        path = options["path"]
+        if options["verb"] == "check":
+            self.stdout.write(f"procedure {_read(path).version}: no fault")
+            return  # without a database
+        active = Procedure.objects.filter(state="in_effect").first()
         match options["verb"]:
-            case "check":
-                self.stdout.write(f"procedure {_read(path).version}: no fault")
             case "diff":
                 self._diff(_read(path), active)
             case "load":

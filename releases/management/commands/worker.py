@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rq.serializers import JSONSerializer
 
 from audit.roles import guard
+from environments.models import Environment
 from environments.targets import words
-from releases import dispatch
 from releases.jobs import JOBS
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.rq_worker import RingiJob, RingiWorker
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
         guard()
-        known = dispatch.queues()
+        known = Environment.queues()
         if options["queue"] is None:
             self.stdout.write("\n".join(known))
             return

@@ -15,7 +15,7 @@ from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.language import labelled
-from environments.models import AccessGrant, Account, ChangeWindow, Environment
+from environments.models import AccessGrant, Account, ChangeFreeze, ChangeWindow, Environment
 from releases.gates import authorship, ledger, quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
@@ -131,6 +131,8 @@ def _targets(approval_request_id: int) -> list[tuple[type, int]]:
         targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
         content = Procedure.objects.get(pk=row["procedure"]).document
         targets += [(AccessGrant, pk) for pk in put_into_effect.unconfirmed_by(content)]
+        own = ChangeFreeze.objects.in_effect().filter(from_procedure=True)
+        targets += [(ChangeFreeze, pk) for pk in own.values_list("pk", flat=True)]
         targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
         targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
         others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(
@@ -331,7 +333,7 @@ def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
         op.add_event(ANNOUNCE, release, approval_request=approval_request.pk)
         if release.kind == Release.Kind.EMERGENCY:
             # The approval of an emergency release is valid for hours from its T-0 on, instead of for a window.
-            hours = procedure_of(release).schedule.emergency.validity_hours
+            hours = procedure_of(release).validity_hours()
             begins = max(now(), release.scheduled_start_at or now())
             release.scheduled_end_at = approval_request.valid_until = begins + timedelta(hours=hours)
             for key, (start, _end) in release.later_windows.items():

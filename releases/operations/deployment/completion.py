@@ -8,6 +8,7 @@ from audit.clock import now
 from environments.models import ConfigurationVersion
 from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Release, Rollback
 from releases.operations.document.publish import publish_with
+from releases.operations.release.end_approval import cancel_waiting
 from releases.queries.monitoring import checks_of, triggers_of
 
 
@@ -54,17 +55,6 @@ def reaches_monitoring(release: Release, deployment: Deployment) -> bool:
         return False
     verified = release.deployments.filter(state__in=Deployment.VERIFIED).values_list("environment", flat=True)
     return {place.pk for place in release.destinations} <= {deployment.environment_id, *verified}
-
-
-def cancel_waiting(release: Release) -> None:
-    """Cancel the deployments of a release to production that have not begun, inside an open operation."""
-    for waiting in release.deployments.select_for_update(no_key=True).filter(
-        environment__in=release.destinations, state__in=Deployment.WAITING_TO_RUN
-    ):
-        waiting.steps.all().delete()
-        waiting.cancel()
-        waiting.ended_at = now()
-        waiting.save()
 
 
 def leave(release: Release, deployment: Deployment, *, restored: bool) -> None:

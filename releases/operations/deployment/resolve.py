@@ -14,13 +14,9 @@ from environments.targets.base import StepFailed
 from environments.targets.configuration_file import digest_of, rendered
 from environments.targets.target import measure
 from releases.models import DeployedVersion, Deployment, Release
-from releases.operations.deployment.completion import (
-    cancel_waiting,
-    leave,
-    restore_previous_version,
-    set_deployed_version,
-)
+from releases.operations.deployment.completion import leave, restore_previous_version, set_deployed_version
 from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
+from releases.operations.release.end_approval import cancel_waiting
 from releases.queries.target_spec import configuration_of, spec_of
 
 How = Literal["previous", "planned", "unknown"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from django.utils.translation import gettext as _
@@ -13,6 +13,7 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Application, Environment, sign_in_name
 from releases import evidence_readers as reading
+from releases.gates.quorum import words_for
 from releases.models import DeployedVersion, Evidence, Procedure
 from releases.queries.repository import holding
 from releases.sources import git
@@ -63,6 +64,10 @@ def upload(
         environment = Environment.objects.get(pk=environment_id)
         same = {"application": application, "environment": environment, "kind": kind, "test_type": test_type}
         made, earlier = list[Evidence](), list(Evidence.objects.counting(application.pk, seen.tree).filter(**same))
+        held = access.roles_of(account, environment)
+        for read in readings if kind == "statement" else ():
+            _require_role(str(read.values["subject"]), held)
+            read.values["roles"] = ", ".join(sorted(held))
         for (name, content), read in zip(files, readings, strict=True):
             row = Evidence.objects.create(
                 **same,
@@ -87,6 +92,16 @@ def upload(
             superseded=[old.pk for old in ended],
         )
     return made
+
+
+def _require_role(subject: str, held: Collection[str]) -> None:
+    """Refuse a statement about a subject for which the procedure names other roles: it would replace theirs."""
+    procedure = Procedure.objects.filter(state="in_effect").first()
+    gates = procedure.document.gates if procedure is not None else ()
+    wanted = {role for gate in gates if gate.subject == subject for role in gate.roles}
+    if wanted and not wanted & set(held):
+        text = _("Only these roles may upload a statement about “%(subject)s”: %(roles)s.")
+        raise NotPermitted(text % {"subject": subject, "roles": words_for(wanted)})
 
 
 def check_amount(sizes: Sequence[int]) -> None:

@@ -19,6 +19,7 @@ from releases.gates.content import digest as content_digest
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.notifications.templates.events import notification_event
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
+from releases.operations.procedure.apply_freezes import apply_freezes
 from releases.operations.release.end_approval import end_requests
 from releases.operations.release.prepare import create_checklist_and_documents
 from releases.operations.release.reschedule import lay
@@ -363,6 +364,7 @@ def put_into_effect(procedure: Procedure) -> None:
                 "reason": content.version,
             },
         )
+    apply_freezes(content)
     apply_roles(content)
     for row, environment in laid:
         for role in content.roles:

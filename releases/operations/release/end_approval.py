@@ -98,8 +98,20 @@ def end_requests(release: Release, how: str, key: str = "", *, tells: Operation 
         approval_request.ended_at = now()
         approval_request.save(update_fields=["state", "invalidated_by", "ended_at"])
         ended.append(approval_request)
+    cancel_waiting(release, key, tells=tells)
+    end_conditions(release)
+    for row in FinalCheck.objects.filter(release=release, invalidated_at=None):
+        row.invalidated_at = now()
+        row.save(update_fields=["invalidated_at"])
+    return ended
+
+
+def cancel_waiting(release: Release, key: str = "", *, tells: Operation | None = None) -> None:
+    """Cancel the deployments of a release to protected environments that have not begun, inside an open operation; key
+    and tells as in `end_requests`.
+    """
     waiting = Deployment.objects.select_for_update(no_key=True).filter(
-        release=release, environment__protected=True, state__in=["requested", "scheduled", "queued"]
+        release=release, environment__protected=True, state__in=Deployment.WAITING_TO_RUN
     )
     for deployment in waiting:
         deployment.steps.all().delete()
@@ -109,11 +121,6 @@ def end_requests(release: Release, how: str, key: str = "", *, tells: Operation 
         deployment.ended_at = now()
         deployment.blockers = [key] if key else []
         deployment.save()
-    end_conditions(release)
-    for row in FinalCheck.objects.filter(release=release, invalidated_at=None):
-        row.invalidated_at = now()
-        row.save(update_fields=["invalidated_at"])
-    return ended
 
 
 def end_conditions(release: Release) -> None:

@@ -7,7 +7,7 @@ from audit.refusals import NotPossible
 from environments import access
 from environments.models import Account
 from releases.models import Deployment, Release
-from releases.operations.deployment.completion import cancel_waiting
+from releases.operations.release.end_approval import cancel_waiting
 
 
 def end_incomplete(release_id: int, *, reason: str) -> Release:
@@ -22,7 +22,7 @@ def end_incomplete(release_id: int, *, reason: str) -> Release:
             raise NotPossible(_("A deployment is in progress in production. Stop or resolve the deployment first."))
         if release.state != "releasing":
             raise NotPossible(_("Only a release that is under way in production can be ended like this."))
-        cancel_waiting(release)
+        cancel_waiting(release, tells=op)
         release.fail()
     return release
 

@@ -49,7 +49,7 @@ LOOKED_AT = frozenset(EDITABLE) - {
 
 def criteria() -> dict[str, tuple[str, str]]:
     """Return emergency criterion → (Japanese, English) of the procedure in effect."""
-    found = active_procedure().document.schedule.emergency.criteria
+    found = active_procedure().document.emergency_criteria()
     return {item.key: (item.ja, item.en) for item in found}
 
 
@@ -64,6 +64,8 @@ def plan(
             text = versions.normalised(version)
         except versions.BadVersion as fault:
             raise InvalidInput(str(fault))
+        if kind == Release.Kind.EMERGENCY and not criteria():
+            raise InvalidInput(_("The release procedure has no emergency releases."))
         if kind == Release.Kind.EMERGENCY and criterion not in criteria():
             raise InvalidInput(
                 _("An emergency release needs one of these criteria: %(keys)s") % {"keys": listed(criteria())}

@@ -38,6 +38,8 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         if faults := wrong(release):
             raise InvalidInput(*faults)
         procedure = active_procedure()
+        if release.kind == Release.Kind.EMERGENCY and not procedure.document.emergency_criteria():
+            raise InvalidInput(_("The release procedure has no emergency releases."))
         release.procedure = procedure
         release.number = release.number or next_number(now())
         content = procedure.document

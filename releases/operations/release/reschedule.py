@@ -64,7 +64,7 @@ def _set_window(release: Release, start: datetime, reopened: Collection[str] = (
     procedure = procedure_of(release) if release.procedure else active_procedure().document
     release.scheduled_start_at = start
     if emergency:
-        release.scheduled_end_at = start + timedelta(hours=procedure.schedule.emergency.validity_hours)
+        release.scheduled_end_at = start + timedelta(hours=procedure.validity_hours())
     else:
         release.scheduled_end_at = answer.until
     release.later_windows = _later_windows(release, procedure, start, moment)
@@ -84,13 +84,11 @@ def _later_windows(release: Release, content: Content, start: datetime, moment: 
         answer = opening(
             release.application, place, start, emergency=emergency, frozen=Known(release, moment).freezes(place)
         )
-        ends = start + timedelta(hours=content.schedule.emergency.validity_hours) if emergency else answer.until
-        if not answer.open:
-            if answer.next_start is None or answer.next_end is None:
-                raise GateNotPassed(closed_sentence(answer, place))
-            start, ends = answer.next_start, answer.next_end
-        if ends is None:
+        ends = start + timedelta(hours=content.validity_hours()) if emergency else answer.until
+        opens, closes = (start, ends) if answer.open else (answer.next_start, answer.next_end)
+        if opens is None or closes is None:
             raise GateNotPassed(closed_sentence(answer, place))
+        start, ends = opens, closes
         found[place.slug] = [start.isoformat(), ends.isoformat()]
     return found
 

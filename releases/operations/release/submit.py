@@ -39,10 +39,11 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
             valid_from=release.scheduled_start_at,
             state__in=["in_review", "approved"],
         ).exclude(release=release)
-        if subject == "regular" and other.exists():
+        assert release.procedure is not None
+        room = release.procedure.document.schedule.regular.releases_per_window
+        if subject == "regular" and other.count() >= room:
             text = _("Another release has an approval request for this change window: %(r)s")
             raise GateNotPassed(text % {"r": other[0].release})
-        assert release.procedure is not None
         rules = release.procedure.document.rules_for(subject, *release.destinations, risk=release.risk)
         if not rules:
             raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 COMMON = {"origin", "default_fields", "ja", "en", "key"}
 SHEET = "releases/admin/pages/procedure/document.py"
 OWN = "releases/procedures/document.py"
+FREEZES = "releases/operations/procedure/apply_freezes.py"
 PUT_INTO_EFFECT = "releases/operations/procedure/put_into_effect.py"
 STEPS = "releases/queries/step_plan.py"
 MONITORING = "releases/queries/monitoring.py"
@@ -58,6 +59,13 @@ READERS = {
     "Procedure.testing": EVIDENCE,
     "Procedure.versions": OWN,
     "Procedure.approval_rules": OWN,
+    "Procedure.freezes": FREEZES,
+    "Freeze.environments": FREEZES,
+    "Freeze.rrule": FREEZES,
+    "Freeze.start": FREEZES,
+    "Freeze.length_minutes": FREEZES,
+    "Freeze.full": FREEZES,
+    "Procedure.languages": "releases/procedures/consistency.py",
     "Procedure.gates": OWN,
     "Procedure.thresholds": OWN,
     "Procedure.plans": STEPS,
@@ -89,7 +97,8 @@ READERS = {
     "EnvironmentConfiguration.cache": SHEET,
     "EnvironmentConfiguration.storage": SHEET,
     "Schedule.regular": PUT_INTO_EFFECT,
-    "Schedule.emergency": "releases/operations/release/plan.py",
+    "Schedule.emergency": OWN,
+    "Regular.releases_per_window": "releases/operations/release/submit.py",
     "Regular.name": PUT_INTO_EFFECT,
     "Regular.frequency": SHEET,
     "Regular.day": SHEET,
@@ -110,7 +119,7 @@ READERS = {
     "Milestone.guards": "releases/operations/release/reschedule.py",
     "Reminders.hours_before": "releases/operations/milestone/remind.py",
     "EmergencyMilestone.hours_before": OWN,
-    "Emergency.criteria": "releases/operations/release/plan.py",
+    "Emergency.criteria": OWN,
     "Emergency.approval": SHEET,
     "Emergency.milestones": OWN,
     "Emergency.validity_hours": "releases/operations/approval/decide.py",
@@ -156,6 +165,8 @@ READERS = {
     "Gate.tiers": OWN,
     "Gate.environments": OWN,
     "Gate.when": OWN,
+    "Gate.subject": "releases/gates/attestation.py",
+    "Gate.roles": "releases/gates/attestation.py",
     "Gate.evidence": EVIDENCE,
     "Gate.threshold": "releases/procedures/consistency.py",
     "Threshold.value": OWN,

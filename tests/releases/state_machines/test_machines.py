@@ -32,8 +32,8 @@ cancel: draft scope_locked testing_completed in_review approved final_check_comp
 close: testing_completed > closed
 mark_imported: draft > imported
 abort: releasing > testing_completed
-mark_rolled_back: releasing monitoring completed > rolled_back
-fail: releasing monitoring > failed
+mark_rolled_back: releasing monitoring completed failed > rolled_back
+fail: releasing monitoring completed > failed
 """
 CONSENT = """
 mark_approved: in_review > approved

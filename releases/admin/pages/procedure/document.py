@@ -102,7 +102,11 @@ def _planning(content: Content) -> list[Block]:
             head=[_("frequency"), _("release day"), _("release hours"), _("zone")] if any(written) else (),
             rows=[(*(mark(part) if part else "—" for part in written), regular.zone)] if any(written) else (),
         ),
-        Block(_("Emergency release"), [*_words(emergency.criteria), mark(emergency.approval)]),
+        Block(
+            _("Emergency release"),
+            [*_words(emergency.criteria), mark(emergency.approval)] if emergency is not None else [_("none")],
+        ),
+        *_freezes(content),
         Block(
             _("Preparation timeline"),
             head=[_("milestone"), _("regular"), _("emergency")],
@@ -140,6 +144,21 @@ def _planning(content: Content) -> list[Block]:
         ),
         Block(_("Final check"), _words(content.final_check.items)),
     ]
+
+
+def _freezes(content: Content) -> list[Block]:
+    if not content.freezes:
+        return []
+    names = _names(content)
+    rows = [
+        (
+            _("%(name)s (full)") % {"name": mark(row)} if row.full else mark(row),
+            listed(names.get(key, key) for key in row.environments),
+            f"{rule_in_words(row.rrule)} · {hours_in_words(time.fromisoformat(row.start), row.length_minutes)}",
+        )
+        for row in content.freezes
+    ]
+    return [Block(_("Change freezes"), head=[_("name"), _("environments"), _("time")], rows=rows)]
 
 
 def _hours(hours: int | None) -> str:
@@ -193,9 +212,11 @@ def _environments(content: Content) -> list[Block]:
                 (
                     names[e.key],
                     mark(e),
-                    mark(e.configuration.database),
-                    mark(e.configuration.cache),
-                    mark(e.configuration.storage),
+                    *(
+                        (mark(e.configuration.database), mark(e.configuration.cache), mark(e.configuration.storage))
+                        if e.configuration is not None
+                        else ("—", "—", "—")
+                    ),
                 )
                 for e in content.environments
             ],

@@ -257,7 +257,7 @@ def _uncounted(release: Release, approval_requests: Iterable[ApprovalRequest], m
 
 
 def _criterion(release: Release, content: Content | None) -> str:
-    items = content.schedule.emergency.criteria if content is not None else ()
+    items = content.emergency_criteria() if content is not None else ()
     return next((item.label(language()) for item in items if item.key == release.criterion), release.criterion)
 
 

@@ -1,0 +1,50 @@
+"""release:pass_stage: a stage for which the procedure asks nothing passes by itself; called by the scheduler."""
+
+from functools import partial
+
+from django.db.models import Q
+
+from audit.operation import operation
+from audit.refusals import NotPossible
+from releases.gates.base import Known
+from releases.models import Fact, Release
+from releases.operations.poll.retry_limit import with_retry_limit
+from releases.operations.release.prepare import done_milestone
+
+# What has to be true before the tests count as completed.
+TESTED_BY = ("evidence", "promotion", "checklist")
+
+
+def pass_stages() -> None:
+    """Take each release over the stages after locking of the scope and after approval that ask nothing."""
+    bound = ~Q(kind=Release.Kind.PRE_RELEASE)
+    for release in Release.objects.filter(bound, state__in=["scope_locked", "approved"]).select_related("procedure"):
+        if asks_nothing(release):
+            with_retry_limit("stage", release, partial(pass_stage, release.pk))
+
+
+def pass_stage(release_id: int) -> Release:
+    """Take a release over one stage. Raises NotPossible where the procedure asks something."""
+    with operation("release:pass_stage", (Release, release_id)) as op:
+        release = op.get(Release)
+        if release.state not in ("scope_locked", "approved") or not asks_nothing(release):
+            raise NotPossible("the procedure asks something at this stage")
+        if release.state == "scope_locked":
+            release.complete_testing()
+            done_milestone(release, "complete_testing", None)
+        else:
+            tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
+            release.tag_object = tag.value.get("object_id", "") if tag is not None else ""
+            release.complete_final_check()
+            done_milestone(release, "complete_final_check", None)
+    return release
+
+
+def asks_nothing(release: Release) -> bool:
+    """Tell whether the procedure asks for no signature, and no gate, before the next stage of a release."""
+    assert release.procedure is not None
+    content = release.procedure.document
+    if release.state == "approved":
+        return not content.final_check.signers
+    gates = Known(release).asked(release.destinations[0]) if release.destinations else []
+    return not any(gate.type in TESTED_BY for gate in gates)

@@ -1,0 +1,57 @@
+"""Freezes that a procedure names: set when it takes effect, kept while they stay the same, lifted with it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from environments.models import ChangeFreeze
+from releases.gates.window import opening
+from releases.procedures.document import Procedure as Content
+from releases.procedures.load import default
+
+from .test_own_roles import in_effect
+
+QUARTER = {
+    "key": "quarter_end",
+    "en": "End of the quarter",
+    "environments": ["staging", "production"],
+    "rrule": "FREQ=YEARLY;BYMONTH=3,6,9,12;BYMONTHDAY=25",
+    "length_minutes": 10 * 24 * 60,
+}
+
+
+def procedure(version: str, *freezes: dict[str, Any]) -> Content:
+    """The default with freezes."""
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = version, version
+    return Content.checked(raw | {"freezes": list(freezes)})
+
+
+def frozen(world: Any, name: str, day: datetime) -> str:
+    """Return why nothing may start there on a day; empty when something may."""
+    answer = opening(world.application, world.environments[name], day, any_time=True)
+    return "" if answer.open else answer.reason
+
+
+def test_a_freeze_of_the_procedure_closes_its_environments_each_quarter(world: Any) -> None:
+    in_effect(world, procedure("9.0.0", QUARTER), office="")
+    year = datetime.now(UTC).year + 1
+    for month, day, closed in ((3, 26, True), (6, 30, True), (4, 10, False), (12, 24, False), (12, 31, True)):
+        noon = datetime(year, month, day, 12, tzinfo=ZoneInfo("Asia/Tokyo"))
+        assert bool(frozen(world, "production", noon)) is closed, noon
+        assert bool(frozen(world, "staging", noon)) is closed, noon
+        assert not frozen(world, "development", noon)
+
+
+def test_it_stays_while_the_next_version_names_it_and_ends_with_the_version_that_does_not(world: Any) -> None:
+    in_effect(world, procedure("9.0.0", QUARTER), office="")
+    first = set(ChangeFreeze.objects.in_effect().filter(from_procedure=True).values_list("pk", flat=True))
+    in_effect(world, procedure("9.1.0", QUARTER), office="")
+    assert set(ChangeFreeze.objects.in_effect().filter(from_procedure=True).values_list("pk", flat=True)) == first
+    in_effect(world, procedure("9.2.0", QUARTER | {"environments": ["production"]}), office="")
+    (left,) = ChangeFreeze.objects.in_effect().filter(from_procedure=True)
+    assert left.pk in first and left.environment.slug == "production"
+    in_effect(world, procedure("9.3.0"), office="")
+    assert not ChangeFreeze.objects.in_effect().filter(from_procedure=True).exists()
