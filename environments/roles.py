@@ -75,7 +75,7 @@ ENVIRONMENT_PERMISSIONS = frozenset().union(*LEVELS.values())
 READING = frozenset({"read", "audit"})
 
 ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
-    "administrator": frozenset({"manage_access", "manage_accounts", "read"}),
+    "administrator": frozenset({"manage_access", "manage_accounts", "restore_procedure", "read"}),
     "release_manager": frozenset(
         {
             "read",
@@ -120,7 +120,7 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
     "committee": frozenset(
         {"read", "approve", "send_back", "reject", "approve_change", "record_meeting", "complete_follow_up"}
     ),
-    "auditor": frozenset({"read", "audit"}),
+    "auditor": frozenset({"read", "audit", "restore_procedure"}),
     "ci": frozenset({"upload_evidence"}),
 }
 
@@ -145,6 +145,7 @@ PERMISSION_LABELS = {
     "request_waiver": _("Request waiver"),
     "confirm_waiver": _("Confirm waiver"),
     "create_procedure": _("Create procedure version"),
+    "restore_procedure": _("Return to an earlier release procedure"),
     "approve_change": _("Approval"),
     "approve": _("Approve"),
     "send_back": _("Send back"),

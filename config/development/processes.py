@@ -31,6 +31,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PR_SET_PDEATHSIG = 1
 LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
+SERVERS = ("postgres", "valkey")  # they run below the same folder, and not from the table
 # Variables for the web process alone; the others get another key in place of the one that signs sessions.
 WEB_ONLY_VARIABLES = ("RINGI_METRICS_TOKEN", "RINGI_TAG_SIGNING_KEY")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
@@ -159,21 +160,21 @@ class Supervisor:
     """Keeps the rows running from the main thread, with logs/<name>.log and run/<name>.json under `state`."""
 
     def __init__(self, rows: Sequence[Row], state: Path, environment: Mapping[str, str], say: Say) -> None:
-        self.kept = [_Kept(row) for row in rows]
-        self.state, self.say = state, say
+        self.kept, self.state, self.say = list(map(_Kept, rows)), state, say
         # No process gets the address of another's role, the owner's least of all.
         self.environment = {
             name: value for name, value in environment.items() if not re.fullmatch("DATABASE_.+_URL", name)
         }
         (state / "logs").mkdir(parents=True, exist_ok=True)
         for file in sorted((state / "run").glob("*.json")):
-            end_recorded(file)
+            if file.stem not in SERVERS:
+                end_recorded(file)
         # Taken with sigtimedwait below, so that a death is seen at once and no signal cuts a step in two.
         signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE | {signal.SIGCHLD})
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add rows before the start."""
-        self.kept += [_Kept(row) for row in rows]
+        self.kept += map(_Kept, rows)
 
     def start(self) -> None:
         """Start every row."""
@@ -223,9 +224,7 @@ class Supervisor:
             self.say(f"{kept.row.name} does not stay up ({ended}); tried every {SLOWEST:.0f} s, see {log}")
 
     def foreground(self, argv: Sequence[str], environment: Mapping[str, str], **options: Any) -> int:
-        """Run a command to its end while tending the rows and return its exit status; ended too on
-        ShutdownRequested.
-        """
+        """Run a command to its end, or to a request to end, while tending the rows; return its exit status."""
         child = spawn(argv, environment=environment, **options)
         try:
             while child.poll() is None:

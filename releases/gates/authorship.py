@@ -37,7 +37,7 @@ def refusal(duty: str) -> str:
 def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
     """Return approval request → person → the duty that keeps the person from deciding in it.
 
-    For a window, an emergency stop or a procedure: the requester, and the author of the procedure.
+    For a window, an emergency stop or a procedure: the requester, and the author of a new procedure.
     """
     about = defaultdict[int, list[int]](list)
     duties = []
@@ -46,7 +46,8 @@ def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[
             about[approval_request.release_id].append(approval_request.pk)
             continue
         duties.append((approval_request.pk, approval_request.requested_by_id, "requester"))
-        if (procedure := approval_request.procedure) is not None:
+        restores = approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE
+        if (procedure := approval_request.procedure) is not None and not restores:
             duties += [
                 (approval_request.pk, pk, "author")
                 for pk in (procedure.author_id, *procedure.writers)

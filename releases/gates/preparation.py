@@ -13,7 +13,7 @@ def checklist(context: GateContext, gate: Gate) -> Answer:
     """Every item is signed."""
     rows = list(context.release.checklist.all())
     unsigned = [str(item) for item in rows if item.signed_at is None]
-    if not rows:
+    if not rows and context.procedure.checklist:
         return not_passed(gate, _("The release has no checklist yet. Lock the scope first."), "checklist")
     if unsigned:
         return not_passed(gate, _("Not signed: %(items)s") % {"items": listed(unsigned)}, "checklist")
@@ -24,7 +24,7 @@ def milestones(context: GateContext, gate: Gate) -> Answer:
     """Every milestone before T-0 is done."""
     rows = list(context.release.milestones.all())
     undone = [str(m) for m in rows if m.done_at is None and m.guards != "start"]
-    if not rows:
+    if not rows and context.release.scheduled_start_at is None:
         return not_passed(gate, _("No scheduled start has been set yet."), "plan")
     if undone:
         return not_passed(gate, _("Not done: %(items)s") % {"items": listed(undone)}, "plan")

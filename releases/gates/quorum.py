@@ -131,6 +131,8 @@ def roles_for(approval_request: ApprovalRequest, where: Count, decision: str = "
 
 def right_for(approval_request: ApprovalRequest) -> str:
     """Return the permission that a decision in a request needs."""
+    if approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE:
+        return "restore_procedure"
     return "approve" if approval_request.release_id else "approve_change"
 
 

@@ -24,6 +24,7 @@ class ApprovalRequest(ApprovalRequestMachine):
         EMERGENCY = "emergency", _("Emergency release")
         EXTRA_WINDOW = "extra_window", _("Extra window")
         PROCEDURE = "procedure", _("Release procedure")
+        PROCEDURE_RESTORE = "procedure_restore", _("Return to an earlier release procedure")
         EMERGENCY_STOP_LIFT = "emergency_stop_lift", _("Lifting of the emergency stop")
 
     subject = models.CharField(_("subject"), max_length=20, choices=Subject)

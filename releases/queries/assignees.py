@@ -61,7 +61,7 @@ def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Acc
             return holding("plan", thing.environment, without=thing.lift_requested_by)
         case "procedure:report_overdue", _:
             return list({one.pk: one for one in (*holding("manage_access"), *holding("plan"))}.values())
-        case "ledger:alarm", _:
+        case (("ledger:alarm" | "procedure:restore"), _):
             return list({one.pk: one for one in (*holding("manage_accounts"), *holding("audit"))}.values())
         case "waiver:request", _:
             return holding("confirm_waiver", without=getattr(thing, "requested_by", None))

@@ -15,7 +15,7 @@ class ProcedureMachine(models.Model):
         RETIRED = "retired", _("Retired")
         DISCARDED = "discarded", _("Discarded")
 
-    ENDS = frozenset({"retired", "discarded"})
+    ENDS = frozenset({"retired", "discarded"})  # retired: until it is restored
 
     state = FSMField(_("state"), choices=State.choices, default="draft", protected=True)
 
@@ -33,6 +33,10 @@ class ProcedureMachine(models.Model):
     @transition("state", source="in_effect", target="retired")
     def retire(self) -> None:
         """A newer version is in effect."""
+
+    @transition("state", source="retired", target="in_effect")
+    def restore(self) -> None:
+        """Two administrators and an auditor have put this earlier version back into effect."""
 
     @transition("state", source="in_review", target="draft")
     def send_back(self) -> None:

@@ -53,10 +53,11 @@ def test_only_people_of_the_committee_approve() -> None:
     for verb in ("approve", "send_back", "reject", "approve_change"):
         assert {role for role, verbs in ROLE_PERMISSIONS.items() if verb in verbs} == {"committee"}, verb
     assert {role for role, verbs in ROLE_PERMISSIONS.items() if "manage_access" in verbs} == {"administrator"}
-    assert ROLE_PERMISSIONS["administrator"] == {"manage_access", "manage_accounts", "read"}, (
+    assert ROLE_PERMISSIONS["administrator"] == {"manage_access", "manage_accounts", "read", "restore_procedure"}, (
         "the first administrator may only grant"
     )
-    assert ROLE_PERMISSIONS["auditor"] == MAY_READ_ONLY["auditor"]
+    # An auditor is the witness when an earlier procedure takes effect again, and decides nothing else.
+    assert ROLE_PERMISSIONS["auditor"] == MAY_READ_ONLY["auditor"] | {"restore_procedure"}
     assert set(ROLE_PERMISSIONS) == {role for role, _label in ROLE_CHOICES}
 
 
@@ -82,7 +83,7 @@ def test_the_matrix_of_the_procedure_is_what_people_may(people: dict[str, Any]) 
 
 def test_looking_is_never_deciding(people: dict[str, Any]) -> None:
     """Case 8: who may only read cannot do anything anywhere."""
-    verbs = ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()) - {"read", "audit"}
+    verbs = ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()) - {"read", "audit", "restore_procedure"}
     for environment in (None, *environments().values()):
         for verb in verbs:
             assert not access.may(people["auditor"], verb, environment), verb

@@ -12,7 +12,7 @@ from environments.models.role import role_names
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations.base import Shown, Verb, must, reason, text
 from releases.models import ApprovalRequest, Procedure
-from releases.operations.procedure import put_into_effect, revise
+from releases.operations.procedure import put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default_text
 from releases.procedures.save import as_text
@@ -29,7 +29,7 @@ def _label(cell: revise.Cell) -> str:
     if cell.part == "approval_rules":
         subject = dict(ApprovalRequest.Subject.choices).get(row["subject"], row["subject"])
         text = gettext("%(subject)s, %(tier)s, stage %(stage)d")
-        place = text % {"subject": subject, "tier": row["tier"], "stage": row["stage"]}
+        place = text % {"subject": subject, "tier": row["tier"] or row["environment"], "stage": row["stage"]}
         return f"{place} – {gettext('role') if cell.column == 'role' else gettext('number of people')}"
     name = str(row[language()] if language() in row else row["en"])
     columns = {
@@ -173,6 +173,19 @@ VERBS: tuple[Verb, ...] = (
         fields=reason,
         edge="send_back",
         states=frozenset({"in_review"}),
+    ),
+    Verb(
+        "procedure",
+        "request_restore",
+        _("Put into effect again"),
+        restore.request_restore,
+        ("restore_procedure",),
+        model=Procedure,
+        fields=must,
+        edge="restore",
+        why_not_permitted=restore.why_not_permitted,
+        signs=True,
+        danger=True,
     ),
     on_procedure(
         "discard",

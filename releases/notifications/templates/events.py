@@ -91,6 +91,9 @@ EVENTS: tuple[NotificationEvent, ...] = (
     NotificationEvent(
         "procedure:report_overdue", _("Rules of the procedure can no longer be met"), named=True, urgent=True
     ),
+    NotificationEvent(
+        "procedure:restore", _("An earlier release procedure is to take effect again"), named=True, urgent=True
+    ),
     NotificationEvent("ledger:alarm", _("The ledger was altered or cannot be verified"), named=True, urgent=True),
     NotificationEvent(
         "notification_channel:mark_unavailable", _("A channel does not deliver"), named=True, urgent=True

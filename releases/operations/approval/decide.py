@@ -31,6 +31,7 @@ from releases.models import (
 from releases.notifications.templates.events import ANNOUNCE
 from releases.operations.follow_up.create import create
 from releases.operations.procedure import put_into_effect
+from releases.operations.procedure.restore import EVENT as RESTORED
 from releases.operations.release.end_approval import end_conditions
 from releases.operations.release.prepare import done_milestone, require_in_time
 
@@ -114,7 +115,8 @@ def _refuse(approval_request_id: int, digest: str, comment: str, meaning: Approv
             op.get(ChangeWindow).cancelled_at = now()
         if approval_request.procedure_id is not None:
             procedure = op.get(Procedure, approval_request.procedure_id)
-            procedure.discard() if meaning == ApprovalDecision.Decision.REJECT else procedure.send_back()
+            if procedure.state != "retired":  # a version that stays retired where its return is rejected
+                procedure.discard() if meaning == ApprovalDecision.Decision.REJECT else procedure.send_back()
     return approval_request
 
 
@@ -348,7 +350,9 @@ def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
     if approval_request.procedure_id is not None:
         procedure = op.get(Procedure, approval_request.procedure_id)
         put_into_effect.end_other_requests(approval_request)
-        for pk, _name in approval_request.document["moved"]:
+        for pk, _name in approval_request.document.get("moved", ()):
             put_into_effect.move_over(op, op.get(Release, pk), procedure)
         put_into_effect.put_into_effect(procedure)
+        if approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE:
+            op.add_event(RESTORED, procedure)
     op.details["approved"] = True

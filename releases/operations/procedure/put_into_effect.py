@@ -3,7 +3,7 @@
 from datetime import time
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from audit.actor import current
@@ -242,18 +242,26 @@ def environment_faults(content: Content) -> list[str]:
     return faults
 
 
-def _environments(content: Content) -> list[tuple[parts.Environment, Environment]]:
-    """Create or update the environments that a procedure names, and return them."""
-    if faults := environment_faults(content):
+def _environments(content: Content, *, restores: bool) -> list[tuple[parts.Environment, Environment]]:
+    """Create or update the environments that a procedure names, and return them. restores: it is an earlier version,
+    and those that only a later one named stay, after the others.
+    """
+    if not restores and (faults := environment_faults(content)):
         raise InvalidInput(*faults)
     there = {place.slug: place for place in Environment.objects.select_for_update(no_key=True)}
     orders = {row.key: row.order for row in content.environments}
     last = max([*orders.values(), *(place.order for place in there.values())])
+    later = sorted(there.keys() - orders.keys(), key=lambda slug: there[slug].order)
+    orders |= {slug: max(orders.values()) + number for number, slug in enumerate(later, 1)}
     for number, place in enumerate(there.values(), 1):
         # Free the places first: no two environments may have the same place in the order, not even for a moment.
         if place.order != orders[place.slug]:
-            place.order = last + number
+            place.order = last + len(there) + number
             place.save()
+    for slug in later:
+        if there[slug].order != orders[slug]:
+            there[slug].order = orders[slug]
+            there[slug].save()
     found = []
     for row in content.environments:
         place = there.get(row.key) or Environment(slug=row.key)
@@ -333,11 +341,12 @@ def put_into_effect(procedure: Procedure) -> None:
     for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect"):
         earlier.retire()
         earlier.save()
-    procedure.put_into_effect()
+    restores = procedure.state == Procedure.State.RETIRED
+    procedure.restore() if restores else procedure.put_into_effect()
     procedure.in_effect_at = now()
     procedure.save()
     content = procedure.document
-    laid, regular = _environments(content), content.schedule.regular
+    laid, regular = _environments(content, restores=restores), content.schedule.regular
     if fault := calendar.country_fault(regular.country):
         raise InvalidInput(fault)
     own = ChangeWindow.objects.filter(from_procedure=True, cancelled_at=None)
@@ -374,7 +383,8 @@ def put_into_effect(procedure: Procedure) -> None:
                 environment=environment,
                 defaults={"level": level.key if level is not None else "none"},
             )
-    for rule in AccessRule.objects.exclude(role__in=[role.key for role in content.roles]).exclude(level="none"):
+    named = Q(role__in=[role.key for role in content.roles], environment__in=[place for _row, place in laid])
+    for rule in AccessRule.objects.exclude(named).exclude(level="none"):
         rule.level = "none"
         rule.save()
     apply_notification_settings(content)

@@ -110,6 +110,7 @@ PROCEDURE = """
 submit: draft > in_review
 put_into_effect: in_review > in_effect
 retire: in_effect > retired
+restore: retired > in_effect
 send_back: in_review > draft
 discard: draft in_review > discarded
 """

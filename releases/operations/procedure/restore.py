@@ -1,0 +1,50 @@
+"""procedure:request_restore: an earlier version is put back into effect when the one in effect locks everybody out.
+
+The rules are not those of a procedure: the administrator who requests it, a second one, and an auditor as witness.
+"""
+
+from django.utils.translation import gettext as _
+
+from audit.operation import operation
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from environments import access
+from environments.models import Account
+from releases.gates.content import digest
+from releases.models import ApprovalRequest, Procedure
+from releases.operations.procedure.put_into_effect import in_effect
+
+RULES = [{"stage": 1, "role": role, "number": 1} for role in ("administrator", "auditor")]
+EVENT = "procedure:restore"
+
+
+def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
+    """Request that a retired version takes effect again; a second administrator and an auditor approve it."""
+    with operation("procedure:request_restore", (Procedure, procedure_id), reason=reason, sign=True) as op:
+        account, procedure = access.require("restore_procedure"), op.get(Procedure)
+        op.require_reason()
+        if why := why_not_permitted(account, procedure):
+            raise NotPermitted(why)
+        if procedure.state != Procedure.State.RETIRED:
+            raise NotPossible(_("Only a version that was in effect before can take effect again."))
+        if ApprovalRequest.objects.filter(procedure=procedure, state="in_review").exists():
+            raise InvalidInput(_("An approval request for this version is open already."))
+        content = {"base": in_effect(), "version": procedure.version, "digest": procedure.digest, "reason": reason}
+        approval_request = ApprovalRequest.objects.create(
+            subject=ApprovalRequest.Subject.PROCEDURE_RESTORE,
+            procedure=procedure,
+            document=content,
+            digest=digest(content),
+            rules=RULES,
+            requested_by=account,
+        )
+        op.signature(approval_request.digest)
+        op.about(procedure, approval_request=approval_request.pk)
+        op.add_event(EVENT, procedure)
+    return approval_request
+
+
+def why_not_permitted(account: Account, procedure: Procedure) -> str:
+    """Return why a person may not request it; empty when they may: only an administrator."""
+    if "administrator" in access.roles_of(account):
+        return ""
+    return _("Only an administrator may request that an earlier version takes effect again.")

@@ -1,0 +1,95 @@
+"""An earlier version of the procedure takes effect again by two administrators and an auditor, whatever the rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from audit.models import Outbox
+from audit.refusals import NotPermitted, NotPossible
+from environments.models import AccessRule, Environment
+from releases.models import ApprovalRequest, Procedure
+from releases.operations.approval import decide
+from releases.operations.procedure.restore import request_restore
+from releases.procedures.document import Procedure as Content
+from releases.procedures.load import default
+
+from .test_own_roles import bank, in_effect
+
+
+@pytest.fixture
+def first(world: Any) -> Procedure:
+    """The version from before one that has its own roles."""
+    earlier = Procedure.objects.get(state="in_effect")
+    in_effect(world, bank())
+    return world.fresh(earlier)  # type: ignore[no-any-return]
+
+
+def requested(world: Any, procedure: Procedure, who: str = "administrator") -> ApprovalRequest:
+    """Request that a version takes effect again."""
+    with world.acting_as(who):
+        return request_restore(procedure.pk, reason="nobody can approve any more")
+
+
+def approve(world: Any, approval_request: ApprovalRequest, who: str) -> None:
+    """Approve as somebody."""
+    with world.acting_as(who):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+
+
+def test_two_administrators_and_an_auditor_bring_it_back(world: Any, first: Procedure) -> None:
+    approval_request = requested(world, first)
+    approve(world, approval_request, "second_administrator")
+    assert world.fresh(first).state == "retired", "the auditor has not witnessed it"
+    approve(world, approval_request, "auditor")
+    assert (world.fresh(first).state, Procedure.objects.get(version="9.0.0").state) == ("in_effect", "retired")
+    assert Outbox.objects.filter(event="procedure:restore").count() == 2, "an alarm at the request and at the return"
+
+
+def test_the_requester_and_those_of_other_roles_do_not_approve_it(world: Any, first: Procedure) -> None:
+    approval_request = requested(world, first)
+    for name in ("administrator", "committee_a", "manager", "operator"):
+        with pytest.raises(NotPermitted):
+            approve(world, approval_request, name)
+    approve(world, approval_request, "auditor")
+    assert world.fresh(first).state == "retired"
+
+
+@pytest.mark.parametrize("who", ["auditor", "manager", "committee_a"])
+def test_only_an_administrator_requests_it(world: Any, first: Procedure, who: str) -> None:
+    with pytest.raises(NotPermitted):
+        requested(world, first, who)
+
+
+def test_only_a_version_that_was_in_effect_returns(world: Any, first: Procedure) -> None:
+    del first
+    with pytest.raises(NotPossible):
+        requested(world, Procedure.objects.get(state="in_effect"))
+
+
+def test_a_rejected_return_leaves_everything_as_it_was(world: Any, first: Procedure) -> None:
+    approval_request = requested(world, first)
+    with world.acting_as("auditor"):
+        decide.reject(approval_request.pk, digest=approval_request.digest, comment="the committee is there")
+    assert world.fresh(approval_request).state == "rejected"
+    assert (world.fresh(first).state, Procedure.objects.get(version="9.0.0").state) == ("retired", "in_effect")
+
+
+def test_environments_that_only_the_later_version_named_stay_without_access(world: Any) -> None:
+    earlier = Procedure.objects.get(state="in_effect")
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = "9.0.0", "9.0.0"
+    for row in raw["environments"][1:]:
+        row["order"] += 1
+    raw["environments"].insert(1, raw["environments"][0] | {"key": "sandbox", "order": 2})
+    for name in ("accepted_branches", "access"):
+        raw[name] += [cell | {"environment": "sandbox"} for cell in raw[name] if cell["environment"] == "development"]
+    in_effect(world, Content.checked(raw), office="")
+    assert AccessRule.objects.filter(environment__slug="sandbox").exclude(level="none").exists()
+    approval_request = requested(world, world.fresh(earlier))
+    for name in ("second_administrator", "auditor"):
+        approve(world, approval_request, name)
+    orders = dict(Environment.objects.values_list("slug", "order"))
+    assert orders == {"development": 1, "staging": 2, "production": 3, "sandbox": 4}
+    assert not AccessRule.objects.filter(environment__slug="sandbox").exclude(level="none").exists()
