@@ -8,7 +8,7 @@ from typing import Any
 
 from releases.procedures.document import Procedure
 
-_MARKS = ("origin", "default_fields")
+MARKS = ("origin", "default_fields")
 
 
 def marked(content: Procedure, before: Procedure) -> Procedure:
@@ -61,7 +61,7 @@ def _mark(value: Any, before: Any) -> None:
         if known.get("origin") != "written":
             value |= {"origin": "default", "default_fields": []}
         else:
-            own = [name for name in value if name not in _MARKS and not _holds_parts(value[name])]
+            own = [name for name in value if name not in MARKS and not _holds_parts(value[name])]
             changed = {name for name in own if value[name] != known.get(name)}
             kept = set(known["default_fields"]) & set(own)
             value["default_fields"] = [

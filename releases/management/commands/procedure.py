@@ -59,7 +59,7 @@ class Command(BaseCommand):
         found = changed(active.content, content.model_dump(mode="json"))
         for place, (left, right) in found.items():
             self.stdout.write(f"{' › '.join(place)}: {left or '—'} → {right or '—'}")
-        self.stdout.write(f"{len(found)} values differ from procedure {active.version}")
+        self.stdout.write(f"{len(found)} rows differ from procedure {active.version}")
 
     def _load(self, content: Content, path: Path, put_into_effect: bool) -> None:
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from audit.models import Outbox
 from audit.refusals import NotPermitted, NotPossible
@@ -45,6 +46,13 @@ def test_two_administrators_and_an_auditor_bring_it_back(world: Any, first: Proc
     approve(world, approval_request, "auditor")
     assert (world.fresh(first).state, Procedure.objects.get(version="9.0.0").state) == ("in_effect", "retired")
     assert Outbox.objects.filter(event="procedure:restore").count() == 2, "an alarm at the request and at the return"
+
+
+def test_the_request_shows_what_would_change(world: Any, first: Procedure, browsers: Any) -> None:
+    approval_request = requested(world, first)
+    html = browsers("auditor").get(reverse("approval-request", args=[approval_request.pk])).content.decode()
+    assert "difference from version 9.0.0" in html and "risk_office" in html
+    assert "Return to an earlier release procedure" in html and "operation/approval/approve/" in html
 
 
 def test_the_requester_and_those_of_other_roles_do_not_approve_it(world: Any, first: Procedure) -> None:

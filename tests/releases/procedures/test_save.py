@@ -41,7 +41,7 @@ def test_the_command_exports_checks_and_compares(world: Any, tmp_path: Path) -> 
     with pytest.raises(CommandError, match="is there already"):
         command("export", str(folder))
     assert command("check", str(folder)) == "procedure 1.0.1: no fault"
-    assert command("diff", str(folder)) == "0 values differ from procedure 1.0.1"
+    assert command("diff", str(folder)) == "0 rows differ from procedure 1.0.1"
     file = folder / "2-06-approval_rules.toml"
     file.write_text(file.read_text(encoding="utf-8").replace("number = 2", "number = 3", 1), encoding="utf-8")
     assert "approval_rules › regular · production · 1 · committee › number: 2 → 3" in command("diff", str(folder))

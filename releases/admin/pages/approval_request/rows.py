@@ -159,8 +159,8 @@ def _commands_in(release: Release, place: Environment, target: DeploymentTarget)
 
 
 def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
-    """Return each value in which a new version of the procedure differs from the one that it was compared with."""
-    if "moved" not in document:
+    """Return each row in which a version of the procedure differs from the one in effect when it was submitted."""
+    if "digest" not in document.get("base", {}):
         return []
     base, version = (
         Procedure.objects.filter(version=row["version"], digest=row["digest"]).first()

@@ -15,6 +15,7 @@ from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.operations.procedure.put_into_effect import open_releases
 from releases.procedures.compare import changed
+from releases.procedures.origin import MARKS
 from releases.queries.milestone_dates import due_dates
 from releases.queries.step_plan import production_of
 
@@ -23,7 +24,7 @@ MOST = 50
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that differs: its section, its place in words, and both texts; empty where it is absent."""
+    """One row that differs: its section, its place in words, and both texts; empty where it is absent."""
 
     section: str
     place: str
@@ -42,18 +43,11 @@ class Effect:
 
 
 def differences(left: Procedure, right: Procedure) -> list[Difference]:
-    """Return every value in which two versions differ, in the order of the document."""
+    """Return every row in which two versions differ, in the order of the document; marks of origin come last."""
     headings = {key: str(heading) for key, heading in SECTIONS}
     found = changed(left.content, right.content)
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
-    places = sorted(
-        found,
-        key=lambda p: (
-            p[-1] in ("origin", "default_fields"),
-            order.get(p[0], -1),
-            p,
-        ),  # The origin of a value comes last.
-    )
+    places = sorted(found, key=lambda place: (place[-1] in MARKS, order.get(place[0], -1), place))
     return [Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], *found[p]) for p in places]
 
 
