@@ -52,7 +52,13 @@ def test_the_request_shows_what_would_change(world: Any, first: Procedure, brows
     approval_request = requested(world, first)
     html = browsers("auditor").get(reverse("approval-request", args=[approval_request.pk])).content.decode()
     assert "difference from version 9.0.0" in html and "risk_office" in html
-    assert "Return to an earlier release procedure" in html and "operation/approval/approve/" in html
+    assert "Return to an earlier release procedure" in html
+    assert "operation/approval/approve/" in html and "operation/approval/reject/" in html
+    tasks = {name: browsers(name).get(reverse("admin:index")).content.decode() for name in ("auditor", "committee_a")}
+    assert {name: "Decide on approval request" in page for name, page in tasks.items()} == {
+        "auditor": True,
+        "committee_a": False,
+    }
 
 
 def test_the_requester_and_those_of_other_roles_do_not_approve_it(world: Any, first: Procedure) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audit.actor import Actor, acting
+from audit.models import Event
+from audit.refusals import NotPossible
+from releases.operations.release.pass_stage import pass_stage, pass_stages
 from releases.procedures.load import DEFAULT
 
 from .playing import Player, loaded
 
 EXAMPLES = Path(DEFAULT).parent / "examples"
+SCHEDULER = partial(acting, Actor(account_id=None, name="scheduler", kind="scheduler", channel="scheduler"))
 FOLDERS = [DEFAULT, *sorted(folder for folder in EXAMPLES.iterdir() if folder.is_dir())]
 
 
@@ -39,3 +45,32 @@ def test_the_bank_approves_in_three_stages_for_both_centres(
     ]
     reached = release.deployments.order_by("pk").values_list("environment__slug", "state")
     assert list(reached) == [(place, "succeeded") for place in ("sit", "uat", "preprod", "centre_a", "centre_b")]
+
+
+def test_the_scheduler_takes_a_release_over_the_stages_that_ask_nothing(
+    empty_database: str, sample_repository: Any, tmp_path: Path
+) -> None:
+    player = Player(loaded(EXAMPLES / "small_team"), sample_repository, tmp_path)
+    player.open_windows()
+    release = player.tested(player.planned())
+    approval_request = player.submitted(release)
+    _scheduled()
+    assert player.fresh(release).state == "in_review", "an approval is asked"
+    player.decided(approval_request)
+    _scheduled()
+    assert player.fresh(release).state == "final_check_completed"
+    last = Event.objects.filter(operation="release:pass_stage").latest("at")
+    assert last.actor.startswith("scheduler:")
+
+
+def test_a_final_check_with_signers_does_not_pass_by_itself(world: Any) -> None:
+    release, _request = world.approved()
+    _scheduled()
+    assert world.fresh(release).state == "approved"
+    with SCHEDULER(), pytest.raises(NotPossible):
+        pass_stage(release.pk)
+
+
+def _scheduled() -> None:
+    with SCHEDULER():
+        pass_stages()

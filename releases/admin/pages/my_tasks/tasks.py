@@ -68,7 +68,7 @@ def _due(release: Release | None) -> datetime | None:
 
 def _approval_requests(rights: Rights, account: Account) -> list[Task]:
     absent = access.absent_persons_of(account)
-    if not (rights.anywhere("approve") or rights.anywhere("approve_change") or absent):
+    if not (absent or any(map(rights.anywhere, ("approve", "approve_change", "restore_procedure")))):
         return []
     rows = (
         ApprovalRequest.objects.filter(state="in_review")
