@@ -10,6 +10,7 @@ from releases.procedures.rows import Found, Raw, keys_of, list_of, listed, rows_
 from releases.procedures.values import TIERLESS, Subject, Tier
 
 TIERS = get_args(Tier)
+Group = tuple[str, str, str]  # subject, column (tier or environment), its value
 
 
 def role_faults(path: Path, row: Raw) -> Found:
@@ -44,7 +45,7 @@ def approval_faults(raw: Raw) -> Found:
     places = [row for _path, row in rows_of(raw, "environments")]
     protected = {row.get("tier") for row in places if row.get("protected") is True}
     protected |= {row.get("key") for row in places if row.get("protected") is True}
-    groups: dict[tuple[str, str], list[tuple[Path, Raw]]] = {}
+    groups: dict[Group, list[tuple[Path, Raw]]] = {}
     for path, row in rows_of(raw, "approval_rules"):
         yield from _role_of_rule_faults(raw, path, row)
         subject, role, number = (row.get(name) for name in ("subject", "role", "number"))
@@ -63,7 +64,8 @@ def approval_faults(raw: Raw) -> Found:
         if row.get("when") is not None and subject not in ("regular", "emergency", "late_rollback"):
             yield (*path, "when"), f"{subject!r} is about no release, so no condition on one can hold"
         if isinstance(subject, str) and isinstance(tier, str) and isinstance(environment, str):
-            groups.setdefault((subject, environment or tier), []).append((path, row))
+            where = ("environment", environment) if environment else ("tier", tier)
+            groups.setdefault((subject, *where), []).append((path, row))
             if (subject in TIERLESS) != (tier == "all"):
                 yield ((*path, "tier"), f"{subject!r} is " + ("not " if tier != "all" else "") + "bound to a tier")
     if groups:
@@ -98,7 +100,7 @@ def _decisions_faults(path: Path, row: Raw) -> Found:
         yield (*path, "decisions"), "must contain approve, or the number must be 0: these persons could never approve"
 
 
-def _incomplete(raw: Raw, groups: Mapping[tuple[str, str], list[tuple[Path, Raw]]]) -> Found:
+def _incomplete(raw: Raw, groups: Mapping[Group, list[tuple[Path, Raw]]]) -> Found:
     """Yield the fault of each environment and subject without a rule, and of each group of rules without order."""
     places = [row for _path, row in rows_of(raw, "environments")]
     schedule = raw.get("schedule")
@@ -111,10 +113,14 @@ def _incomplete(raw: Raw, groups: Mapping[tuple[str, str], list[tuple[Path, Raw]
             wanted = {"all": "all"}
         elif subject == "emergency" and not emergencies:
             wanted = {}
-        missing = {tier for key, tier in wanted.items() if not {(subject, key), (subject, tier)} & groups.keys()}
+        missing = {
+            tier
+            for key, tier in wanted.items()
+            if not {(subject, "environment", key), (subject, "tier", tier)} & groups.keys()
+        }
         for tier in sorted(missing):
             yield ("approval_rules",), f"has no row for {subject} in the tier {tier!r}; write the role none or who"
-    for (subject, where), rows in groups.items():
+    for (subject, _column, where), rows in groups.items():
         asked = [(path, row) for path, row in rows if row.get("role") != "none"]
         if asked and len(asked) < len(rows):
             yield rows[0][0], f"{subject} in {where!r} asks nobody and somebody"

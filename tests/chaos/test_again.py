@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -37,8 +38,8 @@ def test_a_demo_killed_in_the_middle_leaves_nothing_and_the_next_one_holds(tree:
 
     def in_the_middle() -> bool:
         assert first.poll() is None, tree.printed()[-2000:]
-        lines = journal.read_text().splitlines() if journal.exists() else []
-        return any('"code_deploy:laid"' in line and '"run": "deployment:' in line for line in lines)
+        entries = map(json.loads, journal.read_text().splitlines() if journal.exists() else [])
+        return any(e["effect"] == "code_deploy:laid" and e["deployment"].startswith("deployment:") for e in entries)
 
     until("1.3.0's tree to be laid in production", in_the_middle, BOUND_SECONDS)
     below = {pid: identity(pid) for pid in _below(first.pid)}

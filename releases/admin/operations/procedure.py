@@ -1,4 +1,4 @@
-"""Verbs that change values of the procedure on a page: thresholds, the checklist, the approval rules."""
+"""Verbs on versions of the procedure: their way into effect, and the forms that change a part of one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,10 +8,10 @@ from django import forms
 from django.utils.translation import gettext, gettext_lazy as _
 
 from environments.language import language, listed, noted
-from environments.models.role import role_names
 from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.operations import procedure_forms
 from releases.admin.operations.base import Shown, Verb, must, reason, text
-from releases.models import ApprovalRequest, Procedure
+from releases.models import Procedure
 from releases.operations.procedure import put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default_text
@@ -25,13 +25,7 @@ CHANGEABLE = frozenset({"in_effect", "draft"})
 
 def _label(cell: revise.Cell) -> str:
     """Return the label of a value on the page."""
-    row = cell.row
-    if cell.part == "approval_rules":
-        subject = dict(ApprovalRequest.Subject.choices).get(row["subject"], row["subject"])
-        text = gettext("%(subject)s, %(tier)s, stage %(stage)d")
-        place = text % {"subject": subject, "tier": row["tier"] or row["environment"], "stage": row["stage"]}
-        return f"{place} – {gettext('role') if cell.column == 'role' else gettext('number of people')}"
-    name = str(row[language()] if language() in row else row["en"])
+    name = procedure_forms.label_of(cell.row)
     columns = {
         "limit": gettext("fires at"),
         "k": gettext("number of measurements over the limit"),
@@ -44,8 +38,6 @@ def _label(cell: revise.Cell) -> str:
 
 def _field(cell: revise.Cell) -> forms.Field:
     options: dict[str, Any] = {"label": _label(cell), "initial": cell.value}
-    if cell.column == "role":
-        return forms.ChoiceField(choices=[("none", _("no approval needed")), *role_names().items()], **options)
     if isinstance(cell.value, int):
         return forms.IntegerField(min_value=0, max_value=1000, **options)
     return forms.CharField(max_length=200, **options)
@@ -92,7 +84,8 @@ def _revise_checklist(
             raise forms.ValidationError(_("Write the new item in Japanese and in English."))
         taken = {row["key"] for row in Procedure.objects.get(pk=pk).content["checklist"]}
         key = next(key for number in range(1, 1000) if (key := f"item_{number}") not in taken)
-        added = {"checklist": {"key": key, "group": new_group, "ja": new_ja, "en": new_en}}
+        words = revise.in_each_language(Procedure.objects.get(pk=pk).content, new_en) | {"ja": new_ja}
+        added = {"checklist": {"key": key, "group": new_group, **words}}
     numbers = [("checklist", number) for number in removed]
     return revise.revise(pk, reason=reason, values=values, removed=numbers, added=added)
 
@@ -152,6 +145,7 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
 
 
 on_procedure = partial(Verb, "procedure", rights=("create_procedure",))
+on_values = partial(on_procedure, model=Procedure, states=CHANGEABLE)
 VERBS: tuple[Verb, ...] = (
     on_procedure(
         "load",
@@ -196,12 +190,15 @@ VERBS: tuple[Verb, ...] = (
         states=frozenset({"draft"}),
         danger=True,
     ),
+    on_values("revise_thresholds", _("Change thresholds"), _revise, fields=_fields("thresholds", "triggers")),
+    on_values("revise_checklist", _("Change checklist"), _revise_checklist, fields=_checklist),
     *(
-        on_procedure(name, label, operation, model=Procedure, fields=fields, states=CHANGEABLE)
-        for name, label, operation, fields in (
-            ("revise_thresholds", _("Change thresholds"), _revise, _fields("thresholds", "triggers")),
-            ("revise_checklist", _("Change checklist"), _revise_checklist, _checklist),
-            ("revise_approvals", _("Change approval rules"), _revise, _fields("approval_rules")),
+        on_values(
+            f"revise_{part}",
+            label,
+            partial(procedure_forms.change, part=part),
+            fields=partial(procedure_forms.fields_of, part),
         )
+        for part, (label, _shown, _edited) in procedure_forms.PARTS.items()
     ),
 )

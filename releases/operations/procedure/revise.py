@@ -1,7 +1,7 @@
 """procedure:revise: values of the procedure are changed without its document; the next version is a draft."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from releases.sources import versions
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "thresholds": ("value",),
     "triggers": ("limit", "k", "n"),
-    "approval_rules": ("role", "number"),
     "checklist": ("ja", "en"),
 }
 
@@ -63,17 +62,22 @@ def revise(
     procedure_id: int,
     *,
     reason: str,
-    values: Mapping[str, str | int],
+    values: Mapping[str, str | int] | None = None,
     removed: Iterable[tuple[str, int]] = (),
     added: Mapping[str, Mapping[str, Any]] | None = None,
+    edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Procedure:
     """Change values of a version: of the one in effect as a new draft, of a draft in place.
 
-    values: name of a cell → its value. removed: (part, number of the row). added: part → a row. Raises InvalidInput
-    with every fault of the resulting document, and where nothing differs.
+    values: name of a cell → its value. removed: (part, number of the row). added: part → a row. edit: changes the JSON
+    of the document by itself. Raises InvalidInput with every fault of the resulting document, and where nothing
+    differs.
     """
     base = Procedure.objects.get(pk=procedure_id)
     wanted = copy.deepcopy(base.content)
+    values = values or {}
+    if edit is not None:
+        edit(wanted)
     for cell in cells(base.content, COLUMNS):
         if cell.name in values:
             part, number, column = cell.name.split("__")
@@ -83,7 +87,7 @@ def revise(
     for part, place in sorted(removed, reverse=True):
         del wanted[part][place]
     for part, row in (added or {}).items():
-        wanted[part].append({"origin": "default", "default_fields": [], **row})
+        wanted[part].append(row)
     if wanted == base.content:
         raise InvalidInput(
             _("Nothing differs from version %(version)s. Change a value first.") % {"version": base.version}
@@ -113,5 +117,10 @@ def _checked(wanted: Mapping[str, Any]) -> Content:
 
 def _add_to_history(wanted: dict[str, Any], reason: str) -> None:
     wanted["version"] = next_version(wanted)
-    row = {"date": timezone.localdate(now()).isoformat(), "version": wanted["version"], "ja": reason, "en": reason}
-    wanted["history"].append({**row, "origin": "default", "default_fields": []})
+    row = {"date": timezone.localdate(now()).isoformat(), "version": wanted["version"]}
+    wanted["history"].append(row | in_each_language(wanted, reason))
+
+
+def in_each_language(content: Mapping[str, Any], words: str) -> dict[str, str]:
+    """Return the same words in each language of a document, and in those of the pages."""
+    return dict.fromkeys((*content.get("languages", ()), "ja", "en"), words)

@@ -49,10 +49,13 @@ def test_a_changed_threshold_is_no_longer_the_written_procedures(
     assert changed == ["version", "coverage_min › value", "coverage_min › default_fields"]
 
 
+def stricter(content: dict[str, Any]) -> None:
+    next(r for r in content["approval_rules"] if (r["subject"], r["tier"]) == ("regular", "production"))["number"] = 3
+
+
 def test_the_approval_page_shows_the_difference(acting_as: Callable[..., Any], browsers: Any) -> None:
     with acting_as("manager"):
-        values = {cell("approval_rules", "number", subject="regular", tier="production"): 3}
-        draft = revise(active().pk, reason="stricter", values=values)
+        draft = revise(active().pk, reason="stricter", edit=stricter)
         approval_request = submit(draft.pk, reason="stricter")
     (shown,) = [clause for clause in clauses(approval_request, Rights(None)) if clause.key == "difference"]
     assert "2 → 3" in shown.text and "1.0.1" in shown.label
