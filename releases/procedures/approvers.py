@@ -6,7 +6,7 @@ from typing import get_args
 from environments.queues import OWN_QUEUES
 from environments.roles import ROLE_CHOICES
 from releases.procedures.places import Path
-from releases.procedures.rows import Found, Raw, keys_of, list_of, listed, rows_of, unknown, whole_of
+from releases.procedures.rows import Found, Raw, asked, keys_of, list_of, listed, rows_of, unknown, whole_of
 from releases.procedures.values import TIERLESS, Subject, Tier
 
 TIERS = get_args(Tier)
@@ -121,14 +121,14 @@ def _incomplete(raw: Raw, groups: Mapping[Group, list[tuple[Path, Raw]]]) -> Fou
         for tier in sorted(missing):
             yield ("approval_rules",), f"has no row for {subject} in the tier {tier!r}; write the role none or who"
     for (subject, _column, where), rows in groups.items():
-        asked = [(path, row) for path, row in rows if row.get("role") != "none"]
-        if asked and len(asked) < len(rows):
+        asking = [(path, row) for path, row in rows if row.get("role") != "none"]
+        if asking and len(asking) < len(rows):
             yield rows[0][0], f"{subject} in {where!r} asks nobody and somebody"
-        stages = sorted({stage for _path, row in asked if (stage := whole_of(row, "stage"))})
+        stages = sorted({stage for _path, row in asking if (stage := whole_of(row, "stage"))})
         if stages != list(range(1, len(stages) + 1)):
             yield rows[0][0], f"the stages of {subject} in {where!r} must count 1, 2, 3"
-        always = [row for _path, row in asked if row.get("when") is None and whole_of(row, "number")]
-        if asked and not always:
+        always = [row for _path, row in asking if row.get("when") is None and whole_of(row, "number")]
+        if asking and not always:
             yield (
                 rows[0][0],
                 f"{subject} in {where!r} asks nobody where no condition holds; write one rule without when",
@@ -150,6 +150,8 @@ def place_faults(raw: Raw) -> Found:
             yield (*path, "protected"), "must be true: a release is approved before it comes into production"
         elif row not in production and row.get("protected") is True:
             yield (*path, "protected"), "must be false: releases are approved for production only, so none could come"
+        if row in production and order != first and not asked(raw, "promotion", row):
+            yield path, "needs a gate of the type 'promotion': it comes after another environment of production"
         if row.get("after_hours") and (row not in production or order == first):
             yield (*path, "after_hours"), "is written for the second and later environment of production only"
     tiers = {row.get("key"): row.get("tier") for _path, row in rows}

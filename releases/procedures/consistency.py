@@ -18,6 +18,7 @@ from releases.procedures.rows import (
     Found,
     Raw,
     all_unknown,
+    asked,
     keys_of,
     list_of,
     listed,
@@ -243,7 +244,7 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
     tiers, keys = {row["tier"] for _path, row in places}, keys_of(raw, "environments")
     for path, row in rows_of(raw, "protected_branches"):
         of_tier = [place for _path, place in places if place["tier"] == row.get("tier")]
-        if of_tier and not all(_asked(raw, "branch_protection", place) for place in of_tier):
+        if of_tier and not all(asked(raw, "branch_protection", place) for place in of_tier):
             yield (
                 path,
                 f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would "
@@ -263,7 +264,7 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
                 yield (*path, "tiers", index), f"no environment is of the tier {tier!r}"
     for path, row in places:
         for kind in ALWAYS_ASKED if row.get("protected") is True else ():
-            if not _asked(raw, kind, row):
+            if not asked(raw, kind, row):
                 yield (
                     (*path, "protected"),
                     f"needs a gate of the type {kind!r} in the tier {row['tier']!r}; add one to gates",
@@ -279,19 +280,9 @@ def _unasked_tests(raw: Raw, path: Path, row: Raw, places: list[tuple[Path, Raw]
     first = min(orders.values(), default=0)
     for _path, place in places:
         limit = orders[place.get("key")]
-        asked = place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments")
-        if asked and not any(order < limit or order == limit == first for order in due):
+        here = place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments")
+        if here and not any(order < limit or order == limit == first for order in due):
             yield path, f"asks for test reports, but testing.matrix requires none before {place.get('key')!r}"
-
-
-def _asked(raw: Raw, kind: str, place: Raw) -> bool:
-    """Tell whether a gate of a type is asked in an environment for every release."""
-    return any(
-        row.get("type") == kind
-        and row.get("when") is None
-        and (place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments"))
-        for _path, row in rows_of(raw, "gates")
-    )
 
 
 def _attestation(raw: Raw, path: Path, row: Raw) -> Found:

@@ -65,3 +65,13 @@ def repeated(rows: list[tuple[Path, Raw]], names: tuple[str, ...]) -> Found:
 def listed(names: Iterable[str]) -> str:
     """Return names as a fault lists them."""
     return ", ".join(sorted(names))
+
+
+def asked(raw: Raw, kind: str, place: Raw) -> bool:
+    """Tell whether a gate of a type is asked in an environment for every release."""
+    return any(
+        row.get("type") == kind
+        and row.get("when") is None
+        and (place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments"))
+        for _path, row in rows_of(raw, "gates")
+    )

@@ -4,22 +4,25 @@ from functools import partial
 
 from django.db.models import Q
 
+from audit.clock import now
 from audit.operation import operation
 from audit.refusals import NotPossible
 from releases.gates.base import Known
 from releases.models import Fact, Release
 from releases.operations.poll.retry_limit import with_retry_limit
-from releases.operations.release.prepare import done_milestone
+from releases.operations.release.prepare import done_milestone, late_milestones, require_in_time
 
 # What has to be true before the tests count as completed.
 TESTED_BY = ("evidence", "promotion", "checklist")
+# State → the edge that leaves it by itself.
+VERBS = {"scope_locked": "complete_testing", "approved": "complete_final_check"}
 
 
 def pass_stages() -> None:
     """Take each release over the stages after locking of the scope and after approval that ask nothing."""
     bound = ~Q(kind=Release.Kind.PRE_RELEASE)
     for release in Release.objects.filter(bound, state__in=["scope_locked", "approved"]).select_related("procedure"):
-        if asks_nothing(release):
+        if asks_nothing(release) and not _is_held(release):
             with_retry_limit("stage", release, partial(pass_stage, release.pk))
 
 
@@ -29,6 +32,7 @@ def pass_stage(release_id: int) -> Release:
         release = op.get(Release)
         if release.state not in ("scope_locked", "approved") or not asks_nothing(release):
             raise NotPossible("the procedure asks something at this stage")
+        require_in_time(release, VERBS[release.state])
         if release.state == "scope_locked":
             release.complete_testing()
             done_milestone(release, "complete_testing", None)
@@ -38,6 +42,14 @@ def pass_stage(release_id: int) -> Release:
             release.complete_final_check()
             done_milestone(release, "complete_final_check", None)
     return release
+
+
+def _is_held(release: Release) -> bool:
+    """Tell whether a milestone that is past holds the release until two people waive it or it moves."""
+    moment = now()
+    waived = {row.gate for row in release.waivers.all() if row.counts(moment)}
+    late = late_milestones(release, VERBS[release.state], moment)
+    return any(f"milestone:{milestone.key}" not in waived for milestone in late)
 
 
 def asks_nothing(release: Release) -> bool:

@@ -16,7 +16,7 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Environment
 from releases.gates.evaluation import evaluate
-from releases.models import ChecklistItem, Deployment, Document, Release, Waiver
+from releases.models import ChecklistItem, Deployment, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
 from releases.operations.follow_up.create import create
 from releases.operations.release.end_approval import end_requests
@@ -133,13 +133,18 @@ def _complete(release: Release) -> None:
         raise InvalidInput(_("No configuration chosen for: %(environments)s") % {"environments": listed(lacking)})
 
 
+def late_milestones(release: Release, verb: str, moment: datetime) -> list[Milestone]:
+    """Return the milestones that guard an edge and are past, also those that are waived."""
+    return list(release.milestones.filter(guards=verb, done_at=None, due_immediately=False, due_at__lt=moment))
+
+
 def require_in_time(release: Release, verb: str) -> None:
     """Raise GateNotPassed when the milestone that guards an edge is past and not waived; inside an open operation.
 
     A milestone that is late under a waiver requires its follow-up action from then on.
     """
     moment = now()
-    late = list(release.milestones.filter(guards=verb, done_at=None, due_immediately=False, due_at__lt=moment))
+    late = late_milestones(release, verb, moment)
     if not late:
         return
     environment = production_of(release)

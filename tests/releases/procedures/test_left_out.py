@@ -95,3 +95,14 @@ def test_a_document_without_an_automatic_check_is_refused(when: str) -> None:
     raw = copy.deepcopy(SMALL)
     raw["checks"] = [row for row in raw["checks"] if row["when"] != when]
     assert refused(raw) == {"checks": f"has no automatic check of a {when}, so that nothing would tell that it works"}
+
+
+def test_a_second_environment_of_production_comes_after_the_first() -> None:
+    raw = copy.deepcopy(SMALL)
+    raw["environments"].append(raw["environments"][1] | {"key": "second", "order": 3})
+    raw["accepted_branches"].append({"environment": "second", "patterns": ["main"]})
+    assert Procedure.checked(raw).environments[2].key == "second"
+    raw["gates"] = [row for row in raw["gates"] if row["type"] != "promotion"]
+    assert refused(raw) == {
+        "environments[2]": "needs a gate of the type 'promotion': it comes after another environment of production"
+    }

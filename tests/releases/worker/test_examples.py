@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import tomllib
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from audit.actor import Actor, acting
+from audit.clock import now
 from audit.models import Event
 from audit.refusals import NotPossible
+from releases.models import PollFailure
 from releases.operations.release.pass_stage import pass_stage, pass_stages
 from releases.procedures.load import DEFAULT
+from tests.releases.gates.asking import alter
 
 from .playing import Player, loaded
 
@@ -61,6 +67,23 @@ def test_the_scheduler_takes_a_release_over_the_stages_that_ask_nothing(
     assert player.fresh(release).state == "final_check_completed"
     last = Event.objects.filter(operation="release:pass_stage").latest("at")
     assert last.actor.startswith("scheduler:")
+
+
+def test_a_milestone_that_is_past_holds_a_stage_that_asks_nothing(
+    empty_database: str, sample_repository: Any, tmp_path: Path
+) -> None:
+    raw = tomllib.loads((EXAMPLES / "small_team" / "procedure.toml").read_text("utf-8"))
+    rows = (("checked", 1, "complete_final_check"), ("start", 0, "start"))
+    raw["milestones"] = [{"key": key, "en": key, "days_before": days, "guards": edge} for key, days, edge in rows]
+    (tmp_path / "procedure.toml").write_text(tomli_w.dumps(raw), "utf-8")
+    player = Player(loaded(tmp_path / "procedure.toml"), sample_repository, tmp_path)
+    player.open_windows()
+    release = player.tested(player.planned())
+    player.decided(player.submitted(release))
+    alter(release.milestones.get(key="checked"), due_immediately=False, due_at=now() - timedelta(hours=1))
+    _scheduled()
+    assert player.fresh(release).state == "approved"
+    assert not PollFailure.objects.exists(), "a person is asked by the milestone, not by a failed task"
 
 
 def test_a_final_check_with_signers_does_not_pass_by_itself(world: Any) -> None:
