@@ -258,7 +258,9 @@ def test_a_refusal_leaves_only_its_event(rows: Rows, digests: None) -> None:
         f" {sorted({v.key for v in VERBS} - done)}"
     )
     assert not never_refused, never_refused
-    assert not [(name, verb.key) for name in PERSONS for verb in VERBS if not tally[name, verb.key]]
+    # A retired version is not among the states here; tests/releases/operations/test_restore_procedure.py has one.
+    everywhere = [verb.key for verb in VERBS if verb.key != "procedure:request_restore"]
+    assert not [(name, key) for name in PERSONS for key in everywhere if not tally[name, key]]
     assert len(done) > len(VERBS) / 2, sorted({v.key for v in VERBS} - done)
 
 

@@ -21,6 +21,7 @@ def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
     """Request that a retired version takes effect again; a second administrator and an auditor approve it."""
     with operation("procedure:request_restore", (Procedure, procedure_id), reason=reason, sign=True) as op:
         account, procedure = access.require("restore_procedure"), op.get(Procedure)
+        access.require_factor_anywhere()
         op.require_reason()
         if why := why_not_permitted(account, procedure):
             raise NotPermitted(why)

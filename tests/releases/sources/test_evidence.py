@@ -378,4 +378,5 @@ def test_a_gate_of_the_procedure_reads_no_plain_file() -> None:
 
     from releases.procedures.values import EvidenceType
 
-    assert set(get_args(EvidenceType)) - {""} == set(NAMES) - {"file"}
+    # A statement is read by the gate `attestation`.
+    assert set(get_args(EvidenceType)) - {""} == set(NAMES) - {"file", "statement"}

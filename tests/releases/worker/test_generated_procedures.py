@@ -18,7 +18,7 @@ from releases.procedures.document import Procedure, ProcedureFaults
 from releases.procedures.load import DEFAULT
 from tests.conftest import EMPTY, cloned
 
-from .playing import Player, loaded
+from .playing import EACH, Player, loaded
 
 EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "4"))  # make chaos asks for 100
 SMALL = tomllib.loads((DEFAULT.parent / "examples" / "small_team" / "procedure.toml").read_text("utf-8"))
@@ -61,15 +61,21 @@ def rules(draw: DrawFn, where: list[dict[str, Any]]) -> list[dict[str, Any]]:
         kept += [asked | {"tier": t, "stage": 0, "role": "none", "number": 0} for t in tiers - {"production"}]
     approvers = [*OWN, "engineer"]
     found = [row(subject="regular", tier="production", stage=1, role=draw(st.sampled_from(approvers)), number=1)]
+    left = dict.fromkeys(approvers, EACH - 1)  # no more than there are, one of whom may be the author
+    left[found[0]["role"]] -= 1
     for stage in range(1, draw(st.integers(1, 3)) + 1):
         for role in draw(st.lists(st.sampled_from(approvers), min_size=1, max_size=2, unique=True)):
+            number = draw(st.integers(1, 2))
+            if left[role] < number:
+                role = max(left, key=lambda key: left[key])
+            left[role] -= number
             found.append(
                 row(
                     subject="regular",
                     tier="production",
                     stage=stage,
                     role=role,
-                    number=draw(st.integers(1, 2)),
+                    number=number,
                     when=draw(CONDITIONS),
                     decisions=draw(st.sampled_from([None, ["approve"], ["approve", "send_back"]])),
                 )

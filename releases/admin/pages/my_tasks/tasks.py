@@ -68,11 +68,13 @@ def _due(release: Release | None) -> datetime | None:
 
 def _approval_requests(rights: Rights, account: Account) -> list[Task]:
     absent = access.absent_persons_of(account)
-    if not (absent or any(map(rights.anywhere, ("approve", "approve_change", "restore_procedure")))):
-        return []
+    known = ApprovalRequest.objects.filter(state="in_review")
+    if not (absent or rights.anywhere("approve") or rights.anywhere("approve_change")):
+        known = known.filter(subject=ApprovalRequest.Subject.PROCEDURE_RESTORE)
+        if not rights.anywhere("restore_procedure") or not known.exists():
+            return []
     rows = (
-        ApprovalRequest.objects.filter(state="in_review")
-        .select_related(
+        known.select_related(
             "release__application",
             "release__author",
             "environment",
