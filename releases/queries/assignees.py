@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from audit.clock import now
 from environments import access
@@ -160,9 +161,11 @@ def _touched(freeze: ChangeFreeze, payload: dict[str, Any]) -> list[Account]:
                 begins <= deployment.scheduled_start_at < ends for begins, ends in times
             ):
                 found |= {one.pk: one for one in (deployment.requested_by, deployment.scheduled_by) if one is not None}
-        planned = Release.objects.filter(state__in=Release.PREPARING, scheduled_end_at__gt=moment, **whom)
+        planned = Release.objects.filter(
+            Q(scheduled_end_at__gt=moment) | ~Q(later_windows={}), state__in=Release.PREPARING, **whom
+        )
         for release in planned.select_related("author") if row.environment.protected else ():
-            start, end = release.scheduled_start_at, release.scheduled_end_at
+            start, end = release.window_in(row.environment)
             if start and end and any(begins < end and start < ends for begins, ends in times):
                 team = [entry.account for entry in release.team_members.select_related("account")]
                 found |= {one.pk: one for one in (release.author, *team)}

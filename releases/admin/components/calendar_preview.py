@@ -143,7 +143,7 @@ def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
     removed = windows_of(environment, rows, moment)
     lines: Lines = []
     for entry in removed:
-        fill(entry, [], rows.planned)
+        fill(entry, [], rows.planned, environment)
     names = list(dict.fromkeys(str(r) for e in removed for r in e.releases)) if environment.protected else []
     lines.append((_("Planned releases that would lose their change window"), "\n".join(names) or _("none")))
     lines += _windows(environment, removed, [])
@@ -173,7 +173,7 @@ def _changed(company: dict[Any, str]) -> Lines:
         for old, new in zip(before, windows_of(environment, after, moment), strict=False):
             if (old.start, old.kind, old.holidays, old.note) == (new.start, new.kind, new.holidays, new.note):
                 continue
-            fill(old, [], rows.planned if environment.protected else [])
+            fill(old, [], rows.planned, environment)
             said = [f"{when(old.start, old.zone)} → {_words(new)}", *(str(r) for r in old.releases)]
             lines.append((f"{environment} · {new.name}", "\n".join(said)))
     return lines or [(_("Change windows"), _("The next change windows stay unchanged."))]
@@ -195,7 +195,7 @@ def _hit(
         for r in rows.planned
         if environment.protected
         and application_id in (None, r.application_id)
-        and any(overlap(start, end, r.scheduled_start_at, r.scheduled_end_at) for start, end in times)
+        and any(overlap(start, end, *r.window_in(environment)) for start, end in times)
     ]
     deployments = [
         r
@@ -207,7 +207,7 @@ def _hit(
     for release in planned:
         passes = release.kind == release.Kind.EMERGENCY and not absolute
         note = f" ({_('emergency release allowed')})" if passes else ""
-        names.append(f"{release} “{release.title}”: {when(release.scheduled_start_at, environment.zone)}{note}")
+        names.append(f"{release} “{release.title}”: {when(release.window_in(environment)[0], environment.zone)}{note}")
     return [
         (_("Change windows"), "\n".join(_words(e) for e in windows) or _("none")),
         (_("Planned releases"), "\n".join(names) or _("none")),
@@ -221,7 +221,7 @@ def _hit(
 def _windows(environment: Environment, found: list[Entry], freezes: list[ChangeFreeze]) -> Lines:
     mine = [f for f in freezes if f.environment_id == environment.pk]
     for entry in found:
-        fill(entry, mine, [])
+        fill(entry, mine, [], environment)
     lines = [f"{place}. {_words(entry)}" for place, entry in enumerate(found, start=1)]
     return [(_("Next change windows"), "\n".join(lines))] if lines else []
 

@@ -9,12 +9,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.urls import reverse
 
 from audit.actor import acting
 from audit.clock import now
 from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from environments.models import Environment
 from environments.operations.configuration.create import create
+from releases.admin.pages.calendar.entries import entries, read
 from releases.gates import quorum
 from releases.gates.approval import approval_for
 from releases.gates.evaluation import blockers, evaluate
@@ -265,7 +267,7 @@ def test_a_role_must_count_in_each_place(sites: Any) -> None:
         decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_the_second_place_waits_as_long_as_the_procedure_says(sites: Any) -> None:
+def test_the_second_place_waits_as_long_as_the_procedure_says(sites: Any, browsers: Any) -> None:
     """Its window is the one that is open then, else the next one: here the recurring one of the procedure."""
     alter(Procedure.objects.get(state="in_effect"), content=two_sites(after_hours=24).model_dump(mode="json"))
     release = sites.planned()
@@ -273,6 +275,13 @@ def test_the_second_place_waits_as_long_as_the_procedure_says(sites: Any) -> Non
     assert start is not None and end is not None and start >= release.scheduled_start_at + timedelta(hours=24)
     assert (end - start, start.astimezone(ZoneInfo("Asia/Tokyo")).hour) == (timedelta(hours=4), 1)
     assert release.window_in(sites.environments["production"]) == (release.scheduled_start_at, release.scheduled_end_at)
+    shown = {
+        name: [e.start for e in entries(sites.environments[name], read(now()), now()) if release in e.releases]
+        for name in ("production", "site_b", "staging")
+    }
+    assert shown["site_b"] == [start] and start not in shown["production"] and not shown["staging"]
+    page = browsers("manager").get(reverse("release", args=[release.pk])).content.decode()
+    assert "Site B ·" in page
 
 
 def test_no_deployment_begins_before_the_window_of_its_place(sites: Any, ready: Callable[..., Release]) -> None:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from environments import calendar
@@ -61,7 +62,9 @@ def read(moment: datetime) -> Rows:
     rows = [*windows.in_effect(), *windows.filter(in_effect_at=None, cancelled_at=None)]
     freezes = ChangeFreeze.objects.in_effect().filter(ends_at__gt=moment).select_related("application").spans(moment)
     planned = (
-        Release.objects.filter(state__in=[*Release.PREPARING, "releasing"], scheduled_end_at__gt=moment)
+        Release.objects.filter(
+            Q(scheduled_end_at__gt=moment) | ~Q(later_windows={}), state__in=[*Release.PREPARING, "releasing"]
+        )
         .select_related("application")
         .order_by("scheduled_start_at")
     )
@@ -114,9 +117,8 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
     """Return the next windows and all freezes of an environment in order."""
     found = windows_of(environment, rows, moment, ahead)
     mine = [f for f in rows.freezes if f.environment_id == environment.pk]
-    planned = rows.planned if environment.protected else []
     for entry in found:
-        fill(entry, mine, planned)
+        fill(entry, mine, rows.planned, environment)
     found += [
         Entry(
             f.starts_at,
@@ -143,13 +145,14 @@ def all_entries(
     return [(e, entries(e, rows, moment, ahead)) for e in environments]
 
 
-def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release]) -> None:
-    """Add to a window what is planned in it and what freezes it."""
+def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release], environment: Environment) -> None:
+    """Add to a window of an environment what is planned in it and what freezes it."""
     entry.releases = [
         r
         for r in planned
-        if r.scheduled_start_at is not None
-        and entry.start <= r.scheduled_start_at < entry.end
+        if environment.protected
+        and (start := r.window_in(environment)[0]) is not None
+        and entry.start <= start < entry.end
         and (entry.application is None or entry.application.pk == r.application_id)
     ]
     hits = [f for f in freezes if overlap(f.starts_at, f.ends_at, entry.start, entry.end)]

@@ -158,7 +158,14 @@ def _freeze(freeze: ChangeFreeze, environment: Environment, moment: datetime) ->
 
 
 def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:
-    start, end = release.scheduled_start_at, release.scheduled_end_at
+    for place in release.destinations[1:]:
+        yield from _planned(release, moment, *release.window_in(place), place)
+    yield from _planned(release, moment, release.scheduled_start_at, release.scheduled_end_at)
+
+
+def _planned(
+    release: Release, moment: datetime, start: datetime | None, end: datetime | None, later: Environment | None = None
+) -> Iterable[icalendar.Event]:
     if start is None or end is None or end < moment - BEHIND:
         return
     version = _version(release)
@@ -167,7 +174,10 @@ def _release(release: Release, moment: datetime) -> Iterable[icalendar.Event]:
     gone = release.state in ("cancelled", "rejected", "failed", "rolled_back")
     confirmed = ("final_check_completed", "releasing", "monitoring", "completed")
     status = "CANCELLED" if gone else "CONFIRMED" if release.state in confirmed else "TENTATIVE"
-    event = _event(f"release-{release.pk}", _("T-0: %(release)s") % {"release": release}, start, end, status, version)
+    name, uid = _("T-0: %(release)s") % {"release": release}, f"release-{release.pk}"
+    if later is not None:
+        name, uid = f"{release} → {later}", f"{uid}-{later.slug}"
+    event = _event(uid, name, start, end, status, version)
     event.add("DESCRIPTION", f"{release.get_kind_display()} · {release.get_state_display()}")
     yield event
 

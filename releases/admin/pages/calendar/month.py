@@ -181,7 +181,7 @@ def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datet
                     found.append(of_rule(row, occurrence, page_of(row)))
     mine = [f for f in rows.freezes if f.environment_id == environment.pk]
     for entry in found:
-        fill(entry, mine, rows.planned if environment.protected else [])
+        fill(entry, mine, rows.planned, environment)
     return found
 
 

@@ -26,6 +26,11 @@ class Place:
     drift: list[str] = field(default_factory=list)
     measured: TargetMeasurement | None = None
 
+    @property
+    def planned_at(self) -> datetime | None:
+        """When the next release is planned here."""
+        return self.planned.window_in(self.environment)[0] if self.planned is not None else None
+
 
 def environment_overview(moment: datetime) -> dict[str, Any]:
     """Return application × environment, in a constant number of seven queries."""

@@ -175,7 +175,7 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     deployment = (
         Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
     )
-    planned = (row.scheduled_start_at, row.scheduled_end_at) if place.protected else (None, None)
+    planned = row.window_in(place) if place.protected else (None, None)
     start, closes = (
         planned
         if deployment is None

@@ -334,6 +334,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         str(row),
         release=row,
         zone=zone,
+        later_windows=[(p, *row.window_in(p)) for p in known.places if p.slug in row.later_windows],
         stops=stations(row, PATH if row.bound_for_production else SHORT_PATH),
         next_words=who_next(row, content, standing, deployments),
         main=MAIN.get(row.state, ""),
