@@ -30,13 +30,19 @@ def label_of(row: Mapping[str, Any]) -> str:
 
 def rule_label(content: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
     """Return what an approval rule is about: subject, place, stage and condition."""
-    subject = dict(ApprovalRequest.Subject.choices).get(rule["subject"], rule["subject"])
-    where = places(content).get(rule.get("environment", ""), rule["tier"])
+    tiers = {"all": gettext("All")} | dict(Environment.Tier.choices)
+    where = places(content).get(rule.get("environment", ""), tiers.get(rule["tier"], ""))
     said = gettext("%(subject)s, %(tier)s, stage %(stage)d")
-    said %= {"subject": subject, "tier": where, "stage": rule["stage"]}
+    said %= {"subject": subjects().get(rule["subject"], rule["subject"]), "tier": where, "stage": rule["stage"]}
     risks = dict(Release.Risk.choices)
     risk = [str(risks[key]) for key in (rule.get("when") or {}).get("risk", ())]
     return noted(said, listed(risk)) if risk else said
+
+
+def subjects() -> dict[str, str]:
+    """Return key → name of the subjects of approval rules."""
+    found = {str(key): str(name) for key, name in ApprovalRequest.Subject.choices if key != "procedure_restore"}
+    return found | {"late_rollback": gettext("Rollback after monitoring has ended")}
 
 
 def places(content: Mapping[str, Any]) -> dict[str, str]:
@@ -78,13 +84,14 @@ def approvals(content: Content) -> Fields:
     names = dict(Environment.Tier.choices)
     where = [("tier:all", _("All")), *((f"tier:{tier}", noted(names[tier], gettext("tier"))) for tier in tiers)]
     where += [(f"environment:{key}", noted(name, gettext("environment"))) for key, name in places(content).items()]
-    subjects = [(key, str(name)) for key, name in ApprovalRequest.Subject.choices if key != "procedure_restore"]
     return found | {
         "removed": _several(
             _("rules to remove"), [(n, rule_label(content, r)) for n, r in enumerate(rules)], coerce=int
         ),
         "new_role": _role(content, _("role of a new rule"), "none", empty=_("no new rule")),
-        "new_subject": forms.ChoiceField(label=_("subject of the new rule"), choices=subjects, initial="regular"),
+        "new_subject": forms.ChoiceField(
+            label=_("subject of the new rule"), choices=list(subjects().items()), initial="regular"
+        ),
         "new_where": forms.ChoiceField(
             label=_("tier or environment of the new rule"), choices=where, initial="tier:production"
         ),

@@ -15,7 +15,8 @@ from environments.admin.rights import page
 from environments.calendar.words import hours_in_words, rule_in_words
 from environments.language import labelled, language, listed, noted
 from releases.admin.components.formatting import show, span
-from releases.models import ApprovalRequest, Procedure, Release
+from releases.admin.operations.procedure_forms import subjects
+from releases.models import Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.part import When
 from releases.procedures.parts import Gate, Label, Regular
@@ -132,7 +133,7 @@ def _planning(content: Content) -> list[Block]:
             head=[_("subject"), _("evaluated in"), _("stage"), _("role"), _("persons")],
             rows=[
                 (
-                    _conditional(_subjects().get(r.subject, r.subject), r.when),
+                    _conditional(subjects().get(r.subject, r.subject), r.when),
                     _tiers().get(r.tier, "") or _names(content).get(r.environment, r.environment),
                     str(r.stage),
                     _deciding(roles.get(r.role, r.role), r.decisions),
@@ -339,11 +340,6 @@ def _tiers() -> dict[str, str]:
         "production": _("production"),
         "all": _("All"),
     }
-
-
-def _subjects() -> dict[str, str]:
-    text = _("Rollback after monitoring has ended")
-    return {str(key): str(name) for key, name in ApprovalRequest.Subject.choices} | {"late_rollback": text}
 
 
 @page
