@@ -1,7 +1,7 @@
 """Permission checks: `may(account, permission, environment)` reads the grants, and the backend makes has_perm agree."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from datetime import datetime
 from typing import Any
 
@@ -128,11 +128,11 @@ def roles_in(held: Iterable[tuple[str, int | None]], environment: int | None) ->
     return {role for role, place in held if environment is None or place in (None, environment)}
 
 
-def counting_in(held: Collection[tuple[str, int | None]], *environments: int | None) -> set[str]:
+def counting_in(held: Set[tuple[str, int | None]], *environments: int | None) -> set[str]:
     """Return the roles of what `held` returns of an account that count for a decision about each of these environments;
     None: about all of them, for which only a grant for all counts.
     """
-    return {role for role, _place in held if all({(role, None), (role, place)} & set(held) for place in environments)}
+    return {role for role, _place in held if all({(role, None), (role, place)} & held for place in environments)}
 
 
 def counting_roles(account: Account, *environments: int | None) -> set[str]:

@@ -78,7 +78,9 @@ def _role_of_rule_faults(raw: Raw, path: Path, row: Raw) -> Found:
     services = {row.get("key") for _path, row in rows_of(raw, "roles") if row.get("account") == "service"}
     able = approvers(raw) | team | {"none"}
     yield from unknown(path, row, "role", people, "role or team role")
-    subject, tier, role = (row.get(name) for name in ("subject", "tier", "role"))
+    subject, role = row.get("subject"), row.get("role")
+    where = {place.get("key"): place.get("tier") for _path, place in rows_of(raw, "environments")}
+    tier = where.get(row.get("environment")) if row.get("environment") else row.get("tier")
     if role in services:
         yield (*path, "role"), f"{role!r} is a service account, which never counts as approval"
     elif role in people - able:
@@ -86,7 +88,10 @@ def _role_of_rule_faults(raw: Raw, path: Path, row: Raw) -> Found:
     elif role in team and (subject, role) != ("late_rollback", "rollback_decision_maker"):
         yield (*path, "role"), f"{role!r} is a role in the team of a release; write a role of people"
     if subject in ("regular", "emergency") and tier in ("development", "staging") and role != "none":
-        yield (*path, "tier"), "releases are approved for production only; write the role none here"
+        yield (
+            (*path, "environment" if row.get("environment") else "tier"),
+            "releases are approved for production only; write the role none here",
+        )
 
 
 def _decisions_faults(path: Path, row: Raw) -> Found:

@@ -222,7 +222,8 @@ def _milestones(raw: Raw) -> Found:
     emergency = rows_of(raw, "schedule.emergency.milestones")
     for path, row in emergency:
         yield from unknown(path, row, "key", keys, "milestone")
-    if emergency:
+    schedule = raw.get("schedule")
+    if emergency or (isinstance(schedule, Mapping) and schedule.get("emergency") is not None):
         for name in sorted(keys - keys_of(raw, "schedule.emergency.milestones")):
             yield ("schedule", "emergency", "milestones"), f"says nothing of the milestone {name!r}"
 

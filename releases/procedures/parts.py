@@ -225,8 +225,8 @@ class ApprovalRule(Part):
 class Gate(Item):
     """A check made when a deployment is scheduled and again when it starts, in the tiers and environments named.
 
-    subject, roles: what the statement of an attestation is about, and who may upload it (left out: whoever may upload
-    evidence).
+    subject, roles: what the statement of an attestation is about, and who may upload it (left out: every role that
+    may upload evidence).
     """
 
     type: Key

@@ -5,17 +5,32 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, StringConstraints
 
 from releases.procedures.part import Condition, Item, Label, Part
-from releases.procedures.values import Clock, Days, Flag, Hours, Key, Positive, Recurrence, WindowMinutes, Zone
+from releases.procedures.values import (
+    Clock,
+    Days,
+    Flag,
+    Hours,
+    Key,
+    Language,
+    Positive,
+    Recurrence,
+    WindowMinutes,
+    Zone,
+)
 
 # The author's own words beside what Ringi says from the numbers; left out where there are none.
 AuthorsWords = Annotated[Label | None, Field(exclude_if=lambda value: value is None)]
 
 
-class WindowName(Label):
-    """The name of a change window, in both languages."""
+ShortText = Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
 
-    ja: Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
-    en: Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
+
+class WindowName(Label):
+    """The name of a change window or freeze."""
+
+    __pydantic_extra__: dict[Language, ShortText]
+    ja: ShortText
+    en: ShortText
 
 
 class Regular(Part):
@@ -40,12 +55,13 @@ class Regular(Part):
     releases_per_window: Annotated[Positive, Field(exclude_if=lambda value: value == 1)] = 1
 
 
-class Freeze(Item):
+class Freeze(WindowName):
     """A recurring time in which nothing is released: local days, a local start, and a length in minutes.
 
     full: it stops emergency releases too.
     """
 
+    key: Key
     environments: tuple[Key, ...] = Field(min_length=1)
     rrule: Recurrence
     start: Clock = "00:00"

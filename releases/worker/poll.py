@@ -241,12 +241,12 @@ OFTEN = (
     due_checks,
     coming_deployments,
     unsent_messages,
-    _regardless(pass_stages),
 )
 RARELY = (
     due_measurements,
     import_past.wake_left,
     _regardless(invalidate_stale),
+    _regardless(pass_stages),
     _regardless(remind_due),
     _regardless(remind_open),
     notify_inconclusive,

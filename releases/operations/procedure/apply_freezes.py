@@ -1,6 +1,6 @@
 """Brings the freezes of the environments in line with a procedure, inside the operation that puts it into effect."""
 
-from datetime import time
+from datetime import time, timedelta
 
 from audit.clock import now
 from environments.models import ChangeFreeze, Environment
@@ -25,8 +25,10 @@ def apply_freezes(content: Content) -> None:
             if same is not None:
                 earlier.remove(same)
                 continue
+            # One that has begun before the version counts as well.
+            begins = moment - timedelta(minutes=row.length_minutes)
             ChangeFreeze.objects.create(
-                **values, starts_at=moment, ends_at=ChangeFreeze.FOREVER, from_procedure=True, reason=content.version
+                **values, starts_at=begins, ends_at=ChangeFreeze.FOREVER, from_procedure=True, reason=content.version
             )
     for freeze in earlier:
         freeze.lifted_at = moment

@@ -173,8 +173,9 @@ def end_other_requests(granted: ApprovalRequest) -> None:
         other.invalidate()
         other.invalidated_by, other.ended_at = "base", now()
         other.save()
-        other.procedure.send_back()
-        other.procedure.save()
+        if other.procedure.state == Procedure.State.IN_REVIEW:  # not one whose return was requested
+            other.procedure.send_back()
+            other.procedure.save()
 
 
 def withdraw_request(procedure_id: int, *, reason: str) -> Procedure:

@@ -28,7 +28,7 @@ def end_incomplete(release_id: int, *, reason: str) -> Release:
 
 
 def why_not_permitted(account: Account, release: Release) -> str:
-    """Return why a release cannot end like this, whoever asks; empty when it can."""
+    """Return why a release cannot end like this, for any person; empty when it can."""
     if len(release.destinations) > 1:
         return ""
     return _("This release is planned for one environment of production. Roll back or resolve its deployment instead.")

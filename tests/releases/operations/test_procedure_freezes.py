@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from environments.models import ChangeFreeze
 from releases.gates.window import opening
-from releases.procedures.document import Procedure as Content
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
 
 from .test_own_roles import in_effect
@@ -55,3 +57,15 @@ def test_it_stays_while_the_next_version_names_it_and_ends_with_the_version_that
     assert left.pk in first and left.environment.slug == "production"
     in_effect(world, procedure("9.3.0"), office="")
     assert not ChangeFreeze.objects.in_effect().filter(from_procedure=True).exists()
+
+
+def test_a_freeze_that_has_begun_counts_from_the_moment_of_its_version(world: Any) -> None:
+    yesterday = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")[(datetime.now(ZoneInfo("Asia/Tokyo")).weekday() - 1) % 7]
+    begun = {"rrule": f"FREQ=WEEKLY;BYDAY={yesterday}", "length_minutes": 3 * 24 * 60}
+    in_effect(world, procedure("9.0.0", QUARTER | begun), office="")
+    assert "End of the quarter" in frozen(world, "production", datetime.now(UTC))
+
+
+def test_a_name_that_no_column_holds_is_refused() -> None:
+    with pytest.raises(ProcedureFaults, match="at most 100 characters"):
+        procedure("9.0.0", QUARTER | {"en": "x" * 101})

@@ -107,3 +107,17 @@ def test_environments_that_only_the_later_version_named_stay_without_access(worl
     orders = dict(Environment.objects.values_list("slug", "order"))
     assert orders == {"development": 1, "staging": 2, "production": 3, "sandbox": 4}
     assert not AccessRule.objects.filter(environment__slug="sandbox").exclude(level="none").exists()
+
+
+def test_an_open_request_for_a_return_holds_up_no_new_version(world: Any, first: Procedure) -> None:
+    approval_request = requested(world, first)
+    in_effect(world, Content.checked(bank().model_dump(mode="json") | version("9.1.0")), office="")
+    assert world.fresh(approval_request).state == "invalidated"
+    assert (world.fresh(first).state, Procedure.objects.get(state="in_effect").version) == ("retired", "9.1.0")
+
+
+def version(number: str) -> dict[str, Any]:
+    """The version of a document, with its history."""
+    history = default().model_dump(mode="json")["history"]
+    history[-1]["version"] = number
+    return {"version": number, "history": history}

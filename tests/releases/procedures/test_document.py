@@ -212,6 +212,13 @@ def _append(section: str, index: int) -> Callable[[dict[str, Any]], None]:
         (_set("milestones", 4, "when", {"kind": ["regular"]}), "milestones[4].when"),
         (_set("approval_rules", 2, "environment", "production"), "approval_rules[2]"),
         (_set("approval_rules", 2, "when", {"risk": ["high"]}), "approval_rules[2]"),
+        (_set("schedule", "emergency", "milestones", []), "schedule.emergency.milestones"),
+        (
+            lambda raw: raw["approval_rules"].append(
+                {"subject": "regular", "environment": "staging", "stage": 1, "role": "committee", "number": 1}
+            ),
+            f"approval_rules[{len(RAW['approval_rules'])}].environment",
+        ),
         (_set("approval_rules", 2, "decisions", ["reject"]), "approval_rules[2].decisions"),
         (_set("approval_rules", 2, "number", 0), "approval_rules[2]"),
         (_set("environments", 1, "protected", True), "environments[1].protected"),
