@@ -33,7 +33,8 @@ def _begin_migration(using: str, **_kwargs: Any) -> None:
     set_context(actor, operation="audit:migrate", connection=connections[using], whole_session=True)
 
 
-def _install(using: str, **_kwargs: Any) -> None:
+def install_capture(using: str, **_kwargs: Any) -> None:
+    """Make the ledger capture every audited table that there is; a migration calls it before it fills a new one."""
     from audit import capture
     from audit.audited_tables import AUDITED_TABLES
     from audit.roles import Roles
@@ -63,5 +64,5 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         """Hook the capture to migrations."""
         pre_migrate.connect(_begin_migration, dispatch_uid="audit.begin_migration")
-        post_migrate.connect(_install, sender=self, dispatch_uid="audit.install")
+        post_migrate.connect(install_capture, sender=self, dispatch_uid="audit.install")
         post_migrate.connect(_forget_who_migrates, dispatch_uid="audit.forget_who_migrates")

@@ -56,6 +56,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.MeetingDecision"),
     AuditedTable("releases.Waiver"),
     AuditedTable("releases.Document"),
+    AuditedTable("releases.DocumentSignature"),
     AuditedTable("releases.Deployment", frozenset({"not_before"})),
     AuditedTable("releases.Step", frozenset({"lease_until"})),
     AuditedTable("releases.StepAttempt"),

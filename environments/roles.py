@@ -138,6 +138,7 @@ PERMISSION_LABELS = {
     "edit_document": _("Documents"),
     "check_document": _("Check document content"),
     "approve_document": _("Approve document"),
+    "sign_document": _("Sign document"),
     "assign_team": _("Assign team role"),
     "edit_configuration": _("Configurations"),
     "edit_target": _("Deployment targets"),

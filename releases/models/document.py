@@ -4,16 +4,20 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
+from environments.language import labelled
 from environments.models import Account
+from releases.models.preparation import Labelled
 from releases.models.release import Release
 from releases.models.rollback import Rollback
 from releases.state_machines.document import DocumentMachine
 
 
-class Document(DocumentMachine):
-    """One text; content check and approval are by different people than its author."""
+class Document(DocumentMachine, Labelled):
+    """One text; the procedure says who signs it, each a different person from its authors and from one another."""
 
     class Kind(models.TextChoices):
+        """The documents that Ringi drafts from the facts; a procedure may name further ones."""
+
         RELEASE_NOTES = "release_notes", _("Release notes")
         CHANGELOG = "changelog", _("Changelog")
         TECHNICAL = "technical_documents", _("Technical documents")
@@ -27,16 +31,10 @@ class Document(DocumentMachine):
     rollback = models.ForeignKey(
         Rollback, models.CASCADE, null=True, blank=True, related_name="documents", verbose_name=_("rollback")
     )
-    kind = models.CharField(_("type"), max_length=20, choices=Kind)
+    kind = models.CharField(_("type"), max_length=60)
     body = models.TextField(_("text"))
     edited_by = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("edited by"))
     writers = models.JSONField(_("contributing accounts"), default=list)
-    checked_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("checked by")
-    )
-    approved_by = models.ForeignKey(
-        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("approved by")
-    )
     # When it is committed to the repository of its application; empty unless it waits for that.
     publish_at = models.DateTimeField(_("scheduled publication"), null=True, blank=True)
     publish_failure = models.CharField(_("publication failure"), max_length=300, blank=True)
@@ -59,7 +57,42 @@ class Document(DocumentMachine):
         ]
 
     def __str__(self) -> str:
-        return str(self.get_kind_display())
+        return super().__str__() or str(dict(Document.Kind.choices).get(self.kind, self.kind))
+
+    @property
+    def open_signature(self) -> "DocumentSignature | None":
+        """The signature that is asked for next, in the order in which the procedure has them."""
+        return next((signature for signature in self.signatures.all() if signature.signed_at is None), None)
+
+    @property
+    def approver(self) -> Account | None:
+        """The person whose signature approved it; None before that."""
+        signed = [s.account for s in self.signatures.all() if s.for_state == "approved"]
+        return signed[-1] if signed else None
+
+
+class DocumentSignature(Labelled):
+    """One signature of a document, what it means in the procedure's words, and the state that it belongs to."""
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="signatures", verbose_name=_("document"))
+    for_state = models.CharField(_("state"), max_length=20, choices=DocumentMachine.State.choices[1:3])
+    # Empty: every role with the permission.
+    role = models.CharField(_("role"), max_length=60, blank=True)
+    account = models.ForeignKey(
+        Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("signed by")
+    )
+    digest = models.CharField(_("digest"), max_length=64, blank=True)
+    signed_at = models.DateTimeField(_("signed"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("document signature")
+        verbose_name_plural = _("document signatures")
+        ordering = ["pk"]
+
+    @property
+    def shown(self) -> str:
+        """Its meaning and the person, in the reader's language."""
+        return labelled(self, self.account or "—")
 
 
 def published_path(document: Document) -> str:

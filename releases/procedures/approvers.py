@@ -7,7 +7,7 @@ from environments.queues import OWN_QUEUES
 from environments.roles import ROLE_CHOICES
 from releases.procedures.places import Path
 from releases.procedures.rows import Found, Raw, asked, keys_of, list_of, listed, rows_of, unknown, whole_of
-from releases.procedures.values import TIERLESS, Subject, Tier
+from releases.procedures.values import AUTHOR, TIERLESS, Subject, Tier
 
 TIERS = get_args(Tier)
 Group = tuple[str, str, str]  # subject, column (tier or environment), its value
@@ -17,8 +17,12 @@ def role_faults(path: Path, row: Raw) -> Found:
     """Refuse a role without a shipped one for its permissions, and one that people and services would share."""
     key, based_on = row.get("key"), row.get("based_on") or row.get("key")
     known = dict(ROLE_CHOICES).keys() - {"administrator"}
-    if key in ("administrator", "none"):
-        yield (*path, "key"), f"{key!r} is no role of a procedure: 'administrator' is always there, 'none' asks nobody"
+    if key in ("administrator", "none", AUTHOR):
+        yield (
+            (*path, "key"),
+            f"{key!r} is no role of a procedure: 'administrator' is always there, 'none' asks nobody, and 'author' is "
+            "who wrote a document",
+        )
     elif based_on not in known:
         place = "based_on" if row.get("based_on") else "key"
         yield (

@@ -28,10 +28,11 @@ from releases.procedures.rows import (
     whole_of,
 )
 from releases.procedures.unnotified_ends import unnotified_ends
-from releases.procedures.values import DOCUMENTS, JUDGED_BY, MOST_PLACES, EvidenceType, Tier
+from releases.procedures.values import AUTHOR, JUDGED_BY, MOST_PLACES, ROLLBACK_DOCUMENTS, EvidenceType, Tier
 
 _PLANS = ("deployment", "after_deployment", "before_rollback", "rollback", "after_rollback")
 TIERS = get_args(Tier)
+DOCUMENT_STATES = ("content_checked", "approved", "ready_to_publish")
 # The types of gate that a protected environment always has.
 ALWAYS_ASKED = ("approval", "change_window", "change_freeze")
 # Code decides what each row of these lists does, and each is required.
@@ -39,8 +40,7 @@ FIXED: dict[str, Set[str]] = {
     "follow_ups": {"retrospective_review", "full_review", "waiver", "assessment", "communication", "condition"},
     "thresholds": frozenset(JUDGED_BY.values()),
     "team_roles": frozenset({"implementer", "verifier", "release_lead", "rollback_decision_maker"}),
-    "document_states": frozenset({"content_checked", "approved", "ready_to_publish"}),
-    "rollback.documents": DOCUMENTS["rollback"],
+    "rollback.documents": ROLLBACK_DOCUMENTS,
     "rollback.assessment": frozenset({"impact", "method", "timing"}),
     "versions.tag_requirements": frozenset({"version", "date", "changes"}),
 }
@@ -154,10 +154,10 @@ def _twice(raw: Raw) -> Found:
 
 def _references(raw: Raw) -> Found:
     roles, environments = keys_of(raw, "roles"), keys_of(raw, "environments")
-    # Code decides what these mean; a procedure says who has which, and which documents exist.
+    # Code decides what these mean; a procedure says who has which, and which states are asked for.
     for place, known, what in (
         ("levels", dict(LEVEL_CHOICES), "level of access"),
-        ("documents", DOCUMENTS["release"], "document of a release"),
+        ("document_states", dict.fromkeys(DOCUMENT_STATES), "state of a document"),
     ):
         for path, row in rows_of(raw, place):
             yield from unknown(path, row, "key", known, what)
@@ -167,6 +167,8 @@ def _references(raw: Raw) -> Found:
         yield from unknown(path, row, "role", roles, "role")
         yield from unknown(path, row, "environment", environments, "environment")
         yield from unknown(path, row, "level", keys_of(raw, "levels"), "level of access")
+    for path, row in (*rows_of(raw, "documents"), *rows_of(raw, "rollback.documents")):
+        yield from _signatures(path, row, approvers(raw))
     for path, row in rows_of(raw, "freezes"):
         yield from all_unknown((*path, "environments"), row.get("environments"), environments, "environment")
     for path, row in rows_of(raw, "readers"):
@@ -195,6 +197,21 @@ def _references(raw: Raw) -> Found:
                 yield ("final_check", "signers", index), f"{role!r} may not sign it; known: {listed(able)}"
     for name in sorted(keys_of(raw, "team_roles") & roles):
         yield ("team_roles",), f"{name!r} is the name of a role as well"
+
+
+def _signatures(path: Path, row: Raw, able: Set[str]) -> Found:
+    """Refuse a signature by a role that may not sign, and one that would be asked for after a later state."""
+    reached = 0
+    for index, signature in enumerate(list_of(row, "signatures")):
+        here: Path = (*path, "signatures", index)
+        if not isinstance(signature, Mapping):
+            continue
+        yield from unknown(here, signature, "role", able | {AUTHOR}, "role of people that may sign")
+        state = signature.get("state")
+        order = DOCUMENT_STATES.index(state) if state in DOCUMENT_STATES else reached
+        if order < reached:
+            yield (*here, "state"), f"{state!r} comes before the state of the signature above it"
+        reached = max(reached, order)
 
 
 def _history(raw: Raw) -> Found:

@@ -16,6 +16,7 @@ from releases.procedures.left_out import completed
 from releases.procedures.part import meant
 from releases.procedures.places import UNKNOWN_KEY, Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
 from releases.procedures.values import (
+    AUTHOR,
     CHECK_TYPES,
     GATE_TYPES,
     NAMED_PERMISSIONS,
@@ -93,8 +94,8 @@ class Procedure(_Section):
     recipient_groups: tuple[parts.RecipientGroup, ...] = ()
     channels: tuple[parts.Channel, ...] = ()
     notification_rules: tuple[parts.NotificationRule, ...] = ()
-    documents: tuple[parts.Item, ...] = ()
-    document_states: tuple[parts.Item, ...] = Field(min_length=1)
+    documents: tuple[parts.Document, ...] = ()
+    document_states: tuple[parts.Item, ...] = ()
     branches: tuple[parts.Branch, ...] = ()
     workflows: tuple[parts.Branch, ...] = ()
     accepted_branches: tuple[parts.AcceptedBranches, ...] = Field(min_length=1)
@@ -186,6 +187,9 @@ class Procedure(_Section):
         found = dict.fromkeys(self.final_check.signers, NAMED_PERMISSIONS["final_check"])
         for role in {role for gate in self.gates for role in gate.roles}:
             found[role] = found.get(role, frozenset()) | NAMED_PERMISSIONS["attestation"]
+        for document in (*self.documents, *self.rollback.documents):
+            for role in {signature.role for signature in document.signatures} - {AUTHOR}:
+                found[role] = found.get(role, frozenset()) | NAMED_PERMISSIONS["document"]
         for rule in self.approval_rules:
             given = NAMED_PERMISSIONS[rule.subject]
             if rule.decisions:
@@ -248,6 +252,13 @@ class Procedure(_Section):
             for gate in self.gates
             if (place.tier in gate.tiers or place.slug in gate.environments) and meant(gate.when, kind, risk)
         ]
+
+    def signatures_of(self, document: parts.Document) -> list[tuple[str, str, parts.Label]]:
+        """Return state, role ("": every role with the permission) and meaning of each signature of a document."""
+        if document.signatures:
+            return [(row.state, row.role, row) for row in document.signatures]
+        states = {row.key: row for row in self.document_states}
+        return [(state, "", states[state]) for state in ("content_checked", "approved") if state in states]
 
     def threshold_values(self) -> dict[str, str | int]:
         """Return threshold key → value as `releases.evidence_readers.evaluate` takes it."""

@@ -83,6 +83,26 @@ class ChecklistItem(Item):
     group: Literal["requirements", "technical"]
 
 
+class DocumentSignature(Label):
+    """One signature of a document, with its meaning (the label), asked for in the order in which they are written.
+
+    state: the state that the document has once all signatures of it are given. role: whose signature it is; `author`:
+    a person who wrote the text.
+    """
+
+    state: Literal["content_checked", "approved"]
+    role: Key
+
+
+class Document(Item):
+    """A document of each release or rollback. template: the text that it begins with, where Ringi drafts none from the
+    facts. signatures: left out, one for each of the states content_checked and approved that the procedure names.
+    """
+
+    template: Annotated[str, LeftOutIfEmpty, StringConstraints(max_length=20_000)] = ""
+    signatures: Annotated[tuple[DocumentSignature, ...], LeftOutIfEmpty] = ()
+
+
 class RecipientGroup(Item):
     """A group that is notified."""
 
@@ -346,7 +366,7 @@ class Rollback(Part):
     reasons: tuple[Item, ...] = Field(min_length=1)
     assessment: tuple[Item, ...] = Field(min_length=1)
     communication: tuple[Item, ...] = Field(min_length=1)
-    documents: tuple[Item, ...] = Field(min_length=1)
+    documents: tuple[Document, ...] = Field(min_length=1)
     monitoring_duration: AuthorsWords = None
     monitoring_seconds: Positive
     decision_request_minutes: Positive

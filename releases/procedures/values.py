@@ -37,11 +37,9 @@ JUDGED_BY = {
     "security_scan": "security_findings_max",
     "performance": "performance_ratio_max",
 }
-# The documents of a release and of a rollback.
-DOCUMENTS = {
-    "release": frozenset({"release_notes", "changelog", "technical_documents"}),
-    "rollback": frozenset({"report", "cause", "prevention"}),
-}
+# The documents of a rollback, and the role by which a document is signed by a person who wrote it.
+ROLLBACK_DOCUMENTS = frozenset({"report", "cause", "prevention"})
+AUTHOR = "author"
 Subject = Literal["regular", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"]
 # What a person named by an approval rule may decide about a release.
 Decision = Literal["approve", "send_back", "reject"]
@@ -52,6 +50,7 @@ NAMED_PERMISSIONS: dict[str, frozenset[str]] = {
     "late_rollback": frozenset(),
     "final_check": frozenset({"sign_final_check"}),
     "attestation": frozenset({"upload_evidence"}),
+    "document": frozenset({"sign_document"}),
 }
 TIERLESS: frozenset[str] = frozenset({"procedure", "emergency_stop_lift"})
 

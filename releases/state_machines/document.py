@@ -7,7 +7,7 @@ from django_fsm import FSMField, transition
 
 class DocumentMachine(models.Model):
     """draft → content_checked → approved → ready_to_publish → published, and retracted when the release is rolled
-    back.
+    back. States for which the procedure asks nothing are passed over.
     """
 
     class State(models.TextChoices):
@@ -36,6 +36,14 @@ class DocumentMachine(models.Model):
     @transition("state", source="approved", target="ready_to_publish")
     def prepare_publication(self) -> None:
         """The document is ready to publish (公開準備)."""
+
+    @transition("state", source="draft", target="approved")
+    def pass_content_check(self) -> None:
+        """The document is approved; the release procedure asks for no check of its content."""
+
+    @transition("state", source=["draft", "content_checked"], target="ready_to_publish")
+    def pass_approval(self) -> None:
+        """The document is ready to publish; the release procedure asks for nothing more."""
 
     @transition("state", source="ready_to_publish", target="published")
     def publish(self) -> None:

@@ -38,6 +38,7 @@ from environments.operations.token.issue import issue_token
 from environments.operations.window.create_freeze import freeze
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABELS, ROLE_PERMISSIONS
 from releases.admin.operations import VERBS
+from releases.procedures.values import NAMED_PERMISSIONS
 from tests.conftest import PASSWORD, enrolled
 from tests.releases.api.conftest import ask, token_for
 from tests.releases.api.test_idempotency import together
@@ -375,7 +376,8 @@ def test_a_key_of_one_token_repeats_no_answer_of_another(world: Any, settings: A
 def test_a_refusal_discloses_no_internal_key(people: People, acting_as: ActingAs) -> None:
     """The missing right is named as the matrix names it, in the reader's language."""
     production = Environment.objects.get(slug="production")
-    assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())
+    named = NAMED_PERMISSIONS.values()
+    assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values(), *named)
     for language, said in (("en", "permission “Plan a release” in "), ("ja", "での「リリースの計画」の権限")):
         with acting_as("outsider"), translation.override(language):
             with pytest.raises(NotPermitted, match=said):

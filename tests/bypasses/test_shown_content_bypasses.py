@@ -215,16 +215,21 @@ def test_a_document_is_not_exchanged_between_reading_and_signing(world: Any, bro
 
 @pytest.mark.parametrize(
     ("name", "who", "before"),
-    [("approve", "manager", ["check_content"]), ("prepare_publication", "manager", ["check_content", "approve"])],
+    [
+        ("approve", "manager", [("check_content", "operator")]),
+        ("prepare_publication", "manager", [("check_content", "operator"), ("approve", "project_manager")]),
+    ],
 )
 def test_a_document_is_approved_and_made_ready_as_it_was_shown(
-    world: Any, browsers: Callable[[str], Any], name: str, who: str, before: list[str]
+    world: Any, browsers: Callable[[str], Any], name: str, who: str, before: list[tuple[str, str]]
 ) -> None:
     document = fixed(world).documents.first()
     write(world, document, "harmless")
     read = shown(document)
     write(world, document, "EVIL")
-    walk(document, *before)
+    for verb, signer in before:
+        with world.acting_as(signer):
+            getattr(review, verb)(document.pk, digest=shown(document))
     page = (
         browsers(who)
         .get(reverse("operation", args=["document", {"prepare": "prepare_publication"}.get(name, name), document.pk]))

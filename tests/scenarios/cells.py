@@ -27,6 +27,7 @@ from releases.models import (
     CommitteeMeeting,
     DeployedVersion,
     Deployment,
+    DocumentSignature,
     EmergencyStop,
     Fact,
     FollowUp,
@@ -247,7 +248,10 @@ class Rows:
         self._messages(people)
         self.found[Deployment] = deployments
         text = first.documents.first()
-        self._keep(make(type(text), release=draft, kind="changelog", body="x"))
+        for state in ("content_checked", "approved"):
+            written = make(type(text), release=draft, kind=state, body="x")
+            make(DocumentSignature, document=written, for_state=state)
+            self._keep(written)
 
     def _messages(self, people: dict[str, Any]) -> None:
         """A notification that awaits approval for external recipients, and one row of everything about recipients."""

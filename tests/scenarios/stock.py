@@ -7,7 +7,7 @@ from typing import Any
 
 from audit.actor import acting
 from audit.operation import operation
-from releases.models import Deployment, Release
+from releases.models import Deployment, DocumentSignature, Release
 from releases.operations.release.prepare import cancel
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, walk
@@ -24,6 +24,7 @@ class Stock:
         first = world.tested()
         self.release = first
         self.rows = {name: list(getattr(first, name).all()) for name in COPIED}
+        self.signatures = [list(document.signatures.all()) for document in self.rows["documents"]]
         self.editors = list(first.editors.all())
         self.deployments = list(Deployment.objects.filter(release=first).order_by("pk"))
         self.count = 0
@@ -52,6 +53,8 @@ class Stock:
                 type(rows[0])._default_manager.bulk_create(
                     [_twin(row, release=made, **({"state": "draft"} if hasattr(row, "state") else {})) for row in rows]
                 )
+            for document, signatures in zip(made.documents.order_by("pk"), self.signatures, strict=True):
+                DocumentSignature.objects.bulk_create(_twin(row, document=document) for row in signatures)
             for state in ("content_checked", "approved", "ready_to_publish"):
                 made.documents.update(state=state)
             for deployment in self.deployments:

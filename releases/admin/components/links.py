@@ -12,6 +12,7 @@ from releases.models import (
     ChecklistItem,
     Deployment,
     Document,
+    DocumentSignature,
     Drift,
     FollowUp,
     GroupRecipient,
@@ -57,6 +58,8 @@ def page_of(row: Any) -> str:
         return page_of(row.meeting)
     if isinstance(row, Document):
         return page_of(row.release or row.rollback)
+    if isinstance(row, DocumentSignature):
+        return page_of(row.document)
     if isinstance(row, GroupRecipient):
         return reverse("admin:releases_recipientgroup_change", args=[row.group_id])
     if isinstance(row, InboxItem):

@@ -119,7 +119,18 @@ def _read(instance: Any) -> Fields:
 
 
 def _text(instance: Any) -> list[tuple[str, str]]:
-    return [(str(_("text")), instance.body)]
+    signature = instance.open_signature if isinstance(instance, Document) else None
+    shown = [(str(_("You sign as")), str(signature))] if signature is not None else []
+    return [*shown, (str(_("text")), instance.body)]
+
+
+def _signed_for(state: str, document: Any) -> str:
+    signature = document.open_signature
+    return "" if signature is not None and signature.for_state == state else review.not_asked(document)
+
+
+def _signing(document: Any) -> list[tuple[str, Environment | None]]:
+    return [(right, None) for right in review.rights_for(document)]
 
 
 def _team_role(instance: Any) -> Fields:
@@ -257,9 +268,10 @@ VERBS: tuple[Verb, ...] = (
         "check_content",
         _("Check content"),
         review.check_content,
-        ("check_document", "sign_checklist", "approve_document"),
+        (*review.CHECKING, "edit_document", "sign_document"),
         fields=_read,
-        edge="check_content",
+        over=partial(_signed_for, "content_checked"),
+        asked=_signing,
         signs=True,
         shows=_text,
         why_not_permitted=review.why_not_permitted,
@@ -268,9 +280,10 @@ VERBS: tuple[Verb, ...] = (
         "approve",
         _("Approve"),
         review.approve,
-        ("approve_document",),
+        (*review.APPROVING, "edit_document", "sign_document"),
         fields=_read,
-        edge="approve",
+        over=partial(_signed_for, "approved"),
+        asked=_signing,
         signs=True,
         shows=_text,
         why_not_permitted=review.why_not_permitted,

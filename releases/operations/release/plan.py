@@ -11,6 +11,7 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Application, ConfigurationVersion
 from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
+from releases.operations.document.review import advance, begin_again
 from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
 from releases.sources import versions
@@ -156,11 +157,10 @@ def clear_signatures(release: Release, group: str = "") -> None:
     if group:
         return
     for document in release.documents.select_for_update(no_key=True).filter(
-        state__in=["content_checked", "approved", "ready_to_publish"]
+        state__in=["draft", "content_checked", "approved", "ready_to_publish"]
     ):
-        document.revise()
-        document.checked_by = document.approved_by = None
-        document.save()
+        begin_again(document)
+        advance(document)
 
 
 def clear_final_check(release: Release, moment: Any) -> None:

@@ -18,6 +18,7 @@ from environments.models import Account, Environment
 from releases.gates.evaluation import evaluate
 from releases.models import ChecklistItem, Deployment, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
+from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
 from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
@@ -187,14 +188,20 @@ def create_checklist_and_documents(release: Release, content: Content) -> None:
             release=release, group=item.group, key=item.key, defaults={"label_ja": item.ja, "label_en": item.en}
         )
     for row in content.documents:
-        Document.objects.get_or_create(release=release, kind=row.key, defaults={"body": drafted(release, row.key)})
+        create_document(release, row, content, drafted(release, row.key))
 
 
 def drafted(release: Release, kind: str) -> str:
-    """Return the draft of a document, made from the facts of the release in the language of the current person."""
+    """Return the draft of a document, made from the facts of the release in the language of the current person; empty
+    for one that Ringi does not know.
+    """
     language = "ja" if get_language() == "ja" else "en"
-    makes = {Document.Kind.CHANGELOG: notes.changelog, Document.Kind.TECHNICAL: notes.technical}
-    return makes.get(Document.Kind(kind), notes.release_notes)(facts_of(release, language), language)
+    makes = {
+        Document.Kind.RELEASE_NOTES: notes.release_notes,
+        Document.Kind.CHANGELOG: notes.changelog,
+        Document.Kind.TECHNICAL: notes.technical,
+    }
+    return makes[Document.Kind(kind)](facts_of(release, language), language) if kind in makes else ""
 
 
 def next_number(moment: datetime) -> str:

@@ -9,7 +9,9 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from releases.models import Deployment, Document, Rollback
+from releases.gates.base import procedure_of
+from releases.models import Deployment, Rollback
+from releases.operations.document.review import create
 from releases.queries import manual_completion
 from releases.queries.rollback_drafts import drafts
 
@@ -81,5 +83,6 @@ def why_not_permitted(account: Account, rollback: Rollback) -> str:
 
 def draft_documents(rollback: Rollback) -> None:
     """Draft report, cause and prevention from the facts, inside an open operation; an existing one is left alone."""
-    for kind, body in drafts(rollback).items():
-        Document.objects.get_or_create(rollback=rollback, kind=kind, defaults={"body": body})
+    texts, content = drafts(rollback), procedure_of(rollback.deployment.release)
+    for row in content.rollback.documents:
+        create(rollback, row, content, texts[row.key])

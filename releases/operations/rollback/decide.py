@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from django.db.models import Q
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.actor import current
 from audit.clock import now
@@ -14,8 +14,9 @@ from environments.language import listed
 from environments.models import Account
 from environments.targets.words import gettext_noop
 from releases import dispatch
+from releases.gates.base import procedure_of
 from releases.gates.quorum import words_for
-from releases.models import DecisionRequest, Deployment, Document, Rollback, Step, TeamMember
+from releases.models import DecisionRequest, Deployment, Rollback, Step, TeamMember
 from releases.operations.follow_up.create import create
 from releases.operations.rollback.confirm_late import (
     DECIDER,
@@ -25,6 +26,7 @@ from releases.operations.rollback.confirm_late import (
     missing,
     require_shown,
 )
+from releases.procedures.values import ROLLBACK_DOCUMENTS
 from releases.queries.rollback_candidates import is_late, refusal, restores
 from releases.queries.rollback_causes import FAILED_CHECK, FAILED_STEP, FAILURES, NO_RESPONSE, REHEARSAL
 from releases.queries.rollback_communication import FOLLOW_UP, uncommunicated
@@ -291,9 +293,10 @@ def close(rollback_id: int, *, reason: str = "") -> Rollback:
                 "kind", flat=True
             )
         )
-        missing = {"report", "cause", "prevention"} - done
+        missing = ROLLBACK_DOCUMENTS - done
         if missing:
-            names = [str(Document.Kind(kind).label) for kind in sorted(missing)]
+            rows = procedure_of(rollback.deployment.release).rollback.documents
+            names = [row.label(get_language() or "ja") for row in rows if row.key in missing]
             raise GateNotPassed(_("Not approved yet: %(items)s") % {"items": listed(names)})
         if not rollback.impact:
             raise GateNotPassed(_("The assessment is still open as a follow-up action."))

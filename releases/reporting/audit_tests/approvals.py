@@ -151,7 +151,7 @@ DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
     (r.Rollback, "authorised_by assessed_by", "raised_at"),
     (r.Waiver, "requested_by decided_by", "requested_at"),
     (r.FollowUp, "completed_by", "completed_at"),
-    (r.Document, "approved_by checked_by", "updated_at"),
+    (r.DocumentSignature, "account", "signed_at"),
     (e.AccessGrant, "granted_by", "created_at"),
     (e.AccessGrant, "confirmed_by", "confirmed_at"),
     (e.AccessRequest, "decided_by", "decided_at"),

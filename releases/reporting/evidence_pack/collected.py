@@ -23,6 +23,7 @@ from releases.models import (
     DecisionRequest,
     Deployment,
     Document,
+    DocumentSignature,
     Measurement,
     MonitoringPeriod,
     Release,
@@ -33,7 +34,6 @@ from releases.models import (
 from releases.reporting.evidence_pack.people import as_they_were, joined
 from releases.reporting.evidence_pack.scope import Removed, evidence_of, present, removed_of
 
-SIGNERS = ("edited_by", "checked_by", "approved_by")
 # Columns outside the evidence: files with an entry of their own in the pack, contact data, and, of each row, the
 # columns that the ledger leaves out.
 LEFT_OUT = frozenset({"content", "telephone"})
@@ -162,7 +162,12 @@ def collect(release_id: int) -> Collected:
         "checklist": list(release.checklist.select_related("signed_by").order_by("pk")),
         "release_team": list(release.team_members.select_related("account").order_by("pk")),
         "final_checks": list(release.final_checks.select_related("account").order_by("pk")),
-        "documents": list(release.documents.select_related(*SIGNERS).order_by("pk")),
+        "documents": list(release.documents.select_related("edited_by").order_by("pk")),
+        "document_signatures": list(
+            DocumentSignature.objects.filter(document__release=release)
+            .select_related("document", "account")
+            .order_by("pk")
+        ),
         "meeting_decisions": list(release.meeting_decisions.select_related("meeting").order_by("pk")),
         "waivers": waivers,
         "follow_ups": list(release.follow_ups.select_related("completed_by").order_by("pk")),
@@ -185,7 +190,10 @@ def collect(release_id: int) -> Collected:
             ),
             list(
                 deployment.rollbacks.select_related("raised_by", "assessed_by", "authorised_by")
-                .prefetch_related(Prefetch("documents", Document.objects.select_related(*SIGNERS).order_by("pk")))
+                .prefetch_related(
+                    Prefetch("documents", Document.objects.select_related("edited_by").order_by("pk")),
+                    "documents__signatures__account",
+                )
                 .order_by("pk")
             ),
             list(deployment.decision_requests.select_related("answered_by").order_by("pk")),
@@ -250,7 +258,8 @@ def _every_row(change: Collected) -> Iterator[Model]:
             *deployment.decision_requests,
         )
         for rollback in deployment.rollbacks:
-            yield from rollback.documents.all()
+            for text in rollback.documents.all():
+                yield from (text, *text.signatures.all())
 
 
 def parts(change: Collected, then: AccessAsOf) -> Iterator[tuple[str, Account | None, datetime | None]]:
@@ -332,7 +341,13 @@ def document(change: Collected) -> bytes:
                     for monitoring in deployment.monitoring_periods
                 ],
                 "rollbacks": [
-                    as_json(rollback) | {"documents": [as_json(text) for text in rollback.documents.all()]}
+                    as_json(rollback)
+                    | {
+                        "documents": [
+                            as_json(text) | {"signatures": [as_json(signed) for signed in text.signatures.all()]}
+                            for text in rollback.documents.all()
+                        ]
+                    }
                     for rollback in deployment.rollbacks
                 ],
                 "decision_requests": [as_json(decision_request) for decision_request in deployment.decision_requests],

@@ -40,6 +40,8 @@ TO_RELEASE = _paths(
         "decisions__release": (r.CommitteeMeeting,),
         "committeemeeting__decisions__release": (r.CommitteeMeeting.attendees.through,),
         "rollback__deployment__release": (r.Document,),
+        "document__release": (r.DocumentSignature,),
+        "document__rollback__deployment__release": (r.DocumentSignature,),
         "approval_request__release": (r.ApprovalDecision,),
         "deployment__release": (r.Step, r.MonitoringPeriod, r.Rollback, r.DecisionRequest),
         "step__deployment__release": (r.StepAttempt,),

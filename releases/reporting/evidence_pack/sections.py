@@ -108,7 +108,8 @@ def tables(change: Collected, part: LedgerPart, operation_name: Callable[[str], 
         _table(_("checklist"), change.rows["checklist"], ("release", *_other_language())),
         _table(_("release team"), change.rows["release_team"], ("release",)),
         _evidence(change),
-        _table(_("documents"), change.rows["documents"], ("release", "rollback")),
+        _table(_("documents"), change.rows["documents"], ("release", "rollback", *_other_language())),
+        _table(_("document signatures"), change.rows["document_signatures"], _other_language()),
         *_approval_requests(change),
         _table(_("final checks"), change.rows["final_checks"], ("release",)),
         _table(_("waivers"), change.rows["waivers"], ("release",)),
@@ -228,9 +229,12 @@ def _deployment(collected: DeploymentRows) -> list[Table]:
         made.append(Table(labelled(title, monitoring._meta.verbose_name), pairs=pairs, deep=True))
     for rollback in collected.rollbacks:
         name = labelled(title, rollback._meta.verbose_name)
-        documents = _table(labelled(name, _("documents")), list(rollback.documents.all()), ("release", "rollback"))
-        documents.deep = True
-        made += [Table(name, pairs=_pairs(rollback, ("deployment",)), deep=True), documents]
+        texts = list(rollback.documents.all())
+        documents = _table(labelled(name, _("documents")), texts, ("release", "rollback", *_other_language()))
+        signed = [signature for text in texts for signature in text.signatures.all()]
+        signatures = _table(labelled(name, _("document signatures")), signed, _other_language())
+        documents.deep = signatures.deep = True
+        made += [Table(name, pairs=_pairs(rollback, ("deployment",)), deep=True), documents, signatures]
     return made
 
 

@@ -29,6 +29,7 @@ LAY_OUT = "releases/operations/notification_rule/apply_procedure.py"
 MILESTONES = "releases/queries/milestone_dates.py"
 COMPLETION = "releases/operations/deployment/completion.py"
 PREPARE = "releases/operations/release/prepare.py"
+REVIEW = "releases/operations/document/review.py"
 EVIDENCE = "releases/gates/evidence.py"
 SOURCE = "releases/gates/source.py"
 # Part.field → the file that reads it. A sheet holds text only; the code decides.
@@ -51,7 +52,11 @@ READERS = {
     "Procedure.channels": LAY_OUT,
     "Procedure.notification_rules": LAY_OUT,
     "Procedure.documents": PREPARE,
-    "Procedure.document_states": SHEET,
+    "Procedure.document_states": REVIEW,
+    "Document.template": REVIEW,
+    "Document.signatures": OWN,
+    "DocumentSignature.state": OWN,
+    "DocumentSignature.role": OWN,
     "Procedure.branches": SHEET,
     "Procedure.workflows": SOURCE,
     "Procedure.accepted_branches": SOURCE,
@@ -222,7 +227,6 @@ READERS = {
 }
 # Lists whose rows are text on the sheet, because code implements them: the procedure is refused with other rows.
 WORDS_OF_CODE = {
-    "Procedure.document_states": "document_states",
     "Procedure.team_roles": "team_roles",
     "Rollback.assessment": "rollback.assessment",
     "Rollback.documents": "rollback.documents",

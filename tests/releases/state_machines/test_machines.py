@@ -101,6 +101,8 @@ complete_manually: failed > reporting
 DOCUMENT = """
 check_content: draft > content_checked
 approve: content_checked > approved
+pass_content_check: draft > approved
+pass_approval: draft content_checked > ready_to_publish
 prepare_publication: approved > ready_to_publish
 publish: ready_to_publish > published
 retract: published > retracted
@@ -198,8 +200,7 @@ def test_every_edge_has_a_label(model: Any, first: str, table: str) -> None:
         (Step, "succeeded", "running"),
         (Rollback, "running", "authorised"),
         (Rollback, "closed", "reporting"),
-        (Document, "published", "content_checked"),
-        (Document, "published", "approved"),
+        (Document, "published", "ready_to_publish"),
         (Procedure, "in_effect", "in_review"),
     ],
 )

@@ -24,6 +24,7 @@ EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "4"))  # make chaos asks fo
 SMALL = tomllib.loads((DEFAULT.parent / "examples" / "small_team" / "procedure.toml").read_text("utf-8"))
 OWN = {"board": "committee", "line": "project_manager", "tester": "tester", "developer": "developer"}
 RISKS = ("low", "medium", "high")
+STATES = ("content_checked", "approved", "ready_to_publish")
 CONDITIONS = st.one_of(
     st.none(),
     st.lists(st.sampled_from(RISKS), min_size=1, max_size=2, unique=True).map(lambda risk: {"risk": risk}),
@@ -111,6 +112,16 @@ def gates(draw: DrawFn, where: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @st.composite
+def documents(draw: DrawFn) -> list[dict[str, Any]]:
+    """A document of the organisation's own, with signatures of its own or none."""
+    signers = draw(st.lists(st.sampled_from(["author", "engineer", *OWN]), max_size=3, unique=True))
+    places = sorted(draw(st.sampled_from(STATES[:2])) for _signer in signers)[::-1]
+    signed = [{"state": place, "role": role, "en": role} for place, role in zip(places, signers, strict=True)]
+    text = draw(st.sampled_from([None, "Result:"]))
+    return [row(key="validation", en="Validation", template=text, signatures=signed or None)]
+
+
+@st.composite
 def procedures(draw: DrawFn) -> dict[str, Any]:
     """A procedure document of which each part may be there or not."""
     raw = copy.deepcopy(SMALL)
@@ -137,7 +148,9 @@ def procedures(draw: DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         raw["checklist"] = [{"key": "read", "en": "Read", "group": "technical"}]
     if draw(st.booleans()):
-        raw["documents"] = [{"key": "changelog", "en": "Changelog"}]
+        raw["documents"] = [{"key": "changelog", "en": "Changelog"}, *draw(documents())]
+    if draw(st.booleans()):
+        raw["document_states"] = [{"key": key, "en": key} for key in STATES if draw(st.booleans())]
     if draw(st.booleans()):
         raw["plans"]["deployment"][1]["when"] = {"risk": [draw(st.sampled_from(RISKS))]}
     return raw

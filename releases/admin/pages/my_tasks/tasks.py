@@ -23,6 +23,7 @@ from releases.models import (
     ChecklistItem,
     DeployedVersion,
     Document,
+    DocumentSignature,
     FollowUp,
     Milestone,
     Notification,
@@ -136,34 +137,38 @@ def _checklist(rights: Rights) -> list[Task]:
 
 
 def _documents(rights: Rights, account: Account) -> list[Task]:
-    steps = [
-        ("draft", ("check_document", "sign_checklist", "approve_document"), _("Check document content")),
-        ("content_checked", ("approve_document",), _("Approve document")),
-        ("approved", ("edit_document", "approve_document"), _("Prepare publication")),
-    ]
-    mine = {state: what for state, verbs, what in steps if any(rights.may(verb) for verb in verbs)}
+    if not any(map(rights.may, (*review.CHECKING, "edit_document", "sign_document"))):
+        return []
     rows = (
-        Document.objects.filter(state__in=list(mine))
+        Document.objects.filter(state__in=["draft", "content_checked", "approved"])
         .filter(Q(release__state__in=Release.FIXED) | Q(rollback__state="reporting"))
         .select_related(
-            "release__application",
-            "rollback__deployment__release__application",
-            "rollback__deployment__environment",
-            "checked_by",
+            "release__application", "rollback__deployment__release__application", "rollback__deployment__environment"
         )
-        .prefetch_related("release__milestones")
+        .prefetch_related("release__milestones", "signatures")
         .defer("body")
         .order_by("pk")[:MOST]
     )
     found = []
     for row in rows:
-        if row.state != "approved" and review.why_not_permitted(account, row):
+        signature = row.open_signature
+        wanted = review.rights_for(row) if signature is not None else ("edit_document", "approve_document")
+        if not any(map(rights.may, wanted)) or (signature is not None and review.why_not_permitted(account, row)):
             continue
         about = row.release or row.rollback
         found.append(
-            Task(labelled(mine[row.state], row), str(about), page_of(row) + "#documents", due=_due(row.release))
+            Task(labelled(_step(signature), row), str(about), page_of(row) + "#documents", due=_due(row.release))
         )
     return found
+
+
+def _step(signature: DocumentSignature | None) -> str:
+    """Return the words for the signature that a document waits for; None: for its publication."""
+    if signature is None:
+        return _("Prepare publication")
+    if signature.role:
+        return _("Sign as: %(meaning)s") % {"meaning": signature}
+    return _("Check document content") if signature.for_state == "content_checked" else _("Approve document")
 
 
 def _final_checks(rights: Rights, account: Account) -> list[Task]:

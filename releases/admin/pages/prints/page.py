@@ -59,8 +59,7 @@ def _release(pk: int) -> Release:
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes__author",
             "checklist__signed_by",
-            "documents__checked_by",
-            "documents__approved_by",
+            "documents__signatures__account",
             "final_checks__account",
             "milestones__done_by",
             Prefetch("team_members", TeamMember.objects.select_related("account")),
@@ -262,7 +261,7 @@ def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
         raised_by=raiser_of(row),
         seen=seen_of(row),
         communications=communications(row),
-        documents=Document.objects.filter(rollback=row).select_related("edited_by", "checked_by", "approved_by"),
+        documents=Document.objects.filter(rollback=row).prefetch_related("signatures__account"),
         steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(deployment) if deployment.started_at else {})) if sees else {},
         logs=rights_of(request).sees(deployment.environment, "read_logs"),

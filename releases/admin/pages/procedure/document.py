@@ -14,6 +14,7 @@ from audit.clock import now
 from environments.admin.rights import page
 from environments.calendar.words import hours_in_words, rule_in_words
 from environments.language import labelled, language, listed, noted
+from environments.models.role import role_names
 from releases.admin.components.formatting import show, span
 from releases.admin.operations.procedure_forms import subjects
 from releases.models import Procedure, Release
@@ -21,6 +22,7 @@ from releases.procedures.document import Procedure as Content
 from releases.procedures.part import When
 from releases.procedures.parts import Gate, Label, Regular
 from releases.procedures.save import as_text
+from releases.procedures.values import AUTHOR
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ def _words(parts: Iterable[Label]) -> list[str]:
 def mark(part: Label) -> str:
     """Return the words of a part; an asterisk where the value is a Ringi default."""
     return part.label(language()) + (" *" if part.origin == "default" else "")
+
+
+def _documents(content: Content) -> list[str]:
+    """Return the documents, each with the signatures that it has of its own."""
+    names = role_names() | {AUTHOR: _("author")}
+    return [
+        " → ".join([mark(row), *(noted(mark(one), names.get(one.role, one.role)) for one in row.signatures)])
+        for row in content.documents
+    ]
 
 
 def _in_words(regular: Regular) -> str:
@@ -127,7 +138,7 @@ def _planning(content: Content) -> list[Block]:
             rows=[("\n".join(stakeholders["internal"]), "\n".join(stakeholders["external"]))],
         ),
         Block(_("Channels"), _words(content.channels)),
-        Block(_("Documents"), _words(content.documents)),
+        Block(_("Documents"), _documents(content)),
         Block(
             _("Approval rules"),
             head=[_("subject"), _("evaluated in"), _("stage"), _("role"), _("persons")],

@@ -40,7 +40,7 @@ from releases.queries.waivable import waivable_in
 
 PATH = (*Release.UNDER_WAY, "completed")
 BELONGING = (
-    "editors changes checklist team_members documents final_checks milestones follow_ups waivers facts "
+    "editors changes checklist team_members documents__signatures final_checks milestones follow_ups waivers facts "
     "approval_requests deployments"
 )
 PHASES = ("deployment", "verification", "rollback", "rollback_verification")
@@ -227,7 +227,8 @@ def _attach(
         (release.changes.all(), "author"),
         (release.checklist.all(), "signed_by"),
         (release.team_members.all(), "account"),
-        (release.documents.all(), "edited_by checked_by approved_by"),
+        (release.documents.all(), "edited_by"),
+        ([signature for document in release.documents.all() for signature in document.signatures.all()], "account"),
         (release.final_checks.all(), "account"),
         (release.milestones.all(), "done_by"),
         (release.follow_ups.all(), "completed_by"),

@@ -112,7 +112,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
             "raised_by",
             "assessed_by",
             "authorised_by",
-        ).prefetch_related("documents__edited_by", "documents__checked_by", "documents__approved_by"),
+        ).prefetch_related("documents__edited_by", "documents__signatures__account"),
         pk=pk,
     )
     deployment = row.deployment

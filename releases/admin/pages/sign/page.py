@@ -141,7 +141,7 @@ def _release(pk: int) -> Release:
             "changes",
             "checklist",
             "documents__edited_by",
-            "documents__checked_by",
+            "documents__signatures",
             "final_checks__account",
             "waivers__requested_by",
             "waivers__environment",
