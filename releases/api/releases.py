@@ -40,6 +40,7 @@ from releases.api.words import (
 from releases.gates.base import PASSING, Answer, Known
 from releases.gates.evaluation import evaluate
 from releases.models import Deployment, Procedure, Release
+from releases.operations.approval import submit
 from releases.operations.release import (
     copy,
     create_tag,
@@ -49,7 +50,6 @@ from releases.operations.release import (
     reschedule,
     select_commit,
     set_version,
-    submit,
 )
 from releases.operations.release.withdraw_request import withdraw_request
 from releases.queries import changes_since
@@ -65,7 +65,7 @@ class PlanIn(Body):
     application: Slug
     version: Version
     title: Line
-    kind: Literal["regular", "emergency", "pre_release"] = "regular"
+    kind: Literal["regular", "standard", "emergency", "pre_release"] = "regular"
     criterion: Line = ""
     reason: Why = ""
 

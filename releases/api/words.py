@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
+from environments.roles import PERMISSION_LABELS
 from releases import evidence_readers
 from releases.models import ChangeEntry, Deployment, Release, Rollback, Step
 from releases.step_types import STEP_TYPES
@@ -37,7 +37,7 @@ def one_of(words: Iterable[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [str(word) for word in words]})
 
 
-PERMISSIONS = tuple(sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())))
+PERMISSIONS = tuple(sorted(PERMISSION_LABELS))
 ReleaseState = Annotated[str, one_of(Release.State.values)]
 ReleaseKind = Annotated[str, one_of(Release.Kind.values)]
 DeploymentState = Annotated[str, one_of(Deployment.State.values)]

@@ -65,6 +65,8 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "notification_templates": NotificationTemplate.words_of(PRE_RELEASED),
         "due_immediately": sorted(release.milestones.filter(due_immediately=True).values_list("key", flat=True)),
     }
+    if release.kind == Release.Kind.STANDARD:
+        content["standard_change"] = release.criterion
     if later:
         content["later_environments"] = [
             {"environment": place.slug, "window": _window(release, place), **_place(release, place)} for place in later
@@ -146,6 +148,7 @@ def clause_labels() -> dict[str, str]:
         "environment": _("environment"),
         "later_environments": _("later environments"),
         "kind": _("type"),
+        "standard_change": _("standard change"),
         "window": _("change window"),
         "start": _("opens"),
         "end": _("closes"),

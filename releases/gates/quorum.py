@@ -16,6 +16,7 @@ from environments.models.role import role_names
 from environments.targets.words import gettext as _
 from releases.gates import authorship
 from releases.gates.base import procedure_of
+from releases.gates.standard_change import beyond_limits, subject_of
 from releases.models import ApprovalDecision, ApprovalRequest, Release
 from releases.procedures.document import Procedure as Content
 
@@ -203,6 +204,10 @@ def uncounted(approval_request: ApprovalRequest, at: datetime | None = None) -> 
         return _(
             "The approval request asks for other approvals than the procedure. Submit the release for approval again."
         )
+    if approval_request.subject == ApprovalRequest.Subject.STANDARD:
+        beyond = beyond_limits(release, at)
+        if beyond or not rules_of(approval_request):
+            return " ".join(beyond)
     where = count(approval_request, at)
     if where.standing.met:
         return ""
@@ -282,8 +287,7 @@ def lacking(release: Release, environment: Environment, content: Content | None 
     It is read long before submission: a release manager sees at T-14 that no two of the committee are left.
     content: the procedure that the release follows, where it is known already.
     """
-    subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
-    asked = (content or procedure_of(release)).rules_for(subject, *release.destinations, risk=release.risk)
+    asked = (content or procedure_of(release)).rules_for(subject_of(release), *release.destinations, risk=release.risk)
     rules = [Rule(r["stage"], r["role"], r["number"]) for r in asked if r["role"] != "none"]
     here = (
         row

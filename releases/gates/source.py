@@ -146,7 +146,7 @@ def branches_for(kind: str, procedure: Content) -> tuple[str, ...]:
     wanted = [pattern for row in procedure.accepted_branches for pattern in (*row.patterns, *row.emergency_patterns)]
     if kind == Release.Kind.EMERGENCY:
         wanted = urgent
-    elif kind == Release.Kind.REGULAR:
+    elif kind in (Release.Kind.REGULAR, Release.Kind.STANDARD):
         wanted = [pattern for pattern in wanted if pattern not in urgent]
     return tuple(dict.fromkeys(wanted))
 
@@ -159,6 +159,6 @@ def wrong_branch(kind: str, name: str, procedure: Content) -> str:
     named = {"branch": name or "—", "patterns": ", ".join(patterns)}
     if kind == Release.Kind.EMERGENCY:
         return _("An emergency release comes from a branch %(patterns)s, not from %(branch)s.") % named
-    if kind == Release.Kind.REGULAR:
+    if kind in (Release.Kind.REGULAR, Release.Kind.STANDARD):
         return _("A regular release comes from a branch %(patterns)s, not from %(branch)s.") % named
     return _("A pre-release comes from a branch %(patterns)s, not from %(branch)s.") % named

@@ -21,6 +21,7 @@ class ApprovalRequest(ApprovalRequestMachine):
 
     class Subject(models.TextChoices):
         REGULAR = "regular", _("Regular release")
+        STANDARD = "standard", _("Standard change")
         EMERGENCY = "emergency", _("Emergency release")
         EXTRA_WINDOW = "extra_window", _("Extra window")
         PROCEDURE = "procedure", _("Release procedure")

@@ -37,6 +37,7 @@ class Release(ReleaseMachine):
 
     class Kind(models.TextChoices):
         REGULAR = "regular", _("Regular")
+        STANDARD = "standard", _("Standard change")
         EMERGENCY = "emergency", _("Emergency")
         PRE_RELEASE = "pre_release", _("Pre-release")
 
@@ -63,7 +64,7 @@ class Release(ReleaseMachine):
     risk = models.CharField(_("risk class"), max_length=8, choices=Risk, blank=True)
     test_plan = models.TextField(_("test plan"), blank=True)
     rollback_plan = models.TextField(_("rollback plan"), blank=True)
-    criterion = models.CharField(_("emergency criterion"), max_length=100, blank=True)
+    criterion = models.CharField(_("emergency criterion or standard change"), max_length=100, blank=True)
     scheduled_start_at = models.DateTimeField(_("window opens"), null=True, blank=True)
     scheduled_end_at = models.DateTimeField(_("window closes"), null=True, blank=True)
     later_windows = models.JSONField(_("change windows of later environments"), default=dict, blank=True)

@@ -7,7 +7,7 @@ from environments.queues import OWN_QUEUES
 from environments.roles import ROLE_CHOICES
 from releases.procedures.places import Path
 from releases.procedures.rows import Found, Raw, asked, keys_of, list_of, listed, rows_of, unknown, whole_of
-from releases.procedures.values import AUTHOR, TIERLESS, Subject, Tier
+from releases.procedures.values import AUTHOR, RELEASES, TIERLESS, Subject, Tier
 
 TIERS = get_args(Tier)
 Group = tuple[str, str, str]  # subject, column (tier or environment), its value
@@ -62,10 +62,10 @@ def approval_faults(raw: Raw) -> Found:
             yield path, "asks nobody, so its stage and number must be 0"
         elif role != "none" and row.get("stage") == 0:
             yield path, "needs a stage of one or more; nobody is asked by the role none"
-        if role == "none" and ({tier, environment} & protected or tier == "all"):
+        if role == "none" and subject != "standard" and ({tier, environment} & protected or tier == "all"):
             yield (*path, "role"), f"{tier or environment!r} is protected, so at least one role must approve"
         yield from _decisions_faults(path, row)
-        if row.get("when") is not None and subject not in ("regular", "emergency", "late_rollback"):
+        if row.get("when") is not None and subject not in RELEASES | {"late_rollback"}:
             yield (*path, "when"), f"{subject!r} is about no release, so no condition on one can hold"
         if isinstance(subject, str) and isinstance(tier, str) and isinstance(environment, str):
             where = ("environment", environment) if environment else ("tier", tier)
@@ -91,7 +91,7 @@ def _role_of_rule_faults(raw: Raw, path: Path, row: Raw) -> Found:
         yield ((*path, "role"), f"{role!r} only audits, and never counts as approval; known: {listed(able)}")
     elif role in team and (subject, role) != ("late_rollback", "rollback_decision_maker"):
         yield (*path, "role"), f"{role!r} is a role in the team of a release; write a role of people"
-    if subject in ("regular", "emergency") and tier in ("development", "staging") and role != "none":
+    if subject in RELEASES and tier in ("development", "staging") and role != "none":
         yield (
             (*path, "environment" if row.get("environment") else "tier"),
             "releases are approved for production only; write the role none here",
@@ -101,8 +101,8 @@ def _role_of_rule_faults(raw: Raw, path: Path, row: Raw) -> Found:
 def _decisions_faults(path: Path, row: Raw) -> Found:
     """Yield the faults of what the persons of a rule may decide, and of how many of them there are."""
     number, decisions = row.get("number"), list_of(row, "decisions")
-    if decisions and row.get("subject") not in ("regular", "emergency"):
-        yield ((*path, "decisions"), "is written for regular and emergency releases only")
+    if decisions and row.get("subject") not in RELEASES:
+        yield ((*path, "decisions"), "is written for the approval of releases only")
     elif number == 0 and row.get("role") != "none" and (not decisions or "approve" in decisions):
         yield path, "asks nobody: write a number, or decisions of send_back or reject for a veto"
     elif number and decisions and "approve" not in decisions:
@@ -113,14 +113,14 @@ def _incomplete(raw: Raw, groups: Mapping[Group, list[tuple[Path, Raw]]]) -> Fou
     """Yield the fault of each environment and subject without a rule, and of each group of rules without order."""
     places = [row for _path, row in rows_of(raw, "environments")]
     schedule = raw.get("schedule")
-    emergencies = isinstance(schedule, Mapping) and schedule.get("emergency") is not None
+    written = {name for name, part in schedule.items() if part is not None} if isinstance(schedule, Mapping) else set()
     known = {str(place.get("key")): str(place["tier"]) for place in places if place.get("tier") in TIERS}
     production = {key: tier for key, tier in known.items() if tier == "production"}
     for subject in get_args(Subject):
-        wanted = production if subject in ("regular", "emergency") else known
+        wanted = production if subject in RELEASES else known
         if subject in TIERLESS:
             wanted = {"all": "all"}
-        elif subject == "emergency" and not emergencies:
+        elif subject in RELEASES - written:
             wanted = {}
         missing = {
             tier

@@ -46,10 +46,11 @@ class _Section(BaseModel):
 
 
 class Schedule(_Section):
-    """When regular releases happen and what an emergency is; left out: there are no emergency releases."""
+    """When releases happen, what an emergency is and which changes are standard; left out: there are none of these."""
 
     regular: parts.Regular
     emergency: Annotated[parts.Emergency | None, Field(exclude_if=lambda value: value is None)] = None
+    standard: Annotated[parts.Standard | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Testing(_Section):
@@ -206,9 +207,17 @@ class Procedure(_Section):
         """Return the language of names that are kept once for all readers: the first of the procedure's."""
         return self.languages[0] if self.languages else "ja"
 
-    def emergency_criteria(self) -> tuple[parts.Item, ...]:
-        """Return what makes a release an emergency; empty where there are no emergency releases."""
-        return self.schedule.emergency.criteria if self.schedule.emergency is not None else ()
+    def criteria(self, kind: str) -> tuple[parts.Item, ...]:
+        """Return what makes a release one of a type: the criteria of an emergency, the standard changes; else nothing.
+        Without any, there are no releases of these two types.
+        """
+        if kind == "emergency" and self.schedule.emergency is not None:
+            return self.schedule.emergency.criteria
+        return self.standard_changes() if kind == "standard" else ()
+
+    def standard_changes(self) -> tuple[parts.StandardChange, ...]:
+        """Return the changes that are approved beforehand; empty where there are none."""
+        return self.schedule.standard.changes if self.schedule.standard is not None else ()
 
     def validity_hours(self) -> int:
         """Return how long the approval of an emergency release is valid; 0 where there are none."""

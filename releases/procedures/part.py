@@ -34,7 +34,7 @@ class When(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     risk: tuple[Literal["low", "medium", "high"], ...] = ()
-    kind: tuple[Literal["regular", "emergency", "pre_release"], ...] = ()
+    kind: tuple[Literal["regular", "standard", "emergency", "pre_release"], ...] = ()
 
     def holds(self, kind: str, risk: str) -> bool:
         """Tell whether a release of a type and risk class is meant; one that is not known yet ("") counts as meant."""

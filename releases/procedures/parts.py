@@ -19,6 +19,9 @@ from releases.procedures.schedule import (
     Milestone as Milestone,
     Regular as Regular,
     Reminders as Reminders,
+    Review as Review,
+    Standard as Standard,
+    StandardChange as StandardChange,
     WindowName as WindowName,
 )
 from releases.procedures.values import (
@@ -380,11 +383,8 @@ class FinalCheck(Part):
     items: tuple[Item, ...] = ()
 
 
-class FollowUpRule(Item):
-    """What is due after something was skipped: within hours, or within working days."""
-
-    within: Positive
-    unit: Literal["hours", "working_days"]
+class FollowUpRule(Item, Review):
+    """What is due after something was skipped."""
 
 
 class Retention(Part):

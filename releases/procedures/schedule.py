@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
-from releases.procedures.part import Condition, Item, Label, Part
+from releases.procedures.part import Condition, Item, Label, LeftOutIfEmpty, Part
 from releases.procedures.values import (
     Clock,
+    Day,
     Days,
     Flag,
     Hours,
@@ -14,6 +15,7 @@ from releases.procedures.values import (
     Language,
     Positive,
     Recurrence,
+    Text,
     WindowMinutes,
     Zone,
 )
@@ -89,6 +91,36 @@ class EmergencyMilestone(Part):
 
     key: Key
     hours_before: Hours
+
+
+class StandardChange(Item):
+    """A kind of change that the procedure itself approves beforehand, within its limits.
+
+    applications: their keys; left out: all. risk: the risk classes that it may have; left out: all. per_week: how many
+    releases of it may be approved for one week from Monday to Sunday. until: the last day on which one may start.
+    """
+
+    applications: Annotated[tuple[Text, ...], LeftOutIfEmpty] = ()
+    risk: Annotated[tuple[Literal["low", "medium", "high"], ...], LeftOutIfEmpty] = ()
+    per_week: Annotated[Positive | None, Field(exclude_if=lambda value: value is None)] = None
+    until: Annotated[Day | None, Field(exclude_if=lambda value: value is None)] = None
+
+
+class Review(Label):
+    """A follow-up action, due within hours or working days."""
+
+    within: Positive
+    unit: Literal["hours", "working_days"]
+
+
+class Standard(Part):
+    """The standard changes; their approval rules are those of the subject `standard`.
+
+    review: a follow-up action that each of them leaves; left out: none.
+    """
+
+    changes: tuple[StandardChange, ...] = Field(min_length=1)
+    review: Annotated[Review | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 class Emergency(Part):

@@ -40,12 +40,16 @@ JUDGED_BY = {
 # The documents of a rollback, and the role by which a document is signed by a person who wrote it.
 ROLLBACK_DOCUMENTS = frozenset({"report", "cause", "prevention"})
 AUTHOR = "author"
-Subject = Literal["regular", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"]
+# The types of release that go into production under an approval; each is a subject of approval rules.
+RELEASES: frozenset[str] = frozenset({"regular", "standard", "emergency"})
+Subject = Literal[
+    "regular", "standard", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"
+]
 # What a person named by an approval rule may decide about a release.
 Decision = Literal["approve", "send_back", "reject"]
 # What a role may do in the requests whose rule names it, whatever its other permissions are.
 NAMED_PERMISSIONS: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("regular", "emergency"), frozenset({"approve", "send_back", "reject"})),
+    **dict.fromkeys(RELEASES, frozenset({"approve", "send_back", "reject"})),
     **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), frozenset({"approve_change"})),
     "late_rollback": frozenset(),
     "final_check": frozenset({"sign_final_check"}),

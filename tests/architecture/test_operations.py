@@ -49,6 +49,7 @@ INSIDE = {
 }
 # Operations of another noun that belong to the same mechanism.
 ELSEWHERE = {
+    "releases/operations/approval/submit.py": {"release"},
     "releases/operations/emergency_stop/activate.py": {"deployment"},
     "releases/operations/notification_delivery/disable.py": {"suppressed_address"},
     "releases/operations/notification_delivery/lane.py": {"notification_channel"},

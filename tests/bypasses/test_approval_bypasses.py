@@ -26,6 +26,7 @@ from releases.gates import quorum
 from releases.models import ApprovalDecision, ApprovalRequest, Deployment, Procedure, Release, TeamMember
 from releases.operations.application.create import create_application
 from releases.operations.approval import decide
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
@@ -36,7 +37,6 @@ from releases.operations.release.plan import edit, set_configuration
 from releases.operations.release.prepare import complete_testing, lock_scope, reopen_scope
 from releases.operations.release.reschedule import reschedule
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.rollback import decide as rollbacks
 from releases.operations.rollback.start import start_rollback as go_back
 from releases.operations.step.claim import claim

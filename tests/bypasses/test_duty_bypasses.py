@@ -33,6 +33,7 @@ from releases.models import (
     Step,
 )
 from releases.operations.approval import decide as approvals
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
 from releases.operations.deployment.schedule import schedule
@@ -40,7 +41,6 @@ from releases.operations.document import review
 from releases.operations.release import reschedule
 from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.step import resume
 from releases.operations.target.set_settings import set_hosts, set_metric_sources, set_settings
 from releases.operations.waiver import decide as waivers

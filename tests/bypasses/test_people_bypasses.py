@@ -22,6 +22,7 @@ from releases.gates import authorship
 from releases.metric_sources.collection import USUAL
 from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release
 from releases.operations.approval import decide
+from releases.operations.approval.submit import submit
 from releases.operations.evidence.upload import upload
 from releases.operations.follow_up.complete import complete
 from releases.operations.meeting import record
@@ -30,7 +31,6 @@ from releases.operations.procedure.put_into_effect import load, submit as apply_
 from releases.operations.release import end_approval, prepare, reschedule
 from releases.operations.release.copy import copy
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.release.withdraw_request import withdraw_request as withdraw_release_request
 from releases.operations.target.set_settings import set_metric_sources
 from releases.operations.team.assign import assign

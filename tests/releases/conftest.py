@@ -103,14 +103,22 @@ class World:
             with self.acting_as(name):
                 approve(approval_request.pk, digest=approval_request.digest)
 
-    def planned(self, version: str = "1.3.0", author: str = "author_on_committee", **fields: Any) -> Any:
+    def planned(
+        self,
+        version: str = "1.3.0",
+        author: str = "author_on_committee",
+        kind: str = "regular",
+        criterion: str = "",
+        **fields: Any,
+    ) -> Any:
         """Plan a release and complete its fields, dated into an open window."""
         from releases.operations.release.plan import add_change, edit, plan, set_configuration
         from releases.operations.release.reschedule import set_scheduled_start
         from releases.operations.release.select_commit import select_commit
 
         with self.acting_as(author):
-            release = plan(application_id=self.application.pk, version=version, title=f"Version {version}")
+            named = {"version": version, "title": f"Version {version}", "kind": kind, "criterion": criterion}
+            release = plan(application_id=self.application.pk, **named)
         with self.acting_as("developer"):
             add_change(release.pk, kind="feature", text="Datasets can be tagged")
         with self.acting_as(author):
@@ -176,7 +184,7 @@ class World:
 
     def submitted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release into review; returns it with its approval request."""
-        from releases.operations.release.submit import submit
+        from releases.operations.approval.submit import submit
 
         release = self.tested(version, **options)
         with self.acting_as("manager"):

@@ -18,6 +18,7 @@ from environments.models import AccessGrant, Account, Delegation
 from environments.operations.access import grant as grants
 from releases.models import ApprovalDecision, ApprovalRequest, Deployment, FollowUp, Release
 from releases.operations.approval import decide
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.resolve import resolve
@@ -27,7 +28,6 @@ from releases.operations.release import prepare
 from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.reschedule import set_scheduled_start
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.release.withdraw_request import withdraw_request
 from releases.operations.step.claim import claim
 from tests.releases.gates.asking import COMMAND, walk

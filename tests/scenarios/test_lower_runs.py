@@ -11,10 +11,10 @@ from audit.clock import now
 from audit.operation import operation
 from releases.models import ApprovalRequest, Deployment, FinalCheck, Release, Rollback
 from releases.operations.approval.decide import approve
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.resolve import resolve
 from releases.operations.monitoring.end import _close
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.step.outcome import complete
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 from tests.scenarios.stock import Stock

@@ -19,6 +19,7 @@ from audit.actor import acting
 from audit.refusals import OperationRefused
 from releases.models import ApprovalDecision, ApprovalRequest, Deployment, Procedure, Release, StepAttempt
 from releases.operations.approval import decide
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import cancel, schedule
@@ -28,7 +29,6 @@ from releases.operations.release.plan import edit
 from releases.operations.release.prepare import reopen_scope
 from releases.operations.release.reschedule import reschedule
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.release.withdraw_request import withdraw_request
 from releases.operations.step.claim import claim
 from tests.releases.gates.asking import COMMAND

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The operations that fire an edge of the three machines: file under releases/operations, function, row and edge.
 FIRED = """
 approval/decide.py _refuse approval_request.reject approval_request.send_back release.reject release.send_back
-approval/decide.py _grant approval_request.mark_approved release.mark_approved
+approval/decide.py grant approval_request.mark_approved release.mark_approved
 release/end_approval.py cancel_waiting deployment.cancel
 release/end_approval.py _invalidate_release release.end_approval; release/end_approval.py _expire_window held.expire
 deployment/decide.py fail deployment.fail;
@@ -53,7 +53,7 @@ release/reschedule.py reschedule release.reschedule; release/prepare.py lock_sco
 release/prepare.py complete_testing release.complete_testing
 release/prepare.py close release.close; release/prepare.py reopen_scope release.reopen_scope
 release/withdraw_request.py withdraw_request release.withdraw_request; release/prepare.py cancel release.cancel
-release/submit.py submit release.submit; step/outcome.py complete deployment.complete_rollback deployment.fail_rollback
+approval/submit.py _open release.submit; step/outcome.py complete deployment.complete_rollback deployment.fail_rollback
 rollback/start.py start_rollback deployment.start_rollback; rollback/start.py retry deployment.retry_rollback
 step/claim.py _start deployment.start approval_request.use release.start
 step/outcome.py record_success deployment.mark_stopped; step/outcome.py stop deployment.mark_stopped

@@ -34,6 +34,7 @@ OTHER_OPERATIONS = {
     "audit:export_sample": gettext_lazy("Export sample evidence"),
     "audit:export_statement": gettext_lazy("Export signed count"),
     "audit:export_test": gettext_lazy("Export saved test results"),
+    "approval:approve_beforehand": gettext_lazy("Approve standard change"),
     "audit:migrate": gettext_lazy("Change database schema"),
     "audit:refuse_signing": gettext_lazy("Refuse ledger signing"),
     "audit:renew_key": gettext_lazy("Replace ledger signing key"),

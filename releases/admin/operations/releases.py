@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language, gettext_lazy as _
+from django.utils.translation import gettext_lazy as _
 
 from environments import access
 from environments.calendar import print_time
+from environments.language import language
 from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases import evidence_readers as reading
 from releases.admin.operations import source
@@ -27,6 +28,7 @@ from releases.admin.operations.base import (
 from releases.gates.evidence import count_with
 from releases.models import ChangeEntry, Evidence, Procedure, Release
 from releases.models.waiver import NOTIFICATIONS_SENT
+from releases.operations.approval import submit
 from releases.operations.deployment import request
 from releases.operations.evidence import upload
 from releases.operations.release import (
@@ -38,9 +40,9 @@ from releases.operations.release import (
     reschedule,
     select_commit,
     sign_final_check,
-    submit,
 )
 from releases.operations.release.withdraw_request import withdraw_request
+from releases.procedures.document import Procedure as Content
 from releases.queries import changes_since
 from releases.queries.step_plan import production_of
 
@@ -50,20 +52,22 @@ EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
 
 
 def _plan(instance: Any) -> Fields:
+    content = plan.active_procedure().document
+    conditional = (Release.Kind.EMERGENCY, Release.Kind.STANDARD)
+    kinds = [choice for choice in Release.Kind.choices if choice[0] not in conditional or content.criteria(choice[0])]
     return {
         "application_id": row(_("application"), Application),
         "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
         "title": text(_("title"), most=length(Release, "title")),
-        "kind": forms.ChoiceField(label=_("type"), choices=Release.Kind.choices),
+        "kind": forms.ChoiceField(label=_("type"), choices=kinds),
         "criterion": forms.ChoiceField(
-            label=_("emergency criterion"), required=False, choices=[("", "—"), *_criteria()]
+            label=_("emergency criterion or standard change"), required=False, choices=[("", "—"), *_criteria(content)]
         ),
     }
 
 
-def _criteria() -> list[tuple[str, str]]:
-    japanese = (get_language() or "ja") == "ja"
-    return [(key, ja if japanese else en) for key, (ja, en) in plan.criteria().items()]
+def _criteria(content: Content) -> list[tuple[str, str]]:
+    return [(row.key, row.label(language())) for kind in Release.Kind.values for row in content.criteria(kind)]
 
 
 def _copy(instance: Any) -> Fields:
@@ -124,7 +128,7 @@ def _selected(release: Release, values: dict[str, Any]) -> Preview:
     """Show the commit that would be selected, before it is."""
     seen = select_commit.look(release.pk, branch=values["branch"], revision=values["revision"])
     at = changes_since.written_at({"at": seen.at})
-    day = print_time(at, zone_of(release), get_language() or "ja") if at is not None else "—"
+    day = print_time(at, zone_of(release), language()) if at is not None else "—"
     rows = [
         (str(_("commit")), f"{seen.subject}\n{seen.author} · {day}\n{seen.commit}"),
         *((f"→ {row.environment}", row.words) for row in seen.distances),
@@ -166,7 +170,7 @@ def _postpone(instance: Any) -> Fields:
 def _test_types() -> list[tuple[str, str]]:
     active = Procedure.objects.filter(state="in_effect").first()
     types = active.document.testing.types if active is not None else ()
-    return [("", "—"), *((row.key, row.label(get_language() or "ja")) for row in types)]
+    return [("", "—"), *((row.key, row.label(language())) for row in types)]
 
 
 def _evidence(instance: Any) -> Fields:

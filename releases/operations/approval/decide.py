@@ -85,6 +85,21 @@ def approve_with_condition(
     return approval_request
 
 
+def approve_beforehand(approval_request_id: int) -> ApprovalRequest:
+    """Approve a standard change for which the procedure asks nobody: approving the procedure was the decision."""
+    with operation("approval:approve_beforehand", *_targets(approval_request_id)) as op:
+        access.require("prepare")
+        approval_request = op.get(ApprovalRequest)
+        _open_request(op, approval_request_id, approval_request.digest)
+        if approval_request.subject != ApprovalRequest.Subject.STANDARD or quorum.rules_of(approval_request):
+            raise NotPossible(_("The release procedure asks for approvers here."))
+        _before_approving(approval_request)
+        if why := quorum.uncounted(approval_request, approval_request.valid_from):
+            raise GateNotPassed(why)
+        grant(op, approval_request)
+    return approval_request
+
+
 def send_back(approval_request_id: int, *, digest: str, comment: str) -> ApprovalRequest:
     """差戻し: send the release back to be changed; needs a comment."""
     return _refuse(approval_request_id, digest, comment, ApprovalDecision.Decision.SEND_BACK)
@@ -242,13 +257,7 @@ def _approve(
     comment: str,
     condition: str = "",
 ) -> None:
-    if approval_request.release is not None:
-        # An address taken from an account after the request was submitted would let its owner approve their own
-        # commits.
-        authorship.require_known_authors(approval_request.release)
-    if approval_request.subject in (ApprovalRequest.Subject.REGULAR, ApprovalRequest.Subject.EXTRA_WINDOW):
-        ledger.require(approval_request.environment)
-    _same_content(approval_request)
+    _before_approving(approval_request)
     before = quorum.count(approval_request).standing
     meaning = ApprovalDecision.Decision.APPROVE_WITH_CONDITION if condition else ApprovalDecision.Decision.APPROVE
     _record_decision(
@@ -264,10 +273,22 @@ def _approve(
     # since.
     after = quorum.count(approval_request).standing
     if after.met:
-        _grant(op, approval_request)
+        grant(op, approval_request)
     elif after.stage != before.stage:
         op.details.update(approval_request=approval_request.pk, stage=after.stage)
         op.notify_as("approval:request")
+
+
+def _before_approving(approval_request: ApprovalRequest) -> None:
+    """Raise GateNotPassed where nobody may approve the request as it is now."""
+    if approval_request.release is not None:
+        # An address taken from an account after the request was submitted would let its owner approve their own
+        # commits.
+        authorship.require_known_authors(approval_request.release)
+    subject = ApprovalRequest.Subject
+    if approval_request.subject in (subject.REGULAR, subject.STANDARD, subject.EXTRA_WINDOW):
+        ledger.require(approval_request.environment)
+    _same_content(approval_request)
 
 
 def _meeting(approval_request: ApprovalRequest, decider: Decider, meeting_id: int | None) -> CommitteeMeeting | None:
@@ -323,7 +344,8 @@ def _record_decision(
     )
 
 
-def _grant(op: Operation, approval_request: ApprovalRequest) -> None:
+def grant(op: Operation, approval_request: ApprovalRequest) -> None:
+    """Approve a request whose rules are met, with everything that follows, inside an open operation on its rows."""
     approval_request.mark_approved()
     if approval_request.release_id is not None:
         op.notify_as("approval:mark_approved")

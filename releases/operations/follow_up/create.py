@@ -7,9 +7,10 @@ from environments import calendar
 from environments.models import Environment, Holiday
 from releases.gates.base import procedure_of
 from releases.models import FollowUp, Release, Waiver
-from releases.procedures.parts import FollowUpRule
+from releases.procedures.parts import Review
 
 END_OF_DAY = time(18)
+STANDARD_REVIEW = "standard_review"
 
 
 def create(
@@ -20,9 +21,13 @@ def create(
 
     Raises LookupError for a key that the procedure does not have: only code names it.
     """
-    rule = next((r for r in procedure_of(release).follow_ups if r.key == key), None)
-    if rule is None:
+    content = procedure_of(release)
+    rules: dict[str, Review] = {rule.key: rule for rule in content.follow_ups}
+    if content.schedule.standard is not None and content.schedule.standard.review is not None:
+        rules[STANDARD_REVIEW] = content.schedule.standard.review
+    if key not in rules:
         raise LookupError(f"the procedure has no follow-up action {key!r}")
+    rule = rules[key]
     return FollowUp.objects.create(
         application=release.application,
         release=release,
@@ -31,7 +36,7 @@ def create(
         label_en=rule.en,
         about=about[:200],
         blocks=blocks,
-        due_at=due(rule, since, zone, procedure_of(release).schedule.regular.country),
+        due_at=due(rule, since, zone, content.schedule.regular.country),
     )
 
 
@@ -52,13 +57,16 @@ def create_at_start(release: Release, environment: Environment, moment: datetime
         waiver.follow_up = create(release, "waiver", moment, environment.zone, about=waiver.gate)
         waiver.save(update_fields=["follow_up"])
         follow_ups.append(waiver.follow_up)
+    standard = procedure_of(release).schedule.standard
+    if environment.protected and release.kind == Release.Kind.STANDARD and standard is not None and standard.review:
+        follow_ups.append(create(release, STANDARD_REVIEW, moment, environment.zone))
     if environment.protected and release.kind == Release.Kind.EMERGENCY:
         follow_ups.append(create(release, "retrospective_review", moment, environment.zone))
         follow_ups.append(create(release, "full_review", moment, environment.zone))
     return follow_ups
 
 
-def due(rule: FollowUpRule, since: datetime, zone: str, country: str) -> datetime:
+def due(rule: Review, since: datetime, zone: str, country: str) -> datetime:
     """Return when a follow-up action is due, in hours or in working days of the country; the last day ends at 18:00 in
     the zone.
     """

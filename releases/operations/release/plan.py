@@ -12,6 +12,7 @@ from environments.language import listed
 from environments.models import Account, Application, ConfigurationVersion
 from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
 from releases.operations.document.review import advance, begin_again
+from releases.procedures.document import Procedure as Content
 from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
 from releases.sources import versions
@@ -48,10 +49,18 @@ LOOKED_AT = frozenset(EDITABLE) - {
 }
 
 
-def criteria() -> dict[str, tuple[str, str]]:
-    """Return emergency criterion → (Japanese, English) of the procedure in effect."""
-    found = active_procedure().document.emergency_criteria()
-    return {item.key: (item.ja, item.en) for item in found}
+def wrong_kind(content: Content, kind: str, criterion: str) -> str:
+    """Return why a release cannot be of a type; empty when it can."""
+    known = [item.key for item in content.criteria(kind)]
+    if kind == Release.Kind.EMERGENCY and not known:
+        return _("The release procedure has no emergency releases.")
+    if kind == Release.Kind.STANDARD and not known:
+        return _("The release procedure has no standard changes.")
+    if kind == Release.Kind.EMERGENCY and criterion not in known:
+        return _("An emergency release needs one of these criteria: %(keys)s") % {"keys": listed(known)}
+    if kind == Release.Kind.STANDARD and criterion not in known:
+        return _("Name one of these standard changes: %(keys)s") % {"keys": listed(known)}
+    return ""
 
 
 def plan(
@@ -65,21 +74,17 @@ def plan(
             text = versions.normalised(version)
         except versions.BadVersion as fault:
             raise InvalidInput(str(fault))
-        if kind == Release.Kind.EMERGENCY and not criteria():
-            raise InvalidInput(_("The release procedure has no emergency releases."))
-        if kind == Release.Kind.EMERGENCY and criterion not in criteria():
-            raise InvalidInput(
-                _("An emergency release needs one of these criteria: %(keys)s") % {"keys": listed(criteria())}
-            )
-        require_free(application, text)
         content = active_procedure().document
+        if why := wrong_kind(content, kind, criterion):
+            raise InvalidInput(why)
+        require_free(application, text)
         release = Release.objects.create(
             application=application,
             version=text,
             kind=kind,
             title=plain(title, _("title")),
             author=author,
-            criterion=criterion if kind == Release.Kind.EMERGENCY else "",
+            criterion=criterion if content.criteria(kind) else "",
             step_plan=step_plan(content, kind, ""),
             on_timeout=content.rollback.decision_request_on_timeout,
             tag=application.tag_format.format(version=text),

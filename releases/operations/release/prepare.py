@@ -21,7 +21,7 @@ from releases.notifications.templates import notes
 from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
 from releases.operations.release.end_approval import end_requests
-from releases.operations.release.plan import active_procedure, clear_final_check
+from releases.operations.release.plan import active_procedure, clear_final_check, wrong_kind
 from releases.operations.release.reschedule import lay
 from releases.operations.release.set_version import wrong
 from releases.procedures.document import Procedure as Content
@@ -39,8 +39,8 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         if faults := wrong(release):
             raise InvalidInput(*faults)
         procedure = active_procedure()
-        if release.kind == Release.Kind.EMERGENCY and not procedure.document.emergency_criteria():
-            raise InvalidInput(_("The release procedure has no emergency releases."))
+        if why := wrong_kind(procedure.document, release.kind, release.criterion):
+            raise InvalidInput(why)
         release.procedure = procedure
         release.number = release.number or next_number(now())
         content = procedure.document

@@ -30,8 +30,9 @@ from releases.models import (
     Release,
 )
 from releases.operations.application.create import create_application
+from releases.operations.approval import submit
 from releases.operations.approval.decide import approve
-from releases.operations.release import plan, prepare, reschedule, submit
+from releases.operations.release import plan, prepare, reschedule
 from releases.operations.target.set_settings import create_target
 from releases.operations.team.assign import assign
 from releases.operations.window.request import request_window

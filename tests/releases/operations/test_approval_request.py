@@ -175,7 +175,7 @@ def test_an_approver_does_not_schedule(world: Any, people: dict[str, Any]) -> No
 def test_a_second_live_request_for_the_window_is_refused(world: Any) -> None:
     release, _request = world.submitted()
     with world.acting_as("manager"), pytest.raises(NotPossible):
-        from releases.operations.release.submit import submit
+        from releases.operations.approval.submit import submit
 
         submit(release.pk)
 

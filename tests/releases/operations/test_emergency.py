@@ -14,6 +14,7 @@ from releases.gates.base import procedure_of
 from releases.gates.evaluation import WAIVABLE, blockers
 from releases.models import FollowUp
 from releases.operations.approval.decide import approve
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
@@ -24,7 +25,6 @@ from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.operations.release.reschedule import set_scheduled_start
 from releases.operations.release.select_commit import select_commit
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.step.claim import claim
 from releases.operations.team.assign import assign
 from releases.operations.waiver import decide as waivers

@@ -16,9 +16,9 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from environments.operations.access.grant import request_role
 from environments.targets.target import Layout
 from releases.models import DeployedVersion, Deployment, Fact, Release, Rollback, Step, StepOutput
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.resolve import resolve
 from releases.operations.release.refresh_from_git import refresh_from_git
-from releases.operations.release.submit import submit
 from releases.operations.rollback import decide
 from releases.operations.rollback.complete_manually import complete_manually
 from releases.operations.rollback.confirm_late import confirm_late

@@ -107,7 +107,7 @@ def test_the_requester_of_a_waiver_does_not_approve(world: Any) -> None:
     waiver = waiver_requested(world, release, by="author_on_committee")
     with world.acting_as("project_manager"):
         decide.approve(waiver.pk)
-    from releases.operations.release.submit import submit
+    from releases.operations.approval.submit import submit
 
     with world.acting_as("manager"):
         approval_request = submit(release.pk)

@@ -145,7 +145,7 @@ def test_a_window_without_reason_or_with_reversed_times_is_refused(world: Any) -
 
 
 def test_a_second_request_for_the_same_window_is_refused_and_names_the_first(world: Any) -> None:
-    from releases.operations.release.submit import submit
+    from releases.operations.approval.submit import submit
 
     first, _request = world.submitted()
     start = world.fresh(first).scheduled_start_at

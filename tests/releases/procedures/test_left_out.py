@@ -40,7 +40,7 @@ def test_one_value_of_such_a_section_may_be_written() -> None:
 
 def test_a_document_without_emergencies_has_none() -> None:
     small = Procedure.checked(SMALL)
-    assert (small.emergency_criteria(), small.validity_hours(), small.emergency_hours()) == ((), 0, {})
+    assert (small.criteria("emergency"), small.validity_hours(), small.emergency_hours()) == ((), 0, {})
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in EXAMPLES.iterdir()))

@@ -29,6 +29,7 @@ LAY_OUT = "releases/operations/notification_rule/apply_procedure.py"
 MILESTONES = "releases/queries/milestone_dates.py"
 COMPLETION = "releases/operations/deployment/completion.py"
 PREPARE = "releases/operations/release/prepare.py"
+STANDARD = "releases/gates/standard_change.py"
 REVIEW = "releases/operations/document/review.py"
 EVIDENCE = "releases/gates/evidence.py"
 SOURCE = "releases/gates/source.py"
@@ -103,7 +104,7 @@ READERS = {
     "EnvironmentConfiguration.storage": SHEET,
     "Schedule.regular": PUT_INTO_EFFECT,
     "Schedule.emergency": OWN,
-    "Regular.releases_per_window": "releases/operations/release/submit.py",
+    "Regular.releases_per_window": "releases/operations/approval/submit.py",
     "Regular.name": PUT_INTO_EFFECT,
     "Regular.frequency": SHEET,
     "Regular.day": SHEET,
@@ -124,6 +125,15 @@ READERS = {
     "Milestone.guards": "releases/operations/release/reschedule.py",
     "Reminders.hours_before": "releases/operations/milestone/remind.py",
     "EmergencyMilestone.hours_before": OWN,
+    "Standard.changes": OWN,
+    "Standard.review": "releases/operations/follow_up/create.py",
+    "Review.within": "releases/operations/follow_up/create.py",
+    "Review.unit": "releases/operations/follow_up/create.py",
+    "StandardChange.applications": STANDARD,
+    "StandardChange.risk": STANDARD,
+    "StandardChange.per_week": STANDARD,
+    "StandardChange.until": STANDARD,
+    "Schedule.standard": OWN,
     "Emergency.criteria": OWN,
     "Emergency.approval": SHEET,
     "Emergency.milestones": OWN,

@@ -20,11 +20,11 @@ from audit.clock import now
 from config.queue_server import Queues
 from releases.models import Deployment, MonitoringPeriod, Step
 from releases.operations.approval.decide import approve
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter, make, open_to_programs, walk
 from tests.releases.metric_sources.pages import Site, site

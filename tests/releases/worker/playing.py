@@ -25,6 +25,7 @@ from releases.gates import quorum
 from releases.models import ApprovalRequest, Deployment, Document, Procedure, Release
 from releases.operations.application.create import create_application
 from releases.operations.approval import decide
+from releases.operations.approval.submit import submit
 from releases.operations.checklist.sign import sign as sign_item
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request, right_for
@@ -39,7 +40,6 @@ from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.operations.release.reschedule import set_scheduled_start
 from releases.operations.release.select_commit import select_commit
 from releases.operations.release.sign_final_check import open_roles, sign as sign_final_check
-from releases.operations.release.submit import submit
 from releases.operations.rollback import decide as rollbacks, start as rollback_start
 from releases.operations.target.set_settings import create_target
 from releases.operations.team.assign import assign
@@ -179,10 +179,10 @@ class Player:
             if asked.rules and asked.rules[0]["role"] != "none":
                 self.decided(asked)
 
-    def planned(self, *, risk: str = "low", version: str = "1.3.0") -> Release:
+    def planned(self, *, risk: str = "low", version: str = "1.3.0", **of: str) -> Release:
         """Plan a release for now with all its fields, and lock its scope; its steps start /bin/true."""
         with self.acting(self.author):
-            release = plan.plan(application_id=self.application.pk, version=version, title="Tags")
+            release = plan.plan(application_id=self.application.pk, version=version, title="Tags", **of)
             plan.add_change(release.pk, kind="feature", text="Datasets can be tagged")
             plan.edit(release.pk, fields=dict.fromkeys(release.APPLICATION_FIELDS, "as written") | {"risk": risk})
             select_commit(release.pk, branch="release/" + version.rpartition(".")[0])
@@ -372,16 +372,20 @@ class Player:
             fault.add_note(f"at the stage {name!r}")
             raise
 
-    def play(self, *, risk: str = "low", back: bool = True) -> Release:
-        """Play one release from plan to its end in all environments of production; back: and out of them again."""
+    def play(self, *, risk: str = "low", back: bool = True, **of: str) -> Release:
+        """Play one release from plan to its end in all environments of production; back: and out of them again. of: its
+        type, and what makes it one.
+        """
         with self.stage("windows"):
             self.open_windows()
         with self.stage("plan"):
-            release = self.planned(risk=risk)
+            release = self.planned(risk=risk, **of)
         with self.stage("tests"):
             release = self.tested(release)
         with self.stage("approval"):
-            self.decided(self.submitted(release))
+            approval_request = self.submitted(release)
+            if quorum.rules_of(approval_request):
+                self.decided(approval_request)
         with self.stage("final check"):
             release = self.final_checked(release)
         with self.stage("production"):

@@ -53,6 +53,19 @@ def test_the_bank_approves_in_three_stages_for_both_centres(
     assert list(reached) == [(place, "succeeded") for place in ("sit", "uat", "preprod", "centre_a", "centre_b")]
 
 
+def test_the_bank_releases_a_standard_change_that_nobody_approves(
+    empty_database: str, sample_repository: Any, tmp_path: Path
+) -> None:
+    """Its milestones are those of every release, and it is reviewed afterwards, in each centre."""
+    player = Player(loaded(EXAMPLES / "bank"), sample_repository, tmp_path)
+    release = player.play(kind="standard", criterion="rates")
+    assert release.state == "rolled_back"
+    approval_request = release.approval_requests.get()
+    assert (approval_request.subject, approval_request.decisions.count()) == ("standard", 0)
+    assert [milestone.key for milestone in release.milestones.all()] == ["start"]
+    assert [follow_up.key for follow_up in release.follow_ups.all()].count("standard_review") == 2
+
+
 def test_the_scheduler_takes_a_release_over_the_stages_that_ask_nothing(
     empty_database: str, sample_repository: Any, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def rules(draw: DrawFn, where: list[dict[str, Any]]) -> list[dict[str, Any]]:
             )
     if draw(st.booleans()):
         found.append(row(subject="regular", tier="production", stage=1, role="board", number=0, decisions=["reject"]))
-    return kept + found
+    return kept + list({(r["stage"], r["role"], r.get("when") is None): r for r in found}.values())
 
 
 @st.composite

@@ -22,6 +22,7 @@ from releases.gates.approval import approval_for
 from releases.gates.evaluation import blockers, evaluate
 from releases.models import ApprovalRequest, Deployment, Procedure, Release
 from releases.operations.approval import decide
+from releases.operations.approval.submit import submit
 from releases.operations.deployment.decide import fail
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
@@ -31,7 +32,6 @@ from releases.operations.deployment.verify import verify
 from releases.operations.monitoring.end import record_result
 from releases.operations.release.end_incomplete import end_incomplete
 from releases.operations.release.sign_final_check import sign
-from releases.operations.release.submit import submit
 from releases.operations.rollback import decide as rollbacks, start as rollback
 from releases.operations.target.set_settings import create_target
 from releases.operations.window.request import request_window

@@ -116,7 +116,7 @@ def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
         criterion=next(
             (
                 c.label(language())
-                for c in (content.emergency_criteria() if content is not None else ())
+                for c in (content.criteria(row.kind) if content is not None else ())
                 if c.key == row.criterion
             ),
             row.criterion,

@@ -20,7 +20,7 @@ from releases.admin.operations.procedure_forms import subjects
 from releases.models import Procedure, Release
 from releases.procedures.document import Procedure as Content
 from releases.procedures.part import When
-from releases.procedures.parts import Gate, Label, Regular
+from releases.procedures.parts import Gate, Label, Regular, StandardChange
 from releases.procedures.save import as_text
 from releases.procedures.values import AUTHOR
 
@@ -98,6 +98,24 @@ def chapters(content: Content) -> list[Chapter]:
     ]
 
 
+def _standard(content: Content) -> list[Block]:
+    """Return the standard changes, each with its limits, and the review that they leave."""
+    standard = content.schedule.standard
+    if standard is None:
+        return []
+    review = [mark(standard.review)] if standard.review is not None else []
+    return [Block(_("Standard changes"), [*map(_limited, standard.changes), *review])]
+
+
+def _limited(change: StandardChange) -> str:
+    classes = dict(Release.Risk.choices)
+    limits = [labelled(_("application"), listed(change.applications))] if change.applications else []
+    limits += [labelled(_("risk class"), listed(str(classes[key]) for key in change.risk))] if change.risk else []
+    limits += [labelled(_("a week"), change.per_week)] if change.per_week is not None else []
+    limits += [labelled(_("until"), change.until.isoformat())] if change.until is not None else []
+    return noted(mark(change), " · ".join(limits)) if limits else mark(change)
+
+
 def _planning(content: Content) -> list[Block]:
     regular, emergency = content.schedule.regular, content.schedule.emergency
     written = (regular.frequency, regular.day, regular.time)
@@ -118,6 +136,7 @@ def _planning(content: Content) -> list[Block]:
             _("Emergency release"),
             [*_words(emergency.criteria), mark(emergency.approval)] if emergency is not None else [_("none")],
         ),
+        *_standard(content),
         *_freezes(content),
         Block(
             _("Preparation timeline"),

@@ -258,7 +258,7 @@ def _uncounted(release: Release, approval_requests: Iterable[ApprovalRequest], m
 
 
 def _criterion(release: Release, content: Content | None) -> str:
-    items = content.emergency_criteria() if content is not None else ()
+    items = content.criteria(release.kind) if content is not None else ()
     return next((item.label(language()) for item in items if item.key == release.criterion), release.criterion)
 
 

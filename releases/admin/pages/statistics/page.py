@@ -187,7 +187,7 @@ def statistics(request: HttpRequest) -> HttpResponseBase:
         return csv.table(part, found, words, trouble_words())
     total = sum(found.kinds.values())
     names = {str(key): str(name) for key, name in Release.Kind.choices}
-    tones = {"regular": "good", "emergency": "bad", "pre_release": "calm"}
+    tones = {"regular": "good", "standard": "good", "emergency": "bad", "pre_release": "calm"}
     return show(
         request,
         "pages/statistics/statistics.html",

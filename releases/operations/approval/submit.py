@@ -6,9 +6,11 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
-from releases.gates import authorship
+from releases.gates import authorship, quorum
 from releases.gates.content import digest, document
+from releases.gates.standard_change import beyond_limits, subject_of, used_up
 from releases.models import ApprovalRequest, Release
+from releases.operations.approval.decide import approve_beforehand
 from releases.operations.release.plan import clear_final_check
 from releases.operations.release.prepare import require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
@@ -18,8 +20,18 @@ from releases.queries.step_plan import production_of
 
 
 def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
-    """Submit for approval: freezes rules and content on the request; refused while another release holds the window."""
+    """Submit for approval: freezes rules and content on the request; refused while another release holds the window.
+
+    A standard change for which the procedure asks nobody is approved in a second operation.
+    """
     refresh_from_git(release_id)
+    approval_request = _open(release_id, reason)
+    if approval_request.subject == ApprovalRequest.Subject.STANDARD and not quorum.rules_of(approval_request):
+        return approve_beforehand(approval_request.pk)
+    return approval_request
+
+
+def _open(release_id: int, reason: str) -> ApprovalRequest:
     with operation("release:submit", (Release, release_id), reason=reason) as op:
         requester = access.require("prepare")
         release = op.get(Release)
@@ -32,7 +44,12 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
             raise GateNotPassed(*missing)
         require_in_time(release, "mark_approved")
         authorship.require_known_authors(release)
-        subject = "emergency" if release.kind == Release.Kind.EMERGENCY else "regular"
+        subject = subject_of(release)
+        if subject == "standard":
+            number, full = used_up(release, environment)
+            if beyond := [*beyond_limits(release, release.scheduled_start_at), *([full] if full else [])]:
+                raise GateNotPassed(*beyond)
+            op.details.update(standard_change=release.criterion, number_in_week=number + 1)
         other = ApprovalRequest.objects.filter(
             release__application=release.application,
             environment=environment,
@@ -41,7 +58,7 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
         ).exclude(release=release)
         assert release.procedure is not None
         room = release.procedure.document.schedule.regular.releases_per_window
-        if subject == "regular" and other.count() >= room:
+        if subject != "emergency" and other.count() >= room:
             text = _("Another release has an approval request for this change window: %(r)s")
             raise GateNotPassed(text % {"r": other[0].release})
         rules = release.procedure.document.rules_for(subject, *release.destinations, risk=release.risk)
