@@ -199,7 +199,7 @@ def test_an_emergency_cancels_the_regular_booking_in_the_same_operation(world: A
     assert world.fresh(first).state == "cancelled" and "emergency" in world.fresh(first).blockers[0]
 
 
-def test_a_new_procedure_takes_over_the_named_releases_and_keeps_the_rest(world: Any) -> None:
+def test_a_new_procedure_takes_over_the_named_releases_and_keeps_the_rest(world: Any, browsers: Any) -> None:
     from releases.operations.approval.decide import approve
     from releases.operations.procedure.put_into_effect import load, submit
     from releases.procedures.document import Procedure as Content
@@ -216,6 +216,10 @@ def test_a_new_procedure_takes_over_the_named_releases_and_keeps_the_rest(world:
         draft = load(Content.checked(raw), reason="licences")
         asked = submit(draft.pk, reason="1.4.0 is nearly out", moved=(moved.pk,))
     assert asked.document["kept"] == [[kept.pk, str(kept)]]
+    page = browsers("committee_a").get(reverse("approval-request", args=[asked.pk])).content.decode()
+    effects, difference = page.index("effects on releases under way"), page.index("difference from version")
+    assert effects < difference, "what happens to people's releases comes first"
+    assert "approval that ends" in page[effects:difference] and str(moved) in page[effects:difference]
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
             approve(asked.pk, digest=asked.digest)

@@ -7,13 +7,14 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from audit.clock import now
 from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, language, listed, noted
 from environments.models import Account, DeploymentTarget, Environment
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
-from releases.admin.pages.procedure.difference import differences
+from releases.admin.pages.procedure.difference import differences, effects
 from releases.gates import authorship, quorum
 from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
 from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
@@ -108,6 +109,7 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
     order = {key: index for index, key in enumerate(labels)}
     return (
         _commands(approval_request, rights)
+        + _procedure_effects(approval_request)
         + _procedure_difference(document)
         + [
             _waivers(labels.get(key, key), document, zone)
@@ -156,6 +158,21 @@ def _commands_in(release: Release, place: Environment, target: DeploymentTarget)
         label = named(_("changed in the deployment target since the last deployment"))
         found.append(Clause("since", label, said or _("nothing")))
     return found
+
+
+def _procedure_effects(approval_request: ApprovalRequest) -> list[Clause]:
+    """Return what happens to each release under way that an open request moves to a new version of the procedure."""
+    procedure, moved = approval_request.procedure, {pk for pk, _name in approval_request.document.get("moved", ())}
+    if procedure is None or not moved or approval_request.state != "in_review":
+        return []
+    lines = []
+    for effect in effects(procedure, now()):
+        if effect.release.pk in moved:
+            parts = [labelled(_("approval that ends"), words) for words in effect.approvals]
+            parts += [labelled(name, f"{was} → {will}") for name, was, will in effect.milestones]
+            parts += [labelled(_("no longer passed"), f"{gate} – {reason}") for gate, reason in effect.gates]
+            lines.append("\n    ".join([str(effect.release), *(parts or [_("Nothing changes for this release.")])]))
+    return [Clause("effects", _("effects on releases under way"), "\n".join(lines))]
 
 
 def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
