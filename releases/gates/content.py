@@ -170,6 +170,7 @@ def clause_labels() -> dict[str, str]:
         "waivers": _("waivers"),
         "moved": _("open releases that will follow the new version"),
         "kept": _("open releases that stay on the current version"),
+        "grants": _("access grants that begin to count"),
         "replay": _("replay of the changed triggers"),
         "procedure": _("release procedure"),
         "tag": _("tag"),

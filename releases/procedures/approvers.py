@@ -144,6 +144,24 @@ def _incomplete(raw: Raw, groups: Mapping[Group, list[tuple[Path, Raw]]]) -> Fou
             )
 
 
+def emergency_faults(raw: Raw) -> Found:
+    """Refuse emergencies that no branch could bring into an environment of production."""
+    schedule = raw.get("schedule")
+    if not isinstance(schedule, Mapping) or schedule.get("emergency") is None:
+        return
+    accepted = {row.get("environment"): row for _path, row in rows_of(raw, "accepted_branches")}
+    urgent = {row.get("pattern") for _path, row in rows_of(raw, "workflows") if row.get("key") == "hotfix"}
+    for row in accepted.values():
+        urgent |= set(list_of(row, "emergency_patterns")) - set(list_of(row, "patterns"))
+    if not urgent:
+        yield ("schedule", "emergency"), "needs emergency_patterns in accepted_branches: it could come from no branch"
+    for path, place in rows_of(raw, "environments") if urgent else ():
+        row = accepted.get(place.get("key"), {})
+        here = {*list_of(row, "patterns"), *list_of(row, "emergency_patterns")}
+        if place.get("tier") == "production" and asked(raw, "branch", place) and not here & urgent:
+            yield path, f"accepts no emergency: none of {listed(map(str, urgent))} is in its accepted_branches"
+
+
 def place_faults(raw: Raw) -> Found:
     """Refuse what no release could ever pass: only production is approved, and it comes last."""
     rows = rows_of(raw, "environments")

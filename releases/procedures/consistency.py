@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from environments.roles import LEVEL_CHOICES
 from environments.secret_detection import reveals_secret
-from releases.procedures.approvers import approval_faults, approvers, place_faults, role_faults
+from releases.procedures.approvers import approval_faults, approvers, emergency_faults, place_faults, role_faults
 from releases.procedures.left_out import SECTIONS
 from releases.procedures.part import LANGUAGE
 from releases.procedures.places import Path, message_of
@@ -63,6 +63,7 @@ def faults_between(
     yield from _matrix(raw)
     yield from approval_faults(raw)
     yield from place_faults(raw)
+    yield from emergency_faults(raw)
     yield from _gates(raw, gate_types)
     yield from _versions(raw)
     yield from _plans(raw, step_types)

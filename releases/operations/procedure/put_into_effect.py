@@ -28,6 +28,7 @@ from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
 from releases.queries import trigger_replay
+from releases.queries.procedure_grants import begin_to_count
 from releases.queries.step_plan import production_of, step_plan
 
 
@@ -132,6 +133,8 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
             "kept": [[pk, name] for pk, name in candidates.items() if pk not in moved],
             "reason": reason,
         }
+        if grants := begin_to_count(procedure.document):
+            content["grants"] = grants
         if replayed is not None:
             content["replay"] = replayed
         approval_request = ApprovalRequest.objects.create(

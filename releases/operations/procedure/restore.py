@@ -3,6 +3,8 @@
 The rules are not those of a procedure: the administrator who requests it, a second one, and an auditor as witness.
 """
 
+from typing import Any
+
 from django.utils.translation import gettext as _
 
 from audit.operation import operation
@@ -12,6 +14,7 @@ from environments.models import Account
 from releases.gates.content import digest
 from releases.models import ApprovalRequest, Procedure
 from releases.operations.procedure.put_into_effect import in_effect
+from releases.queries.procedure_grants import begin_to_count
 
 RULES = [{"stage": 1, "role": role, "number": 1} for role in ("administrator", "auditor")]
 EVENT = "procedure:restore"
@@ -29,7 +32,14 @@ def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
             raise NotPossible(_("Only a version that was in effect before can take effect again."))
         if ApprovalRequest.objects.filter(procedure=procedure, state="in_review").exists():
             raise InvalidInput(_("An approval request for this version is open already."))
-        content = {"base": in_effect(), "version": procedure.version, "digest": procedure.digest, "reason": reason}
+        content: dict[str, Any] = {
+            "base": in_effect(),
+            "version": procedure.version,
+            "digest": procedure.digest,
+            "reason": reason,
+        }
+        if grants := begin_to_count(procedure.document):
+            content["grants"] = grants
         approval_request = ApprovalRequest.objects.create(
             subject=ApprovalRequest.Subject.PROCEDURE_RESTORE,
             procedure=procedure,

@@ -67,6 +67,23 @@ def given(world: Any, who: str, role: str) -> None:
         confirm(grant.pk)
 
 
+def test_the_request_names_the_grants_that_begin_to_count(world: Any, browsers: Any) -> None:
+    """Also those of a role that was retired: who held it before holds it again."""
+    in_effect(world, bank())
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = "9.1.0", "9.1.0"
+    in_effect(world, Content.checked(raw), office="")
+    assert "risk_office" not in access.roles_of(world.people["tester"])
+    again = bank().model_dump(mode="json")
+    again["version"], again["history"][-1]["version"] = "9.2.0", "9.2.0"
+    with world.acting_as("manager"):
+        draft = put_into_effect.load(Content.checked(again), reason="as before")
+        approval_request = put_into_effect.submit(draft.pk, reason="as before")
+    assert approval_request.document["grants"] == [["risk_office", "tester", ""]]
+    page = browsers("committee_a").get(reverse("approval-request", args=[approval_request.pk])).content.decode()
+    assert "access grants that begin to count" in page and "Risk office" in page
+
+
 def test_the_rules_of_a_procedure_name_its_own_roles_in_stages(world: Any, browsers: Any) -> None:
     in_effect(world, bank())
     release, approval_request = world.submitted()

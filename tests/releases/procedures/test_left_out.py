@@ -106,3 +106,24 @@ def test_a_second_environment_of_production_comes_after_the_first() -> None:
     assert refused(raw) == {
         "environments[2]": "needs a gate of the type 'promotion': it comes after another environment of production"
     }
+
+
+@pytest.mark.parametrize(
+    ("patterns", "place"), [([], "schedule.emergency"), (["hotfix/*"], "environments[1]"), (["main"], "")]
+)
+def test_an_emergency_that_no_branch_could_bring_is_refused(patterns: list[str], place: str) -> None:
+    """Without patterns of emergencies none could be planned; where production does not accept one, none gets there."""
+    raw = copy.deepcopy(SMALL)
+    rule = {"subject": "emergency", "tier": "production", "stage": 1, "role": "engineer", "number": 1}
+    raw["approval_rules"].append(rule)
+    raw["schedule"]["emergency"] = {"criteria": [{"key": "down", "en": "Down"}], "approval": {"en": "One"}}
+    raw["schedule"]["emergency"]["validity_hours"] = 8
+    raw["gates"].append({"key": "branch", "en": "Branch", "type": "branch", "tiers": ["production"]})
+    raw["accepted_branches"] = [
+        {"environment": "preview", "patterns": ["release/*"], "emergency_patterns": patterns},
+        {"environment": "live", "patterns": ["main"]},
+    ]
+    if not place:
+        assert Procedure.checked(raw).criteria("emergency")
+        return
+    assert list(refused(raw)) == [place]

@@ -24,6 +24,7 @@ EXAMPLES = int(os.environ.get("RINGI_TEST_EXAMPLES", "4"))  # make chaos asks fo
 SMALL = tomllib.loads((DEFAULT.parent / "examples" / "small_team" / "procedure.toml").read_text("utf-8"))
 OWN = {"board": "committee", "line": "project_manager", "tester": "tester", "developer": "developer"}
 RISKS = ("low", "medium", "high")
+NOBODY = {"subject": "standard", "stage": 0, "role": "none", "number": 0, "tier": "production"}
 STATES = ("content_checked", "approved", "ready_to_publish")
 CONDITIONS = st.one_of(
     st.none(),
@@ -153,6 +154,17 @@ def procedures(draw: DrawFn) -> dict[str, Any]:
         raw["document_states"] = [{"key": key, "en": key} for key in STATES if draw(st.booleans())]
     if draw(st.booleans()):
         raw["plans"]["deployment"][1]["when"] = {"risk": [draw(st.sampled_from(RISKS))]}
+    if draw(st.booleans()):
+        raw["schedule"]["emergency"] = {"criteria": [{"key": "down", "en": "It is down"}], "validity_hours": 8}
+        hours = [{"key": one["key"], "hours_before": n} for n, one in enumerate(raw.get("milestones", ())[::-1])]
+        raw["schedule"]["emergency"] |= {"approval": {"en": "One engineer"}, "milestones": hours[::-1]}
+        asked = {"subject": "emergency", "stage": 1, "role": "engineer", "number": 1, "tier": "production"}
+        raw["approval_rules"].append(asked)
+        for accepted in raw["accepted_branches"]:
+            accepted["emergency_patterns"] = ["release/*"]
+    if draw(st.booleans()):
+        raw["schedule"]["standard"] = {"changes": [{"key": "texts", "en": "Texts", "per_week": 9}]}
+        raw["approval_rules"].append(NOBODY)
     return raw
 
 
@@ -171,8 +183,8 @@ def test_each_procedure_that_loads_lets_a_release_through(
         database=None,
         print_blob=True,
     )
-    @given(procedures(), st.sampled_from(RISKS))
-    def play(raw: dict[str, Any], risk: str) -> None:
+    @given(procedures(), st.sampled_from(RISKS), st.sampled_from(["regular", "emergency", "standard"]))
+    def play(raw: dict[str, Any], risk: str, kind: str) -> None:
         try:
             Procedure.checked(raw)
         except ProcedureFaults:
@@ -182,8 +194,10 @@ def test_each_procedure_that_loads_lets_a_release_through(
             (folder / "own").mkdir()
             (folder / "own" / "procedure.toml").write_text(tomli_w.dumps(raw), "utf-8")
             player = Player(loaded(folder / "own"), sample_repository, folder / "targets")
-            assert player.play(risk=risk).state == "rolled_back"
-        played.append(risk)
+            kinds = {"regular": "", "emergency": "down", "standard": "texts"}
+            chosen = kind if kind == "regular" or kind in raw["schedule"] else "regular"
+            assert player.play(risk=risk, kind=chosen, criterion=kinds[chosen]).state == "rolled_back"
+        played.append(chosen)
 
     play()
     assert len(played) >= EXAMPLES // 2, "too few of the documents that were made load"

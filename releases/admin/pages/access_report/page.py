@@ -56,7 +56,7 @@ def capabilities() -> tuple[Capability, ...]:
     """Return the capabilities that the report distinguishes, in the order of a release."""
     return (
         Capability("change", _("Change"), ("plan", "prepare", "edit_changes", "edit_configuration")),
-        Capability("approve", _("Approve"), ("approve", "approve_change", "send_back", "reject")),
+        Capability("approve", _("Approve"), ("approve", "approve_change", "send_back", "reject", "restore_procedure")),
         Capability("start", _("Start deployment"), ("schedule", "start")),
         Capability("verify", _("Verify deployment"), ("verify",)),
         Capability("back", _("Rollback"), ("roll_back", "authorise_rollback", "raise_rollback")),

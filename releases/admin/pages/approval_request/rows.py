@@ -12,6 +12,7 @@ from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, language, listed, noted
 from environments.models import Account, DeploymentTarget, Environment
+from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.pages.procedure.difference import differences, effects
@@ -227,6 +228,10 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             )
         case (("moved" | "kept"), list()):
             return Clause(key, label, "\n".join(name for _pk, name in value))
+        case "grants", list():
+            names, everywhere = role_names(), _("all environments")
+            lines = [labelled(names.get(r, r), noted(who, where or everywhere)) for r, who, where in value]
+            return Clause(key, label, "\n".join(lines))
         case "window", {"start": start, "end": end}:
             return Clause(key, label, f"{_moment(start, zone)} – {_moment(end, zone)}")
         case (("start" | "end" | "pressed"), str()):
