@@ -225,8 +225,8 @@ class DatabaseUpdate(TargetStep):
             if after.total != backup["data"]:
                 different = after.differences(backup.get("tables", {}), backup.get("schema", ""))
                 text = _("the restored database differs from the backup in: %(tables)s")
-                text = _("restored, but not equal to the backup")
-                raise StepFailed(text % {"tables": ", ".join(different)}, state=text)
+                unequal = _("restored, but not equal to the backup")
+                raise StepFailed(text % {"tables": ", ".join(different)}, state=unequal)
         journal_once(context, "database_update:restored", **facts, data=backup["data"])
         return facts | {"data": backup["data"], "data_before": before.total}
 

@@ -100,21 +100,37 @@ def test_a_second_attempt_after_the_restore_keeps_the_first_count(out: tuple[Tar
     assert len(Path(first["dump"]).read_text().splitlines()) == 7
 
 
-def test_a_restore_that_fails_leaves_the_database_as_it_was(out: tuple[Target, dict[str, Any]], tmp_path: Path) -> None:
-    target, earlier = out
-    _forward(target, earlier)
-    under_new = measure(target.spec, target.configuration).data
-    real, folder = Path(os.environ["POSTGRES_BIN"]), tmp_path / "bin"
+def _restoring_with(target: Target, folder: Path, statement: str) -> TargetSpec:
+    """Return a target whose restore ends with one statement more."""
+    real, sound = Path(os.environ["POSTGRES_BIN"]), target.spec
     folder.mkdir()
     for program in ("pg_dump", "psql"):
         (folder / program).symlink_to(real / program)
     (folder / "pg_restore").write_text(
         f'#!/bin/bash\n{real}/pg_restore "$@" || exit\nfor a in "$@"; do case "$a" in --file=*) '
-        'echo "SELECT 1/0;" >> "${a#--file=}";; esac; done\n'
+        f'echo "{statement}" >> "${{a#--file=}}";; esac; done\n'
     )
     (folder / "pg_restore").chmod(0o755)
+    return TargetSpec("sample", "production", sound.root, dict(sound.settings) | {"postgres_bin": str(folder)})
+
+
+def test_a_restore_that_differs_from_the_backup_names_the_tables(
+    out: tuple[Target, dict[str, Any]], tmp_path: Path
+) -> None:
+    target, earlier = out
+    _forward(target, earlier)
+    target.spec = _restoring_with(target, tmp_path / "bin", "UPDATE public.dataset SET title = 'x' WHERE id = 1;")
+    with pytest.raises(StepFailed, match="differs from the backup in: .*dataset") as caught:
+        _back(target, earlier)
+    assert str(caught.value.state) == "restored, but not equal to the backup"
+
+
+def test_a_restore_that_fails_leaves_the_database_as_it_was(out: tuple[Target, dict[str, Any]], tmp_path: Path) -> None:
+    target, earlier = out
+    _forward(target, earlier)
+    under_new = measure(target.spec, target.configuration).data
     sound = target.spec
-    target.spec = TargetSpec("sample", "production", sound.root, dict(sound.settings) | {"postgres_bin": str(folder)})
+    target.spec = _restoring_with(target, tmp_path / "bin", "SELECT 1/0;")
     with pytest.raises(StepFailed, match="psql ended with exit code 3: .*division by zero"):
         _back(target, earlier)
     target.spec = sound
