@@ -35,7 +35,7 @@ from environments.operations.environment import require_two_factor
 from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR
 from releases.admin.components import staffing_preview as preview
-from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, clock, length, must, reason, row, text
+from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, clock, length, must, row, text
 
 Fields = Mapping[str, forms.Field]
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
@@ -253,16 +253,13 @@ VERBS: tuple[Verb, ...] = (
         closing.deactivate,
         ADMIN,
         model=Account,
-        fields=must,
         signs=True,
         danger=True,
         preview=preview.of_closing,
     ),
-    on_account(
-        "reactivate", _("Reactivate account"), closing.reactivate, ADMIN, model=Account, fields=must, signs=True
-    ),
+    on_account("reactivate", _("Reactivate account"), closing.reactivate, ADMIN, model=Account, signs=True),
     on_token("issue", _("Issue token"), _issue, model=Account, fields=_token),
-    on_token("revoke", _("Revoke token"), tokens.revoke, model=Token, fields=must, danger=True),
+    on_token("revoke", _("Revoke token"), tokens.revoke, model=Token, danger=True),
     on_access(
         "grant",
         _("Grant access"),
@@ -273,23 +270,13 @@ VERBS: tuple[Verb, ...] = (
         signs=True,
         asked=_asked_of_grant,
     ),
-    on_access(
-        "confirm",
-        _("Confirm access grant"),
-        grant.confirm,
-        GIVE,
-        model=AccessGrant,
-        fields=reason,
-        signs=True,
-        shows=_granted,
-    ),
+    on_access("confirm", _("Confirm access grant"), grant.confirm, GIVE, model=AccessGrant, signs=True, shows=_granted),
     on_access(
         "revoke",
         _("Revoke grant"),
         grant.revoke,
         GIVE,
         model=AccessGrant,
-        fields=must,
         signs=True,
         danger=True,
         shows=_granted,
@@ -336,7 +323,7 @@ VERBS: tuple[Verb, ...] = (
         shows=lambda item: _granted(item.grant),
         asked=_asked_of_item,
     ),
-    on_access_review("close", _("Close access review"), review.close, model=AccessReview, fields=reason),
+    on_access_review("close", _("Close access review"), review.close, model=AccessReview),
     on_delegation(
         "request",
         _("Appoint delegate"),
@@ -347,24 +334,10 @@ VERBS: tuple[Verb, ...] = (
         preview=preview.of_absence,
     ),
     on_delegation(
-        "confirm",
-        _("Confirm delegation"),
-        delegates.confirm,
-        GIVE,
-        model=Delegation,
-        fields=reason,
-        signs=True,
-        shows=_stands_in,
+        "confirm", _("Confirm delegation"), delegates.confirm, GIVE, model=Delegation, signs=True, shows=_stands_in
     ),
     on_delegation(
-        "revoke",
-        _("Revoke delegation"),
-        delegates.revoke,
-        LOOK,
-        model=Delegation,
-        fields=must,
-        danger=True,
-        shows=_stands_in,
+        "revoke", _("Revoke delegation"), delegates.revoke, LOOK, model=Delegation, danger=True, shows=_stands_in
     ),
     Verb(
         "environment",

@@ -11,7 +11,7 @@ from environments import access
 from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.admin.operations.access import people
-from releases.admin.operations.base import Verb, ZonedDateTimeField, length, must, reason, row, text, zone_of
+from releases.admin.operations.base import Verb, ZonedDateTimeField, length, reason, row, text, zone_of
 from releases.models import (
     ApprovalDecision,
     ApprovalRequest,
@@ -232,7 +232,6 @@ VERBS: tuple[Verb, ...] = (
         decide.send_back,
         ("send_back",),
         fields=_refusal,
-        edge="send_back",
         why_not_permitted=partial(decide.why_not_permitted, decision="send_back"),
     ),
     on_approval(
@@ -241,7 +240,6 @@ VERBS: tuple[Verb, ...] = (
         decide.reject,
         ("reject", "restore_procedure"),
         fields=_refusal,
-        edge="reject",
         danger=True,
         why_not_permitted=partial(decide.why_not_permitted, decision="reject"),
     ),
@@ -293,7 +291,6 @@ VERBS: tuple[Verb, ...] = (
         _("Publish again"),
         publish.publish_again,
         ("edit_document", "approve_document"),
-        fields=reason,
         states=frozenset({"ready_to_publish"}),
         why_not_permitted=publish.not_due,
     ),
@@ -303,7 +300,6 @@ VERBS: tuple[Verb, ...] = (
         review.prepare_publication,
         ("edit_document", "approve_document"),
         fields=_read,
-        edge="prepare_publication",
         shows=_text,
     ),
     Verb(
@@ -333,7 +329,6 @@ VERBS: tuple[Verb, ...] = (
         waivers.approve,
         ("confirm_waiver",),
         model=Waiver,
-        fields=reason,
         danger=True,
         everywhere=True,
         why_not_permitted=waivers.why_not_permitted,
@@ -344,7 +339,6 @@ VERBS: tuple[Verb, ...] = (
         waivers.reject,
         ("confirm_waiver",),
         model=Waiver,
-        fields=must,
         everywhere=True,
         why_not_permitted=waivers.not_second,
     ),
@@ -354,7 +348,6 @@ VERBS: tuple[Verb, ...] = (
         waivers.revoke,
         ("confirm_waiver", "request_waiver"),
         model=Waiver,
-        fields=must,
         everywhere=True,
     ),
     Verb(

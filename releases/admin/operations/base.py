@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from inspect import Parameter, signature
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from django.db.models import Model
 from django.forms.fields import InvalidJSONInput
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django_fsm import can_proceed
+from django_fsm import FSMField, can_proceed
 
 from environments import access, calendar
 from environments.admin.rights import Rights
@@ -205,17 +206,18 @@ class Shown:
 class Verb:
     """One verb. `operation(pk, **cleaned)` for a verb on a row, `operation(**cleaned)` for one that creates a row.
 
-    edge: the state machine's transition that must be possible; states: the states in which it is offered instead.
-    rights: any one is enough; without any, why_not_permitted alone decides. The verb asks a right in the row's
-    environment; everywhere: the operation asks all but an environment's own rights in all environments. asked: the
-    pairs of right and environment, where these rules do not suffice. why_not_permitted: why a person may not do it to
-    a row whatever their rights, as the operation asks it. by_delegate: a delegate may do it for the absent person.
-    over: why a row without a state machine has nothing left to do. preview: the effects of the form's values; the page
-    shows them and asks for confirmation, and asks again when they have changed by then. looks: the preview reads
-    something that changes, so only the form must stay the same. result_message: what the page says about the result.
-    beside: fields that only the page with the preview shows. warns: the preview is shown only where it has content.
-    makes: the model on whose list it is offered. tries: checks what the form's values name, before anything is stored;
-    the form has a button for it (try_label).
+    edge: the state machine's transition that must be possible (left out: the one of the verb's name); states: the
+    states in which it is offered instead. fields: left out, the reason, where the operation takes one. rights: any
+    one is enough; without any, why_not_permitted alone decides. The verb asks a right in the row's environment;
+    everywhere: the operation asks all but an environment's own rights in all environments. asked: the pairs of right
+    and environment, where these rules do not suffice. why_not_permitted: why a person may not do it to a row whatever
+    their rights, as the operation asks it. by_delegate: a delegate may do it for the absent person. over: why a row
+    without a state machine has nothing left to do. preview: the effects of the form's values; the page shows them and
+    asks for confirmation, and asks again when they have changed by then. looks: the preview reads something that
+    changes, so only the form must stay the same. result_message: what the page says about the result. beside: fields
+    that only the page with the preview shows. warns: the preview is shown only where it has content. makes: the model
+    on whose list it is offered. tries: checks what the form's values name, before anything is stored; the form has a
+    button for it (try_label).
     """
 
     noun: str
@@ -224,7 +226,7 @@ class Verb:
     operation: Callable[..., Any]
     rights: tuple[str, ...]
     model: type[Model] | None = None
-    fields: Callable[[Any], Mapping[str, forms.Field]] = field(default=lambda instance: {})
+    fields: Callable[[Any], Mapping[str, forms.Field]] | None = None
     edge: str = ""
     states: frozenset[str] = frozenset()
     signs: bool = False
@@ -244,6 +246,23 @@ class Verb:
     warns: bool = False
     tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
     try_label: Any = ""
+
+    def __post_init__(self) -> None:
+        if self.model is None or self.edge or self.states or self.over:
+            return
+        machines = (column for column in self.model._meta.fields if isinstance(column, FSMField))
+        named = {transition.name for machine in machines for transition in machine.get_all_transitions(self.model)}
+        if self.name in named:
+            object.__setattr__(self, "edge", self.name)
+
+    def form_fields(self, instance: Any) -> Mapping[str, forms.Field]:
+        """Return the fields of its form."""
+        if self.fields is not None:
+            return self.fields(instance)
+        asked = signature(self.operation).parameters.get("reason")
+        if asked is None:
+            return {}
+        return must(instance) if asked.default is Parameter.empty else reason(instance)
 
     def previewed(self, instance: Any, values: dict[str, Any]) -> Preview:
         """Return the effects of the form's values."""

@@ -12,7 +12,7 @@ from audit.actor import name_of
 from audit.models import CheckpointDelivery, LedgerResumption
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
-from releases.admin.operations.base import Verb, must, reason, text
+from releases.admin.operations.base import Verb, text
 
 Fields = Mapping[str, forms.Field]
 ADMIN = ("manage_accounts",)
@@ -58,7 +58,6 @@ VERBS: tuple[Verb, ...] = (
         resume.confirm,
         ("approve_change",),
         model=LedgerResumption,
-        fields=reason,
         shows=_finding,
         over=resume.over,
     ),
@@ -70,7 +69,6 @@ VERBS: tuple[Verb, ...] = (
         _("Remove checkpoint address"),
         add_address.remove_address,
         model=CheckpointDelivery,
-        fields=must,
         danger=True,
         over=add_address.over,
     ),

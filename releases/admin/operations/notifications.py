@@ -14,7 +14,7 @@ from environments.admin.rights import Rights
 from environments.models import Account
 from environments.times import shown as when
 from releases.admin.operations.approval import bound_to
-from releases.admin.operations.base import Verb, length, must, reason, removed, text
+from releases.admin.operations.base import Verb, length, reason, removed, text
 from releases.admin.operations.recipients import language_of, names_in
 from releases.admin.pages.notification_preview.example import example_values
 from releases.channel_types import CHANNEL_TYPES
@@ -259,9 +259,7 @@ VERBS: tuple[Verb, ...] = (
         shows=_goes_out,
         over=_current,
     ),
-    on_notification(
-        "cancel", _("Cancel external notification"), notifications.cancel, fields=must, danger=True, over=_free
-    ),
+    on_notification("cancel", _("Cancel external notification"), notifications.cancel, danger=True, over=_free),
     on_notification_channel(
         "create", _("Create channel"), channels.create, fields=_channel, signs=True, makes=NotificationChannel
     ),
@@ -278,33 +276,17 @@ VERBS: tuple[Verb, ...] = (
         "send_test", _("Send test notification"), channels.send_test, model=NotificationChannel, over=_off
     ),
     on_notification_channel(
-        "disable",
-        _("Disable channel"),
-        channels.disable,
-        model=NotificationChannel,
-        fields=must,
-        danger=True,
-        over=_off,
+        "disable", _("Disable channel"), channels.disable, model=NotificationChannel, danger=True, over=_off
     ),
-    on_notification_channel(
-        "enable", _("Enable channel"), channels.enable, model=NotificationChannel, fields=must, over=_on
-    ),
+    on_notification_channel("enable", _("Enable channel"), channels.enable, model=NotificationChannel, over=_on),
     on_notification_rule("add", _("Add notification rule"), rules.add, fields=_rule, makes=NotificationRule),
     on_notification_rule(
-        "remove",
-        _("Remove notification rule"),
-        rules.remove,
-        model=NotificationRule,
-        fields=must,
-        danger=True,
-        over=removed,
+        "remove", _("Remove notification rule"), rules.remove, model=NotificationRule, danger=True, over=removed
     ),
     on_notification_template(
         "edit", _("Edit notification template"), texts.edit, fields=_text, preview=_filled, looks=True
     ),
-    on_notification_template(
-        "restore", _("Restore default template"), texts.restore, fields=must, danger=True, over=_own
-    ),
+    on_notification_template("restore", _("Restore default template"), texts.restore, danger=True, over=_own),
     Verb(
         "notification_delivery",
         "bounce",
@@ -312,7 +294,6 @@ VERBS: tuple[Verb, ...] = (
         disable.bounce,
         NOTIFY,
         NotificationDelivery,
-        fields=must,
         danger=True,
         over=_unsent,
     ),
@@ -323,7 +304,6 @@ VERBS: tuple[Verb, ...] = (
         disable.enable_address,
         NOTIFY,
         SuppressedAddress,
-        fields=must,
         over=_used,
     ),
     OwnMessage("inbox", "mark_read", _("Open notification"), mark_read.read, ("read",), InboxItem, page=_leads_to),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 from environments.language import language, listed, noted
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations import procedure_forms
-from releases.admin.operations.base import Shown, Verb, must, reason, text
+from releases.admin.operations.base import Shown, Verb, reason, text
 from releases.models import Procedure
 from releases.operations.procedure import put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
@@ -156,9 +156,7 @@ VERBS: tuple[Verb, ...] = (
         try_label=_("Check document"),
         makes=Procedure,
     ),
-    on_procedure(
-        "submit", _("Submit for approval"), _submit, model=Procedure, fields=_moves, edge="submit", shows=_replayed
-    ),
+    on_procedure("submit", _("Submit for approval"), _submit, model=Procedure, fields=_moves, shows=_replayed),
     on_procedure(
         "withdraw_request",
         _("Withdraw request"),
@@ -175,7 +173,6 @@ VERBS: tuple[Verb, ...] = (
         restore.request_restore,
         ("restore_procedure",),
         model=Procedure,
-        fields=must,
         edge="restore",
         why_not_permitted=restore.why_not_permitted,
         signs=True,
@@ -186,7 +183,6 @@ VERBS: tuple[Verb, ...] = (
         _("Discard draft"),
         put_into_effect.discard,
         model=Procedure,
-        fields=must,
         states=frozenset({"draft"}),
         danger=True,
     ),

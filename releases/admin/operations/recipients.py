@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from releases.admin.operations.access import people
-from releases.admin.operations.base import Verb, clock, length, must, reason, text
+from releases.admin.operations.base import Verb, clock, length, reason, text
 from releases.models import GroupRecipient, RecipientGroup
 from releases.models.recipients import LANGUAGES
 from releases.operations.recipient import add
@@ -94,16 +94,7 @@ VERBS: tuple[Verb, ...] = (
         over=_closed,
     ),
     on_recipient_group(
-        "disable",
-        _("Close recipient group"),
-        groups.close,
-        model=RecipientGroup,
-        fields=must,
-        signs=True,
-        danger=True,
-        over=_closed,
+        "disable", _("Close recipient group"), groups.close, model=RecipientGroup, signs=True, danger=True, over=_closed
     ),
-    on_recipient(
-        "remove", _("Remove recipient"), add.remove, model=GroupRecipient, fields=reason, danger=True, over=_removed
-    ),
+    on_recipient("remove", _("Remove recipient"), add.remove, model=GroupRecipient, danger=True, over=_removed),
 )

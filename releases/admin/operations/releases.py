@@ -13,18 +13,7 @@ from environments.language import language
 from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases import evidence_readers as reading
 from releases.admin.operations import source
-from releases.admin.operations.base import (
-    FilesField,
-    Preview,
-    Verb,
-    ZonedDateTimeField,
-    length,
-    must,
-    reason,
-    row,
-    text,
-    zone_of,
-)
+from releases.admin.operations.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.gates.evidence import count_with
 from releases.models import ChangeEntry, Evidence, Procedure, Release
 from releases.models.waiver import NOTIFICATIONS_SENT
@@ -286,9 +275,7 @@ VERBS: tuple[Verb, ...] = (
         fields=_start,
         states=frozenset({"draft", "scope_locked", "testing_completed"}),
     ),
-    on_release(
-        "lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, model=Release, fields=reason, edge="lock_scope"
-    ),
+    on_release("lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, model=Release),
     on_release(
         "refresh_from_git",
         _("Refresh from Git"),
@@ -298,47 +285,13 @@ VERBS: tuple[Verb, ...] = (
         states=frozenset(Release.PREPARING),
         asked=_asked_of_source,
     ),
+    on_release("complete_testing", _("Complete testing"), prepare.complete_testing, PREPARE, model=Release),
+    on_release("close", _("Close without production"), prepare.close, PREPARE, model=Release),
+    on_release("submit", _("Submit for approval"), submit.submit, PREPARE, model=Release),
+    on_release("withdraw_request", _("Withdraw request"), withdraw_request, PREPARE, model=Release),
+    on_release("reopen_scope", _("Reopen scope"), prepare.reopen_scope, PREPARE, model=Release, danger=True),
     on_release(
-        "complete_testing",
-        _("Complete testing"),
-        prepare.complete_testing,
-        PREPARE,
-        model=Release,
-        fields=reason,
-        edge="complete_testing",
-    ),
-    on_release(
-        "close", _("Close without production"), prepare.close, PREPARE, model=Release, fields=reason, edge="close"
-    ),
-    on_release("submit", _("Submit for approval"), submit.submit, PREPARE, model=Release, fields=reason, edge="submit"),
-    on_release(
-        "withdraw_request",
-        _("Withdraw request"),
-        withdraw_request,
-        PREPARE,
-        model=Release,
-        fields=reason,
-        edge="withdraw_request",
-    ),
-    on_release(
-        "reopen_scope",
-        _("Reopen scope"),
-        prepare.reopen_scope,
-        PREPARE,
-        model=Release,
-        fields=must,
-        edge="reopen_scope",
-        danger=True,
-    ),
-    on_release(
-        "reschedule",
-        _("Reschedule"),
-        reschedule.reschedule,
-        PREPARE,
-        model=Release,
-        fields=_postpone,
-        edge="reschedule",
-        danger=True,
+        "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, model=Release, fields=_postpone, danger=True
     ),
     on_release(
         "end_incomplete",
@@ -346,21 +299,17 @@ VERBS: tuple[Verb, ...] = (
         end_incomplete.end_incomplete,
         PREPARE,
         model=Release,
-        fields=must,
         edge="fail",
         danger=True,
         why_not_permitted=end_incomplete.why_not_permitted,
     ),
-    on_release(
-        "cancel", _("Cancel release"), prepare.cancel, PREPARE, model=Release, fields=must, edge="cancel", danger=True
-    ),
+    on_release("cancel", _("Cancel release"), prepare.cancel, PREPARE, model=Release, danger=True),
     on_release(
         "sign_final_check",
         _("Sign final check"),
         sign_final_check.sign,
         ("sign_final_check",),
         model=Release,
-        fields=reason,
         edge="complete_final_check",
         signs=True,
         shows=_final,

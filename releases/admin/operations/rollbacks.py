@@ -9,7 +9,7 @@ from django.utils.translation import get_language, gettext as _now, gettext_lazy
 
 from environments.language import listed
 from releases.admin.operations.approval import bound_to
-from releases.admin.operations.base import Verb, must, reason, text
+from releases.admin.operations.base import Verb, reason, text
 from releases.models import Deployment, Rollback
 from releases.operations.rollback import (
     communicate,
@@ -155,7 +155,6 @@ VERBS: tuple[Verb, ...] = (
         ("authorise_rollback",),
         model=Rollback,
         fields=_go,
-        edge="authorise",
         signs=True,
         danger=True,
         shows=_assessed,
@@ -179,15 +178,11 @@ VERBS: tuple[Verb, ...] = (
         rollbacks.dismiss,
         ("dismiss_rollback",),
         model=Rollback,
-        fields=must,
-        edge="dismiss",
         signs=True,
         everywhere=True,
         why_not_permitted=rollbacks.why_dismiss_not_permitted,
     ),
-    on_rollback(
-        "retry", _("Retry rollback"), retry, ("roll_back",), model=Rollback, fields=must, edge="retry", signs=True
-    ),
+    on_rollback("retry", _("Retry rollback"), retry, ("roll_back",), model=Rollback, signs=True),
     on_rollback(
         "complete_manually",
         _("Complete manually"),
@@ -195,20 +190,11 @@ VERBS: tuple[Verb, ...] = (
         ("roll_back",),
         model=Rollback,
         fields=_by_hand,
-        edge="complete_manually",
         signs=True,
         danger=True,
         why_not_permitted=by_hand.why_not_permitted,
     ),
     on_rollback(
-        "close",
-        _("Close rollback"),
-        rollbacks.close,
-        ("assess_rollback",),
-        model=Rollback,
-        fields=reason,
-        edge="close",
-        signs=True,
-        everywhere=True,
+        "close", _("Close rollback"), rollbacks.close, ("assess_rollback",), model=Rollback, signs=True, everywhere=True
     ),
 )

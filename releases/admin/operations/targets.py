@@ -13,7 +13,7 @@ from environments.models import Application, ConfigurationVersion, DeploymentTar
 from environments.operations.configuration import check_connectivity, create as configurations
 from environments.operations.requested_change import decide as requested_changes
 from releases.admin.components import target_form
-from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, must, reason, row, text
+from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, row, text
 from releases.models import DeployedVersion, Release
 from releases.operations.deployed_version import place as install, register
 from releases.operations.target import measure
@@ -190,11 +190,10 @@ VERBS: tuple[Verb, ...] = (
         "confirm",
         _("Confirm requested change"),
         requested_changes.confirm_change,
-        fields=reason,
         signs=True,
         why_not_permitted=requested_changes.why_not_permitted,
     ),
-    on_requested_change("reject", _("Reject requested change"), requested_changes.reject_change, fields=must),
+    on_requested_change("reject", _("Reject requested change"), requested_changes.reject_change),
     on_target("measure", _("Measure now"), measure.ask, model=DeploymentTarget, everywhere=True),
     on_configuration(
         "create",
@@ -228,7 +227,6 @@ VERBS: tuple[Verb, ...] = (
         _("Confirm deployed version"),
         register.register,
         model=DeployedVersion,
-        fields=reason,
         why_not_permitted=register.why_not_permitted,
     ),
 )

@@ -18,7 +18,7 @@ from environments.operations.freeze import lift
 from environments.operations.holiday import add as holidays, remove as holiday_withdraw
 from environments.operations.window import create_freeze as freezes
 from releases.admin.components import calendar_preview as preview
-from releases.admin.operations.base import Verb, ZonedDateTimeField, clock, day, length, must, removed, text, zone_of
+from releases.admin.operations.base import Verb, ZonedDateTimeField, clock, day, length, removed, text, zone_of
 from releases.operations.window import cancel, request, set_rule
 
 Fields = Mapping[str, forms.Field]
@@ -231,7 +231,6 @@ VERBS: tuple[Verb, ...] = (
         cancel.cancel,
         ("request_window",),
         model=ChangeWindow,
-        fields=must,
         signs=True,
         danger=True,
         over=cancel.over,
@@ -264,7 +263,6 @@ VERBS: tuple[Verb, ...] = (
         lift.lift,
         ("plan",),
         ChangeFreeze,
-        fields=must,
         signs=True,
         danger=True,
         over=lift.over,
@@ -276,7 +274,6 @@ VERBS: tuple[Verb, ...] = (
         _("Remove holiday"),
         holiday_withdraw.remove,
         model=Holiday,
-        fields=must,
         danger=True,
         over=removed,
         preview=preview.of_working,

@@ -44,7 +44,7 @@ PREFILLED = ("application_id", "start", "event", "group_id")
 
 def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
     """Return the verb's form, bound when a request brings values."""
-    kind = type("VerbForm", (forms.Form,), dict(verb.fields(instance)))
+    kind = type("VerbForm", (forms.Form,), dict(verb.form_fields(instance)))
     if request is None:
         return kind()  # type: ignore[no-any-return]
     if request.method == "GET":

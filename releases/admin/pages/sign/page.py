@@ -109,7 +109,7 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
     """
     found: list[Signature] = []
     for verb, row in waiting_rows(release, rights_of(request)):
-        kind = type("SignForm", (forms.Form,), dict(verb.fields(row)))
+        kind = type("SignForm", (forms.Form,), dict(verb.form_fields(row)))
         prefix = f"{verb.noun}-{verb.name}-{row.pk}"
         posted = prefix in request.POST.getlist("sign") and prefix not in unread
         typed = {part.name: part.data for part in kind(request.POST, prefix=prefix).visible_fields()}
