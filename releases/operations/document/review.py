@@ -42,6 +42,8 @@ def write(document_id: int, *, body: str, reason: str = "") -> Document:
     with operation("document:edit", (Document, document_id), reason=reason) as op:
         account = access.require("edit_document")
         document = op.get(Document)
+        if document.state in Document.ENDS:
+            raise NotPossible(not_asked(document))
         if not body.strip():
             raise InvalidInput(_("The text is empty."))
         begin_again(document)
@@ -148,7 +150,7 @@ def advance(document: Document, content: Content | None = None) -> None:
 
 
 def not_asked(document: Document) -> str:
-    """Return the refusal of a signature that is not asked for in the present state."""
+    """Return the refusal of what is not possible in the present state."""
     text = _("This operation is not possible in the state “%(state)s”.")
     return text % {"state": document.get_state_display()}
 

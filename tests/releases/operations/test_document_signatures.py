@@ -10,12 +10,12 @@ from django.urls import reverse
 
 from audit.actor import acting
 from audit.operation import operation
-from audit.refusals import GateNotPassed, NotPermitted
+from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from releases.operations.document import review
 from releases.operations.release.prepare import lock_scope
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
-from tests.releases.gates.asking import COMMAND, shown
+from tests.releases.gates.asking import COMMAND, shown, walk
 
 from .test_own_roles import RISK_OFFICE, in_effect
 
@@ -115,6 +115,12 @@ def test_a_document_without_signatures_is_ready_once_it_has_a_text(world: Any) -
     with world.acting_as("manager"):
         lock_scope(release.pk)
     assert {row.state for row in release.documents.all()} == {"ready_to_publish"}
+    with world.acting_as("developer"):
+        document = review.write(release.documents.first().pk, body="Corrected")
+        assert document.state == "ready_to_publish"
+        walk(document, "publish")
+        with pytest.raises(NotPossible, match="Published"):
+            review.write(document.pk, body="What was never published")
     empty = Content.checked(
         content.model_dump(mode="json")
         | {"documents": [{"key": "empty", "en": "Empty", "origin": "default"}]}
