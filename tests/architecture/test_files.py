@@ -25,7 +25,7 @@ LONG = {
 }
 PROCEDURE = "releases/procedures/default/"
 NOT_NAMES = {"utils", "util", "helpers", "helper", "services", "managers", "core", "common", "signals", "processors"}
-TEXT = (".py", ".html", ".md", ".toml", ".css", ".txt", ".cfg", ".sh", ".po", ".ini")
+TEXT = (".py", ".html", ".md", ".toml", ".css", ".txt", ".cfg", ".sh", ".po", ".ini", ".sql")
 
 
 def test_the_formatter_leaves_no_line_out() -> None:
@@ -37,7 +37,7 @@ def test_no_file_is_longer_than_400_lines() -> None:
     long = {
         name
         for name in tracked()
-        if name.endswith((".py", ".html", ".md", ".toml", ".css"))
+        if name.endswith((".py", ".html", ".md", ".toml", ".css", ".sql"))
         and "/migrations/" not in name
         and len((ROOT / name).read_text(encoding="utf-8").splitlines()) > LONGEST
     }
