@@ -4,7 +4,13 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-from audit.ledger.tables import DROP, TABLES
+from audit.ledger.sql import text_of
+
+DROP = (
+    "DROP TABLE audit_digest_key, audit_operation_role, audit_checkpointdelivery, audit_ledgerresumption, "
+    "audit_verification,"
+    " audit_reconciliation, audit_outbox, audit_checkpoint, audit_ledgerhead, audit_ledgerentry, audit_event"
+)
 
 
 class Migration(migrations.Migration):
@@ -14,7 +20,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunSQL(TABLES, DROP)],
+            database_operations=[migrations.RunSQL(text_of("tables"), DROP)],
             state_operations=[
                 migrations.CreateModel(
                     name="Event",

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from audit import capture
 from audit.actor import Actor
-from audit.ledger.tables import TABLES
+from audit.ledger.sql import text_of
 from audit.roles import Roles
 from tests.conftest import cloned
 
@@ -156,7 +156,7 @@ def ledger_template() -> Iterator[LedgerDatabase]:
             sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(template.name), sql.Identifier(template.owner))
         )
         with psycopg.connect(template.url(template.owner)) as owner:
-            owner.execute(TABLES + TOYS)
+            owner.execute(text_of("tables") + TOYS)
             capture.install(owner, AUDITED_TABLES, TABLE_OF.__getitem__, Roles(application=template.app))
         yield template
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(template.name)))

@@ -1,6 +1,5 @@
-"""The tables of the ledger as SQL, run once by migration 0001 and by the tests of the bare ledger."""
+-- The tables of the ledger, made once by migration 0001 and by the tests of the bare ledger.
 
-TABLES = """
 CREATE TABLE audit_event (
     id uuid PRIMARY KEY,
     kind text COLLATE "C" NOT NULL CHECK (kind IN ('row', 'operation', 'refusal', 'access')),
@@ -120,10 +119,3 @@ CREATE TABLE audit_digest_key (
     inner_pad bytea NOT NULL CHECK (length(inner_pad) = 64),
     outer_pad bytea NOT NULL CHECK (length(outer_pad) = 64)
 );
-"""
-
-DROP = (
-    "DROP TABLE audit_digest_key, audit_operation_role, audit_checkpointdelivery, audit_ledgerresumption, "
-    "audit_verification,"
-    " audit_reconciliation, audit_outbox, audit_checkpoint, audit_ledgerhead, audit_ledgerentry, audit_event"
-)
