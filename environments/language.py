@@ -5,11 +5,20 @@ from collections.abc import Callable, Iterable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
+from django.utils.functional import lazy
 
 
 def language() -> str:
     """Return the reader's language, ja or en."""
     return translation.get_language() or "ja"
+
+
+def _in_language(en: str, ja: str) -> str:
+    return ja if translation.get_language() == "ja" else en
+
+
+# A text in both languages, such as a file holds it: that of the language in which it is shown.
+bilingual = lazy(_in_language, str)
 
 
 def listed(items: Iterable[object]) -> str:

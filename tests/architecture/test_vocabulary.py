@@ -87,16 +87,23 @@ def catalogue() -> list[polib.POEntry]:
 
 
 def labels(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (language, text) of every label of a procedure document."""
+    """Yield (language, text) of every label of a document in TOML."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in ("en", "ja", "name_en", "name_ja") and isinstance(inner, str):
+            if key in ("en", "ja", "name_en", "name_ja", "help_en", "help_ja") and isinstance(inner, str):
                 yield key[-2:], inner
             else:
                 yield from labels(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from labels(inner)
+
+
+def files_of_pages() -> Iterator[tuple[str, str]]:
+    """Yield (language, text) of the files beside components of the pages."""
+    for name in ("target_form",):
+        file = ROOT / "releases" / "admin" / "components" / f"{name}.toml"
+        yield from labels(tomllib.loads(file.read_text(encoding="utf-8")))
 
 
 def templates() -> Iterator[tuple[str, str]]:
@@ -121,6 +128,7 @@ def texts() -> Iterator[tuple[str, str]]:
         yield from (("en", text) for text in (term.en, term.en_text))
         yield from (("ja", text) for text in (term.ja, term.ja_text))
     yield from templates()
+    yield from files_of_pages()
     yield from labels(tomllib.loads(default_text()))
 
 
