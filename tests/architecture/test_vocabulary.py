@@ -101,7 +101,7 @@ def labels(value: Any) -> Iterator[tuple[str, str]]:
 
 def files_of_pages() -> Iterator[tuple[str, str]]:
     """Yield (language, text) of the files beside components of the pages."""
-    for name in ("target_form",):
+    for name in ("target_form", "other_operations"):
         file = ROOT / "releases" / "admin" / "components" / f"{name}.toml"
         yield from labels(tomllib.loads(file.read_text(encoding="utf-8")))
 

@@ -2,110 +2,33 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import get_language, gettext as _, gettext_lazy
+from django.utils.translation import get_language, gettext as _
 
 from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
-from environments.language import labelled, listed
+from environments.language import bilingual, labelled, listed
 from environments.targets.words import in_words
 from releases.admin.components.formatting import when, word
 from releases.admin.operations import VERBS
 
+_FILE = Path(__file__).with_name("other_operations.toml")
 # Operations without a button: those of the workers, the scheduler and the sign-in.
 OTHER_OPERATIONS = {
-    "api:call": gettext_lazy("Call the API"),
-    "audit:break_glass": gettext_lazy("Change data directly under break-glass"),
-    "audit:reconcile": gettext_lazy("Reconcile history with ledger"),
-    "audit:deliver": gettext_lazy("Send checkpoint"),
-    "audit:export_access": gettext_lazy("Export access report"),
-    "audit:export_ledger": gettext_lazy("Export whole ledger"),
-    "audit:export_pack": gettext_lazy("Export change evidence"),
-    "audit:export_population": gettext_lazy("Export population"),
-    "audit:export_sample": gettext_lazy("Export sample evidence"),
-    "audit:export_statement": gettext_lazy("Export signed count"),
-    "audit:export_test": gettext_lazy("Export saved test results"),
-    "approval:approve_beforehand": gettext_lazy("Approve standard change"),
-    "audit:migrate": gettext_lazy("Change database schema"),
-    "audit:refuse_signing": gettext_lazy("Refuse ledger signing"),
-    "audit:renew_key": gettext_lazy("Replace ledger signing key"),
-    "audit:history_alarm": gettext_lazy("Alarm: a change in the history has no event"),
-    "audit:cover": gettext_lazy("Record digests of output, measurements and outbox entries"),
-    "ledger:verify": gettext_lazy("Verify the ledger"),
-    "account:add_passkey": gettext_lazy("Add a passkey"),
-    "account:secure": gettext_lazy("Change passkeys or codes"),
-    "account:change_password": gettext_lazy("Change own password"),
-    "account:reencrypt_two_factor": gettext_lazy("Re-encrypt two-factor secret"),
-    "configuration:add_key": gettext_lazy("Add key to keyring"),
-    "configuration:use_key": gettext_lazy("Switch encryption key"),
-    "notification_channel:reencrypt": gettext_lazy("Re-encrypt channel address"),
-    "configuration:reencrypt": gettext_lazy("Re-encrypt configuration secrets"),
-    "configuration:retire_keys": gettext_lazy("Remove old encryption keys"),
-    "decision_request:escalate": gettext_lazy("Escalate decision request"),
-    "decision_request:expire": gettext_lazy("No response: carry out agreed action"),
-    "session:sign_in": gettext_lazy("Sign in"),
-    "deployment:enqueue": gettext_lazy("Enqueue deployment"),
-    "deployment:delay": gettext_lazy("Delay deployment: gate not passed"),
-    "deployment:return_to_scheduled": gettext_lazy("Return deployment to scheduled"),
-    "deployment:mark_missed": gettext_lazy("Window missed"),
-    "deployment:mark_stopped": gettext_lazy("Deployment stopped"),
-    "deployment:succeed": gettext_lazy("Deployment succeeded"),
-    "document:publish": gettext_lazy("Publish documents"),
-    "document:fail_publication": gettext_lazy("Publishing documents failed"),
-    "dump:delete": gettext_lazy("Delete an expired backup"),
-    "dump:fail_deletion": gettext_lazy("Deleting an expired backup failed"),
-    "account:enrol": gettext_lazy("Enrol through an invitation"),
-    "notification:create": gettext_lazy("Create notifications"),
-    "notification:remind": gettext_lazy("Send reminder"),
-    "notification:escalate": gettext_lazy("Escalate notification"),
-    "notification:supersede": gettext_lazy("Supersede notification"),
-    "notification_channel:mark_unavailable": gettext_lazy("Mark channel unavailable"),
-    "notification_channel:mark_available": gettext_lazy("Mark channel available"),
-    "notification:complete": gettext_lazy("End reminders: action completed"),
-    "notification_delivery:record": gettext_lazy("Record delivery outcome"),
-    "milestone:remind": gettext_lazy("Send milestone reminder"),
-    "procedure:revise": gettext_lazy("Change procedure draft"),
-    "procedure:put_into_effect": gettext_lazy("Put procedure into effect"),
-    "release:end_approval": gettext_lazy("Approval ended (invalidated or expired)"),
-    "release:pass_stage": gettext_lazy("Pass a stage for which nothing is asked"),
-    "release:sign_pending_items": gettext_lazy("Sign my pending items"),
-    "release:record_tag": gettext_lazy("Create tag"),
-    "rollback:escalate": gettext_lazy("Escalate rollback"),
-    "rollback:apply_pre_authorisation": gettext_lazy("Apply pre-authorisation"),
-    "rollback:start": gettext_lazy("Start rollback"),
-    "step:claim": gettext_lazy("Claim step for worker"),
-    "step:hold": gettext_lazy("Put step on hold: rollback would not fit"),
-    "rollback:complete_manually": gettext_lazy("Complete rollback manually"),
-    "rollback:confirm_late": gettext_lazy("Approve late rollback"),
-    "step:request_manual": gettext_lazy("Request manual step"),
-    "step:confirm_manual": gettext_lazy("Confirm manual step"),
-    "step:wait": gettext_lazy("Wait for scheduled time"),
-    "poll:suspend": gettext_lazy("Request decision after three failures"),
-    "step:wait_for_target": gettext_lazy("Wait for free target"),
-    "step:mark_unknown": gettext_lazy("Mark outcome unknown: worker unresponsive"),
-    "step:fail": gettext_lazy("Step failed"),
-    "step:stop": gettext_lazy("Stop step"),
-    "step:succeed": gettext_lazy("Step succeeded"),
-    "job:refuse": gettext_lazy("Refuse a job that Ringi did not create"),
-    "drift:detect": gettext_lazy("A deployment target differs from what was deployed"),
-    "drift:end": gettext_lazy("A deployment target matches the deployment again"),
-    "deployed_version:placed": gettext_lazy("A version was placed on a deployment target"),
-    "target:test": gettext_lazy("Test target options"),
-    "target:test_monitoring": gettext_lazy("Test unsaved metric sources"),
-    "monitoring:start_baseline": gettext_lazy("Start baseline measurement"),
-    "monitoring:end": gettext_lazy("End monitoring"),
-    "monitoring:report_no_data": gettext_lazy("Alarm: monitoring inconclusive"),
-    "monitoring:report_data_again": gettext_lazy("Monitoring conclusive again"),
-    "window:expire": gettext_lazy("Expire change window request"),
+    f"{noun}:{verb}": bilingual(**words)
+    for noun, verbs in tomllib.loads(_FILE.read_text(encoding="utf-8")).items()
+    for verb, words in verbs.items()
 }
 _LABELS = OTHER_OPERATIONS | {verb.key: verb.label for verb in VERBS}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
