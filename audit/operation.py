@@ -30,6 +30,7 @@ from audit.refusals import (
     OperationRefused,
     SignatureRequired,
     refused_by_the_database,
+    wrong_state,
 )
 
 _reason: ContextVar[str] = ContextVar("ringi_reason", default="")
@@ -38,6 +39,10 @@ _is_open: ContextVar[bool] = ContextVar("ringi_operation_open", default=False)
 signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
 _committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
 _signature_checks: list[Callable[[str, Iterable[models.Model]], None]] = []
+
+
+class NothingToDo(Exception):
+    """The locked rows show that it is done already, or not due: the operation is rolled back without an event."""
 
 
 def add_signature_check(check: Callable[[str, Iterable[models.Model]], None]) -> None:
@@ -101,6 +106,7 @@ class Operation:
     started: float = 0.0
     continued: "Operation | None" = None
     to_insert: list[models.Model] = field(default_factory=list)
+    dropped: bool = False
 
     def get[M: models.Model](self, model: type[M], pk: Any = None) -> M:
         """Return the locked row of a model, the only one or the one with `pk`."""
@@ -279,7 +285,7 @@ def operation(
     proved within REAUTHENTICATION_TIMEOUT, and whatever apps ask of signatures. On the way out each row that was
     changed is saved through at most one edge of its machine, one operation event is written and one outbox row.
     Operations never nest. Raises MissingActor, an OperationRefused (which is itself written as an event after the
-    rollback), or whatever the body raises; then the database is unchanged.
+    rollback), or whatever the body raises but NothingToDo; then the database is unchanged.
     """
     actor = current()
     if _is_open.get():
@@ -308,8 +314,10 @@ def operation(
         if sign:
             signed.set(True)
         _committed.set(_committed.get() + 1)
+    except NothingToDo:
+        op.dropped = True
     except TransitionNotAllowed as refusal:
-        wrong = NotPossible(_wrong_state(refusal))
+        wrong = NotPossible(wrong_state(refusal))
         _record(op, wrong)
         raise wrong from refusal
     except OperationRefused as refused:
@@ -328,12 +336,6 @@ def operation(
         operation_time.set(None)
         _is_open.reset(opened)
         _reason.reset(reasoned)
-
-
-def _wrong_state(refusal: TransitionNotAllowed) -> str:
-    row = getattr(refusal, "object", None)
-    state = row.get_state_display() if row is not None and hasattr(row, "get_state_display") else "?"
-    return _("This operation is not possible in the state “%(state)s”.") % {"state": state}
 
 
 def _record(op: Operation, refused: OperationRefused) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.db import DataError, IntegrityError
 from django.utils.translation import gettext as _
+from django_fsm import TransitionNotAllowed
 
 _LENGTH = re.compile(r"\((\d+)\)")
 
@@ -59,6 +60,13 @@ class AlreadyExists(InvalidInput):
     def __init__(self, *reasons: str, constraint: str = "") -> None:
         super().__init__(*reasons)
         self.constraint = constraint
+
+
+def wrong_state(refusal: TransitionNotAllowed) -> str:
+    """Return the sentence for an edge that begins in another state."""
+    row = getattr(refusal, "object", None)
+    state = row.get_state_display() if row is not None and hasattr(row, "get_state_display") else "?"
+    return _("This operation is not possible in the state “%(state)s”.") % {"state": state}
 
 
 def refused_by_the_database(fault: DataError | IntegrityError) -> OperationRefused | None:

@@ -1,12 +1,11 @@
 """milestone:remind: the owners of a milestone are reminded before it is due, and once when it is late (P3)."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
 from audit.clock import now
-from audit.operation import operation
+from audit.operation import NothingToDo, operation
 from releases.gates.base import procedure_of
 from releases.models import Milestone, Release
 from releases.operations.poll.retry_limit import with_retry_limit
@@ -27,10 +26,6 @@ TURNS = {
     "start": ("final_check_completed",),
 }
 LATE = 0
-
-
-class _NotDue(Exception):
-    """The milestone that was due has been completed or moved by the time it is locked."""
 
 
 def turn_of(release: Release) -> Milestone | None:
@@ -55,14 +50,7 @@ def remind_due() -> list[int]:
 
 
 def _reminded(row: Milestone, leads: Sequence[int]) -> bool:
-    with suppress(_NotDue):
-        _remind(row, leads)
-        return True
-    return False
-
-
-def _remind(row: Milestone, leads: Sequence[int]) -> None:
-    """Send a reminder for the last lead that has passed.
+    """Send a reminder for the last lead that has passed; return whether the milestone was still due.
 
     The event's details name the milestone, the owner's role, the lead in hours (0: it is late) and when it is due.
     """
@@ -70,7 +58,7 @@ def _remind(row: Milestone, leads: Sequence[int]) -> None:
         held = op.get(Milestone)
         passed = _passed(held, leads)
         if held.done_at is not None or not passed:
-            raise _NotDue
+            raise NothingToDo
         # A release planned late has passed several leads at once: one reminder covers them, for the last.
         held.reminded = sorted({*held.reminded, *passed}, reverse=True)
         op.about(
@@ -81,6 +69,7 @@ def _remind(row: Milestone, leads: Sequence[int]) -> None:
             lead_hours=passed[-1],
             due=held.due_at.isoformat(),
         )
+    return not op.dropped
 
 
 def _passed(milestone: Milestone, leads: Sequence[int]) -> list[int]:

@@ -2,11 +2,10 @@
 poll).
 """
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
-from audit.operation import operation
+from audit.operation import NothingToDo, operation
 from releases.models import MonitoringPeriod
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.queries.monitoring import required_of
@@ -15,10 +14,6 @@ from releases.queries.monitoring import required_of
 LEAST_SECONDS = 60.0
 # The same for checks: a failed try is made up for by the next one.
 ROUNDS = 2
-
-
-class _AsBefore(Exception):
-    """The change is already recorded, or no longer true, by the time the row is locked."""
 
 
 def notify_inconclusive(moment: datetime) -> None:
@@ -32,9 +27,17 @@ def notify_inconclusive(moment: datetime) -> None:
 
 
 def _note_change(monitoring: MonitoringPeriod, moment: datetime, *, known: bool) -> None:
-    with suppress(_AsBefore):
-        if bool(without_data(monitoring, moment)) != known:
-            _note(monitoring.pk, moment, clears=known)
+    if bool(without_data(monitoring, moment)) == known:
+        return
+    with operation(
+        "monitoring:report_data_again" if known else "monitoring:report_no_data", (MonitoringPeriod, monitoring.pk)
+    ) as op:
+        held = op.get(MonitoringPeriod)
+        unresponsive = without_data(held, moment)
+        if held.ended_at is not None or held.result or known == bool(unresponsive):
+            raise NothingToDo
+        held.no_data_at = None if known else moment
+        op.details["without_values"] = unresponsive
 
 
 def without_data(monitoring: MonitoringPeriod, moment: datetime) -> list[str]:
@@ -60,15 +63,3 @@ def without_data(monitoring: MonitoringPeriod, moment: datetime) -> list[str]:
         made = monitoring.check_results.filter(due_at__gt=moment - span, result__in=["passed", "failed"])
         unresponsive |= checks - set(made.values_list("key", flat=True))
     return sorted(unresponsive)
-
-
-def _note(monitoring_id: int, moment: datetime, *, clears: bool) -> None:
-    with operation(
-        "monitoring:report_data_again" if clears else "monitoring:report_no_data", (MonitoringPeriod, monitoring_id)
-    ) as op:
-        monitoring = op.get(MonitoringPeriod)
-        unresponsive = without_data(monitoring, moment)
-        if monitoring.ended_at is not None or monitoring.result or clears == bool(unresponsive):
-            raise _AsBefore
-        monitoring.no_data_at = None if clears else moment
-        op.details["without_values"] = unresponsive

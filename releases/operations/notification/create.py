@@ -11,7 +11,7 @@ from django.db.models import Case, When
 from audit.clock import now
 from audit.isolated import isolated
 from audit.models import Outbox
-from audit.operation import label, operation
+from audit.operation import NothingToDo, label, operation
 from releases import channel_types
 from releases.models import (
     ApprovalRequest,
@@ -32,10 +32,6 @@ from releases.queries.notification_values import path_of
 from releases.queries.recipients import Recipient, not_before
 
 log = logging.getLogger(__name__)
-
-
-class _Taken(Exception):
-    """Another process has taken this entry out meanwhile."""
 
 
 def process_outbox(most: int = 20) -> int:
@@ -66,23 +62,20 @@ def create(outbox_id: int) -> bool:
     plan = planned(entry)
     if plan is None or not plan.recipients:
         return _pass_over(outbox_id)
-    try:
-        with operation("notification:create") as op:
-            held = Outbox.objects.select_for_update(skip_locked=True).filter(pk=outbox_id, sent_at=None).first()
-            if held is None:
-                raise _Taken
-            moment = now()
-            notification = _notification(entry, plan, moment)
-            for recipient in plan.recipients:
-                _message(notification, recipient, moment)
-            held.sent_at = moment
-            held.save(update_fields=["sent_at"])
-            op.about(notification, event=notification.event, notifications=len(plan.recipients))
-            if notification.waits:
-                op.notify_as("notification:await_external_approval")
-    except _Taken:
-        return False
-    return True
+    with operation("notification:create") as op:
+        held = Outbox.objects.select_for_update(skip_locked=True).filter(pk=outbox_id, sent_at=None).first()
+        if held is None:
+            raise NothingToDo
+        moment = now()
+        notification = _notification(entry, plan, moment)
+        for recipient in plan.recipients:
+            _message(notification, recipient, moment)
+        held.sent_at = moment
+        held.save(update_fields=["sent_at"])
+        op.about(notification, event=notification.event, notifications=len(plan.recipients))
+        if notification.waits:
+            op.notify_as("notification:await_external_approval")
+    return not op.dropped
 
 
 def _notification(entry: Outbox, plan: Plan, moment: datetime) -> Notification:

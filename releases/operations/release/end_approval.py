@@ -3,13 +3,12 @@
 Operations that change approved content end the approval requests of the release themselves.
 """
 
-from contextlib import suppress
 from functools import partial
 
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from audit.operation import Operation, operation
+from audit.operation import NothingToDo, Operation, operation
 from environments.models import ChangeWindow
 from releases.models import ApprovalRequest, Deployment, FinalCheck, FollowUp, Release
 from releases.operations.poll.retry_limit import with_retry_limit
@@ -22,10 +21,6 @@ EDGES = {
     "sent_back": ApprovalRequest.send_back,
     "rejected": ApprovalRequest.reject,
 }
-
-
-class _StillGood(Exception):
-    """The request that looked stale is not, or not any more, now that it is locked."""
 
 
 def invalidate_stale() -> list[int]:
@@ -44,17 +39,17 @@ def invalidate_stale() -> list[int]:
 
 
 def _invalidate(approval_request: ApprovalRequest) -> bool:
-    with suppress(_StillGood):
-        if stale(approval_request):
-            if approval_request.release_id is not None:
-                _invalidate_release(approval_request)
-            elif approval_request.window_id is not None:
-                _expire_window(approval_request)
-            return True
+    """End a request that is stale; return whether one of a release was ended."""
+    if not stale(approval_request):
+        return False
+    if approval_request.release_id is not None:
+        return _invalidate_release(approval_request)
+    if approval_request.window_id is not None:
+        _expire_window(approval_request)
     return False
 
 
-def _invalidate_release(approval_request: ApprovalRequest) -> None:
+def _invalidate_release(approval_request: ApprovalRequest) -> bool:
     with operation(
         "release:end_approval", (Release, approval_request.release_id), (ApprovalRequest, approval_request.pk)
     ) as op:
@@ -62,11 +57,12 @@ def _invalidate_release(approval_request: ApprovalRequest) -> None:
         held.release = release
         key = stale(held)
         if held.state not in ApprovalRequest.LIVE or not key:
-            raise _StillGood
+            raise NothingToDo
         ended = end_requests(release, "expired" if key == "window" else "invalidated", key, tells=op)
         if release.state in ("in_review", "approved", "final_check_completed"):
             release.end_approval()
         op.details.update(key=key, approval_requests=[one.pk for one in ended])
+    return not op.dropped
 
 
 def _expire_window(approval_request: ApprovalRequest) -> None:
@@ -75,7 +71,7 @@ def _expire_window(approval_request: ApprovalRequest) -> None:
     ) as op:
         held = op.get(ApprovalRequest)
         if held.state != "in_review" or not stale(held):
-            raise _StillGood
+            raise NothingToDo
         held.expire()
         held.ended_at = op.get(ChangeWindow).cancelled_at = now()
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from audit.clock import now
-from audit.operation import Operation, operation, retry_on_deadlock
+from audit.operation import NothingToDo, Operation, operation, retry_on_deadlock
 from audit.refusals import GateNotPassed
 from environments.targets.words import gettext as _
 from releases.gates import emergency_stop, evaluation
@@ -42,10 +42,6 @@ class Exhausted(Exception):
     def __init__(self, step: Step) -> None:
         super().__init__(f"step {step.pk}: {ATTEMPTS} attempts in a row ended their worker")
         self.step = step
-
-
-class _Dropped(Exception):
-    """The message is out of date: the step is finished, running under a lease, or not its turn."""
 
 
 @dataclass(frozen=True)
@@ -85,44 +81,41 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
         # A return to scheduled meanwhile has deleted the steps.
         if _waited_until(unlocked.deployment.due_at) and not Step.objects.filter(pk=step_id).exists():
             return None
-    try:
-        with operation("step:claim", *targets) as op:
-            step, deployment = op.get(Step), op.get(Deployment)
-            _attach_related(unlocked.deployment, deployment, *READ)
-            moment = op.at
-            taken_over = step.state == "running"
-            if step.phase in ("deployment", "verification") and (
-                why := emergency_stop.closed(deployment.environment, deployment.application_id)
-            ):
-                if deployment.state == "queued":
-                    raise GateNotPassed(why)
-                raise _Dropped
-            if taken_over and (step.lease_until is None or step.lease_until > moment):
-                raise _Dropped
-            if not taken_over and (step.state != "ready" or not _is_its_turn(step, deployment)):
-                raise _Dropped
+    with operation("step:claim", *targets) as op:
+        step, deployment = op.get(Step), op.get(Deployment)
+        _attach_related(unlocked.deployment, deployment, *READ)
+        moment = op.at
+        taken_over = step.state == "running"
+        if step.phase in ("deployment", "verification") and (
+            why := emergency_stop.closed(deployment.environment, deployment.application_id)
+        ):
             if deployment.state == "queued":
-                if not starts or (deployment.due_at is not None and op.at < deployment.due_at):
-                    raise _Dropped
-                _attach_related(read, op.get(Release), "procedure")
-                _start(op, deployment)
-            elif deployment.state != RUNS_IN[step.phase]:
-                raise _Dropped
-            if taken_over:
-                if lost_in_a_row(step) >= ATTEMPTS:
-                    raise Exhausted(unlocked)
-                step.reclaim()
-                StepAttempt.objects.filter(step=step, fencing_token=step.fencing_token, ended_at=None).update(
-                    ended_at=moment, outcome="worker_lost"
-                )
-            else:
-                step.claim()
-                step.started_at = moment
-            step.deployment = deployment
-            _take(op, step, worker, taken_over=taken_over)
-    except _Dropped:
-        return None
-    return Claim.of(step, taken_over=taken_over)
+                raise GateNotPassed(why)
+            raise NothingToDo
+        if taken_over and (step.lease_until is None or step.lease_until > moment):
+            raise NothingToDo
+        if not taken_over and (step.state != "ready" or not _is_its_turn(step, deployment)):
+            raise NothingToDo
+        if deployment.state == "queued":
+            if not starts or (deployment.due_at is not None and op.at < deployment.due_at):
+                raise NothingToDo
+            _attach_related(read, op.get(Release), "procedure")
+            _start(op, deployment)
+        elif deployment.state != RUNS_IN[step.phase]:
+            raise NothingToDo
+        if taken_over:
+            if lost_in_a_row(step) >= ATTEMPTS:
+                raise Exhausted(unlocked)
+            step.reclaim()
+            StepAttempt.objects.filter(step=step, fencing_token=step.fencing_token, ended_at=None).update(
+                ended_at=moment, outcome="worker_lost"
+            )
+        else:
+            step.claim()
+            step.started_at = moment
+        step.deployment = deployment
+        _take(op, step, worker, taken_over=taken_over)
+    return None if op.dropped else Claim.of(step, taken_over=taken_over)
 
 
 def lost_in_a_row(step: Step) -> int:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, Q
 
 from audit.clock import now
-from audit.operation import operation
+from audit.operation import NothingToDo, operation
 from environments import access
 from environments.models import DeploymentTarget
 from environments.targets.base import StepFailed
@@ -29,10 +29,6 @@ QUEUE = "checks"
 Result, Reason = TargetMeasurement.Result, TargetMeasurement.Reason
 # Reasons that pass by themselves, so that the next measurement does not wait for a day.
 PASSING = (Reason.DEPLOYMENT_RUNNING, Reason.CHANGED_MEANWHILE, Reason.NOT_REACHED)
-
-
-class _Moved(Exception):
-    """The measurement is outdated by now."""
 
 
 @dataclass(frozen=True)
@@ -136,25 +132,22 @@ def _kept(target: DeploymentTarget, compared: Compared) -> Compared:
         before, drifted = None, False  # known already
     if not _as_measured(target, pointer):
         return _discarded(compared)
-    try:
-        if before is not None:
-            with operation("drift:end", (Drift, before.pk), (DeployedVersion, pointer.pk)) as op:
-                _require_as_measured(target, pointer)
-                op.get(Drift).ended_at = op.now()
-                op.details["parts"] = before.parts
-        if drifted:
-            with operation("drift:detect", (DeployedVersion, pointer.pk)) as op:
-                _require_as_measured(target, pointer)
-                row = Drift.objects.create(
-                    target=target,
-                    parts=compared.parts,
-                    expected=compared.expected,
-                    found=compared.found,
-                    found_at=op.now(),
-                )
-                op.about(row, parts=row.parts, expected=row.expected, found=row.found)
-    except _Moved:
-        return _discarded(compared)
+    if before is not None:
+        with operation("drift:end", (Drift, before.pk), (DeployedVersion, pointer.pk)) as op:
+            _require_as_measured(target, pointer)
+            op.get(Drift).ended_at = op.now()
+            op.details["parts"] = before.parts
+        if op.dropped:
+            return _discarded(compared)
+    if drifted:
+        with operation("drift:detect", (DeployedVersion, pointer.pk)) as op:
+            _require_as_measured(target, pointer)
+            row = Drift.objects.create(
+                target=target, parts=compared.parts, expected=compared.expected, found=compared.found, found_at=op.now()
+            )
+            op.about(row, parts=row.parts, expected=row.expected, found=row.found)
+        if op.dropped:
+            return _discarded(compared)
     return compared
 
 
@@ -168,7 +161,7 @@ def _as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> bool:
 
 def _require_as_measured(target: DeploymentTarget, pointer: DeployedVersion) -> None:
     if not _as_measured(target, pointer):
-        raise _Moved
+        raise NothingToDo
 
 
 def _discarded(compared: Compared) -> Compared:
