@@ -1,8 +1,12 @@
 """Deployed versions: one pointer per application and environment, with its digests."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from audit.clock import now
 from environments.language import labelled
 from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases.models.release import Release
@@ -43,6 +47,19 @@ class DeployedVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["application", "environment"], name="deployed_version_one_per_place")
         ]
+
+    @classmethod
+    def record(
+        cls, application: Application, environment: Environment, measured: Mapping[str, str], **columns: Any
+    ) -> "DeployedVersion":
+        """Point from now on to what runs in an environment of an application, with the digests measured there."""
+        digests = {name: measured.get(name, "") for name in ("code", "data", "schema")}
+        digests["configuration_digest"] = measured.get("configuration", "")
+        return cls.objects.update_or_create(
+            application=application,
+            environment=environment,
+            defaults={**digests, "unknown": False, "since": now(), **columns},
+        )[0]
 
     @classmethod
     def established(cls, application: Application, environment: Environment) -> "DeployedVersion | None":

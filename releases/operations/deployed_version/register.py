@@ -2,7 +2,7 @@
 measured.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from django.utils.translation import gettext as _
 
@@ -109,21 +109,15 @@ def request_registration(
             )
             release.mark_imported()
             release.save()
-        pointer, _made = DeployedVersion.objects.update_or_create(
-            application=target.application,
-            environment=target.environment,
-            defaults={
-                "release": release,
-                "configuration": configuration,
-                "code": measured.code,
-                "configuration_digest": measured.configuration,
-                "data": measured.data,
-                "schema": measured.schema,
-                "unknown": True,
-                "since": now(),
-                "basis": DeployedVersion.REQUESTED,
-                "requested_by": account,
-            },
+        pointer = DeployedVersion.record(
+            target.application,
+            target.environment,
+            asdict(measured),
+            release=release,
+            configuration=configuration,
+            unknown=True,
+            basis=DeployedVersion.REQUESTED,
+            requested_by=account,
         )
         op.about(pointer, by=account.pk, person=account.person_key)
         op.signature(measured.code)

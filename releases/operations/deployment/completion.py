@@ -18,22 +18,14 @@ def set_deployed_version(deployment: Deployment, how: str, measured: dict[str, s
     The deployment's own checks measured them if no later measurement did.
     """
     measured = measured or deployment.measured.get("verification", {})
-    pointer, _made = DeployedVersion.objects.update_or_create(
-        application=deployment.application,
-        environment=deployment.environment,
-        defaults={
-            "release": deployment.release,
-            "configuration_id": deployment.release.configurations.get(deployment.environment.slug),
-            "code": measured.get("code", ""),
-            "configuration_digest": measured.get("configuration", ""),
-            "data": measured.get("data", ""),
-            "schema": measured.get("schema", ""),
-            "unknown": False,
-            "since": now(),
-            "basis": how,
-        },
+    return DeployedVersion.record(
+        deployment.application,
+        deployment.environment,
+        measured,
+        release=deployment.release,
+        configuration_id=deployment.release.configurations.get(deployment.environment.slug),
+        basis=how,
     )
-    return pointer
 
 
 def complete_release(release: Release, deployment: Deployment) -> None:
@@ -87,20 +79,13 @@ def mark_release_rolled_back(release: Release) -> None:
 def restore_previous_version(deployment: Deployment, measured: dict[str, str]) -> DeployedVersion:
     """Set the deployed version to the one before this deployment, as measured after the rollback."""
     base = deployment.previous.get("deployed_version", {})
-    pointer, _made = DeployedVersion.objects.update_or_create(
-        application=deployment.application,
-        environment=deployment.environment,
-        defaults={
-            "release": Release.objects.filter(pk=base.get("release")).first(),
-            "configuration": ConfigurationVersion.objects.filter(pk=base.get("configuration")).first(),
-            "code": measured.get("code", ""),
-            "configuration_digest": measured.get("configuration", ""),
-            "data": measured.get("data", ""),
-            "schema": measured.get("schema", ""),
-            "unknown": False,
-            "since": now(),
-            "basis": "restored",
-        },
+    pointer = DeployedVersion.record(
+        deployment.application,
+        deployment.environment,
+        measured,
+        release=Release.objects.filter(pk=base.get("release")).first(),
+        configuration=ConfigurationVersion.objects.filter(pk=base.get("configuration")).first(),
+        basis="restored",
     )
     _resume_monitoring(deployment)
     return pointer
