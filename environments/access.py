@@ -52,10 +52,13 @@ def current_account() -> Account:
     return account
 
 
-def require(permission: str, environment: Environment | None = None) -> Account:
-    """Return the acting account if it may; raises NotPermitted with a sentence that names the missing right."""
+def require(permission: str, environment: Environment | None = None, *, instead: str = "") -> Account:
+    """Return the acting account if it may; raises NotPermitted with a sentence that names the missing right.
+
+    instead: another permission that suffices.
+    """
     account = current_account()
-    if not may(account, permission, environment):
+    if not (may(account, permission, environment) or (instead and may(account, instead, environment))):
         raise lacking(permission, environment)
     return account
 

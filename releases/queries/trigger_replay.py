@@ -95,8 +95,3 @@ def _fired(
 
 def _text(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def missed(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the runs whose real alarm would not have been raised."""
-    return [str(row["deployment"]) for row in rows if row["missed"]]

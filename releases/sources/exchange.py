@@ -41,7 +41,6 @@ class Fetched:
     """
 
     status: int
-    content_type: str
     body: bytes
     seconds: float
     headers: Mapping[str, str]
@@ -99,8 +98,7 @@ def fetch(
             named: dict[str, str] = {}
             for name, value in answer.getheaders():
                 named[name.lower()] = f"{named[name.lower()]}, {value}" if name.lower() in named else value
-            kind = answer.getheader("Content-Type", "")
-            return Fetched(answer.status, kind, answered, time.monotonic() - began, named, certificate)
+            return Fetched(answer.status, answered, time.monotonic() - began, named, certificate)
         finally:
             guard.cancel()
     except (OSError, http.client.HTTPException, ValueError) as error:

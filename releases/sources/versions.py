@@ -103,9 +103,6 @@ def next_free(version: str, taken: Collection[str]) -> str:
     return str(_after(parse(version), "patch", taken))
 
 
-suggest = next_version
-
-
 def next_pre_release(version: str, taken: Iterable[str]) -> str:
     """Return the next beta of a version, above every used pre-release of it. Raises BadVersion."""
     core = parse(version).finalize_version()

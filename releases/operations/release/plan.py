@@ -9,7 +9,7 @@ from audit.plain import plain
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.language import listed
-from environments.models import Account, Application, ConfigurationVersion
+from environments.models import Application, ConfigurationVersion
 from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
 from releases.operations.document.review import advance, begin_again
 from releases.procedures.document import Procedure as Content
@@ -97,7 +97,7 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
     """Set fields of a draft; clears the checklist signatures that depend on them."""
     with operation("release:edit", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
-        account = _editor()
+        account = access.require("plan", instead="prepare")
         _draft(release)
         strange = sorted(set(fields) - set(EDITABLE))
         if strange:
@@ -118,9 +118,7 @@ def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reaso
     """Add a change to a draft."""
     with operation("release:add_change_entry", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
-        account = access.current_account()
-        if not (access.may(account, "edit_changes") or access.may(account, "plan")):
-            raise access.lacking("edit_changes")
+        account = access.require("edit_changes", instead="plan")
         _draft(release)
         if kind not in ChangeEntry.Kind.values:
             raise InvalidInput(_("Unknown change type: %(kind)s") % {"kind": kind})
@@ -136,7 +134,7 @@ def set_configuration(release_id: int, *, configuration_id: int, reason: str = "
     """Choose which version of the configuration an environment will get."""
     with operation("release:set_configuration", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
-        account = _editor()
+        account = access.require("plan", instead="prepare")
         _draft(release)
         version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
         if version is None:
@@ -181,13 +179,6 @@ def active_procedure() -> Procedure:
     if procedure is None:
         raise InvalidInput(_("No release procedure is in effect."))
     return procedure
-
-
-def _editor() -> Account:
-    account = access.current_account()
-    if not (access.may(account, "plan") or access.may(account, "prepare")):
-        raise access.lacking("plan")
-    return account
 
 
 def _draft(release: Release) -> None:

@@ -82,9 +82,7 @@ def set_version(release_id: int, *, version: str = "", reason: str = "") -> Rele
     targets = [(Release, release_id), *([(Application, owner)] if owner is not None else [])]
     with operation("release:set_version", *targets, reason=reason) as op:
         release = op.get(Release)
-        account = access.current_account()
-        if not (access.may(account, "plan") or access.may(account, "prepare")):
-            raise access.lacking("plan")
+        account = access.require("plan", instead="prepare")
         if release.state != "draft":
             raise NotPossible(_("Only a draft can be edited. Reopen the scope first."))
         try:

@@ -16,11 +16,11 @@ from releases.sources.versions import (
     faults,
     is_pre_release,
     next_pre_release,
+    next_version,
     normalised,
     of_tag,
     parse,
     part_for,
-    suggest,
     wrong_pattern,
 )
 
@@ -86,7 +86,7 @@ def test_any_two_versions_compare_as_the_text_says(one: str, pre: str, other: st
 @given(CORE, PRE, st.lists(st.sampled_from(sorted(KINDS)), max_size=3))
 def test_a_suggested_version_is_higher_and_never_refused(core: str, pre: str, kinds: list[str]) -> None:
     previous = core + ("-" + pre if pre else "")
-    wanted = suggest(previous, kinds)
+    wanted = next_version(previous, kinds)
     assert compare(wanted, previous) == 1
     assert faults(wanted, previous, kinds, production=True) == []
 
@@ -162,7 +162,7 @@ def test_an_invalid_version_is_refused(text: str) -> None:
     ],
 )
 def test_the_next_version_follows_from_the_types_of_change(previous: str | None, kinds: list[str], wanted: str) -> None:
-    assert suggest(previous, kinds) == wanted
+    assert next_version(previous, kinds) == wanted
     assert faults(wanted, previous, kinds, production=True) == []
 
 
@@ -252,9 +252,9 @@ def test_a_version_that_rises_further_than_needed_is_accepted() -> None:
 
 
 def test_a_release_completes_its_own_pre_release() -> None:
-    assert suggest("2.0.0-rc.1", ["breaking"]) == "2.0.0"
+    assert next_version("2.0.0-rc.1", ["breaking"]) == "2.0.0"
     assert faults("2.0.0", "2.0.0-rc.1", ["breaking"], production=True) == []
-    assert suggest("0.4.0-rc.1", ["breaking"]) == "0.4.0"
+    assert next_version("0.4.0-rc.1", ["breaking"]) == "0.4.0"
     assert faults("0.4.0", "0.4.0-rc.1", ["breaking"], production=True) == []
     assert faults("2.1.0", "2.0.0-rc.1", ["breaking"], production=True) != [], "another one than its own"
 
