@@ -13,7 +13,7 @@ from audit.refusals import InvalidInput
 from environments.targets.words import in_words
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
-from releases.api.releases import ApiVerb, MustIn, ReasonIn, refuse_to_sign
+from releases.api.releases import ApiVerb, MustIn, ReasonIn, refuse_to_sign, serve
 from releases.api.rows import (
     application_named,
     deployment_numbered,
@@ -88,18 +88,12 @@ def _line(deployment_id: int) -> shapes.DeploymentLine:
     deployment = Deployment.objects.select_related(
         "release", "application", "environment", "requested_by", "scheduled_by"
     ).get(pk=deployment_id)
-    return shapes.DeploymentLine(**shapes.deployment_fields(deployment))
+    return shapes.deployment_out(deployment, shapes.DeploymentLine)
 
 
 def _step(step: Step, logs: bool) -> shapes.StepDetail:
-    return shapes.StepDetail(
-        **shapes.step_out(step).model_dump(),
-        label=str(step),
-        required=step.required,
-        started_at=step.started_at,
-        ended_at=step.ended_at,
-        failure=in_words(step.failure) if logs else None,
-    )
+    failure = in_words(step.failure) if logs else None
+    return shapes.filled(shapes.StepDetail, step, label=str(step), failure=failure)
 
 
 def _check(step: Step) -> shapes.CheckOut:
@@ -108,7 +102,7 @@ def _check(step: Step) -> shapes.CheckOut:
         name: in_words(seen[name]) if seen.get(name) not in (None, "") else None
         for name in ("result", "value", "limit")
     }
-    return shapes.CheckOut(ordinal=step.ordinal, label=str(step), state=step.state, **said)
+    return shapes.filled(shapes.CheckOut, step, label=str(step), **said)
 
 
 def _tail(steps: list[Step]) -> str:
@@ -150,7 +144,7 @@ def list_deployments(
     )
     found, following = cursors.page(rows, "deployment", cursor, limit)
     return shapes.DeploymentPage(
-        items=[shapes.DeploymentLine(**shapes.deployment_fields(deployment)) for deployment in found], next=following
+        items=[shapes.deployment_out(row, shapes.DeploymentLine) for row in found], next=following
     )
 
 
@@ -160,8 +154,9 @@ def show_deployment(request: HttpRequest, deployment_id: Id) -> Any:
     caller = caller_of(request)
     deployment = deployment_numbered(caller, deployment_id)
     logs, steps = caller.logs(deployment.environment), list(deployment.steps.all())
-    return shapes.DeploymentDetail(
-        **shapes.deployment_fields(deployment),
+    return shapes.deployment_out(
+        deployment,
+        shapes.DeploymentDetail,
         steps=[_step(step, logs) for step in steps],
         checks=[_check(step) for step in steps if step.phase in CHECKS],
         rollback=shapes.rollback_out(deployment),
@@ -195,14 +190,7 @@ def _register(verb: ApiVerb) -> None:
             operation(deployment.pk, **body.model_dump())
         return _line(deployment.pk)
 
-    view.__name__, view.__doc__ = f"{verb.name}_deployment", verb.says
-    view.__annotations__ = {
-        "request": HttpRequest,
-        "deployment_id": Id,
-        "body": verb.body,
-        "return": shapes.DeploymentLine,
-    }
-    router.post(f"/{{int:deployment_id}}/{verb.name}", response=shapes.DeploymentLine, summary=verb.says)(writes(view))
+    serve(router, "deployment", verb, view, shapes.DeploymentLine)
 
 
 for _row in VERBS:

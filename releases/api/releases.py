@@ -247,7 +247,7 @@ def environment_statuses(caller: Caller, release: Release) -> list[shapes.Enviro
                 can_start=allows and bool(asked) and not closed,
                 state_allows=allows,
                 blockers=[_blocker(answer, release) for answer in closed],
-                gates=[shapes.gate_out(answer) for answer in asked],
+                gates=[shapes.filled(shapes.GateOut, answer) for answer in asked],
                 since=since_out(contents[environment.pk], pointers[environment.pk], chosen.get(environment.pk)),
             )
         )
@@ -256,10 +256,9 @@ def environment_statuses(caller: Caller, release: Release) -> list[shapes.Enviro
 
 def _blocker(answer: Answer, release: Release) -> shapes.BlockerOut:
     japanese = (get_language() or "ja").startswith("ja")
-    return shapes.BlockerOut(
-        gate=answer.gate,
-        result=answer.result,
-        reason=answer.reason,
+    return shapes.filled(
+        shapes.BlockerOut,
+        answer,
         label=answer.label_ja if japanese else answer.label_en,
         clears=clears(answer, release),
         link=f"{settings.BASE_URL}/admin/release/{release.pk}/#{answer.anchor}",
@@ -267,8 +266,7 @@ def _blocker(answer: Answer, release: Release) -> shapes.BlockerOut:
 
 
 def _out(release_id: int) -> shapes.ReleaseOut:
-    release = Release.objects.select_related("application").get(pk=release_id)
-    return shapes.ReleaseOut(**shapes.release_fields(release))
+    return shapes.release_out(Release.objects.select_related("application").get(pk=release_id), shapes.ReleaseOut)
 
 
 @router.get("", response=shapes.ReleasePage)
@@ -287,7 +285,7 @@ def list_releases(
     if state:
         rows = rows.filter(state=known(state, STATES, "state"))
     found, following = cursors.page(rows, "release", cursor, limit)
-    items = [shapes.ReleaseOut(**shapes.release_fields(row)) for row in found]
+    items = [shapes.release_out(row, shapes.ReleaseOut) for row in found]
     return shapes.ReleasePage(items=items, next=following)
 
 
@@ -299,18 +297,14 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     deployments = Deployment.objects.filter(release=release, environment__in=caller.readable).select_related(
         "release", "application", "environment", "requested_by", "scheduled_by"
     )
-    return shapes.ReleaseDetail(
-        **shapes.release_fields(release),
+    return shapes.release_out(
+        release,
+        shapes.ReleaseDetail,
         source=CommitOut(**commit) if (commit := changes_since.commit_of(release)) is not None else None,
         environments=environment_statuses(caller, release),
-        changes=[shapes.ChangeOut(kind=c.kind, text=c.text, ticket=c.ticket) for c in release.changes.all()],
-        milestones=[
-            shapes.MilestoneOut(key=m.key, label=str(m), due_at=m.due_at, done_at=m.done_at)
-            for m in release.milestones.all()
-        ],
-        deployments=[
-            shapes.DeploymentLine(**shapes.deployment_fields(deployment)) for deployment in deployments[: cursors.MOST]
-        ],
+        changes=[shapes.filled(shapes.ChangeOut, change) for change in release.changes.all()],
+        milestones=[shapes.filled(shapes.MilestoneOut, row, label=str(row)) for row in release.milestones.all()],
+        deployments=[shapes.deployment_out(row, shapes.DeploymentLine) for row in deployments[: cursors.MOST]],
     )
 
 
@@ -347,7 +341,15 @@ def show_gates(request: HttpRequest, application: Slug, version: Version, enviro
     release = release_named(application, version)
     if release.procedure is None and not Procedure.objects.filter(state="in_effect").exists():
         return []
-    return [shapes.gate_out(answer) for answer in evaluate(release, where)]
+    return [shapes.filled(shapes.GateOut, answer) for answer in evaluate(release, where)]
+
+
+def serve(router: Router, noun: str, verb: ApiVerb, view: Callable[..., Schema], answer: type[Schema]) -> None:
+    """Add the view of a verb on a row to the API."""
+    view.__name__, view.__doc__ = f"{verb.name}_{noun}", verb.says
+    view.__annotations__ = {"request": HttpRequest, f"{noun}_id": Id, "body": verb.body, "return": answer}
+    assert inspect.signature(view).parameters["body"].annotation is verb.body
+    router.post(f"/{{int:{noun}_id}}/{verb.name}", response=answer, summary=verb.says)(writes(view))
 
 
 def _register(verb: ApiVerb) -> None:
@@ -361,10 +363,7 @@ def _register(verb: ApiVerb) -> None:
         made = verb.operation(release.pk, **body.model_dump())
         return _out(made.pk if isinstance(made, Release) else release.pk)
 
-    view.__name__, view.__doc__ = f"{verb.name}_release", verb.says
-    view.__annotations__ = {"request": HttpRequest, "release_id": Id, "body": verb.body, "return": shapes.ReleaseOut}
-    assert inspect.signature(view).parameters["body"].annotation is verb.body
-    router.post(f"/{{int:release_id}}/{verb.name}", response=shapes.ReleaseOut, summary=verb.says)(writes(view))
+    serve(router, "release", verb, view, shapes.ReleaseOut)
 
 
 for _row in VERBS:

@@ -18,9 +18,8 @@ from releases.api.words import (
     StepState,
     StepType,
 )
-from releases.gates.base import Answer
 from releases.gates.content import clause_labels
-from releases.models import Deployment, Evidence, Release, Step
+from releases.models import Deployment, Evidence, Release
 from releases.queries.decision_request import asked_of
 
 
@@ -289,36 +288,29 @@ class EvidencePage(Schema):
     next: str | None
 
 
-def gate_out(answer: Answer) -> GateOut:
-    """Return one gate's answer."""
-    return GateOut(gate=answer.gate, result=answer.result, reason=answer.reason)
+def filled[S: Schema](schema: type[S], row: object, **other: Any) -> S:
+    """Return a schema with the row's values of the same names, but for the others given."""
+    return schema(**{name: getattr(row, name) for name in schema.model_fields if name not in other}, **other)
 
 
-def release_fields(release: Release) -> dict[str, Any]:
-    """Return the fields that both forms of a release have."""
-    names = ("version", "number", "kind", "title", "state", "commit", "tree", "tag")
-    times = ("scheduled_start_at", "scheduled_end_at", "created_at")
-    return {"id": release.pk, "application": release.application.slug} | {
-        name: getattr(release, name) for name in (*names, *times)
-    }
+def release_out[S: ReleaseOut](release: Release, schema: type[S], **other: Any) -> S:
+    """Return either form of a release."""
+    return filled(schema, release, application=release.application.slug, **other)
 
 
-def deployment_fields(deployment: Deployment) -> dict[str, Any]:
-    """Return the fields that both forms of a deployment have."""
-    return {
-        "id": deployment.pk,
-        "release_id": deployment.release_id,
-        "application": deployment.application.slug,
-        "version": deployment.release.version,
-        "environment": deployment.environment.slug,
-        "state": deployment.state,
-        "requested_by": str(deployment.requested_by),
-        "scheduled_by": str(deployment.scheduled_by) if deployment.scheduled_by is not None else None,
-        "scheduled_start_at": deployment.scheduled_start_at,
-        "started_at": deployment.started_at,
-        "ended_at": deployment.ended_at,
-        "blockers": _reasons(deployment),
-    }
+def deployment_out[S: DeploymentLine](deployment: Deployment, schema: type[S], **other: Any) -> S:
+    """Return either form of a deployment."""
+    return filled(
+        schema,
+        deployment,
+        application=deployment.application.slug,
+        version=deployment.release.version,
+        environment=deployment.environment.slug,
+        requested_by=str(deployment.requested_by),
+        scheduled_by=str(deployment.scheduled_by) if deployment.scheduled_by is not None else None,
+        blockers=_reasons(deployment),
+        **other,
+    )
 
 
 def _reasons(deployment: Deployment) -> list[str]:
@@ -330,9 +322,7 @@ def _reasons(deployment: Deployment) -> list[str]:
 def rollback_out(deployment: Deployment) -> RollbackOut | None:
     """Return the rollback of a deployment, if there is one."""
     found = deployment.rollbacks.first()
-    if found is None:
-        return None
-    return RollbackOut(id=found.pk, cause=found.cause, state=found.state, facts=found.facts)
+    return filled(RollbackOut, found) if found is not None else None
 
 
 def decision_request_out(deployment: Deployment) -> DecisionRequestOut | None:
@@ -340,39 +330,32 @@ def decision_request_out(deployment: Deployment) -> DecisionRequestOut | None:
     decision_request = deployment.decision_requests.filter(answered_at=None).select_related("deployment").first()
     if decision_request is None:
         return None
-    asked = [str(entry) for entry in asked_of(decision_request)]
-    return DecisionRequestOut(due_at=decision_request.due_at, on_timeout=decision_request.on_timeout, asked=asked)
+    return filled(DecisionRequestOut, decision_request, asked=[str(entry) for entry in asked_of(decision_request)])
 
 
 def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:
     """Return a deployment as the one call for CI shows it."""
-    return CiDeploymentOut(
-        id=deployment.pk,
+    return filled(
+        CiDeploymentOut,
+        deployment,
         release=str(deployment.release),
         environment=deployment.environment.slug,
-        state=deployment.state,
         release_state=deployment.release.state,
         blockers=_reasons(deployment),
-        steps=[step_out(step) for step in deployment.steps.all()],
+        steps=[filled(StepOut, step) for step in deployment.steps.all()],
         rollback=rollback_out(deployment),
     )
 
 
-def step_out(step: Step) -> StepOut:
-    """Return a step."""
-    return StepOut(ordinal=step.ordinal, phase=step.phase, step_type=step.step_type, state=step.state)
-
-
 def evidence_out(row: Evidence, result: str, reason: str) -> EvidenceOut:
     """Return evidence with what the thresholds make of it."""
-    names = ("kind", "test_type", "suite", "tool", "commit", "tree", "digest", "values", "summary", "at")
-    return EvidenceOut(
-        id=row.pk,
+    return filled(
+        EvidenceOut,
+        row,
         application=row.application.slug,
         environment=row.environment.slug,
         result=result,
         reason=reason,
         uploaded_by=str(row.uploaded_by),
         superseded_by=row.superseded_by_id,
-        **{name: getattr(row, name) for name in names},
     )

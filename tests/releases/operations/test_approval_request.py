@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
-from releases.api.shapes import deployment_fields
+from releases.api.shapes import DeploymentLine, deployment_out
 from releases.models import ApprovalDecision, ApprovalRequest
 from releases.operations.approval import decide
 from releases.operations.deployment.request import request
@@ -121,7 +121,7 @@ def test_a_deployment_cancelled_by_an_ended_approval_says_why(world: Any) -> Non
     with world.acting_as("manager"):
         reopen_scope(deployment.release_id, reason="too short")
     assert world.fresh(deployment).state == "cancelled"
-    assert deployment_fields(world.fresh(deployment))["blockers"] == ["the scope was reopened"]
+    assert deployment_out(world.fresh(deployment), DeploymentLine).blockers == ["the scope was reopened"]
 
 
 def test_a_changed_configuration_invalidates_the_approval_and_names_the_key(world: Any) -> None:
