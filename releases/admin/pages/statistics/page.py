@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
@@ -109,53 +110,32 @@ def trouble_words() -> dict[str, str]:
     }
 
 
-def _phase_rows(statistics: Statistics) -> list[tuple[str, Spread, list[bars.Block]]]:
-    names = {str(key): str(name) for key, name in Release.State.choices}
-    most = max([spread.p90 or 0.0 for _state, spread in statistics.phases], default=0.0)
-    return [
-        (
-            names[state],
-            spread,
-            bars.shares(
-                [("", "going", spread.median or 0.0), ("", "calm", (spread.p90 or 0.0) - (spread.median or 0.0))], most
-            ),
-        )
-        for state, spread in statistics.phases
-    ]
-
-
-def _late_rows(statistics: Statistics) -> list[tuple[str, Lateness, list[bars.Block]]]:
-    japanese = language() == "ja"
-    return [
-        (
-            row.label_ja if japanese else row.label_en,
-            row,
-            bars.shares(
-                [(_("in time"), "good", row.kept), (_("late"), "warn", row.late), (_("still open"), "bad", row.open)],
-                row.count,
-            ),
-        )
-        for row in statistics.lateness
-    ]
-
-
-def _cause_rows(statistics: Statistics, words: dict[str, str]) -> list[tuple[str, Cause, list[bars.Block]]]:
+def _with_bars(statistics: Statistics, words: dict[str, str]) -> dict[str, list[tuple[Any, Any, list[bars.Block]]]]:
+    """Return the rows of each chart: name, counts, bar."""
+    longest = max([spread.p90 or 0.0 for _state, spread in statistics.phases], default=0.0)
     most = max([cause.raised for cause in statistics.causes], default=0)
-    return [
-        (
-            words.get(cause.key, cause.key),
-            cause,
-            bars.shares(
-                [
-                    (_("carried out"), "bad", cause.carried_out),
-                    (_("dismissed"), "calm", cause.dismissed),
-                    (_("under way"), "warn", cause.raised - cause.carried_out - cause.dismissed),
-                ],
-                most,
-            ),
-        )
-        for cause in statistics.causes
+
+    def phase(row: Spread) -> list[bars.Block]:
+        median = row.median or 0.0
+        return bars.shares([("", "going", median), ("", "calm", (row.p90 or 0.0) - median)], longest)
+
+    def milestone(row: Lateness) -> list[bars.Block]:
+        parts = [(_("in time"), "good", row.kept), (_("late"), "warn", row.late), (_("still open"), "bad", row.open)]
+        return bars.shares(parts, row.count)
+
+    def cause(row: Cause) -> list[bars.Block]:
+        going = row.raised - row.carried_out - row.dismissed
+        parts = [(_("carried out"), "bad", row.carried_out), (_("dismissed"), "calm", row.dismissed)]
+        return bars.shares([*parts, (_("under way"), "warn", going)], most)
+
+    charts: list[tuple[str, str, Any]] = [
+        ("phases", "phases", phase),
+        ("lateness", "milestones", milestone),
+        ("causes", "rollbacks", cause),
     ]
+    return {
+        key: [(name, row, bar(row)) for name, row in csv.named(part, statistics, words)] for key, part, bar in charts
+    }
 
 
 def _years(moment: datetime, chosen: Period) -> list[tuple[str, Period, bool]]:
@@ -186,7 +166,7 @@ def statistics(request: HttpRequest) -> HttpResponseBase:
     if part in csv.PARTS:
         return csv.table(part, found, words, trouble_words())
     total = sum(found.kinds.values())
-    names = {str(key): str(name) for key, name in Release.Kind.choices}
+    names = csv.words_of(Release.Kind)
     tones = {"regular": "good", "standard": "good", "emergency": "bad", "pre_release": "calm"}
     return show(
         request,
@@ -199,9 +179,7 @@ def statistics(request: HttpRequest) -> HttpResponseBase:
         statistics=found,
         before_words=fiscal_words(previous(period)) if period == fiscal_year(period.since) else _("the period before"),
         columns=_columns(found),
-        phases=_phase_rows(found),
-        lateness=_late_rows(found),
-        causes=_cause_rows(found, words),
+        **_with_bars(found, words),
         kinds=[(names[k], n, f"{100 * n / total:.0f}") for k, n in sorted(found.kinds.items(), key=lambda x: -x[1])],
         kind_bar=bars.shares([(names[k], tones[k], n) for k, n in found.kinds.items()], total),
         emergency_share=f"{100 * found.kinds.get('emergency', 0) / total:.0f}" if total else "",
