@@ -26,6 +26,11 @@ from releases.admin.pages.calendar.entries import (
 from releases.operations.window.set_rule import rule_faults
 
 Lines = list[tuple[str, str]]
+Time = tuple[datetime, datetime]
+
+
+def _refused(faults: list[str]) -> Lines:
+    return [(_("The input cannot be saved like this"), "\n".join(faults))]
 
 
 def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
@@ -46,7 +51,7 @@ def of_new_rule(environment: Environment, values: dict[str, Any]) -> Lines:
         on_holiday=values["on_holiday"],
     )
     if faults := rule_faults(window):
-        return [(_("The input cannot be saved like this"), "\n".join(faults))]
+        return _refused(faults)
     rows = read(moment)
     rule = window.as_rule(rows.company)
     assert rule is not None
@@ -58,53 +63,40 @@ def of_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
     """Return what a new freeze would affect: windows, planned releases and scheduled deployments, by name."""
     start, end = values["starts_at"], values["ends_at"]
     if end <= start:
-        return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
-    return [
-        line
-        for place in _everywhere(environment, values)
-        for line in _named(place, environment, _closed(place, values, [(start, end)]))
-    ]
+        return _refused([_("The end lies before the beginning or in the past.")])
+    places = [environment, *Environment.objects.filter(pk__in=values["also_in"])]
+    return [line for place in places for line in _closed(environment, place, values, [(start, end)])]
 
 
 def of_recurring_freeze(environment: Environment, values: dict[str, Any]) -> Lines:
     """Return the next periods of a recurring freeze and what they would affect, environment by environment."""
     rule = {name: values[name] for name in ("rrule", "start", "length_minutes", "first_day", "last_day")}
     lines: Lines = []
-    for place in _everywhere(environment, values):
+    for place in [environment, *Environment.objects.filter(pk__in=values["also_in"])]:
         columns, faults = recurring(place, **rule)
         if faults:
-            return [(_("The input cannot be saved like this"), "\n".join(faults))]
-        times = [
-            (f.starts_at, f.ends_at)
-            for f in ChangeFreeze(environment=place, name=values["name"], **columns).spans(now())
-        ]
-        lines += _named(place, environment, _closed(place, values, times))
+            return _refused(faults)
+        freeze = ChangeFreeze(environment=place, name=values["name"], **columns)
+        times = [(span.starts_at, span.ends_at) for span in freeze.spans(now())]
+        lines += _closed(environment, place, values, times)
     return lines
 
 
-def _everywhere(environment: Environment, values: dict[str, Any]) -> list[Environment]:
-    return [environment, *Environment.objects.filter(pk__in=values["also_in"])]
-
-
-def _named(place: Environment, environment: Environment, lines: Lines) -> Lines:
-    """Return lines with the name of their environment, where it is another one."""
-    return lines if place == environment else [(f"{place} · {label}", words) for label, words in lines]
-
-
-def _closed(environment: Environment, values: dict[str, Any], times: list[tuple[datetime, datetime]]) -> Lines:
-    said = [f"{when(start, environment.zone)} – {when(end, environment.zone)}" for start, end in times[:AHEAD]]
-    if more := len(times) - AHEAD:
-        said += [_("and %(n)d more times") % {"n": more}] if more > 0 else []
+def _closed(environment: Environment, place: Environment, values: dict[str, Any], times: list[Time]) -> Lines:
+    """Return what a freeze closes in a place, with its name where that is another environment."""
+    said = [_time(place.zone, *time) for time in times[:AHEAD]]
+    if (more := len(times) - AHEAD) > 0:
+        said.append(_("and %(n)d more times") % {"n": more})
     lines: Lines = [(_("Frozen time"), "\n".join(said))]
-    lines += _hit(environment, values["application_id"], times, absolute=values["absolute"])
+    lines += _hit(place, values["application_id"], times, absolute=values["absolute"])
     others = [
-        labelled(f.name, f"{when(f.starts_at, environment.zone)} – {when(f.ends_at, environment.zone)}")
-        for f in environment.freezes.in_effect().spans(times[0][0])
+        labelled(f.name, _time(place.zone, f.starts_at, f.ends_at))
+        for f in place.freezes.in_effect().spans(times[0][0])
         if any(overlap(f.starts_at, f.ends_at, start, end) for start, end in times)
     ]
     if others:
         lines.append((_("Other change freezes at that time"), "\n".join(others[:AHEAD])))
-    return lines
+    return lines if place == environment else [(f"{place} · {label}", words) for label, words in lines]
 
 
 def of_lifting(freeze: ChangeFreeze, values: dict[str, Any]) -> Lines:
@@ -127,7 +119,7 @@ def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
     """Return the extra window as it would be: in the zone of the environment, with holidays and freezes."""
     start, end = values["starts_at"], values["ends_at"]
     if end <= start:
-        return [(_("The input cannot be saved like this"), _("The end lies before the beginning or in the past."))]
+        return _refused([_("The end lies before the beginning or in the past.")])
     rows = read(now())
     entry = Entry(start, end, environment.zone, values["name"], "extra")
     day = start.astimezone(ZoneInfo(environment.zone)).date()
@@ -137,17 +129,11 @@ def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
 
 def of_withdrawal(window: ChangeWindow, values: dict[str, Any]) -> Lines:
     """Return what would lose its window without a window: the next windows, and the releases planned in them."""
-    moment = now()
-    rows = replace(read(moment), windows=[window])
-    environment = window.environment
-    removed = windows_of(environment, rows, moment)
-    lines: Lines = []
-    for entry in removed:
-        fill(entry, [], rows.planned, environment)
-    names = list(dict.fromkeys(str(r) for e in removed for r in e.releases)) if environment.protected else []
-    lines.append((_("Planned releases that would lose their change window"), "\n".join(names) or _("none")))
-    lines += _windows(environment, removed, [])
-    return lines
+    moment, environment = now(), window.environment
+    removed = windows_of(environment, replace(read(moment), windows=[window], freezes=[]), moment)
+    names = list(dict.fromkeys(str(r) for entry in removed for r in entry.releases))
+    lost = (_("Planned releases that would lose their change window"), "\n".join(names) or _("none"))
+    return [lost, *_windows(environment, removed, [])]
 
 
 def of_holiday(instance: Any, values: dict[str, Any]) -> Lines:
@@ -165,7 +151,7 @@ def of_working(holiday: Holiday, values: dict[str, Any]) -> Lines:
 
 def _changed(company: dict[Any, str]) -> Lines:
     moment = now()
-    rows = read(moment)
+    rows = replace(read(moment), freezes=[])
     after = replace(rows, company=company)
     lines: Lines = []
     for environment in Environment.objects.all():
@@ -173,19 +159,16 @@ def _changed(company: dict[Any, str]) -> Lines:
         for old, new in zip(before, windows_of(environment, after, moment), strict=False):
             if (old.start, old.kind, old.holidays, old.note) == (new.start, new.kind, new.holidays, new.note):
                 continue
-            fill(old, [], rows.planned, environment)
             said = [f"{when(old.start, old.zone)} → {_words(new)}", *(str(r) for r in old.releases)]
             lines.append((f"{environment} · {new.name}", "\n".join(said)))
     return lines or [(_("Change windows"), _("The next change windows stay unchanged."))]
 
 
-def _hit(
-    environment: Environment, application_id: int | None, times: list[tuple[datetime, datetime]], *, absolute: bool
-) -> Lines:
+def _hit(environment: Environment, application_id: int | None, times: list[Time], *, absolute: bool) -> Lines:
     rows = read(times[0][0])
     windows = [
         e
-        for e in windows_of(environment, rows, times[0][0])
+        for e in windows_of(environment, replace(rows, freezes=[]), times[0][0])
         if any(overlap(start, end, e.start, e.end) for start, end in times)
         and e.kind != "skipped"
         and (application_id is None or e.application is None or e.application.pk == application_id)
@@ -219,15 +202,18 @@ def _hit(
 
 
 def _windows(environment: Environment, found: list[Entry], freezes: list[ChangeFreeze]) -> Lines:
-    mine = [f for f in freezes if f.environment_id == environment.pk]
     for entry in found:
-        fill(entry, mine, [], environment)
+        fill(entry, freezes, [], environment)
     lines = [f"{place}. {_words(entry)}" for place, entry in enumerate(found, start=1)]
     return [(_("Next change windows"), "\n".join(lines))] if lines else []
 
 
+def _time(zone: str, start: datetime, end: datetime) -> str:
+    return f"{when(start, zone)} – {when(end, zone)}"
+
+
 def _words(entry: Entry) -> str:
-    said = [f"{when(entry.start, entry.zone)} – {when(entry.end, entry.zone)}"]
+    said = [_time(entry.zone, entry.start, entry.end)]
     if entry.holidays:
         said.append(_("on a holiday: %(why)s") % {"why": listed(entry.holidays)})
     if entry.note and entry.kind in ("window", "skipped"):

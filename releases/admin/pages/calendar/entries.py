@@ -92,8 +92,13 @@ def short_day(day: date) -> str:
     return day.strftime("%Y/%m/%d") if language() == "ja" else f"{day.day} {day:%b %Y}"
 
 
-def windows_of(environment: Environment, rows: Rows, moment: datetime, ahead: int = AHEAD) -> list[Entry]:
-    """Return the next windows of an environment in order, those left out included, without regard to freezes."""
+def windows_of(
+    environment: Environment, rows: Rows, moment: datetime, ahead: int = AHEAD, end: datetime | None = None
+) -> list[Entry]:
+    """Return the next windows of an environment in order, those left out included, with what is planned in them.
+
+    end: return all windows until then, if none of their rules has more than `ahead`.
+    """
     found: list[Entry] = []
     for row in rows.windows:
         if row.environment_id != environment.pk:
@@ -110,15 +115,16 @@ def windows_of(environment: Environment, rows: Rows, moment: datetime, ahead: in
         elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
             days = calendar.occurrences(rule, moment, ahead, language=language())
             found += [of_rule(row, occurrence, url) for occurrence in days]
-    return sorted(found, key=lambda e: e.start)[:ahead]
+    found.sort(key=lambda e: e.start)
+    found = found[:ahead] if end is None else [entry for entry in found if entry.start < end]
+    for entry in found:
+        fill(entry, rows.freezes, rows.planned, environment)
+    return found
 
 
 def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int = AHEAD) -> list[Entry]:
     """Return the next windows and all freezes of an environment in order."""
     found = windows_of(environment, rows, moment, ahead)
-    mine = [f for f in rows.freezes if f.environment_id == environment.pk]
-    for entry in found:
-        fill(entry, mine, rows.planned, environment)
     found += [
         Entry(
             f.starts_at,
@@ -130,9 +136,9 @@ def entries(environment: Environment, rows: Rows, moment: datetime, ahead: int =
             page_of(f),
             f.application,
         )
-        for f in mine
+        for f in rows.freezes
         # A recurring freeze contributes the coming month; it has a page of its own.
-        if not f.rrule or f.starts_at < moment + SHOWN
+        if f.environment_id == environment.pk and (not f.rrule or f.starts_at < moment + SHOWN)
     ]
     return sorted(found, key=lambda e: e.start)
 
@@ -155,7 +161,8 @@ def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release], envi
         and entry.start <= start < entry.end
         and (entry.application is None or entry.application.pk == r.application_id)
     ]
-    hits = [f for f in freezes if overlap(f.starts_at, f.ends_at, entry.start, entry.end)]
+    mine = [f for f in freezes if f.environment_id == environment.pk]
+    hits = [f for f in mine if overlap(f.starts_at, f.ends_at, entry.start, entry.end)]
     # A freeze of one application does not close a window that others may use.
     own = entry.application.pk if entry.application is not None else None
     entry.frozen = next((f.name for f in hits if f.application_id in (None, own)), "")

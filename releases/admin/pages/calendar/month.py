@@ -15,7 +15,7 @@ from environments.language import language
 from environments.models import Environment
 from releases.admin.components.links import page_of
 from releases.admin.operations.base import ZONE
-from releases.admin.pages.calendar.entries import Entry, Rows, deployments_between, fill, of_rule, overlap
+from releases.admin.pages.calendar.entries import Entry, Rows, deployments_between, overlap, windows_of
 from releases.models import Milestone, Release
 
 KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
@@ -103,7 +103,8 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
     many = len(environments) > 1
     for environment in environments:
         label = str(environment) if many else ""
-        for entry in windows_in(environment, rows, begin, end):
+        # At most one a day, and the stretch is 54 days long.
+        for entry in windows_of(environment, rows, begin, 56, end):
             _mark(days, entry.start, entry.zone, _window_mark(entry, label, moment, may_plan=may_plan))
         for freeze in rows.freezes:
             if freeze.environment_id != environment.pk or not overlap(freeze.starts_at, freeze.ends_at, begin, end):
@@ -163,28 +164,6 @@ def bounds(first: date) -> tuple[datetime, datetime]:
     return begin, datetime.combine(first + timedelta(days=46), time(), UTC)
 
 
-def windows_in(environment: Environment, rows: Rows, begin: datetime, end: datetime) -> list[Entry]:
-    """Return the windows of an environment in a stretch of time, those left out and past ones included."""
-    found: list[Entry] = []
-    for row in rows.windows:
-        if row.environment_id != environment.pk:
-            continue
-        if (window := row.as_window()) is not None:
-            if overlap(window.start, window.end, begin, end):
-                kind = "extra" if row.in_effect_at else "proposed"
-                found.append(Entry(window.start, window.end, window.zone, str(row), kind, url=page_of(row)))
-                found[-1].application = row.application
-        elif row.in_effect_at is not None and (rule := row.as_rule(rows.company)) is not None:
-            # At most one a day, and the stretch is 54 days long.
-            for occurrence in calendar.occurrences(rule, begin, 56, language=language()):
-                if occurrence.named.start < end:
-                    found.append(of_rule(row, occurrence, page_of(row)))
-    mine = [f for f in rows.freezes if f.environment_id == environment.pk]
-    for entry in found:
-        fill(entry, mine, rows.planned, environment)
-    return found
-
-
 def plan_url(entry: Entry) -> str:
     """Return the address for planning a release at the start of a window."""
     given = {"start": entry.start.isoformat()} | (
@@ -195,11 +174,13 @@ def plan_url(entry: Entry) -> str:
 
 def _window_mark(entry: Entry, label: str, moment: datetime, *, may_plan: bool) -> Mark:
     hour = f"{_hour(entry.start, entry.zone)}–{_hour(entry.end, entry.zone)}"
-    said = [*([label] if label else []), *entry.holidays, *([entry.note] if entry.note else [])]
+    # The page of an extra window shows its reason and its holidays.
+    notes = [] if entry.kind in ("extra", "proposed") else [*entry.holidays, *filter(None, [entry.note])]
+    said = [*filter(None, [label]), *notes]
     if entry.frozen:
         said.append(_("frozen: %(name)s") % {"name": entry.frozen})
     kind = "skipped" if entry.frozen and entry.kind != "proposed" else entry.kind
-    tone = "warn" if entry.holidays or entry.note else ""
+    tone = "warn" if notes else ""
     if may_plan and entry.empty and entry.start > moment:
         return Mark(kind, hour, entry.name, plan_url(entry), " · ".join(said), tone, verb="release:plan")
     return Mark(kind, hour, entry.name, entry.url, " · ".join(said), tone)
