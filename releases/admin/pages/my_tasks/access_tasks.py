@@ -1,6 +1,6 @@
-"""Open tasks about access: requests, an open review, delegations and first passwords. My tasks calls it."""
+"""Open tasks about access: requests, an open review, delegations and first passwords. My tasks lists them."""
 
-from datetime import datetime
+from collections.abc import Iterator
 
 from django.db.models import Count, Q
 from django.urls import reverse
@@ -8,112 +8,78 @@ from django.utils.translation import gettext as _
 
 from audit.models import Event, LedgerResumption
 from audit.reconciliation import nightly
-from environments.admin.rights import Rights
-from environments.models import AccessRequest, AccessReview, Account, Delegation, RequestedChange
+from environments.models import AccessRequest, AccessReview, Delegation, RequestedChange
 from environments.operations.access_review.review import due_since
 from environments.operations.ledger import resume
 from environments.operations.requested_change.decide import OPERATIONS
 from releases.admin.components.formatting import when
-from releases.admin.components.links import page_of
-from releases.admin.pages.my_tasks.task import MOST, Task
+from releases.admin.pages.my_tasks.task import MOST, Reader, Source, Task, task_on
 
 
-def access_tasks(rights: Rights, account: Account, moment: datetime) -> list[Task]:
-    """Return the open tasks about access, each for somebody who may complete it."""
-    found: list[Task] = []
-    if rights.may("manage_accounts"):
-        found += _refused_signing()
-    if rights.may("approve_change"):
-        found += _restored_ledger(account)
-    if rights.may("audit"):
-        found += _failed_reconciliation()
-    changes = RequestedChange.objects.filter(decided_at=None).exclude(requested_by=account).exclude(account=account)
-    found += [
-        Task(_("Confirm or reject change"), str(row), page_of(row), row.reason, urgent=True)
-        for row in changes.select_related("target", "account", "environment")[:MOST]
-        if rights.may(OPERATIONS[row.event][0])
-    ]
-    asked = AccessRequest.objects.filter(decided_at=None).exclude(account=account)
-    for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
-        if rights.may("manage_access", row.environment):
-            hours = _("%(n)d h") % {"n": row.hours}
-            found.append(
-                Task(_("Decide on access request"), str(row), page_of(row), f"{hours} · {row.reason}", urgent=True)
-            )
-    if rights.may("manage_access"):
-        for review in AccessReview.objects.filter(closed_at=None).annotate(
-            left=Count("items", filter=Q(items__result=""))
-        ):
-            words = _("%(n)d grants are undecided") % {"n": review.left}
-            found.append(
-                Task(
-                    _("Review access grants"),
-                    str(review),
-                    page_of(review),
-                    words,
-                    review.due_at,
-                    urgent=review.due_at < moment,
-                )
-            )
-        since = due_since()
-        if since is not None:
-            words = _("Access review due since %(since)s") % {"since": when(since)}
-            found.append(
-                Task(
-                    _("Open access review"),
-                    words,
-                    reverse("operation-new", args=["access_review", "open"]),
-                    due=since,
-                    urgent=True,
-                )
-            )
-        absences = Delegation.objects.filter(confirmed_at=None, revoked_at=None, until__gt=moment).exclude(
-            Q(delegator=account) | Q(delegate=account) | Q(requested_by=account)
-        )
-        found += [
-            Task(_("Confirm delegation"), str(row), page_of(row), row.reason, row.starts_at)
-            for row in absences.select_related("delegator", "delegate")[:MOST]
-        ]
-    return found
-
-
-def _refused_signing() -> list[Task]:
+def _refused_signing(reader: Reader) -> Iterator[Task]:
     """Return the ledger signer's refusal until somebody has answered it."""
     said = resume.refusal()
-    if said is None or LedgerResumption.objects.filter(digest=said["digest"]).exists():
-        return []
-    page = reverse("operation-new", args=["ledger", "request_resumption"])
-    return [
-        Task(
-            _("The ledger signer refuses to sign"),
-            _("events are missing or were altered"),
-            page,
-            said["why"],
-            urgent=True,
-        )
-    ]
+    if said is not None and not LedgerResumption.objects.filter(digest=said["digest"]).exists():
+        page = reverse("operation-new", args=["ledger", "request_resumption"])
+        words = _("events are missing or were altered")
+        yield Task(_("The ledger signer refuses to sign"), words, page, said["why"], urgent=True)
 
 
-def _restored_ledger(account: Account) -> list[Task]:
+def _restored_ledger(reader: Reader) -> Iterator[Task]:
     """Return the requested ledger resumption that the committee has not yet approved."""
-    rows = LedgerResumption.objects.filter(confirmed_at=None).exclude(requested_person=account.person_key)
-    return [Task(_("Confirm ledger resumption"), str(row), page_of(row), row.reason, urgent=True) for row in rows]
+    for row in LedgerResumption.objects.filter(confirmed_at=None).exclude(requested_person=reader.account.person_key):
+        yield task_on(row, _("Confirm ledger resumption"), row.reason, urgent=True)
 
 
-def _failed_reconciliation() -> list[Task]:
+def _failed_reconciliation(reader: Reader) -> Iterator[Task]:
     """Return the alarm of the last ledger reconciliation, until one has no finding."""
     last = Event.objects.filter(operation=nightly.OUTCOME).order_by("-at").first()
-    rows = last.contents["after"]["unexplained"] if last is not None else 0
-    if not rows:
-        return []
-    words = _("%(n)d rows") % {"n": rows}
-    page = reverse("audit-test", args=["unexplained-history"])
-    return [
-        Task(
-            _("Explain changes without events"),
-            words,
-            page,
-            _("found by the nightly ledger reconciliation"),
-            urgent=True,
-        )
-    ]
+    if last is not None and (rows := last.contents["after"]["unexplained"]):
+        page, words = reverse("audit-test", args=["unexplained-history"]), _("%(n)d rows") % {"n": rows}
+        note = _("found by the nightly ledger reconciliation")
+        yield Task(_("Explain changes without events"), words, page, note, urgent=True)
+
+
+def _requested_changes(reader: Reader) -> Iterator[Task]:
+    asked = RequestedChange.objects.filter(decided_at=None)
+    others = asked.exclude(requested_by=reader.account).exclude(account=reader.account)
+    for row in others.select_related("target", "account", "environment")[:MOST]:
+        if reader.rights.may(OPERATIONS[row.event][0]):
+            yield task_on(row, _("Confirm or reject change"), row.reason, urgent=True)
+
+
+def _access_requests(reader: Reader) -> Iterator[Task]:
+    asked = AccessRequest.objects.filter(decided_at=None).exclude(account=reader.account)
+    for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
+        if reader.rights.may("manage_access", row.environment):
+            hours = _("%(n)d h") % {"n": row.hours}
+            yield task_on(row, _("Decide on access request"), f"{hours} · {row.reason}", urgent=True)
+
+
+def _reviews(reader: Reader) -> Iterator[Task]:
+    left = Count("items", filter=Q(items__result=""))
+    for review in AccessReview.objects.filter(closed_at=None).annotate(left=left):
+        words, urgent = _("%(n)d grants are undecided") % {"n": review.left}, review.due_at < reader.moment
+        yield task_on(review, _("Review access grants"), words, review.due_at, urgent=urgent)
+    if (since := due_since()) is not None:
+        words = _("Access review due since %(since)s") % {"since": when(since)}
+        page = reverse("operation-new", args=["access_review", "open"])
+        yield Task(_("Open access review"), words, page, due=since, urgent=True)
+
+
+def _delegations(reader: Reader) -> Iterator[Task]:
+    own = Q(delegator=reader.account) | Q(delegate=reader.account) | Q(requested_by=reader.account)
+    absences = Delegation.objects.filter(confirmed_at=None, revoked_at=None, until__gt=reader.moment).exclude(own)
+    for row in absences.select_related("delegator", "delegate")[:MOST]:
+        yield task_on(row, _("Confirm delegation"), row.reason, row.starts_at)
+
+
+ACCESS: list[Source] = [
+    ("manage_accounts", _refused_signing),
+    ("approve_change", _restored_ledger),
+    ("audit", _failed_reconciliation),
+    ("", _requested_changes),
+    ("", _access_requests),
+    ("manage_access", _reviews),
+    ("manage_access", _delegations),
+]

@@ -1,14 +1,15 @@
-"""Open tasks about deployments and rollbacks, each list in a fixed number of queries. My tasks calls it."""
+"""Open tasks about deployments and rollbacks, each list in a fixed number of queries. My tasks lists them."""
+
+from collections.abc import Iterator
 
 from django.db.models import Max, Prefetch, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from environments.admin.rights import Rights
-from environments.models import Account, DeploymentTarget, Environment
+from environments.models import DeploymentTarget, Environment
 from environments.targets.words import in_words
 from releases.admin.components.links import page_of
-from releases.admin.pages.my_tasks.task import MOST, Task
+from releases.admin.pages.my_tasks.task import MOST, Reader, Source, Task, task_on
 from releases.gates import quorum
 from releases.models import Deployment, MonitoringPeriod, PollFailure, Release, Rollback, Step
 from releases.operations.deployment import decide, schedule, verify
@@ -20,37 +21,21 @@ from releases.queries.rollback_causes import seen_of
 from releases.queries.rollback_communication import uncommunicated
 
 
-def deployment_tasks(rights: Rights, account: Account) -> list[Task]:
-    """Return the open tasks about deployments and rollbacks, each for somebody who may complete it."""
-    return [
-        *_suspended(rights),
-        *_rollbacks(rights, account),
-        *_tasks(rights, account),
-        *_deployments(rights, account),
-        *_monitoring_periods(rights, account),
-        *_deployments_to_request(rights),
-    ]
-
-
-def _suspended(rights: Rights) -> list[Task]:
+def _suspended(reader: Reader) -> Iterator[Task]:
     """Return what failed three times and is not retried automatically, for accounts that may resume it."""
     rows = PollFailure.objects.exclude(suspended_at=None).select_related(
         "deployment__release__application", "deployment__environment"
     )
-    return [
-        Task(
-            _("Decide on repeated failure"),
-            str(row),
-            reverse("operation", args=["poll", "resume", row.pk]),
-            in_words(row.error)[:300],
-            urgent=True,
-        )
-        for row in rows.order_by("pk")[:MOST]
-        if (rights.may("decide", row.deployment.environment) if row.deployment is not None else rights.may("prepare"))
-    ]
+    for row in rows.order_by("pk")[:MOST]:
+        deployment = row.deployment
+        place = deployment.environment if deployment is not None else None
+        if reader.rights.may("decide" if place is not None else "prepare", place):
+            page = reverse("operation", args=["poll", "resume", row.pk])
+            yield Task(_("Decide on repeated failure"), str(row), page, in_words(row.error)[:300], urgent=True)
 
 
-def _deployments(rights: Rights, account: Account) -> list[Task]:
+def _deployments(reader: Reader) -> Iterator[Task]:
+    rights, account = reader.rights, reader.account
     rows = (
         Deployment.objects.filter(
             state__in=["requested", "verifying", "awaiting_decision", "failed", "stopped", "rollback_failed"]
@@ -60,7 +45,6 @@ def _deployments(rights: Rights, account: Account) -> list[Task]:
         .order_by("pk")[:MOST]
     )
     spoken = quorum.deciders_of({row.release_id for row in rows if row.state == "requested"})
-    found = []
     for row in rows:
         verb, what, urgent, why_not = {
             "requested": (
@@ -73,24 +57,14 @@ def _deployments(rights: Rights, account: Account) -> list[Task]:
             "awaiting_decision": ("decide", _("Decide how to continue"), True, decide.why_not_permitted(account, row)),
         }.get(row.state, ("resolve", _("Roll back or resolve"), True, ""))
         if rights.may(verb, row.environment) and not why_not:
-            found.append(
-                Task(
-                    what,
-                    str(row),
-                    page_of(row),
-                    row.get_state_display(),
-                    row.answer_until or row.scheduled_start_at,
-                    row.environment.zone,
-                    urgent,
-                )
-            )
-    return found
+            due, zone = row.answer_until or row.scheduled_start_at, row.environment.zone
+            yield task_on(row, what, row.get_state_display(), due, zone=zone, urgent=urgent)
 
 
-def _deployments_to_request(rights: Rights) -> list[Task]:
+def _deployments_to_request(reader: Reader) -> Iterator[Task]:
     """Return the releases after the final check whose production deployment this reader may request."""
-    if not (rights.anywhere("schedule") or rights.anywhere("request")):
-        return []
+    if not (reader.rights.anywhere("schedule") or reader.rights.anywhere("request")):
+        return
     targets = DeploymentTarget.objects.filter(environment__tier=Environment.Tier.PRODUCTION).select_related(
         "environment"
     )
@@ -101,26 +75,16 @@ def _deployments_to_request(rights: Rights) -> list[Task]:
         .prefetch_related(Prefetch("application__targets", targets), Prefetch("deployments", waiting_deployments))
         .order_by("scheduled_start_at", "pk")[:MOST]
     )
-    found = []
     for row in rows:
         asked = {deployment.environment_id for deployment in row.deployments.all()}
-        places = [target.environment for target in row.application.targets.all()]
-        for place in places:
-            if place.pk not in asked and rights.may(right_for(place), place):
-                found.append(
-                    Task(
-                        _("Request production deployment"),
-                        str(row),
-                        reverse("operation", args=["deployment", "request", row.pk]),
-                        str(place),
-                        row.scheduled_start_at,
-                        place.zone,
-                    )
-                )
-    return found
+        page = reverse("operation", args=["deployment", "request", row.pk])
+        for place in (target.environment for target in row.application.targets.all()):
+            if place.pk not in asked and reader.rights.may(right_for(place), place):
+                words = _("Request production deployment")
+                yield Task(words, str(row), page, str(place), row.scheduled_start_at, place.zone)
 
 
-def _tasks(rights: Rights, account: Account) -> list[Task]:
+def _tasks(reader: Reader) -> Iterator[Task]:
     """Return the steps of a waiting deployment that this person must do and confirm, by name or by role."""
     rows = Step.objects.filter(
         step_type="manual", state="outcome_unknown", deployment__state="awaiting_decision"
@@ -131,38 +95,29 @@ def _tasks(rights: Rights, account: Account) -> list[Task]:
         "deployment__requested_by",
         "assignee",
     )
-    found = []
     for step in rows.order_by("pk")[:MOST]:
         deployment = step.deployment
-        if not confirm_manual.why_not_permitted(account, step, rights.held(deployment.environment)):
-            found.append(
-                Task(
-                    _("Confirm manual step"),
-                    f"{deployment} · {step}",
-                    page_of(deployment) + "#decide",
-                    in_words(step.failure),
-                    zone=deployment.environment.zone,
-                    urgent=True,
-                )
-            )
-    return found
+        if not confirm_manual.why_not_permitted(reader.account, step, reader.rights.held(deployment.environment)):
+            about, page, zone = f"{deployment} · {step}", page_of(deployment) + "#decide", deployment.environment.zone
+            yield Task(_("Confirm manual step"), about, page, in_words(step.failure), zone=zone, urgent=True)
 
 
-def _monitoring_periods(rights: Rights, account: Account) -> list[Task]:
+def _monitoring_periods(reader: Reader) -> Iterator[Task]:
     rows = MonitoringPeriod.objects.filter(result="inconclusive", ended_at=None).select_related(
         "deployment__release__application",
         "deployment__environment",
         "deployment__scheduled_by",
         "deployment__requested_by",
     )[:MOST]
-    return [
-        Task(_("Record monitoring result"), str(row.deployment), page_of(row) + "#monitoring", urgent=True)
-        for row in rows
-        if rights.may("verify", row.deployment.environment) and not end.why_not_permitted(account, row.deployment)
-    ]
+    for deployment in (row.deployment for row in rows):
+        if reader.rights.may("verify", deployment.environment) and not end.why_not_permitted(
+            reader.account, deployment
+        ):
+            yield task_on(deployment, _("Record monitoring result"), at="#monitoring", urgent=True)
 
 
-def _rollbacks(rights: Rights, account: Account) -> list[Task]:
+def _rollbacks(reader: Reader) -> Iterator[Task]:
+    rights, account = reader.rights, reader.account
     rows = (
         Rollback.objects.exclude(state__in=list(Rollback.ENDS))
         .select_related(
@@ -172,7 +127,6 @@ def _rollbacks(rights: Rights, account: Account) -> list[Task]:
     )
     if rights.anywhere("authorise_rollback"):
         rows = rows.prefetch_related("deployment__release__team_members__account")
-    found = []
     for row in rows:
         environment: Environment = row.deployment.environment
         without_event = row.state == "assessed" and bool(uncommunicated(row))
@@ -188,7 +142,14 @@ def _rollbacks(rights: Rights, account: Account) -> list[Task]:
             "reporting": (rights.may("assess_rollback"), _("Report and close the rollback")),
         }.get(row.state, (False, ""))
         if may:
-            found.append(
-                Task(what, str(row), page_of(row), seen_of(row), zone=environment.zone, urgent=row.state != "reporting")
-            )
-    return found
+            yield task_on(row, what, seen_of(row), zone=environment.zone, urgent=row.state != "reporting")
+
+
+DEPLOYMENTS: list[Source] = [
+    ("", _suspended),
+    ("", _rollbacks),
+    ("", _tasks),
+    ("", _deployments),
+    ("", _monitoring_periods),
+    ("", _deployments_to_request),
+]

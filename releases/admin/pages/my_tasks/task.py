@@ -1,7 +1,13 @@
-"""One line of My tasks."""
+"""One line of My tasks, and where such lines come from."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from environments.admin.rights import Rights
+from environments.models import Account
+from releases.admin.components.links import page_of
 
 MOST = 30
 
@@ -17,3 +23,21 @@ class Task:
     due: datetime | None = None
     zone: str = ""
     urgent: bool = False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The person whose tasks are listed."""
+
+    rights: Rights
+    account: Account
+    moment: datetime
+
+
+# The right without which a list is empty (none: the list asks row by row), and the list in a fixed number of queries.
+Source = tuple[str, Callable[[Reader], Iterator[Task]]]
+
+
+def task_on(row: Any, what: str, note: str = "", due: datetime | None = None, *, at: str = "", **more: Any) -> Task:
+    """Return a task about a row; `at`: the place on its page."""
+    return Task(what, str(row), page_of(row) + at, note, due, **more)
