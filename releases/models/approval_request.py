@@ -91,6 +91,11 @@ class ApprovalRequest(ApprovalRequestMachine):
     def __str__(self) -> str:
         return f"{self.get_subject_display()} {self.digest[:12]}"
 
+    @property
+    def asks_nobody(self) -> bool:
+        """Whether the procedure asks no approver, so that a standard change is approved with its submission."""
+        return self.subject == self.Subject.STANDARD and all(rule["role"] == "none" for rule in self.rules)
+
     def content_for(self, environment: Environment) -> dict[str, Any]:
         """Return the part of the content about one of its environments: base, configuration, target and window."""
         later: list[dict[str, Any]] = self.document.get("later_environments", [])

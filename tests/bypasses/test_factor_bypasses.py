@@ -76,7 +76,7 @@ def demand(*slugs: str) -> None:
 
 def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
     """Return the values of the operation's form."""
-    given = {key: value(field, row) for key, field in verb.fields(row).items()}
+    given = {key: value(field, row) for key, field in verb.form_fields(row).items()}
     match verb.key:
         case "delegation:request":
             given["delegate_id"] = rows.world.people["tester"].pk

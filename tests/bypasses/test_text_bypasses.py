@@ -31,7 +31,7 @@ LONG = "長" * 70_000
 def fields_of(rows: Rows, verb: Verb, row: Any) -> Mapping[str, forms.Field]:
     """Return the fields of an operation's form, as an administrator sees it."""
     with rows.world.acting_as("administrator"):
-        return verb.fields(row)
+        return verb.form_fields(row)
 
 
 def test_no_operation_falls_over_a_long_text(rows: Rows) -> None:

@@ -17,6 +17,7 @@ from environments import access
 from environments.admin.rights import read_rights
 from environments.models import AccessGrant, AccessRule, Account, Environment
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVELS, PERMISSION_LABELS, ROLE_CHOICES, ROLE_PERMISSIONS
+from releases.procedures.values import NAMED_PERMISSIONS
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 # Access levels: first as the design writes them, then what a working system adds, each with its reason.
@@ -202,4 +203,5 @@ def test_a_key_of_no_permission_is_a_mistake_and_no_denial(people: dict[str, Acc
         access.holders("operator", right="no_permission")
     with pytest.raises(LookupError):
         access.roles_by_person(right="no_permission")
-    assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())
+    named = NAMED_PERMISSIONS.values()
+    assert set(PERMISSION_LABELS) == ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values(), *named)

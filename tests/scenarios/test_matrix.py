@@ -215,7 +215,7 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
         before, events, refused, early = _laid(without), refusals(), 0, 0
         for name in turns(verb, instance, tally[verb.key]):
             with rows.world.acting_as(name):
-                arguments = {key: value(field, instance) for key, field in verb.fields(instance).items()}
+                arguments = {key: value(field, instance) for key, field in verb.form_fields(instance).items()}
                 if verb.key == "procedure:load":
                     arguments["content"] = default_text().replace('"1.0.1"', '"1.9.8"')
                 tally[name, verb.key] += 1

@@ -97,7 +97,7 @@ def test_an_auditor_can_execute_no_verb(
         if (verb.model is not None and row is None) or verb.key in HIS_VERBS:
             continue
         with acting_as("auditor"):
-            fields = {name: value(field, row) for name, field in verb.fields(row).items()}
+            fields = {name: value(field, row) for name, field in verb.form_fields(row).items()}
         given = {name: one for name, one in fields.items() if one is not None}
         for confirmed in ("", "x"):
             answer = client.post(

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
+from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
-from releases.models import Deployment, Document, Rollback, Step
+from releases.models import Deployment, Rollback, Step
 from releases.operations.document import review
 from releases.operations.rollback import decide
+from releases.operations.rollback.complete_manually import draft_documents
 from releases.queries.rollback_digests import digests
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
@@ -66,11 +68,10 @@ def test_a_rollback_does_not_close_without_report_cause_prevention_and_assessmen
     with world.acting_as("operator"):
         alarm = decide.raise_(deployment.pk, cause="major_failure", note="down")
     walk(alarm, "apply_pre_authorisation", "start", "start_verification", "start_reporting")
-    papers = [
-        make(Document, rollback=alarm, kind=kind, body="as it was", edited_by=world.people["developer"])
-        for kind in ("report", "cause", "prevention")
-    ]
-    for paper in papers:
+    with acting(COMMAND), operation("test:draft", (Rollback, alarm.pk)) as op:
+        draft_documents(op.get(Rollback))
+    assert [paper.kind for paper in alarm.documents.all()] == ["report", "cause", "prevention"]
+    for paper in alarm.documents.all():
         with world.acting_as("manager"), pytest.raises(GateNotPassed, match="Not approved yet"):
             decide.close(alarm.pk)
         with world.acting_as("tester"):

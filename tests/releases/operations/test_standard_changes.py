@@ -66,6 +66,7 @@ def test_a_standard_change_is_approved_with_its_submission(world: Any, browsers:
     assert quorum.uncounted(world.fresh(approval_request)) == ""
     page = browsers("committee_a").get(reverse("release", args=[release.pk])).content.decode()
     assert "New texts" in page
+    assert "approves this standard change beforehand" in page
 
 
 def test_the_types_that_the_procedure_has_are_offered(world: Any, browsers: Callable[[str], Any]) -> None:
