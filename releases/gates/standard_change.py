@@ -1,16 +1,15 @@
-"""Standard changes: kinds of change that the release procedure approves beforehand, and the limits of each."""
+"""Standard changes: types of change that the release procedure approves beforehand, and the limits of each."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from environments.language import language, listed
 from environments.models import Environment
 from environments.targets.words import gettext as _
 from releases.models import ApprovalRequest, Procedure, Release
-from releases.procedures.document import Procedure as Content
 from releases.procedures.parts import StandardChange
 
 
@@ -20,9 +19,11 @@ def subject_of(release: Release) -> str:
     return str(release.kind) if release.kind in special else "regular"
 
 
-def change_of(release: Release, content: Content) -> StandardChange | None:
-    """Return the standard change that a release is one of; None where the procedure does not have it."""
-    return next((change for change in content.standard_changes() if change.key == release.criterion), None)
+def change_of(release: Release) -> StandardChange | None:
+    """Return the standard change that a release is one of; None where the procedure in effect does not have it."""
+    row = Procedure.objects.filter(state="in_effect").first()
+    known = row.document.standard_changes() if row is not None else ()
+    return next((change for change in known if change.key == release.criterion), None)
 
 
 def beyond_limits(release: Release, start: datetime | None) -> list[str]:
@@ -30,8 +31,7 @@ def beyond_limits(release: Release, start: datetime | None) -> list[str]:
 
     How many there are in its week is asked by `used_up`, once, when it is submitted.
     """
-    row = Procedure.objects.filter(state="in_effect").first()
-    change = change_of(release, row.document) if row is not None else None
+    change = change_of(release)
     if change is None:
         return [_("The release procedure in effect does not have this standard change.")]
     found = []
@@ -50,7 +50,7 @@ def beyond_limits(release: Release, start: datetime | None) -> list[str]:
     return found
 
 
-def counted(release: Release, change: StandardChange, start: datetime, zone: str) -> Iterable[ApprovalRequest]:
+def counted(release: Release, change: StandardChange, start: datetime, zone: str) -> QuerySet[ApprovalRequest]:
     """Return the approval requests of other releases for this standard change and the week (Monday to Sunday) of a
     start, the open ones and those that were approved.
     """
@@ -70,13 +70,12 @@ def used_up(release: Release, environment: Environment) -> tuple[int, str]:
     """Return how many other releases there are of this standard change in the same week, and why there is no room for
     another; empty when there is. Call it inside an operation: the lock holds until its commit.
     """
-    row = Procedure.objects.filter(state="in_effect").first()
-    change = change_of(release, row.document) if row is not None else None
+    change = change_of(release)
     if change is None or release.scheduled_start_at is None:
         return 0, ""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_standard_change'))")
-    number = len(list(counted(release, change, release.scheduled_start_at, environment.zone)))
+    number = counted(release, change, release.scheduled_start_at, environment.zone).count()
     if change.per_week is None or number < change.per_week:
         return number, ""
     text = _("The limit of the standard change “%(change)s” is reached: %(n)d in the week of the start.")

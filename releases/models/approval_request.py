@@ -92,7 +92,7 @@ class ApprovalRequest(ApprovalRequestMachine):
         return f"{self.get_subject_display()} {self.digest[:12]}"
 
     @property
-    def asks_nobody(self) -> bool:
+    def asks_no_approver(self) -> bool:
         """Whether the procedure asks no approver, so that a standard change is approved with its submission."""
         return self.subject == self.Subject.STANDARD and all(rule["role"] == "none" for rule in self.rules)
 

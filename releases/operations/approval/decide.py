@@ -91,7 +91,7 @@ def approve_beforehand(approval_request_id: int) -> ApprovalRequest:
         access.require("prepare")
         approval_request = op.get(ApprovalRequest)
         _open_request(op, approval_request_id, approval_request.digest)
-        if not approval_request.asks_nobody:
+        if not approval_request.asks_no_approver:
             raise NotPossible(_("The release procedure asks for approvers here."))
         _before_approving(approval_request)
         if why := quorum.uncounted(approval_request, approval_request.valid_from):

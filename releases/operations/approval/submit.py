@@ -6,7 +6,7 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
-from releases.gates import authorship
+from releases.gates import authorship, ledger
 from releases.gates.content import digest, document
 from releases.gates.standard_change import beyond_limits, subject_of, used_up
 from releases.models import ApprovalRequest, Release
@@ -26,7 +26,7 @@ def submit(release_id: int, *, reason: str = "") -> ApprovalRequest:
     """
     refresh_from_git(release_id)
     approval_request = _open(release_id, reason)
-    if approval_request.asks_nobody:
+    if approval_request.asks_no_approver:
         return approve_beforehand(approval_request.pk)
     return approval_request
 
@@ -46,6 +46,7 @@ def _open(release_id: int, reason: str) -> ApprovalRequest:
         authorship.require_known_authors(release)
         subject = subject_of(release)
         if subject == "standard":
+            ledger.require(environment)  # nothing may stand between the submission and its approval
             number, full = used_up(release, environment)
             if beyond := [*beyond_limits(release, release.scheduled_start_at), *([full] if full else [])]:
                 raise GateNotPassed(*beyond)

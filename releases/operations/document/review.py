@@ -2,6 +2,7 @@
 
 import hashlib
 
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from audit.clock import now
@@ -68,6 +69,7 @@ def _sign(document_id: int, verb: str, digest: str, reason: str) -> Document:
     with operation(f"document:{verb}", (Document, document_id), reason=reason, sign=True) as op:
         account = access.current_account()
         document = op.get(Document)
+        prefetch_related_objects([document], "signatures")
         rights = rights_for(document)
         if not any(access.may(account, right) for right in rights):
             access.require(rights[0])
