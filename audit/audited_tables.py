@@ -39,6 +39,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("environments.AccessReview"),
     AuditedTable("environments.AccessReviewItem"),
     AuditedTable("releases.Procedure"),
+    AuditedTable("releases.DeploymentProcess"),
     AuditedTable("releases.Release"),
     AuditedTable("releases.Release.editors"),
     AuditedTable("releases.ChangeEntry"),

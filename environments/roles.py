@@ -92,6 +92,7 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
             "edit_target",
             "assign_team",
             "create_procedure",
+            "create_process",
             "sign_final_check",
             "approve_document",
             "authorise_rollback",
@@ -112,10 +113,20 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
             "approve_external",
         }
     ),
-    "developer": frozenset({"read", "edit_changes", "edit_document", "upload_evidence", "sign_checklist"}),
+    "developer": frozenset(
+        {"read", "edit_changes", "edit_document", "upload_evidence", "sign_checklist", "create_process"}
+    ),
     "tester": frozenset({"read", "upload_evidence", "sign_checklist", "check_document"}),
     "operator": frozenset(
-        {"read", "sign_checklist", "sign_final_check", "edit_target", "raise_rollback", "authorise_rollback"}
+        {
+            "read",
+            "sign_checklist",
+            "sign_final_check",
+            "edit_target",
+            "create_process",
+            "raise_rollback",
+            "authorise_rollback",
+        }
     ),
     "committee": frozenset(
         {"read", "approve", "send_back", "reject", "approve_change", "record_meeting", "complete_follow_up"}
@@ -146,6 +157,7 @@ PERMISSION_LABELS = {
     "request_waiver": _("Request waiver"),
     "confirm_waiver": _("Confirm waiver"),
     "create_procedure": _("Create procedure version"),
+    "create_process": _("Create deployment process version"),
     "restore_procedure": _("Return to an earlier release procedure"),
     "approve_change": _("Approval"),
     "approve": _("Approve"),

@@ -15,7 +15,7 @@ from environments.models import AccessGrant, Application, Delegation, Environmen
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
 # From a row to the environment that it names itself, and else to the application whose targets say it.
 NAMED = ("emergency_stop", "environment", "deployment", "rollback", "grant")
-BY_TARGETS = ("release", "application")
+BY_TARGETS = ("release", "application", "process")
 
 
 def require_factor(event: str, rows: Iterable[Model]) -> None:

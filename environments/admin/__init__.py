@@ -58,6 +58,7 @@ class ApplicationAdmin(ReadOnlyAdmin):
     list_display = ("name", "slug", "repository", "tag_format")
     shown_fields = ("slug", "name", "repository", "tag_format", "allowed_signers")
     hint = _("An application is a name and the git repository that it comes from.")
+    detail_template = "lists/application.html"
 
 
 class SeenOnly(ReadOnlyAdmin):

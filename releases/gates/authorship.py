@@ -37,7 +37,7 @@ def refusal(duty: str) -> str:
 def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[str, str]]:
     """Return approval request → person → the duty that keeps the person from deciding in it.
 
-    For a window, an emergency stop or a procedure: the requester, and the author of a new procedure.
+    For a window, an emergency stop, a procedure or a process: the requester, and the author of a new version.
     """
     about = defaultdict[int, list[int]](list)
     duties = []
@@ -46,6 +46,8 @@ def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[
             about[approval_request.release_id].append(approval_request.pk)
             continue
         duties.append((approval_request.pk, approval_request.requested_by_id, "requester"))
+        if approval_request.process is not None:
+            duties.append((approval_request.pk, approval_request.process.author_id, "author"))
         restores = approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE
         if (procedure := approval_request.procedure) is not None and not restores:
             duties += [

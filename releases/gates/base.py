@@ -271,6 +271,8 @@ def unknown(gate: Gate, reason: str, anchor: str = "") -> Answer:
 
 
 def procedure_of(release: Release) -> Content:
-    """Return the procedure that a release follows: the one its scope was locked under, else the one in effect."""
+    """Return the procedure that a release follows, the one its scope was locked under, else the one in effect, with the
+    deployment process of its application.
+    """
     row = release.procedure or Procedure.objects.get(state="in_effect")
-    return row.document
+    return release.process.applied_to(row.document) if release.process is not None else row.document

@@ -67,6 +67,8 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
     }
     if release.kind == Release.Kind.STANDARD:
         content["standard_change"] = release.criterion
+    if release.process is not None:
+        content["process"] = {"number": release.process.number, "digest": release.process.digest}
     if later:
         content["later_environments"] = [
             {"environment": place.slug, "window": _window(release, place), **_place(release, place)} for place in later
@@ -173,6 +175,7 @@ def clause_labels() -> dict[str, str]:
         "grants": _("access grants that begin to count"),
         "replay": _("replay of the changed triggers"),
         "procedure": _("release procedure"),
+        "process": _("deployment process"),
         "tag": _("tag"),
         "signers": _("allowed signers"),
         "commit": _("commit"),

@@ -20,6 +20,7 @@ from releases.gates import (
     promotion,
     rehearsal,
     source,
+    unapproved_process,
     window,
 )
 from releases.gates.base import Answer, GateContext, GateType, Known
@@ -94,7 +95,7 @@ def evaluate(
     context = GateContext(release, environment, known.content, at or known.moment, known)
     types = {gate.name: gate for gate in GATES}
     found = [types[gate.type].ask(context, gate) for gate in known.asked(environment)]
-    always = (each.answer(environment, known) for each in (emergency_stop, ledger, outdated))
+    always = (each.answer(environment, known) for each in (emergency_stop, ledger, outdated, unapproved_process))
     return [*filter(None, always), *_waived(context, found)]
 
 

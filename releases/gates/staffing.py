@@ -84,6 +84,8 @@ def shortfalls(
         all_over = known(named=[*shipped, *ALWAYS], deciding=deciding, everywhere=place is None)
         places = [place] if place is not None else []
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
+        if all(rule.subject != "process" for rule in content.approval_rules):
+            subjects = [s for s in subjects if s != "process"]  # it has the rules of the procedure
         for subject in subjects:
             rules = [
                 Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, *places) if r.role in shipped

@@ -5,6 +5,7 @@ from releases.models.committee import CommitteeMeeting, MeetingDecision
 from releases.models.decision_request import DecisionRequest
 from releases.models.deployed_version import DeployedVersion
 from releases.models.deployment import Deployment
+from releases.models.deployment_process import DeploymentProcess
 from releases.models.document import Document, DocumentSignature
 from releases.models.drift import Drift, TargetMeasurement
 from releases.models.emergency_stop import EmergencyStop

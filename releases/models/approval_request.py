@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.fields import WrittenAtField
 from environments.language import labelled
 from environments.models import Account, ChangeWindow, Environment
+from releases.models.deployment_process import DeploymentProcess
 from releases.models.emergency_stop import EmergencyStop
 from releases.models.procedure import Procedure
 from releases.models.release import Release
@@ -24,6 +25,7 @@ class ApprovalRequest(ApprovalRequestMachine):
         STANDARD = "standard", _("Standard change")
         EMERGENCY = "emergency", _("Emergency release")
         EXTRA_WINDOW = "extra_window", _("Extra window")
+        PROCESS = "process", _("Deployment process")
         PROCEDURE = "procedure", _("Release procedure")
         PROCEDURE_RESTORE = "procedure_restore", _("Return to an earlier release procedure")
         EMERGENCY_STOP_LIFT = "emergency_stop_lift", _("Lifting of the emergency stop")
@@ -47,6 +49,14 @@ class ApprovalRequest(ApprovalRequestMachine):
         blank=True,
         related_name="approval_requests",
         verbose_name=_("release procedure"),
+    )
+    process = models.ForeignKey(
+        DeploymentProcess,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="approval_requests",
+        verbose_name=_("deployment process"),
     )
     emergency_stop = models.ForeignKey(
         EmergencyStop,
@@ -95,6 +105,11 @@ class ApprovalRequest(ApprovalRequestMachine):
     def asks_no_approver(self) -> bool:
         """Whether the procedure asks no approver, so that a standard change is approved with its submission."""
         return self.subject == self.Subject.STANDARD and all(rule["role"] == "none" for rule in self.rules)
+
+    @property
+    def about(self) -> models.Model | None:
+        """The row that is decided about."""
+        return self.release or self.window or self.procedure or self.process or self.emergency_stop
 
     def content_for(self, environment: Environment) -> dict[str, Any]:
         """Return the part of the content about one of its environments: base, configuration, target and window."""

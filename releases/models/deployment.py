@@ -11,15 +11,17 @@ from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
 from releases.models.approval_request import ApprovalRequest
+from releases.models.deployment_process import DeploymentProcess
 from releases.models.procedure import Procedure
 from releases.models.release import Release
+from releases.procedures.document import Procedure as Content
 from releases.state_machines.deployment import DeploymentMachine
 
 
 class Deployment(DeploymentMachine):
     """One attempt. What it replaces (`base`) is frozen when its first step is claimed.
 
-    procedure: the version that applies to its end, pinned with the request; see `deployment:enqueue`.
+    procedure, process: the versions that apply to its end, pinned with the request; see `deployment:enqueue`.
     """
 
     release = models.ForeignKey(Release, models.PROTECT, related_name="deployments", verbose_name=_("release"))
@@ -39,6 +41,14 @@ class Deployment(DeploymentMachine):
     )
     procedure = models.ForeignKey(
         Procedure, models.PROTECT, related_name="deployments", verbose_name=_("release procedure")
+    )
+    process = models.ForeignKey(
+        DeploymentProcess,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deployments",
+        verbose_name=_("deployment process"),
     )
     requested_by = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("requested by"))
     scheduled_by = models.ForeignKey(
@@ -81,6 +91,12 @@ class Deployment(DeploymentMachine):
 
     def __str__(self) -> str:
         return f"{self.release} → {self.environment}"
+
+    @property
+    def content(self) -> Content:
+        """The procedure that applies to it, with the deployment process of its application in its environment."""
+        procedure = self.procedure.document
+        return self.process.applied_to(procedure, self.environment.slug) if self.process is not None else procedure
 
     @property
     def starters(self) -> list[Account]:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _now, gettext_lazy as _
 from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
+from releases.models.deployment_process import DeploymentProcess
 from releases.models.procedure import Procedure
 from releases.state_machines.release import ReleaseMachine
 
@@ -70,6 +71,14 @@ class Release(ReleaseMachine):
     later_windows = models.JSONField(_("change windows of later environments"), default=dict, blank=True)
     procedure = models.ForeignKey(
         Procedure, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("release procedure")
+    )
+    process = models.ForeignKey(
+        DeploymentProcess,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="releases",
+        verbose_name=_("deployment process"),
     )
     step_plan = models.JSONField(_("step plan"), default=dict, blank=True)
     configurations = models.JSONField(_("configurations"), default=dict, blank=True)

@@ -116,7 +116,7 @@ def _incomplete(raw: Raw, groups: Mapping[Group, list[tuple[Path, Raw]]]) -> Fou
     written = {name for name, part in schedule.items() if part is not None} if isinstance(schedule, Mapping) else set()
     known = {str(place.get("key")): str(place["tier"]) for place in places if place.get("tier") in TIERS}
     production = {key: tier for key, tier in known.items() if tier == "production"}
-    for subject in get_args(Subject):
+    for subject in set(get_args(Subject)) - {"process"}:  # without rows of its own, it has those of the procedure
         wanted = production if subject in RELEASES else known
         if subject in TIERLESS:
             wanted = {"all": "all"}

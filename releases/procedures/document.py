@@ -14,7 +14,7 @@ from releases.procedures import parts
 from releases.procedures.consistency import faults_between
 from releases.procedures.left_out import completed
 from releases.procedures.part import meant
-from releases.procedures.places import UNKNOWN_KEY, Fault, Path, ProcedureFaults, dotted, lines_of, message_of, near
+from releases.procedures.places import UNKNOWN_KEY, Fault, Path, ProcedureFaults, fault_at, lines_of, message_of, near
 from releases.procedures.values import (
     AUTHOR,
     CHECK_TYPES,
@@ -41,11 +41,13 @@ class Place(Protocol):
         """The tier."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section of a document."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """When releases happen, what an emergency is and which changes are standard; left out: there are none of these."""
 
     regular: parts.Regular
@@ -53,7 +55,7 @@ class Schedule(_Section):
     standard: Annotated[parts.Standard | None, Field(exclude_if=lambda value: value is None)] = None
 
 
-class Testing(_Section):
+class Testing(Section):
     """The test environments, the test types, and which tests are required where."""
 
     environments: tuple[parts.TestEnvironment, ...] = ()
@@ -61,7 +63,7 @@ class Testing(_Section):
     matrix: tuple[parts.Cell, ...] = ()
 
 
-class Plans(_Section):
+class Plans(Section):
     """The steps of deployment and rollback, the steps before the rollback, and those after the internal checks have
     passed.
     """
@@ -73,7 +75,7 @@ class Plans(_Section):
     after_rollback: tuple[parts.Step, ...] = ()
 
 
-class Procedure(_Section):
+class Procedure(Section):
     """A written procedure, complete and free of contradictions."""
 
     format: Literal[1]
@@ -135,7 +137,7 @@ class Procedure(_Section):
                 continue
             here: dict[Path, str] = {(key,): file for key in part if file} | lines_of(chapter, file)
             twice = [(key,) for key in part if key in raw]
-            faults += [_fault(path, f"is already defined in {near(lines, path)}", here) for path in twice]
+            faults += [fault_at(path, f"is already defined in {near(lines, path)}", here) for path in twice]
             raw, lines = part | raw, here | lines
         if faults:
             raise ProcedureFaults(faults)
@@ -178,7 +180,7 @@ class Procedure(_Section):
         for path, message in between:
             found[(path, message)] = None
         if found or procedure is None:
-            raise ProcedureFaults(_fault(path, message, lines or {}) for path, message in found)
+            raise ProcedureFaults(fault_at(path, message, lines or {}) for path, message in found)
         return procedure
 
     def named_permissions(self) -> dict[str, frozenset[str]]:
@@ -227,8 +229,11 @@ class Procedure(_Section):
         """Return the approval rules of a subject by stage; without a rule the request is refused.
 
         places: the environments that are decided about, none for what concerns all of them. Rules that name an
-        environment replace those of its tier. risk: the risk class of the release; "": the rules of each class.
+        environment replace those of its tier. risk: the risk class of the release; "": the rules of each class. A
+        deployment process without rules of its own has those of the procedure.
         """
+        if subject == "process" and all(rule.subject != subject for rule in self.approval_rules):
+            subject = "procedure"
         mine = [rule for rule in self.approval_rules if rule.subject == subject and meant(rule.when, "", risk)]
         found: dict[int, parts.ApprovalRule] = {}
         for place in places:
@@ -305,8 +310,3 @@ def _path_in(raw: Any, location: tuple[str | int, ...]) -> Path:
             here = None
         path = (*path, part)
     return path
-
-
-def _fault(path: Path, message: str, lines: Mapping[Path, str]) -> Fault:
-    where = near(lines, path)
-    return Fault(dotted(path) + (f" ({where})" if where else ""), message)

@@ -51,6 +51,12 @@ def near(lines: Mapping[Path, str], path: Path) -> str:
     return next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), "")
 
 
+def fault_at(path: Path, message: str, lines: Mapping[Path, str]) -> Fault:
+    """Return a fault with its path and, where it is known, its line."""
+    where = near(lines, path)
+    return Fault(dotted(path) + (f" ({where})" if where else ""), message)
+
+
 def lines_of(text: str, file: str = "") -> dict[Path, str]:
     """Return path → "line 3" or "FILE, line 3" of the tables, keys and rows of a TOML text.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tomli_w
 
-from releases.procedures.document import Procedure
+from releases.procedures.document import Procedure, Section
 from releases.procedures.load import DEFAULT, texts
 
 REST = "1-01-introduction.toml"
@@ -20,8 +20,8 @@ def as_files(procedure: Procedure) -> dict[str, str]:
     return {name: tomli_w.dumps(found[name], multiline_strings=True) for name in sorted(found)}
 
 
-def _sections(procedure: Procedure) -> dict[str, Any]:
-    values = procedure.model_dump(mode="python", exclude_defaults=True)
+def _sections(document: Section) -> dict[str, Any]:
+    values = document.model_dump(mode="python", exclude_defaults=True)
     return {section: _in_order(value) for section, value in values.items()}
 
 
@@ -36,6 +36,6 @@ def _in_order(value: Any) -> Any:
     return {name: _in_order(value[name]) for name in names}
 
 
-def as_text(procedure: Procedure) -> str:
-    """Return a procedure as one TOML text, as a page takes it."""
-    return tomli_w.dumps(_sections(procedure), multiline_strings=True)
+def as_text(document: Section) -> str:
+    """Return a procedure or a deployment process as one TOML text, as a page takes it."""
+    return tomli_w.dumps(_sections(document), multiline_strings=True)

@@ -43,20 +43,20 @@ AUTHOR = "author"
 # The types of release that go into production under an approval; each is a subject of approval rules.
 RELEASES: frozenset[str] = frozenset({"regular", "standard", "emergency"})
 Subject = Literal[
-    "regular", "standard", "emergency", "extra_window", "late_rollback", "procedure", "emergency_stop_lift"
+    "regular", "standard", "emergency", "extra_window", "late_rollback", "procedure", "process", "emergency_stop_lift"
 ]
 # What a person named by an approval rule may decide about a release.
 Decision = Literal["approve", "send_back", "reject"]
 # What a role may do in the requests whose rule names it, whatever its other permissions are.
 NAMED_PERMISSIONS: dict[str, frozenset[str]] = {
     **dict.fromkeys(RELEASES, frozenset({"approve", "send_back", "reject"})),
-    **dict.fromkeys(("extra_window", "procedure", "emergency_stop_lift"), frozenset({"approve_change"})),
+    **dict.fromkeys(("extra_window", "procedure", "process", "emergency_stop_lift"), frozenset({"approve_change"})),
     "late_rollback": frozenset(),
     "final_check": frozenset({"sign_final_check"}),
     "attestation": frozenset({"upload_evidence"}),
     "document": frozenset({"sign_document"}),
 }
-TIERLESS: frozenset[str] = frozenset({"procedure", "emergency_stop_lift"})
+TIERLESS: frozenset[str] = frozenset({"procedure", "process", "emergency_stop_lift"})
 
 
 def _decimal(text: str) -> str:

@@ -62,9 +62,9 @@ def needs_baseline(moment: datetime) -> list[int]:
         monitoring_periods=None,
     )
     found = []
-    for deployment in soon.select_related("procedure"):
+    for deployment in soon.select_related("procedure", "process", "environment"):
         assert deployment.scheduled_start_at is not None
-        minutes = deployment.procedure.content["monitoring"]["baseline_minutes"]
+        minutes = deployment.content.monitoring.baseline_minutes
         same = {"application": deployment.application_id, "environment": deployment.environment_id}
         if deployment.scheduled_start_at > moment + timedelta(minutes=minutes):
             continue
@@ -91,7 +91,7 @@ def baseline(deployment: Deployment, moment: datetime, in_force: DeployedVersion
 
     in_force: what is compared with; a sample from before it came, or came back, is of another version and left out.
     """
-    rule = deployment.procedure.document.monitoring
+    rule = deployment.content.monitoring
     minutes, by = rule.baseline_minutes, rule.baseline_statistic
     since = moment - timedelta(minutes=minutes)
     if in_force is not None:

@@ -144,9 +144,7 @@ def _what(subject: Subject, language: str, payload: dict[str, Any], thing: Model
     if isinstance(row, Release) and "approval_requests" in payload:
         return _why_ended(str(payload.get("key", "")))
     if isinstance(thing, ApprovalRequest):
-        return labelled(
-            thing.get_subject_display(), thing.release or thing.window or thing.procedure or thing.emergency_stop
-        )
+        return labelled(thing.get_subject_display(), thing.about)
     if isinstance(row, NotificationChannel):
         because = payload.get("cause", row.unavailable_because)
         return f"{row} · {_(because)}" if because else str(row)
@@ -218,7 +216,7 @@ def _why_ended(key: str) -> str:
 
 def _metrics_without_values(monitoring: MonitoringPeriod, keys: Sequence[str], language: str) -> list[str]:
     """Return metrics and checks of a monitoring period in the procedure's words."""
-    content = monitoring.deployment.procedure.document
+    content = monitoring.deployment.content
     words = {item.key: item.label(language) for item in (*content.metrics, *content.checks)}
     return [words.get(key, key) for key in keys]
 

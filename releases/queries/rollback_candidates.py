@@ -62,7 +62,7 @@ def refusal(deployment: Deployment, *, begins: bool = False) -> str:
 
 def _past_retention(deployment: Deployment) -> str:
     """Return that the dump of a deployment is too old to restore; empty while it is kept or not needed."""
-    days = deployment.procedure.document.retention.backups_days
+    days = deployment.content.retention.backups_days
     backup = (
         deployment.steps.filter(step_type="backup", phase="deployment", state="succeeded").order_by("ordinal").last()
     )

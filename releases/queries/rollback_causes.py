@@ -33,7 +33,7 @@ def words_of(content: Content | None) -> dict[str, str]:
 
 def cause_of(rollback: Rollback) -> str:
     """Return the cause of a rollback in the reader's language, as the procedure of its deployment says it."""
-    return words_of(rollback.deployment.procedure.document).get(rollback.cause, rollback.cause)
+    return words_of(rollback.deployment.content).get(rollback.cause, rollback.cause)
 
 
 def seen_of(rollback: Rollback) -> str:

@@ -32,7 +32,7 @@ class Communication:
 def communications(rollback: Rollback) -> list[Communication]:
     """Return each item of the procedure with its record, in the procedure's order."""
     language, found = get_language() or "ja", []
-    for item in rollback.deployment.procedure.document.rollback.communication:
+    for item in rollback.deployment.content.rollback.communication:
         kept = rollback.facts.get("communication", {}).get(item.key)
         if kept is None:
             found.append(Communication(item.key, item.label(language)))
@@ -55,7 +55,7 @@ def uncommunicated(rollback: Rollback) -> list[str]:
     if not rollback.deployment.environment.protected:
         return []
     done, language = rollback.facts.get("communication", {}), get_language() or "ja"
-    items = rollback.deployment.procedure.document.rollback.communication
+    items = rollback.deployment.content.rollback.communication
     return [item.label(language) for item in items if item.key not in done]
 
 

@@ -81,7 +81,7 @@ def _section(title: str, lines: Any) -> Iterator[str]:
 
 def _words(rollback: Rollback) -> dict[str, str]:
     """Return the procedure's words for causes and metrics, by key."""
-    content = rollback.deployment.procedure.document
+    content = rollback.deployment.content
     language = translation.get_language() or "ja"
     return words_of(content) | {metric.key: metric.label(language) for metric in content.metrics}
 

@@ -1,47 +1,16 @@
 """The states of a version of the procedure, which itself needs approval."""
 
-from django.db import models
-from django.utils.translation import gettext_lazy as _
-from django_fsm import FSMField, transition
+from django_fsm import transition
+
+from releases.state_machines.version import VersionMachine
 
 
-class ProcedureMachine(models.Model):
-    """draft → in_review → in_effect → retired."""
-
-    class State(models.TextChoices):
-        DRAFT = "draft", _("Draft")
-        IN_REVIEW = "in_review", _("In review")
-        IN_EFFECT = "in_effect", _("In effect")
-        RETIRED = "retired", _("Retired")
-        DISCARDED = "discarded", _("Discarded")
-
-    ENDS = frozenset({"retired", "discarded"})  # retired: until it is restored
-
-    state = FSMField(_("state"), choices=State.choices, default="draft", protected=True)
+class ProcedureMachine(VersionMachine):
+    """draft → in_review → in_effect → retired, until it is restored."""
 
     class Meta:
         abstract = True
 
-    @transition("state", source="draft", target="in_review")
-    def submit(self) -> None:
-        """The version is submitted for approval."""
-
-    @transition("state", source="in_review", target="in_effect")
-    def put_into_effect(self) -> None:
-        """From now on, new releases follow this version."""
-
-    @transition("state", source="in_effect", target="retired")
-    def retire(self) -> None:
-        """A newer version is in effect."""
-
     @transition("state", source="retired", target="in_effect")
     def restore(self) -> None:
         """Two administrators and an auditor have put this earlier version back into effect."""
-
-    @transition("state", source="in_review", target="draft")
-    def send_back(self) -> None:
-        """The version must be changed."""
-
-    @transition("state", source=["draft", "in_review"], target="discarded")
-    def discard(self) -> None:
-        """The version is not wanted."""

@@ -108,6 +108,14 @@ def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
     return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}
 
 
+@register.simple_tag(takes_context=True)
+def process_templates(context: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return (name, label) of the templates of a deployment process; none for a reader who cannot create one."""
+    from releases.admin.pages.deployment_process.page import LABELS
+
+    return list(LABELS.items()) if _shown().rights_of(context["request"]).may("create_process") else []
+
+
 @register.filter
 def pretty(value: Any) -> str:
     """Return a value of a JSON document as text: as it is when it is one, else indented JSON."""

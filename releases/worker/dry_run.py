@@ -18,6 +18,7 @@ from releases.gates.content import digest
 from releases.models import DeployedVersion, Release, Step
 from releases.operations.step.claim import recorded
 from releases.queries.repository import place_of
+from releases.queries.step_plan import plan_in
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
@@ -53,11 +54,11 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     # A draft without a commit yet is described with what it has.
     new = Version(release.version, release.tag, release.commit, release.tree)
     old = Version(base["version"], base["tag"], base["commit"], base["tree"]) if base else None
-    plan = digest(release.step_plan)
+    plan, steps = digest(release.step_plan), plan_in(release, environment)
     found: list[Planned] = []
     for phase in Step.Phase.values:
         back = phase in BACK
-        for planned in release.step_plan.get(phase, []):
+        for planned in steps.get(phase, []):
             context = StepContext(
                 key=f"N/{len(found) + 1}/{plan[:16]}",
                 fencing_token=1,

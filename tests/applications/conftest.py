@@ -17,24 +17,28 @@ from tests.chaos.tree import copied
 INSTALLED = Path(__file__).resolve().parents[2] / "var" / "applications"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def installed() -> Path:
     """Return the folder of what `make applications` installs."""
     assert (INSTALLED / ".installed").exists(), "run `make applications`, which installs what is released"
     return INSTALLED
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Application], Organisation]]:
-    """Return a function: an organisation that releases an application, on `make up` in a copy of the tree."""
+    """Return a function: an organisation that releases an application, on `make up` in a copy of the tree. All
+    applications are released by the same people under one procedure, each by a deployment process of its own.
+    """
     folder = tmp_path_factory.mktemp("organisation")
     tree = copied(folder / "tree")
     made: list[Organisation] = []
     with running(tree, folder / "up.log") as (address, username, invitation):
 
         def begin(what: Application) -> Organisation:
-            made.append(Organisation(folder, address, what))
-            made[-1].set_up(username, invitation)
+            state = folder / what.slug
+            state.mkdir()
+            made.append(Organisation(state, address, what))
+            made[-1].set_up(username, invitation, made[0] if made[:-1] else None)
             return made[-1]
 
         yield begin

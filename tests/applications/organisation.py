@@ -40,12 +40,12 @@ ALL_DAY = (
 # This organisation asks for no coverage threshold, no static analysis and no load test.
 NOT_ASKED = ("coverage", "static_analysis", "performance")
 WORDS = 'ja = "自組織用"\nen = "For our organisation"\norigin = "default"\n'
-SHORT = (
-    ('format = 1\nversion = "1.0.1"\n', 'format = 1\nversion = "2.0.0"\n'),
+VERSION = (('format = 1\nversion = "1.0.1"\n', 'format = 1\nversion = "2.0.0"\n'),)
+SHORT_MONITORING = (
     ("duration_seconds = 86400", f"duration_seconds = {MONITORING_SECONDS}"),
-    ("monitoring_seconds = 86400", f"monitoring_seconds = {MONITORING_SECONDS}"),
     ("interval_seconds = 60", f"interval_seconds = {INTERVAL_SECONDS}"),
 )
+SHORT = (*SHORT_MONITORING, ("monitoring_seconds = 86400", f"monitoring_seconds = {MONITORING_SECONDS}"))
 
 
 @dataclass
@@ -97,7 +97,6 @@ class Application(ABC):
     title: str
     # Versions in its repository: the one before Ringi, a sound one, a broken one, a draft.
     before, sound, broken, draft = "1.0.0", "1.1.0", "1.2.0", "1.3.0"
-    replacements: tuple[tuple[str, str], ...] = ()
 
     @abstractmethod
     def trees(self) -> Mapping[str, Mapping[str, bytes]]:
@@ -122,15 +121,25 @@ class Application(ABC):
     def end(self, target: Target) -> None:  # noqa: B027  most leave nothing
         """End processes of the application that Ringi does not know."""
 
-    def procedure(self) -> str:
-        """Return the default procedure as this organisation changed it."""
-        text = default_text()
-        for wanted, put in (*SHORT, *ALL_DAY, *self.replacements):
-            assert wanted in text, wanted
-            text = text.replace(wanted, put)
-        for key in NOT_ASKED:
-            text = re.sub(rf'\[\[gates\]\]\nkey = "{key}"\n(.+\n)+', "", text)
-        return f'{text}\n[[history]]\ndate = 2024-04-01\nversion = "2.0.0"\n{WORDS}'
+    @abstractmethod
+    def process(self) -> str:
+        """Return the deployment process (TOML) with which it is released."""
+
+
+def procedure() -> str:
+    """Return the default procedure as the organisation changed it, for all its applications."""
+    text = replaced(default_text(), *VERSION, *SHORT, *ALL_DAY)
+    for key in NOT_ASKED:
+        text = re.sub(rf'\[\[gates\]\]\nkey = "{key}"\n(.+\n)+', "", text)
+    return f'{text}\n[[history]]\ndate = 2024-04-01\nversion = "2.0.0"\n{WORDS}'
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    """Return a text with each first part replaced by the second; each must be there."""
+    for wanted, put in pairs:
+        assert wanted in text, wanted
+        text = text.replace(wanted, put)
+    return text
 
 
 class Organisation(Stage):
@@ -140,11 +149,17 @@ class Organisation(Stage):
         super().__init__(state, base_url, application=what.slug, title=what.title)
         self.what = what
 
-    def set_up(self, username: str, invitation: str) -> None:
-        """Make people, procedure, repository and targets; the version before Ringi is installed and started by hand."""
-        first, second = second_administrator(self, username, invitation)
-        add_people(self, first, second)
-        put_into_effect(self, self.what.procedure(), "as our organisation does it")
+    def set_up(self, username: str, invitation: str, there: Organisation | None = None) -> None:
+        """Make people and procedure, where no other application is `there` with them, and repository, targets and
+        deployment process of this application; the version before Ringi is installed and started by hand.
+        """
+        if there is None:
+            first, second = second_administrator(self, username, invitation)
+            add_people(self, first, second)
+            put_into_effect(self, procedure(), "as our organisation does it")
+        else:
+            self.people, self.ci, self.faults = there.people, there.ci, there.faults
+            self.ids = {name: there.ids[name] for name in (*there.people, "ci", *ENVIRONMENTS)}
         self.built = self._repository()
         self.ids[self.application] = self.manager.do(
             "application:create",
@@ -159,6 +174,14 @@ class Organisation(Stage):
             root.mkdir(parents=True)
             self.places[name] = Target(self.what, name, root, free_port())  # type: ignore[assignment]
             self._target(name)
+        self._process()
+
+    def _process(self) -> None:
+        text, reason = self.what.process(), f"how {self.title} is deployed"
+        made = self.manager.do("deployment_process:create", self.ids[self.application], content=text, reason=reason)
+        approval_request = self.manager.do("deployment_process:submit", made, reason=reason)
+        self.committee_a.approve(approval_request)
+        self.committee_b.approve(approval_request)
 
     def _repository(self) -> Built:
         developer = (self.people["developer"].name, "developer@datasets.example")

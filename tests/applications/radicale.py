@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.applications.organisation import Application, Target
+from releases.procedures.load import DEFAULT
+from tests.applications.organisation import Application, Target, replaced
 
 # The operator's start command, with the configuration file as its environment.
 START = (
@@ -35,6 +36,17 @@ memory = {name: int(size) for name, size, *_unit in lines}
 used = round(1 - memory["MemAvailable:"] / memory["MemTotal:"], 3)
 print(json.dumps({**seen, "down": int(bad), "memory": used}))
 '''
+CHECKS = (
+    ('origin = "written"\n', ""),
+    ('default_fields = ["when", "maintenance", "type", "parameters", "required"]\n', ""),
+    ('path = "/health"', 'path = "/.web/"'),
+    ('path = "/datasets"', 'path = "/.web/"'),
+    (
+        'type = "metrics"\nparameters.limits = [\n  { metric = "service_down", at_most = "0" },\n'
+        '  { metric = "error_rate", at_most = "0.10" },\n]\nparameters.no_data_passes_when_idle = true\n',
+        'type = "http"\nparameters.path = "/.web/"\nparameters.status = 200\nparameters.seconds = 3\n',
+    ),
+)
 BROKEN = """
 _answer = Application._handle_request
 
@@ -53,18 +65,14 @@ class Radicale(Application):
     """Files only: no database, no metrics page, a log whose lines begin with a bracket."""
 
     slug, title = "radicale", "Calendar server"
-    replacements = (
-        ('path = "/health"', 'path = "/.web/"'),
-        ('path = "/datasets"', 'path = "/.web/"'),
-        (
-            'type = "metrics"\nparameters.limits = [\n  { metric = "service_down", at_most = "0" },\n'
-            '  { metric = "error_rate", at_most = "0.10" },\n]\nparameters.no_data_passes_when_idle = true\n',
-            'type = "http"\nparameters.path = "/.web/"\nparameters.status = 200\nparameters.seconds = 3\n',
-        ),
-    )
 
     def __init__(self, packages: Mapping[str, Path], python: Path) -> None:
         self.packages, self.python = packages, python
+
+    def process(self) -> str:
+        """Return checks of its own; the steps, metrics and triggers are those of the procedure."""
+        checks = replaced((DEFAULT / "3-06-checks.toml").read_text("utf-8"), *CHECKS)
+        return f"format = 1\n\n{checks}"
 
     def trees(self) -> dict[str, dict[str, bytes]]:
         """Two published versions, one of them broken on top, and a draft."""

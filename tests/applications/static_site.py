@@ -8,7 +8,8 @@ import signal
 import subprocess
 from typing import Any
 
-from tests.applications.organisation import Application, Target
+from releases.admin.pages.deployment_process.page import TEMPLATES
+from tests.applications.organisation import SHORT_MONITORING, Application, Target, replaced
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 CONFIGURATION = """{user}worker_processes 1;
@@ -37,20 +38,10 @@ class StaticSite(Application):
     """Files that nginx serves; the service reports the version that it serves itself."""
 
     slug, title = "handbook", "Handbook"
-    replacements = (
-        # nginx writes no log line when it has no error.
-        (
-            'type = "log"\nparameters.at_most = 0\n',
-            'type = "log"\nparameters.at_most = 0\nparameters.silent_passes = true\n',
-        ),
-        ('path = "/health"', 'path = "/version.txt"'),
-        ('path = "/datasets"', 'path = "/"'),
-        (
-            'type = "metrics"\nparameters.limits = [\n  { metric = "service_down", at_most = "0" },\n'
-            '  { metric = "error_rate", at_most = "0.10" },\n]\nparameters.no_data_passes_when_idle = true\n',
-            'type = "http"\nparameters.path = "/"\nparameters.status = 200\nparameters.seconds = 3\n',
-        ),
-    )
+
+    def process(self) -> str:
+        """Return the template for files behind a web server."""
+        return replaced((TEMPLATES / "static-files.toml").read_text("utf-8"), *SHORT_MONITORING)
 
     def trees(self) -> dict[str, dict[str, bytes]]:
         """Return the versions; the broken one lacks a page that no check requests."""

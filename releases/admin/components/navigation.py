@@ -63,6 +63,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _list(_("Environments"), "dns", "environments_environment"),
                 _list(_("Applications"), "apps", "environments_application"),
+                _list(_("Deployment processes"), "conversion_path", "releases_deploymentprocess"),
                 _list(_("Deployment targets"), "lan", "environments_deploymenttarget"),
                 _list(_("Configurations"), "tune", "environments_configurationversion"),
                 _list(_("Deployed versions"), "verified", "releases_deployedversion"),

@@ -14,9 +14,19 @@ from environments.admin import SeenOnly
 from environments.times import stamp
 from releases.admin.components.links import page_of
 from releases.admin.lists import ledger_lists, notification_lists
+from releases.admin.pages.deployment_process.page import DeploymentProcessAdmin
 from releases.admin.pages.emergency_stop.page import EmergencyStopAdmin
 from releases.admin.pages.procedure.page import ProcedureAdmin
-from releases.models import DeployedVersion, Deployment, Evidence, FollowUp, Procedure, Release, Rollback
+from releases.models import (
+    DeployedVersion,
+    Deployment,
+    DeploymentProcess,
+    Evidence,
+    FollowUp,
+    Procedure,
+    Release,
+    Rollback,
+)
 
 # Beginnings of values in a column with an index: a version, a number of the fiscal year, a commit.
 _CODES = (
@@ -180,3 +190,4 @@ class DeployedVersionAdmin(SeenOnly):
 
 REGISTERED_BESIDE = (EmergencyStopAdmin, ledger_lists, notification_lists)
 admin.site.register(Procedure, ProcedureAdmin)
+admin.site.register(DeploymentProcess, DeploymentProcessAdmin)

@@ -3,6 +3,7 @@
 from releases.admin.operations import (
     access,
     approval,
+    deployment_process,
     deployments,
     emergency_stop,
     ledger,
@@ -22,6 +23,7 @@ VERBS: tuple[Verb, ...] = (
     *access.VERBS,
     *targets.VERBS,
     *procedure.VERBS,
+    *deployment_process.VERBS,
     *releases.VERBS,
     *source.VERBS,
     *approval.VERBS,

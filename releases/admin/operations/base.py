@@ -217,7 +217,7 @@ class Verb:
     changes, so only the form must stay the same. result_message: what the page says about the result. beside: fields
     that only the page with the preview shows. warns: the preview is shown only where it has content. makes: the model
     on whose list it is offered. tries: checks what the form's values name, before anything is stored; the form has a
-    button for it (try_label).
+    button for it (try_label). fills: values of fields that the query of a link stands for.
     """
 
     noun: str
@@ -245,6 +245,7 @@ class Verb:
     beside: tuple[str, ...] = ()
     warns: bool = False
     tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
+    fills: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
     try_label: Any = ""
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ def _at(instance: Any) -> Fields:
 def _confirmations(instance: Any) -> Fields:
     choices = []
     if isinstance(instance, Deployment):
-        content = instance.procedure.document
+        content = instance.content
         choices = [(c.key, c.label(get_language() or "ja")) for c in manual_checks(content, "deployment")]
     return {
         "confirmed": forms.MultipleChoiceField(

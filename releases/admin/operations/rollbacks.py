@@ -29,7 +29,7 @@ def _cause(instance: Any) -> Fields:
     choices = []
     if isinstance(instance, Deployment):
         language = get_language() or "ja"
-        content = instance.procedure.document
+        content = instance.content
         choices = [(t.key, t.label(language)) for t in content.triggers]
         choices += [(g.key, g.label(language)) for g in content.rollback.reasons]
         if instance.environment.tier != "production":

@@ -23,16 +23,19 @@ from releases.models import (
     ApprovalDecision,
     ApprovalRequest,
     CommitteeMeeting,
+    DeploymentProcess,
     EmergencyStop,
     MeetingDecision,
     Procedure,
     Release,
 )
 from releases.notifications.templates.events import ANNOUNCE
+from releases.operations.deployment_process import put_into_effect as process_effect
 from releases.operations.follow_up.create import create
 from releases.operations.procedure import put_into_effect
 from releases.operations.procedure.restore import EVENT as RESTORED
 from releases.operations.release.end_approval import end_conditions
+from releases.operations.release.follow import follow
 from releases.operations.release.prepare import done_milestone, require_in_time
 
 
@@ -132,16 +135,23 @@ def _refuse(approval_request_id: int, digest: str, comment: str, meaning: Approv
             procedure = op.get(Procedure, approval_request.procedure_id)
             if procedure.state != "retired":  # a version that stays retired where its return is rejected
                 procedure.discard() if meaning == ApprovalDecision.Decision.REJECT else procedure.send_back()
+        if approval_request.process_id is not None:
+            process = op.get(DeploymentProcess, approval_request.process_id)
+            process.discard() if meaning == ApprovalDecision.Decision.REJECT else process.send_back()
     return approval_request
 
 
 def _targets(approval_request_id: int) -> list[tuple[type, int]]:
     rows = {Release: "release", ChangeWindow: "window", Procedure: "procedure", EmergencyStop: "emergency_stop"}
+    rows |= {DeploymentProcess: "process"}
     row = ApprovalRequest.objects.filter(pk=approval_request_id).values(*rows.values(), "document").first()
     if row is None:
         raise InvalidInput(_("This approval request does not exist."))
     targets: list[tuple[type, int]] = [(ApprovalRequest, approval_request_id)]
     targets += [(model, row[name]) for model, name in rows.items() if row[name] is not None]
+    if row["process"] is not None:
+        process = DeploymentProcess.objects.get(pk=row["process"])
+        targets += process_effect.targets_of(process, approval_request_id)
     if row["procedure"] is not None:
         # The operation writes the environments, the releases that the procedure takes over, the version that it
         # replaces, and its rivals.
@@ -308,6 +318,10 @@ def _same_content(approval_request: ApprovalRequest) -> None:
     if approval_request.procedure is not None and approval_request.document["base"] != put_into_effect.in_effect():
         text = _("Another version of the release procedure has taken effect since then. Submit for approval again.")
         raise GateNotPassed(text)
+    process = approval_request.process
+    if process is not None and approval_request.document["base"] != process_effect.in_effect(process):
+        text = _("Another version of the deployment process has taken effect since then. Submit for approval again.")
+        raise GateNotPassed(text)
     release = approval_request.release
     if release is None or approval_request.environment is None:
         return
@@ -373,8 +387,11 @@ def grant(op: Operation, approval_request: ApprovalRequest) -> None:
         procedure = op.get(Procedure, approval_request.procedure_id)
         put_into_effect.end_other_requests(approval_request)
         for pk, _name in approval_request.document.get("moved", ()):
-            put_into_effect.move_over(op, op.get(Release, pk), procedure)
+            follow(op, op.get(Release, pk), procedure)
         put_into_effect.put_into_effect(procedure)
         if approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE:
             op.add_event(RESTORED, procedure)
+    if approval_request.process_id is not None:
+        process = op.get(DeploymentProcess, approval_request.process_id)
+        process_effect.put_into_effect(op, approval_request, process)
     op.details["approved"] = True

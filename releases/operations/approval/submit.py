@@ -9,6 +9,7 @@ from environments import access
 from releases.gates import authorship, ledger
 from releases.gates.content import digest, document
 from releases.gates.standard_change import beyond_limits, subject_of, used_up
+from releases.gates.unapproved_process import not_approved
 from releases.models import ApprovalRequest, Release
 from releases.operations.approval.decide import approve_beforehand
 from releases.operations.release.plan import clear_final_check
@@ -40,6 +41,8 @@ def _open(release_id: int, reason: str) -> ApprovalRequest:
         # The deployed version may have changed since the scope was locked.
         if unsuitable := wrong(release):
             raise InvalidInput(*unsuitable)
+        if why := not_approved(environment, release.process):
+            raise GateNotPassed(why)
         if missing := faults(release):
             raise GateNotPassed(*missing)
         require_in_time(release, "mark_approved")

@@ -29,7 +29,7 @@ def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float 
     moment from which the rollback still fits into the window. What happens without an answer was
       approved.
     """
-    moment, release, content = now(), deployment.release, deployment.procedure.document
+    moment, release, content = now(), deployment.release, deployment.content
     due = moment + timedelta(minutes=max(minutes or 0, content.rollback.decision_request_minutes))
     if (safe := last_rollback_start(deployment)) is not None:
         due = max(moment + LEAST, min(due, safe))

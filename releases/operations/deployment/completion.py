@@ -108,7 +108,7 @@ def _resume_monitoring(deployment: Deployment) -> None:
 
 def start_monitoring(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
     """Start the monitoring that the procedure asks for, inside an open operation, with the deployment's baseline."""
-    content = deployment.procedure.document
+    content = deployment.content
     seconds = content.monitoring.duration_seconds if rollback is None else content.rollback.monitoring_seconds
     moment = now()
     every, checks = 60 * content.monitoring.check_interval_minutes, checks_of(content)

@@ -15,6 +15,7 @@ from releases import dispatch
 from releases.gates import evaluation
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
+from releases.queries.step_plan import plan_in
 
 RETRY = timedelta(seconds=60)
 # Deployments are queued so long before their scheduled start: then only the claim is left, with the gates checked
@@ -46,8 +47,9 @@ def enqueue(deployment_id: int) -> Deployment:
             if going_back.exists():
                 raise GateNotPassed(_("A rollback is under way in this environment."))
             # The steps and rules are those of the release's current plan: a scope locked since the request has its own
-            # procedure.
+            # procedure and deployment process.
             deployment.procedure = release.procedure or deployment.procedure
+            deployment.process = release.process
             deployment.plan_digest = digest(release.step_plan)
             first = create_steps(deployment, ("deployment", "verification"))[0]
             first.mark_ready()
@@ -76,7 +78,8 @@ def require_starter(deployment: Deployment) -> None:
 
 def create_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
     """Create the steps of the plan's phases, after the existing ones, inside an open operation."""
-    rows = [(phase, row) for phase in phases for row in deployment.release.step_plan[phase]]
+    plan = plan_in(deployment.release, deployment.environment)
+    rows = [(phase, row) for phase in phases for row in plan[phase]]
     first = deployment.steps.count() + 1
     return Step.objects.bulk_create(
         Step(deployment=deployment, phase=phase, ordinal=ordinal, **row)

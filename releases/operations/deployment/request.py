@@ -43,6 +43,7 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
             application=release.application,
             environment=environment,
             procedure=release.procedure or active_procedure(),
+            process=release.process,
             requested_by=account,
         )
         op.about(deployment)

@@ -35,7 +35,7 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
         open_steps = deployment.steps.filter(phase__in=["deployment", "verification"]).exclude(state__in=Step.FINISHED)
         if open_steps.exists():
             raise NotPossible(_("The checks are not finished yet."))
-        asked = manual_checks(deployment.procedure.document, "deployment")
+        asked = manual_checks(deployment.content, "deployment")
         missing = [c for c in asked if c.required and c.key not in confirmed]
         if missing:
             language = get_language() or "ja"

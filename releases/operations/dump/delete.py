@@ -46,7 +46,7 @@ def dumps() -> list[Dump]:
     for step in steps:
         taken, deployment = step.ended_at, step.deployment
         assert taken is not None
-        days = deployment.procedure.document.retention.backups_days
+        days = deployment.content.retention.backups_days
         why = ""
         if deployment.pk in newest:
             why = _("the newest backup of the deployment target, or the backup of the deployed version")

@@ -25,7 +25,7 @@ def end_due(monitoring_id: int) -> str:
             measured = op.get(MonitoringPeriod)
             measured.result, measured.ended_at, measured.next_at = "measured", now(), None
         return "measured"
-    needed = float(unlocked.deployment.procedure.document.monitoring.measurements_min)
+    needed = float(unlocked.deployment.content.monitoring.measurements_min)
     targets: list[tuple[Any, int]] = [
         (MonitoringPeriod, monitoring_id),
         (Deployment, unlocked.deployment_id),

@@ -48,7 +48,7 @@ def without_data(monitoring: MonitoringPeriod, moment: datetime) -> list[str]:
     """
     metrics, checks = required_of(monitoring)
     since = monitoring.resumed_at or monitoring.started_at
-    limit = monitoring.deployment.procedure.document.monitoring.error_limit
+    limit = monitoring.deployment.content.monitoring.error_limit
     most = max([limit, *(trigger.get("n", 0) for trigger in monitoring.triggers)])
     # The last measurement may be under way, and the first one only begins the counting.
     span = timedelta(seconds=max(LEAST_SECONDS, (most + 1) * monitoring.interval_seconds))

@@ -25,7 +25,7 @@ def start_baseline(deployment_id: int) -> MonitoringPeriod | None:
             or looked.filter(deployment=deployment).exists()
         ):
             return None
-        moment, content = now(), deployment.procedure.document
+        moment, content = now(), deployment.content
         monitoring = MonitoringPeriod.objects.create(
             purpose=MonitoringPeriod.Purpose.BASELINE,
             deployment=deployment,

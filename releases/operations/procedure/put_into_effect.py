@@ -8,28 +8,26 @@ from django.utils.translation import gettext as _
 
 from audit.actor import current
 from audit.clock import now
-from audit.operation import Operation, operation
+from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
-from environments.language import listed
+from environments.language import labelled, listed
 from environments.models import AccessGrant, AccessRule, ChangeWindow, Environment, Role
 from environments.roles import ALWAYS, DECIDING, ROLE_PERMISSIONS
 from releases.gates import staffing
 from releases.gates.content import digest as content_digest
-from releases.models import ApprovalRequest, Procedure, Release
+from releases.models import ApprovalRequest, DeploymentProcess, Procedure, Release
 from releases.notifications.templates.events import notification_event
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
 from releases.operations.procedure.apply_freezes import apply_freezes
-from releases.operations.release.end_approval import end_requests
-from releases.operations.release.prepare import create_checklist_and_documents
-from releases.operations.release.reschedule import lay
 from releases.procedures import parts
-from releases.procedures.document import Procedure as Content
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
+from releases.procedures.process import Process
 from releases.queries import trigger_replay
 from releases.queries.procedure_grants import begin_to_count
-from releases.queries.step_plan import production_of, step_plan
+from releases.queries.procedure_types import procedure_types
 
 
 def load(content: Content, *, reason: str) -> Procedure:
@@ -108,7 +106,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         procedure = op.get(Procedure)
         procedure.submit()
         op.require_reason()
-        if faults := environment_faults(procedure.document):
+        if faults := [*environment_faults(procedure.document), *_process_faults(procedure.document)]:
             raise InvalidInput(*faults)
         now_active = Procedure.objects.get(state="in_effect")
         unmet = staffing.worse(staffing.shortfalls(now_active.document), staffing.shortfalls(procedure.document))
@@ -207,23 +205,6 @@ def discard(procedure_id: int, *, reason: str) -> Procedure:
     return procedure
 
 
-def move_over(op: Operation, release: Release, procedure: Procedure) -> None:
-    """Move an open release to another version, inside an open operation: its approval is invalidated, and new items are
-    added.
-    """
-    if release.state not in Release.FIXED:
-        return
-    if ended := end_requests(release, "invalidated", "procedure", tells=op):
-        op.add_event("release:end_approval", release, key="procedure", approval_requests=[one.pk for one in ended])
-    content = procedure.document
-    release.procedure, release.step_plan = procedure, step_plan(content, release.kind, release.risk)
-    create_checklist_and_documents(release, content)
-    if release.scheduled_start_at is not None:
-        lay(release, content, production_of(release), release.scheduled_start_at, now())
-    if release.state in ("in_review", "approved", "final_check_completed"):
-        release.end_approval()
-
-
 def environment_faults(content: Content) -> list[str]:
     """Return why a procedure does not fit the existing environments.
 
@@ -243,6 +224,17 @@ def environment_faults(content: Content) -> list[str]:
         faults.append(
             _("The order of the existing environments cannot be changed. A new environment may be added between them.")
         )
+    return faults
+
+
+def _process_faults(content: Content) -> list[str]:
+    """Return why a procedure does not go with the deployment processes in effect."""
+    faults = []
+    for process in DeploymentProcess.objects.filter(state="in_effect").select_related("application"):
+        try:
+            Process.checked(process.content, content, **procedure_types())
+        except ProcedureFaults as found:
+            faults += [labelled(process, fault) for fault in found.faults]
     return faults
 
 

@@ -9,7 +9,7 @@ from audit.plain import plain
 from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Application
-from releases.models import ChangeEntry, Release
+from releases.models import ChangeEntry, DeploymentProcess, Release
 from releases.operations.release.plan import active_procedure
 from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
@@ -31,7 +31,9 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
         except versions.BadVersion as fault:
             raise InvalidInput(str(fault))
         require_free(application, text)
+        process = DeploymentProcess.current(application.pk)
         content = active_procedure().document
+        content = process.applied_to(content) if process is not None else content
         made = Release.objects.create(
             application=application,
             version=text,
@@ -40,6 +42,7 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
             title=plain(title, _("title")) if title else _retitled(earlier, text),
             author=author,
             copied_from=earlier,
+            process=process,
             step_plan=step_plan(content, earlier.kind, earlier.risk),
             on_timeout=content.rollback.decision_request_on_timeout,
             tag=application.tag_format.format(version=text),

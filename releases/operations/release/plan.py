@@ -10,7 +10,7 @@ from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.language import listed
 from environments.models import Application, ConfigurationVersion
-from releases.models import ChangeEntry, ChecklistItem, FinalCheck, Procedure, Release
+from releases.models import ChangeEntry, ChecklistItem, DeploymentProcess, FinalCheck, Procedure, Release
 from releases.operations.document.review import advance, begin_again
 from releases.procedures.document import Procedure as Content
 from releases.queries.step_plan import step_plan
@@ -74,7 +74,9 @@ def plan(
             text = versions.normalised(version)
         except versions.BadVersion as fault:
             raise InvalidInput(str(fault))
+        process = DeploymentProcess.current(application.pk)
         content = active_procedure().document
+        content = process.applied_to(content) if process is not None else content
         if why := wrong_kind(content, kind, criterion):
             raise InvalidInput(why)
         require_free(application, text)
@@ -85,6 +87,7 @@ def plan(
             title=plain(title, _("title")),
             author=author,
             criterion=criterion if content.criteria(kind) else "",
+            process=process,
             step_plan=step_plan(content, kind, ""),
             on_timeout=content.rollback.decision_request_on_timeout,
             tag=application.tag_format.format(version=text),

@@ -15,8 +15,9 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from environments.language import listed
 from environments.models import Account, Environment
+from releases.gates.base import procedure_of
 from releases.gates.evaluation import evaluate
-from releases.models import ChecklistItem, Deployment, Document, Milestone, Release, Waiver
+from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
 from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
@@ -42,8 +43,10 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         if why := wrong_kind(procedure.document, release.kind, release.criterion):
             raise InvalidInput(why)
         release.procedure = procedure
+        if release.process is None or release.process.state in DeploymentProcess.ENDS:
+            release.process = DeploymentProcess.current(release.application_id)
         release.number = release.number or next_number(now())
-        content = procedure.document
+        content = procedure_of(release)
         release.step_plan = step_plan(content, release.kind, release.risk)
         if release.scheduled_start_at is not None and any(row.when for row in content.milestones):
             lay(release, content, production_of(release), release.scheduled_start_at, now())  # the risk class is fixed

@@ -58,7 +58,7 @@ def clear_changed(rollback: Rollback, op: Operation) -> None:
 def late_rules(rollback: Rollback) -> list[Any]:
     """Return the procedure's approval rules for a late rollback."""
     deployment = rollback.deployment
-    content, risk = deployment.procedure.document, deployment.release.risk
+    content, risk = deployment.content, deployment.release.risk
     return content.rules_for("late_rollback", deployment.environment, risk=risk)
 
 

@@ -126,7 +126,7 @@ def _agreed(rollback: Rollback, deployment: Deployment) -> bool:
 def _critical(deployment: Deployment, cause: str) -> bool:
     if cause == REHEARSAL and deployment.environment.tier != "production":
         return False
-    content = deployment.procedure.document
+    content = deployment.content
     known = {trigger.key: trigger.critical for trigger in content.triggers}
     known |= {ground.key: True for ground in content.rollback.reasons if ground.key not in known}
     if cause not in known:

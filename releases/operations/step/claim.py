@@ -23,6 +23,7 @@ from releases.operations.follow_up.create import create_at_start
 from releases.operations.release.prepare import done_milestone
 from releases.operations.step.hold import hold_late
 from releases.queries.monitoring import baseline
+from releases.queries.step_plan import plan_in
 
 # Read before the operation opens: none of the start's checks depends on their own columns alone.
 READ = ("application", "scheduled_by", "procedure")
@@ -228,7 +229,7 @@ def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
     planned = [
         (row["step_type"], row["parameters"])
         for phase in ("deployment", "verification")
-        for row in release.step_plan[phase]
+        for row in plan_in(release, deployment.environment)[phase]
     ]
     if planned != list(deployment.steps.order_by("ordinal").values_list("step_type", "parameters")):
         raise GateNotPassed(_("The steps differ from the approved step plan."))

@@ -65,6 +65,9 @@ def edits(scope: Scope) -> list[Edit]:
             edit(author, procedure.at, _("release procedure"), _under(int(procedure.pk)))
         elif procedure.operation_id is not None and procedure.values["state"] == "in_effect" != before.values["state"]:
             effected[procedure.operation_id] = author
+    for before, process in _changed("releases.DeploymentProcess", scope):
+        if before is None:
+            edit(process.values.get("author_id"), process.at, _("deployment process"), _by_process(int(process.pk)))
     for _before, rule in _changed("environments.AccessRule", scope):
         where, role = rule.values["environment_id"], rule.values["role"]
         by = (
@@ -86,6 +89,10 @@ def edits(scope: Scope) -> list[Edit]:
 
 def _under(procedure: int) -> Callable[[Use], bool]:
     return lambda use: use.deployment.release.procedure_id == procedure
+
+
+def _by_process(process: int) -> Callable[[Use], bool]:
+    return lambda use: use.deployment.process_id == process
 
 
 def _as_role(scope: Scope, role: str, environment: int) -> Callable[[Use], bool]:

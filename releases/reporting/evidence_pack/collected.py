@@ -126,7 +126,7 @@ def _gates(deployment: Deployment, waivers: list[Waiver]) -> list[dict[str, Any]
     """
     start, event = _claimed(deployment)
     found = []
-    release, content = deployment.release, deployment.procedure.document
+    release, content = deployment.release, deployment.content
     for gate in content.gates_for(deployment.environment, kind=release.kind, risk=release.risk):
         by = next((w for w in waivers if start is not None and _let_pass(w, gate.key, deployment, start)), None)
         result = "not_checked" if start is None else "waived" if by is not None else "passed"
@@ -245,6 +245,8 @@ def _every_row(change: Collected) -> Iterator[Model]:
     yield change.release
     if change.release.procedure is not None:
         yield change.release.procedure
+    if change.release.process is not None:
+        yield change.release.process
     for rows in (*change.rows.values(), change.evidence, (meeting for meeting, _there in change.meetings)):
         yield from rows
     for approval_request in change.approval_requests:

@@ -76,6 +76,8 @@ def _write(release: Release, out: IO[bytes], tree: Tree, operation_name: Callabl
     procedure = change.release.procedure
     if procedure is not None:
         archive.add("procedure.json", rfc8785.dumps(procedure.content))
+    if change.release.process is not None:
+        archive.add("deployment-process.json", rfc8785.dumps(change.release.process.content))
     for approval_request in change.approval_requests:
         archive.add(f"approval-requests/{approval_request.pk}.json", rfc8785.dumps(approval_request.document))
     for row in change.evidence:

@@ -46,7 +46,7 @@ def test_the_difference_names_only_changed_values(
     """The page names nothing else; every reader of the procedure sees it."""
     draft = other(acting_as)
     active = Procedure.objects.get(state="in_effect")
-    found = {d.place: (d.left, d.right) for d in differences(active, draft)}
+    found = {d.place: (d.left, d.right) for d in differences(active.content, draft.content)}
     assert ("2", "3") in found.values() and ("7", "8") in found.values() and ("1.0.1", "1.1.0") in found.values()
     assert len(found) == 4 and "1.1.0" in found, found
     html = browsers("auditor").get(reverse("procedure-difference")).content.decode()

@@ -45,7 +45,7 @@ def test_a_changed_threshold_is_no_longer_the_written_procedures(
     draft = Procedure.objects.get(state="draft")
     assert (draft.version, coverage(draft).value) == ("1.0.2", "0.85") and "value" in coverage(draft).default_fields
     assert active().content == base.content
-    changed = [row.place for row in differences(base, draft) if row.place != "1.0.2"]
+    changed = [row.place for row in differences(base.content, draft.content) if row.place != "1.0.2"]
     assert changed == ["version", "coverage_min › value", "coverage_min › default_fields"]
 
 

@@ -1,4 +1,4 @@
-"""Every state × every verb of the seven machines against a table written here, and searches over the edges."""
+"""Every state × every verb of the eight machines against a table written here, and searches over the edges."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django_fsm import TransitionNotAllowed
 
-from releases.models import ApprovalRequest, Deployment, Document, Procedure, Release, Rollback, Step
+from releases.models import ApprovalRequest, Deployment, DeploymentProcess, Document, Procedure, Release, Rollback, Step
 from releases.state_machines.edges import edges, initial
 from releases.state_machines.guard import machines
 
@@ -116,6 +116,13 @@ restore: retired > in_effect
 send_back: in_review > draft
 discard: draft in_review > discarded
 """
+PROCESS = """
+submit: draft > in_review
+put_into_effect: in_review > in_effect
+retire: in_effect > retired
+send_back: in_review > draft
+discard: draft in_review > discarded
+"""
 TABLES: list[tuple[Any, str, str]] = [
     (Release, "draft", RELEASE),
     (ApprovalRequest, "in_review", CONSENT),
@@ -124,6 +131,7 @@ TABLES: list[tuple[Any, str, str]] = [
     (Rollback, "raised", ROLLBACK),
     (Document, "draft", DOCUMENT),
     (Procedure, "draft", PROCEDURE),
+    (DeploymentProcess, "draft", PROCESS),
 ]
 BY_MODEL = pytest.mark.parametrize(("model", "first", "table"), TABLES, ids=[t[0].__name__ for t in TABLES])
 
@@ -147,7 +155,7 @@ def reached(model: Any, begin: str, without: str = "") -> set[str]:
     return seen
 
 
-def test_there_are_seven_machines() -> None:
+def test_there_are_eight_machines() -> None:
     assert {model.__name__ for model in machines()} == {model.__name__ for model, _first, _table in TABLES}
 
 
@@ -202,6 +210,7 @@ def test_every_edge_has_a_label(model: Any, first: str, table: str) -> None:
         (Rollback, "closed", "reporting"),
         (Document, "published", "ready_to_publish"),
         (Procedure, "in_effect", "in_review"),
+        (DeploymentProcess, "in_effect", "in_review"),
     ],
 )
 def test_no_path_bypasses_a_gate(model: Any, goal: str, gate: str) -> None:

@@ -13,13 +13,14 @@ from releases.models import ApprovalRequest
 
 @page
 def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show one approval request: about a release, an extra window or a procedure."""
+    """Show one approval request: about a release, an extra window, a procedure or a process."""
     row = get_object_or_404(
         ApprovalRequest.objects.select_related(
             "environment",
             "requested_by",
             "window",
             "procedure",
+            "process__application",
             "emergency_stop",
             "release__application",
             "release__author",

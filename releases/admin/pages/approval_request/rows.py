@@ -1,6 +1,7 @@
 """Status and subject of an approval request, for the pages that show one."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from environments.models import Account, DeploymentTarget, Environment
 from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.pages.deployment_process.page import process_contents
 from releases.admin.pages.procedure.difference import differences, effects
 from releases.gates import authorship, quorum
 from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
@@ -111,7 +113,7 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
     return (
         _commands(approval_request, rights)
         + _procedure_effects(approval_request)
-        + _procedure_difference(document)
+        + _difference(approval_request)
         + [
             _waivers(labels.get(key, key), document, zone)
             if key == "waivers" and document[key]
@@ -176,8 +178,20 @@ def _procedure_effects(approval_request: ApprovalRequest) -> list[Clause]:
     return [Clause("effects", _("effects on releases under way"), "\n".join(lines))]
 
 
-def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
-    """Return each row in which a version of the procedure differs from the one in effect when it was submitted."""
+def _difference(approval_request: ApprovalRequest) -> list[Clause]:
+    """Return each row in which a version of the procedure, or of a deployment process, differs from the one in effect
+    when it was submitted.
+    """
+    document: dict[str, Any] = approval_request.document
+    if approval_request.process is not None:
+        base_number = document["base"].get("version", "")
+        label = _("difference from version %(version)s") % {"version": base_number}
+        return [
+            _rows_that_differ(
+                label if base_number else _("difference from the steps of the release procedure"),
+                *process_contents(approval_request.process, base_number),
+            )
+        ]
     if "digest" not in document.get("base", {}):
         return []
     base, version = (
@@ -186,12 +200,16 @@ def _procedure_difference(document: dict[str, Any]) -> list[Clause]:
     )
     if base is None or version is None:
         return [Clause("difference", _("difference"), _("unknown: one of the two versions is no longer stored"))]
+    label = _("difference from version %(version)s") % {"version": base.version}
+    return [_rows_that_differ(label, base.content, version.content)]
+
+
+def _rows_that_differ(label: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> Clause:
     lines = [
         f"{row.section} › {row.place}: {row.left or _('nothing')} → {row.right or _('nothing')}"
-        for row in differences(base, version)
+        for row in differences(left, right)
     ]
-    label = _("difference from version %(version)s") % {"version": base.version}
-    return [Clause("difference", label, "\n".join(lines) or _("none"))]
+    return Clause("difference", label, "\n".join(lines) or _("none"))
 
 
 def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:
@@ -240,6 +258,8 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, str(dict(Release.Kind.choices).get(value, value)))
         case "base", {"version": version}:
             return Clause(key, label, str(version or _("nothing")), exact)
+        case "process", {"number": number}:
+            return Clause(key, label, str(number), exact)
         case "procedure", {"version": version}:
             return Clause(key, label, str(version), exact)
         case "replay", {"monitoring_periods": list()}:

@@ -94,7 +94,7 @@ def marks_of(monitoring: MonitoringPeriod) -> list[Mark]:
 
 def checked_beside(monitoring: MonitoringPeriod) -> set[str]:
     """Return what triggers read from checks beside the metrics; a baseline before a deployment has none."""
-    content = monitoring.deployment.procedure.document
+    content = monitoring.deployment.content
     return {row["key"] for row in monitoring.checks} | {
         check.key for check in content.checks if check.when == "monitoring"
     }
@@ -110,7 +110,7 @@ def unmeasured(monitoring: MonitoringPeriod, rows: Rows) -> list[str]:
 
 def _words(monitoring: MonitoringPeriod) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Return the names and the units of the metrics, and the names of the triggers."""
-    content = monitoring.deployment.procedure.document
+    content = monitoring.deployment.content
     return (
         {metric.key: metric.label(language()) for metric in content.metrics},
         {metric.key: metric.unit for metric in content.metrics},
@@ -232,7 +232,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         else [
             (names.get(key) or labels.get(key, key), round(100 * share, 1)) for key, share in completeness(row).items()
         ],
-        needed=round(100 * float(row.deployment.procedure.document.monitoring.measurements_min), 1),
+        needed=round(100 * float(row.deployment.content.monitoring.measurements_min), 1),
         baseline=[
             (
                 noted(names.get(key, key), _basis(row.baseline.get("by", "mean"))),

@@ -68,6 +68,7 @@ def _approval_requests(reader: Reader) -> Iterator[Task]:
             "environment",
             "window",
             "procedure__author",
+            "process__application",
             "emergency_stop",
             "requested_by",
         )
@@ -86,7 +87,7 @@ def _approval_requests(reader: Reader) -> Iterator[Task]:
             continue
         yield Task(
             _("Decide on approval request: %(subject)s") % {"subject": row.get_subject_display()},
-            str(row.release or row.window or row.procedure or row.emergency_stop),
+            str(row.about),
             page_of(row),
             quorum.words_for(where.standing.missing),
             _due(row.release) or row.valid_from or row.valid_until,

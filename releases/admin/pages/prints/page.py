@@ -16,6 +16,7 @@ from environments.language import language
 from environments.models import Environment
 from releases.admin.components.formatting import show
 from releases.admin.pages.approval_request.rows import clauses, ended_because
+from releases.gates.base import procedure_of
 from releases.gates.durations import Durations, durations
 from releases.gates.evidence import matrix
 from releases.models import (
@@ -76,7 +77,7 @@ def _place(release: Release) -> Environment | None:
 
 def _content(release: Release) -> Any:
     row = release.procedure or Procedure.objects.filter(state="in_effect").first()
-    return row.document if row is not None else None
+    return procedure_of(release) if row is not None else None
 
 
 def _sheet(request: HttpRequest, template: str, title: str, zone: str, **context: Any) -> HttpResponse:

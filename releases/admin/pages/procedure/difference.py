@@ -1,7 +1,9 @@
 """Two versions of the procedure side by side, and the effects of a new one on the releases under way."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -42,10 +44,10 @@ class Effect:
     gates: list[tuple[str, str]]
 
 
-def differences(left: Procedure, right: Procedure) -> list[Difference]:
-    """Return every row in which two versions differ, in the order of the document; marks of origin come last."""
+def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
+    """Return every row in which two contents (JSON) differ, in the order of the document; marks of origin come last."""
     headings = {key: str(heading) for key, heading in SECTIONS}
-    found = changed(left.content, right.content)
+    found = changed(left, right)
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(found, key=lambda place: (place[-1] in MARKS, order.get(place[0], -1), place))
     return [Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], *found[p]) for p in places]
@@ -107,7 +109,7 @@ def procedure_difference(request: HttpRequest) -> HttpResponse:
         procedures=rows,
         left=left,
         right=right,
-        differences=differences(left, right) if both and left is not None and right is not None else [],
+        differences=differences(left.content, right.content) if both and left is not None and right is not None else [],
         effects=effects(right, now()) if pending and right is not None else [],
         pending=pending,
     )

@@ -37,7 +37,7 @@ def _measurements(rollback: Rollback) -> list[dict[str, Any]]:
     """Return each measurement before the alarm of the trigger's metric, oldest first."""
     trigger = rollback.facts.get("trigger", {})
     metric = trigger.get("metric", "")
-    metrics = rollback.deployment.procedure.document.metrics
+    metrics = rollback.deployment.content.metrics
     unit = next((m.unit for m in metrics if m.key == metric), "")
     return [
         {

@@ -1,0 +1,85 @@
+"""The versions of an application's deployment process in readable form, and their templates."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from audit.admin.read_only import ReadOnlyAdmin, cell
+from environments.times import stamp
+from releases.admin.pages.procedure.page import SECTIONS, Section, lines_of
+from releases.models import DeploymentProcess, Procedure
+from releases.procedures import process as processes
+from releases.procedures.save import as_text
+
+TEMPLATES = Path(processes.__file__).with_name("processes")
+# Name of a template → its label. The first is made of the procedure in effect.
+LABELS = {
+    "service-with-database": _("Service with a database: the steps of the release procedure"),
+    "service": _("Service without a database"),
+    "static-files": _("Static files behind a web server"),
+}
+
+
+def template_text(name: str) -> str:
+    """Return the TOML of a template; empty for a name that is no template."""
+    if name == "service-with-database":
+        active = Procedure.objects.filter(state="in_effect").first()
+        if active is None:
+            return ""
+        own = {key: getattr(active.document, key) for key in processes.SECTIONS}
+        return as_text(processes.Process.model_construct(format=1, **own))
+    return (TEMPLATES / f"{name}.toml").read_text("utf-8") if name in LABELS else ""
+
+
+def process_contents(process: DeploymentProcess, base_number: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return two contents to compare, with the sections of the procedure in effect where a version has none of its own:
+    of the version with this number ("": the procedure's own steps), and of `process`.
+    """
+    procedure = Procedure.objects.get(state="in_effect").document
+    rows = DeploymentProcess.objects.filter(application=process.application_id)
+    base = rows.get(number=base_number) if base_number else None
+    found = []
+    for row in (base, process):
+        whole = row.applied_to(procedure) if row is not None else procedure
+        shown = whole.model_dump(mode="json", include=set(processes.SECTIONS))
+        found.append({**shown, "variables": row.content.get("variables", []) if row is not None else []})
+    return found[0], found[1]
+
+
+def sections_of(process: DeploymentProcess) -> list[Section]:
+    """Return the sections that a version has of its own, row by row."""
+    document = process.document
+    named = (("variables", _("Variables")), *((key, words) for key, words in SECTIONS if key in processes.SECTIONS))
+    own = ((key, words, getattr(document, key)) for key, words in named)
+    return [Section(key, str(words), lines_of(key, value)) for key, words, value in own if value]
+
+
+class DeploymentProcessAdmin(ReadOnlyAdmin):
+    """Versions of the deployment processes."""
+
+    list_display = ("__str__", "state", "reason", "author", "created", "since")
+    list_select_related = ("application", "author")
+    list_filter = ("application", "state")
+    ordering = ("-pk",)
+    shown_fields = ("application", "number", "state", "reason", "author", "created_at", "in_effect_at", "digest")
+    detail_template: ClassVar[str] = "pages/deployment_process/deployment_process.html"
+    hint = _(
+        "A deployment process has the steps, checks and rollback triggers of one application. A new version is made on "
+        "the page of its application. For a protected environment it needs approval."
+    )
+
+    created = cell(stamp, "created_at", _("created"), "created_at")
+    since = cell(stamp, "in_effect_at", _("effective since"), "in_effect_at")
+
+    def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
+        """Add the document and its approval requests."""
+        assert isinstance(row, DeploymentProcess)
+        return {
+            "sections": sections_of(row),
+            "text": as_text(row.document),
+            "approval_requests": row.approval_requests.all()[:10],
+            "releases": row.releases.select_related("application").order_by("-pk")[:10],
+        }

@@ -1,0 +1,43 @@
+"""deployment_process:create: the next version of an application's deployment process, as a draft."""
+
+import hashlib
+
+import rfc8785
+from django.db.models import Max
+
+from audit.operation import operation
+from environments import access
+from environments.models import Application
+from releases.models import DeploymentProcess, Release
+from releases.operations.release.follow import follow
+from releases.procedures.process import Process
+
+
+def create(*, application_id: int, content: Process, reason: str) -> DeploymentProcess:
+    """Store the next version. Earlier drafts are discarded, and the open releases that follow one of them follow this
+    version.
+    """
+    drafts = DeploymentProcess.objects.filter(application=application_id, state="draft")
+    following = Release.objects.filter(process__in=drafts, state__in=[*Release.FIXED, "draft"])
+    targets: list[tuple[type, int]] = [(DeploymentProcess, pk) for pk in drafts.values_list("pk", flat=True)]
+    targets += [(Release, pk) for pk in following.values_list("pk", flat=True)]
+    with operation("deployment_process:create", (Application, application_id), *targets, reason=reason) as op:
+        author = access.require("create_process")
+        op.require_reason()
+        rows = DeploymentProcess.objects.filter(application=application_id)
+        values = content.model_dump(mode="json")
+        process = DeploymentProcess.objects.create(
+            application=op.get(Application),
+            number=(rows.aggregate(last=Max("number"))["last"] or 0) + 1,
+            content=values,
+            digest=hashlib.sha256(rfc8785.dumps(values)).hexdigest(),
+            reason=reason,
+            author=author,
+        )
+        for model, pk in targets:
+            if model is Release:
+                follow(op, op.get(Release, pk), process)
+            elif (earlier := op.get(DeploymentProcess, pk)).state == "draft":
+                earlier.discard()
+        op.about(process, digest=process.digest)
+    return process

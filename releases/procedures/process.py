@@ -1,0 +1,161 @@
+"""The deployment process of one application: the steps, checks, metrics and triggers that it has in place of the
+procedure's.
+
+`Process.from_toml` and `checked` list every fault, also those that arise together with a procedure.
+"""
+
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from releases.procedures import parts
+from releases.procedures.document import Plans, Procedure, Section
+from releases.procedures.places import Fault, Path, ProcedureFaults, fault_at, lines_of, message_of
+from releases.procedures.rows import all_unknown, list_of, rows_of
+from releases.procedures.values import Key
+
+# The sections that a process may have of its own; one that it leaves out is the procedure's.
+SECTIONS = ("plans", "checks", "metrics", "monitoring", "triggers")
+REFERENCE = re.compile(r"#\{([^{}]*)\}")
+_Own = Field(exclude_if=lambda value: value is None)
+
+
+class Variable(parts.Part):
+    """A value that parameters of steps and checks name as `#{name}`, in all environments or in those named."""
+
+    name: Key
+    value: Annotated[str, Field(max_length=200)]
+    environments: tuple[Key, ...] = ()
+
+
+class Process(Section):
+    """A deployment process; see `SECTIONS`."""
+
+    format: Literal[1]
+    variables: Annotated[tuple[Variable, ...], parts.LeftOutIfEmpty] = ()
+    plans: Annotated[Plans | None, _Own] = None
+    checks: Annotated[tuple[parts.Check, ...] | None, _Own] = None
+    metrics: Annotated[tuple[parts.Metric, ...] | None, _Own] = None
+    monitoring: Annotated[parts.Monitoring | None, _Own] = None
+    triggers: Annotated[tuple[parts.Trigger, ...] | None, _Own] = None
+
+    @classmethod
+    def from_toml(cls, text: str, procedure: Procedure, **types: Collection[str]) -> Self:
+        """Read a process from TOML; see `checked`. Raises ProcedureFaults with every fault, each with its line."""
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as fault:
+            raise ProcedureFaults([Fault("(the text)", f"is not TOML: {fault}")]) from None
+        return cls.checked(raw, procedure, lines_of(text), **types)
+
+    @classmethod
+    def checked(
+        cls,
+        raw: Mapping[str, Any],
+        procedure: Procedure,
+        lines: Mapping[Path, str] | None = None,
+        /,
+        **types: Collection[str],
+    ) -> Self:
+        """Build a process from plain values. Raises ProcedureFaults with every fault.
+
+        procedure: the one whose other parts apply with it. types: as in `Procedure.checked`.
+        """
+        found: dict[Fault, None] = {}
+        process: Self | None = None
+        known = lines or {}
+        try:
+            process = cls.model_validate(raw)
+        except ValidationError as invalid:
+            for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+                if error["loc"][0] not in SECTIONS:  # the sections are judged as parts of the procedure
+                    found[fault_at(tuple(error["loc"]), message_of(error), known)] = None
+        for path, message in _variable_faults(raw, procedure):
+            found[fault_at(path, message, known)] = None
+        own = {key: raw[key] for key in SECTIONS if raw.get(key) is not None}
+        rest, seen = procedure.model_dump(mode="json"), list[dict[str, str]]()
+        for place in procedure.environments:  # parameters are judged with the values that they have there
+            if (values := _values(raw, place.key)) not in seen:
+                seen.append(values)
+                try:
+                    Procedure.checked(rest | with_values(own, values), known, **types)
+                except ProcedureFaults as faults:
+                    found |= dict.fromkeys(_of_procedure(fault, own) for fault in faults.faults)
+        if found or process is None:
+            raise ProcedureFaults(found)
+        return process
+
+    def values_in(self, environment: str) -> dict[str, str]:
+        """Return variable → value in an environment; one that names it replaces one for all."""
+        return _values(self.model_dump(), environment)
+
+    def applied_to(self, procedure: Procedure, environment: str = "") -> Procedure:
+        """Return a procedure with the sections of this process. environment: where its variables have their values;
+        left out: they stay names.
+        """
+        own = {key: getattr(self, key) for key in SECTIONS if getattr(self, key) is not None}
+        checks = own.get("checks", procedure.checks)
+        if environment:
+            values = self.values_in(environment)
+            own["checks"] = tuple(
+                row.model_copy(update={"parameters": with_values(row.parameters, values)}) for row in checks
+            )
+        return procedure.model_copy(update=own)
+
+
+def with_values(value: Any, values: Mapping[str, str]) -> Any:
+    """Return plain values with `#{name}` replaced in every text; a name without a value stays."""
+    if isinstance(value, str):
+        return REFERENCE.sub(lambda found: values.get(found[1].strip(), found[0]), value)
+    if isinstance(value, Mapping):
+        return {key: with_values(inner, values) for key, inner in value.items()}
+    return [with_values(inner, values) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _of_procedure(fault: Fault, own: Mapping[str, Any]) -> Fault:
+    """Return a fault; one in a section that the process left to the procedure says so."""
+    section = re.split(r"[.\[ ]", fault.place)[0]
+    if section in own or section not in SECTIONS:
+        return fault
+    return Fault(fault.place, f"{fault.message}; this stands in the procedure, so write {section} of the process's own")
+
+
+def _values(raw: Mapping[str, Any], environment: str) -> dict[str, str]:
+    rows = [row for _path, row in rows_of(raw, "variables") if isinstance(row.get("value"), str)]
+    rows.sort(key=lambda row: bool(row.get("environments")))
+    return {
+        str(row.get("name")): row["value"]
+        for row in rows
+        if not row.get("environments") or environment in list_of(row, "environments")
+    }
+
+
+def _variable_faults(raw: Mapping[str, Any], procedure: Procedure) -> Iterator[tuple[Path, str]]:
+    """Refuse a variable of an unknown environment, one that is written twice, and a name without a value."""
+    places = [place.key for place in procedure.environments]
+    named: dict[str, set[str]] = {}
+    for path, row in rows_of(raw, "variables"):
+        known = named.setdefault(str(row.get("name")), set())
+        yield from all_unknown((*path, "environments"), row.get("environments"), places, "environment")
+        for place in list_of(row, "environments") or [""]:
+            if place in known:
+                yield (*path, "name"), f"{row.get('name')} is written twice"
+            known.add(str(place))
+    for path, text in _texts({key: raw.get(key) for key in ("plans", "checks")}, ()):
+        for name in (found.strip() for found in REFERENCE.findall(text)):
+            where = named.get(name, set())
+            if not where:
+                yield path, f"names #{{{name}}}, which is no variable"
+            elif "" not in where and (rest := [place for place in places if place not in where]):
+                yield path, f"names #{{{name}}}, which has no value in {', '.join(rest)}"
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    inner: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, Mapping) else ()
+    for key, below in enumerate(value) if isinstance(value, list | tuple) else inner:
+        yield from _texts(below, (*path, key))
