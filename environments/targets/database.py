@@ -4,9 +4,9 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from environments.targets.base import StepFailed
+from environments.targets.data_store import DataDigest
 from environments.targets.runner import Outcome, Runs
 from environments.targets.words import gettext as _
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Error = psycopg.Error
 
-# The configuration key of a server on which a dump is restored as proof; without it the database's own server is used.
-SCRATCH = "SCRATCH_DATABASE_URL"
 _SETTINGS = (
     "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'iso_8601';"
     " SET bytea_output = 'hex'; SET extra_float_digits = 1; SET client_encoding = 'UTF8';"
@@ -119,22 +118,6 @@ class Table:
     def identifier(self) -> sql.Identifier:
         """Return the quoted, qualified name."""
         return sql.Identifier(self.schema, self.name)
-
-
-@dataclass(frozen=True)
-class DataDigest:
-    """Digest of a database's content: total (SHA-256, "" for an empty database), schema, per table (rows, SHA-256)."""
-
-    total: str
-    schema: str
-    tables: dict[str, tuple[int, str]] = field(default_factory=dict)
-
-    def differences(self, tables: Mapping[str, Any], schema: str) -> list[str]:
-        """Return the names of tables, or `schema`, that differ from those given."""
-        other = {name: (int(rows), str(digest)) for name, (rows, digest) in tables.items()}
-        names = sorted(self.tables.keys() | other.keys())
-        found = [name for name in names if self.tables.get(name) != other.get(name)]
-        return found + (["schema"] if self.schema != schema else [])
 
 
 @dataclass(frozen=True)

@@ -238,6 +238,10 @@ def run_on(
     )
 
 
-def run_tool(target: TargetSpec, arguments: Sequence[str], *, allowed: Iterable[int] = (0,), **options: Any) -> Outcome:
-    """Run one of Ringi's own programs for a target outside of any step, for measurements; at most ten minutes."""
-    return demand(run_on(target, arguments, seconds=600, tool=True, **options), arguments, allowed)
+def run_tool(
+    target: TargetSpec, arguments: Sequence[str], *, allowed: Iterable[int] = (0,), tool: bool = True, **options: Any
+) -> Outcome:
+    """Run one of Ringi's own programs for a target outside of any step, for measurements; at most ten minutes. tool: no
+    is a program of the target's.
+    """
+    return demand(run_on(target, arguments, seconds=600, tool=tool, **options), arguments, allowed)

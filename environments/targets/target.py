@@ -18,9 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from environments.targets import database as databases, runner
+from environments.targets import postgresql, runner, sqlite
 from environments.targets.base import Fenced, Probe, StepContext, StepFailed, StepType, StillRunning, TargetSpec
 from environments.targets.configuration_file import configuration_digest, path_of, render_configuration
+from environments.targets.data_commands import DataCommands
+from environments.targets.data_folder import DataFolder
+from environments.targets.data_store import DataDigest, DataStore
 from environments.targets.log_position import log_position
 from environments.targets.sandbox import inside, shared
 from environments.targets.ssh import call, place
@@ -34,7 +37,7 @@ __all__ = [
     "lock_record",
     "Measured",
     "TargetStep",
-    "database_of",
+    "data_store_of",
     "holding",
     "journal",
     "journal_lines",
@@ -150,9 +153,9 @@ class Held:
         )
         return runner.demand(outcome, arguments, allowed)
 
-    def tool(self, arguments: Sequence[str], **how: Any) -> runner.Outcome:
-        """Run one of Ringi's own programs under the lock."""
-        return self.run(arguments, tool=True, **how)
+    def tool(self, arguments: Sequence[str], *, tool: bool = True, **how: Any) -> runner.Outcome:
+        """Run one of Ringi's own programs under the lock; tool: no is a program of the target's."""
+        return self.run(arguments, tool=tool, **how)
 
 
 @dataclass(frozen=True)
@@ -216,15 +219,9 @@ def holding(context: StepContext) -> Iterator[Held]:
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
-    for path in (
-        *(layout.lock, layout.lock_record, layout.journal, layout.service_record, layout.root / runner.TEMPORARY),
-        *(
-            layout.releases,
-            layout.maintenance,
-            layout.backup(context.deployment_key),
-            layout.log(context.target.settings),
-        ),
-    ):
+    paths = [layout.lock, layout.lock_record, layout.journal, layout.service_record, layout.root / runner.TEMPORARY]
+    paths += [layout.releases, layout.maintenance, layout.backup(context.deployment_key)]
+    for path in (*paths, layout.log(context.target.settings)):
         inside(context.target, path)
     path_of(context.target)  # which asks the same
     until = time.monotonic() + context.deadline_seconds
@@ -319,12 +316,24 @@ def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, A
     return facts
 
 
-def database_of(target: TargetSpec, *configurations: Mapping[str, str]) -> databases.Database | None:
-    """Return the database named by the first configuration that names one; None: the target has no database."""
+def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> DataStore | None:
+    """Return where the target keeps its data: the database that the first configuration names, else the folder or the
+    commands that its options name; None: nowhere. Raises StepFailed for a path that leads out of the target's folder.
+    """
     key = str(target.settings.get("database_key", "DATABASE_URL"))
-    for configuration in configurations:
-        if configuration.get(key):
-            return databases.Database(configuration[key], str(target.settings.get("postgres_bin", "")))
+    address = next((configuration[key] for configuration in configurations if configuration.get(key)), "")
+    if address.startswith(sqlite.SCHEME):
+        path = sqlite.path_of(target.root, address)
+        inside(target, path)
+        return sqlite.SQLite(path)
+    if address:
+        return postgresql.PostgreSQL(address, str(target.settings.get("postgres_bin", "")))
+    if folder := target.settings.get("data_folder"):
+        inside(target, target.root / str(folder))
+        return DataFolder(target.root / str(folder))
+    if commands := target.settings.get("data_commands"):
+        named = {name: filled(arguments, target) for name, arguments in commands.items()}
+        return DataCommands(named, target.root / runner.TEMPORARY)
     return None
 
 
@@ -339,9 +348,9 @@ def measure(
     if place.lies_elsewhere(target):
         return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds, data=data))
     layout = Layout(target.root)
-    database = database_of(target, configuration)
+    store = data_store_of(target, configuration)
     tool = partial(runner.run_tool, target)
-    digest = databases.data_digest(database, tool, data=data) if database else databases.DataDigest("", "")
+    digest = store.digest(tool, data=data) if store is not None else DataDigest("", "")
     return Measured(
         code=tree_digest(layout.current.resolve()) if layout.current.is_symlink() else "",
         configuration=configuration_digest(target),

@@ -5,79 +5,27 @@ done.
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from psycopg import sql
-
 from environments.targets.base import StepFailed, TargetSpec
-from environments.targets.database import Connection, Database, Table, tables_of
+from environments.targets.data_store import DataStore
 from environments.targets.ssh import call, place
-from environments.targets.target import Layout, database_of, journal_lines
+from environments.targets.target import Layout, data_store_of, journal_lines
 from environments.targets.trees import sync_folder
 from environments.targets.words import gettext as _
 
-# A row's xmin has 32 bits; the rest follows from the server's present 64-bit counter. Numbers below 3 are
-# PostgreSQL's own.
-_NOT_VISIBLE = """
-NOT (t.xmin::text::bigint < 3
-     OR pg_visible_in_snapshot(({ceiling} - (({ceiling} - t.xmin::text::bigint) & 4294967295))::text::xid8,
-                               {snapshot}::pg_snapshot))
-"""
-
-
-def _condition(connection: Connection, snapshot: str | None) -> sql.Composable:
-    if snapshot is None:
-        return sql.SQL("true")
-    row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
-    assert row is not None
-    return sql.SQL(_NOT_VISIBLE).format(ceiling=sql.Literal(row[0]), snapshot=sql.Literal(snapshot))
-
-
-def _key_of(table: Table) -> sql.Composable:
-    if not table.key:
-        return sql.SQL("to_jsonb(t)")
-    pairs = [
-        part for column in table.key for part in (sql.Literal(column), sql.SQL("t.{}").format(sql.Identifier(column)))
-    ]
-    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(pairs))
-
-
-@contextmanager
-def _reading(database: Database) -> Iterator[Connection]:
-    with database.connect() as connection:
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield connection
-
-
-def _rows(connection: Connection, snapshot: str | None, *, whole: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield (table, key, row) of each row that the snapshot does not show; key and row are JSON (row: "" unless
-    whole).
-    """
-    condition = _condition(connection, snapshot)
-    for table in tables_of(connection):
-        row = sql.SQL("to_jsonb(t)::text" if whole else "''::text")
-        query = sql.SQL("SELECT {}::text, {} FROM ONLY {} t WHERE {}").format(
-            _key_of(table), row, table.identifier, condition
-        )
-        with connection.cursor(name="ringi_rows") as cursor:
-            cursor.itersize = 5000
-            cursor.execute(query)
-            for key, content in cursor:
-                yield table.label, key, content
-
 
 def keep_rows(
-    database: Database,
-    snapshot: str | None,
+    store: DataStore,
+    position: str | None,
     path: Path,
     *,
     before: Path | None = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
-    """Write each row that the snapshot does not show to `path` and return how many there are per table.
+    """Write each row that was not there at a position to `path` and return how many there are per table.
 
     One JSON line a row: table, id (the key as text), key, row. Rows in the file `before` (noted before a migration) are
     carried over first, and a row that is in both counts once. The file is complete and on the disk, or not there.
@@ -87,13 +35,12 @@ def keep_rows(
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.partial")
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        with _reading(database) as connection:
-            for table, key, row in _rows(connection, snapshot, whole=True):
-                noted.pop((table, key), None)
-                counts[table] += 1
-                file.write(_line(table, key, row))
-                if counts.total() % 5000 == 0:
-                    heartbeat()
+        for table, key, row in store.rows_since(position, whole=True):
+            noted.pop((table, key), None)
+            counts[table] += 1
+            file.write(_line(table, key, row))
+            if counts.total() % 5000 == 0:
+                heartbeat()
         for (table, _key), line in noted.items():
             counts[table] += 1
             file.write(line)
@@ -121,14 +68,13 @@ def _noted(path: Path | None) -> dict[tuple[str, str], bytes]:
     return noted
 
 
-def count_rows(database: Database, snapshot: str | None, *, before: Path | None = None) -> dict[str, int]:
+def count_rows(store: DataStore, position: str | None, *, before: Path | None = None) -> dict[str, int]:
     """Return per table how many rows keep_rows() would keep; writes nothing."""
     counts: Counter[str] = Counter()
     noted = _noted(before)
-    with _reading(database) as connection:
-        for table, key, _row in _rows(connection, snapshot, whole=False):
-            noted.pop((table, key), None)
-            counts[table] += 1
+    for table, key, _row in store.rows_since(position, whole=False):
+        noted.pop((table, key), None)
+        counts[table] += 1
     counts.update(table for table, _key in noted)
     return dict(sorted(counts.items()))
 
@@ -191,10 +137,11 @@ def written_since(
     if place.lies_elsewhere(target):
         rows, exact = call.ask(target, "written_since", configuration=configuration, earlier=dict(earlier))
         return rows, exact
-    database, since = database_of(target, configuration), Since(target, earlier)
-    if database is None or not since.started:
+    store, since = data_store_of(target, configuration), Since(target, earlier)
+    if store is None or not since.started:
         return {}, True
     dump = str(earlier.get("backup", {}).get("dump", ""))
     if dump and not Path(dump).exists():
         raise StepFailed(_("the dump of this deployment is missing: %(path)s") % {"path": dump})
-    return count_rows(database, since.snapshot, before=since.before), _told_apart(target, since)
+    before = since.before if store.counts_rows else None
+    return count_rows(store, since.snapshot, before=before), _told_apart(target, since)

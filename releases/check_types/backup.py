@@ -1,7 +1,6 @@
 """The check type for a fresh and restorable newest backup; used by deployments and monitoring."""
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from environments.targets import database as databases
 from environments.targets.base import Parameters, StepFailed, TargetSpec
+from environments.targets.data_store import SCRATCH, DataStore
 from environments.targets.declared import Field, field_validator
+from environments.targets.postgresql import PostgreSQL
 from environments.targets.runner import run_tool
-from environments.targets.target import database_of
+from environments.targets.target import data_store_of
 from environments.targets.trees import sha256_of
 from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
@@ -74,7 +74,7 @@ class Backup(TargetCheck):
             said, result = prove(context, found, parameters.verify)
         except StepFailed as failed:
             said, result = f"{failed}\n{failed.state}", Result.FAILED
-        except (OSError, databases.Error) as error:
+        except OSError as error:
             said, result = str(error), Result.ERROR
         return CheckResult(result, value, limit, excerpt([*lines, *said.splitlines()], context))
 
@@ -91,14 +91,14 @@ def newest(root: Path, pattern: str) -> Found | None:
         facts = json.loads(record.read_bytes())
         if facts.get("nothing"):
             continue
-        dump = record.with_name("database.dump")
+        dump = record.with_name(Path(facts["dump"]).name)
         # The record is written after the dump; it has the time of a dump that is gone.
         found.append(Found(dump, _at(dump if dump.exists() else record), facts))
     return max(found, key=lambda one: one.at, default=None)
 
 
 def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Result]:
-    """Return (observation, result) of a dump. Raises StepFailed when it cannot be restored, OSError, psycopg.Error."""
+    """Return (observation, result) of a dump. Raises StepFailed when it cannot be restored, OSError."""
     if not found.path.exists() or not found.path.stat().st_size:
         return _("The dump is gone or empty."), Result.FAILED
     if found.facts:
@@ -109,29 +109,26 @@ def prove(context: CheckContext, found: Found, how: str) -> tuple[str, Result]:
             return digest, Result.PASSED
     elif how == "digest":
         return _("The digest of this dump was not recorded."), Result.NO_DATA
-    database = database_of(context.target, context.configuration)
-    binaries = str(context.target.settings.get("postgres_bin", ""))
-    program = os.path.join(binaries, "pg_restore") if binaries else "pg_restore"
+    tool = partial(run_tool, context.target)
+    store = data_store_of(context.target, context.configuration) or _unnamed(context.target)
     if how == "list":
-        return run_tool(context.target, [program, "--list", str(found.path)]).text, Result.PASSED
-    address = context.configuration.get(databases.SCRATCH, "") or (database.url if database else "")
-    if not address:
+        return store.contents(tool, found.path)[0], Result.PASSED
+    server = context.configuration.get(SCRATCH, "")
+    if isinstance(store, PostgreSQL) and not (server or store.url):
         return _("There is no server on which the dump could be restored."), Result.NO_DATA
-    return _restored(context.target, databases.Database(address, binaries), found), Result.PASSED
-
-
-def _restored(target: TargetSpec, server: databases.Database, found: Found) -> str:
-    deployment = partial(run_tool, target)
-    name = "ringi_check_" + secrets.token_hex(8)
-    with databases.scratch(server, name) as scratch:
-        scratch.tool(deployment, "pg_restore", "--no-owner", "--no-privileges", "--exit-on-error", str(found.path))
-        digest = databases.data_digest(scratch, deployment)
-    if not digest.tables:
+    restored = store.restored(tool, found.path, "ringi_check_" + secrets.token_hex(8), server)
+    if not restored.tables:
         raise StepFailed(_("the restored dump holds no table"))
-    if found.facts and (different := digest.differences(found.facts["tables"], found.facts["schema"])):
+    if found.facts and (different := restored.differences(found.facts["tables"], found.facts["schema"])):
         raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
-    rows = sum(count for count, _digest in digest.tables.values())
-    return _("Restored: %(tables)d tables, %(rows)d rows.") % {"tables": len(digest.tables), "rows": rows}
+    rows = sum(count for count, _digest in restored.tables.values())
+    said = _("Restored: %(tables)d tables, %(rows)d rows.") % {"tables": len(restored.tables), "rows": rows}
+    return said, Result.PASSED
+
+
+def _unnamed(target: TargetSpec) -> DataStore:
+    """Return what reads the dumps of a database that no configuration names."""
+    return PostgreSQL("", str(target.settings.get("postgres_bin", "")))
 
 
 def _at(path: Path) -> datetime:

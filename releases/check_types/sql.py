@@ -6,12 +6,13 @@ import psycopg
 
 from environments.targets.base import Parameters
 from environments.targets.declared import Field, model_validator
-from environments.targets.target import database_of
+from environments.targets.postgresql import PostgreSQL
+from environments.targets.target import data_store_of
 from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import excerpt
 from releases.check_types.limits import LimitParameters
-from releases.metric_sources.read_only import ReadStatement, read_rows
+from releases.metric_sources.read_only import ReadStatement
 
 
 class SqlParameters(LimitParameters):
@@ -39,11 +40,13 @@ class Sql(TargetCheck):
     def look(self, context: CheckContext, parameters: SqlParameters) -> CheckResult:
         """Query once. No database, no row and NULL are no data; a refusal by the server is an error."""
         limit = parameters.limit_text()
-        database = database_of(context.target, context.configuration)
-        if database is None:
-            return CheckResult(Result.NO_DATA, limit=limit, output=_("The deployment target has no database."))
+        database = data_store_of(context.target, context.configuration)
+        if not isinstance(database, PostgreSQL):
+            return CheckResult(
+                Result.NO_DATA, limit=limit, output=_("The deployment target has no PostgreSQL database.")
+            )
         try:
-            _columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=2)
+            _columns, rows = database.read(parameters.statement, parameters.seconds, most=2)
         except psycopg.Error as error:
             text = excerpt([parameters.statement, *str(error).splitlines()], context)
             return CheckResult(Result.ERROR, limit=limit, output=text)

@@ -25,7 +25,7 @@ from releases.models import (
     Waiver,
 )
 from releases.procedures.document import Procedure as Content
-from releases.procedures.parts import Gate
+from releases.procedures.parts import FinalCheck, Gate
 from releases.procedures.values import Tier
 
 GateResult = Literal["passed", "waived", "not_passed", "unknown"]
@@ -268,6 +268,11 @@ def not_passed(gate: Gate, reason: str, anchor: str = "") -> Answer:
 def unknown(gate: Gate, reason: str, anchor: str = "") -> Answer:
     """Return unknown with its sentence."""
     return Answer(gate.key, "unknown", reason, anchor, gate.ja, gate.en, gate.type)
+
+
+def final_check_of(release: Release) -> FinalCheck:
+    """Return the final check that the procedure asks of a release."""
+    return procedure_of(release).final_check_of(release.kind, release.risk)
 
 
 def procedure_of(release: Release) -> Content:

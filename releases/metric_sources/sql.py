@@ -10,10 +10,11 @@ import psycopg
 
 from environments.targets.base import Parameters, TargetSpec
 from environments.targets.declared import Field
-from environments.targets.target import database_of
+from environments.targets.postgresql import PostgreSQL
+from environments.targets.target import data_store_of
 from environments.targets.words import gettext as _
 from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
-from releases.metric_sources.read_only import ReadStatement, read_rows
+from releases.metric_sources.read_only import ReadStatement
 
 
 class SqlSourceParameters(Parameters):
@@ -40,11 +41,11 @@ class Sql(TargetSource):
     ) -> Reading:
         """Query once. A database without an answer is not up; NULL and invalid numbers are left out."""
         at = datetime.now(UTC)
-        database = database_of(target, configuration)
-        if database is None:
-            return Reading(at, False, {}, _("The deployment target has no database."))
+        database = data_store_of(target, configuration)
+        if not isinstance(database, PostgreSQL):
+            return Reading(at, False, {}, _("The deployment target has no PostgreSQL database."))
         try:
-            columns, rows = read_rows(database.url, parameters.statement, parameters.seconds, most=200)
+            columns, rows = database.read(parameters.statement, parameters.seconds, most=200)
         except psycopg.OperationalError as error:
             return Reading(at, False, {}, _said(error))
         except psycopg.Error as error:

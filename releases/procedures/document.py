@@ -267,6 +267,10 @@ class Procedure(Section):
             if (place.tier in gate.tiers or place.slug in gate.environments) and meant(gate.when, kind, risk)
         ]
 
+    def final_check_of(self, kind: str, risk: str) -> parts.FinalCheck:
+        """Return the final check of a release of a type and risk class; an empty one where it has none."""
+        return self.final_check if meant(self.final_check.when, kind, risk) else parts.FinalCheck()
+
     def signatures_of(self, document: parts.Document) -> list[tuple[str, str, parts.Label]]:
         """Return state, role ("": every role with the permission) and meaning of each signature of a document."""
         if document.signatures:

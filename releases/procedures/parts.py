@@ -377,8 +377,12 @@ class Rollback(Part):
 
 
 class FinalCheck(Part):
-    """The items that are signed at T-1, and by which roles; without signers the final check passes by itself."""
+    """The items that are signed at T-1, and by which roles; without signers the final check passes by itself.
 
+    when: the releases that have one; left out: all.
+    """
+
+    when: Condition = None
     signers: tuple[Key, ...] = ()
     items: tuple[Item, ...] = ()
 

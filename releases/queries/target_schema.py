@@ -91,6 +91,15 @@ class Programs(_Part):
     write: tuple[Opened, ...] = ()
 
 
+class DataCommands(_Part):
+    """Commands of a data store that Ringi does not know; `{dump}` is the path of a dump."""
+
+    digest: Command
+    dump: Command
+    restore: Command
+    verify: Command | None = None
+
+
 class TargetSettings(_Part):
     """All settings. The readers of `metric_sources`, `outbound_hosts` and `private_networks` check these."""
 
@@ -100,6 +109,8 @@ class TargetSettings(_Part):
     migrate_back: Command | None = None
     database_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "DATABASE_URL"
     postgres_bin: Text = ""
+    data_folder: Below = ""
+    data_commands: DataCommands | None = None
     configuration: Kept | None = None
     urls: Urls | None = None
     log: Below = "shared/app.log"

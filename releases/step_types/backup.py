@@ -1,25 +1,24 @@
-"""A step type: dumps the deployed database in one snapshot and proves the dump by restoring it elsewhere."""
+"""A step type: dumps the target's data in one consistent state and proves the dump by restoring it elsewhere."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from environments.targets import database as databases
 from environments.targets.base import Parameters, Probe, StepContext, StepFailed
 from environments.targets.configuration_file import path_of
+from environments.targets.data_store import SCRATCH, DataStore
 from environments.targets.sandbox import shared
 from environments.targets.target import (
     Held,
     Layout,
     TargetStep,
     configuration_digest,
-    database_of,
+    data_store_of,
     journal_lines,
     journal_once,
     private_folder,
@@ -28,15 +27,9 @@ from environments.targets.target import (
 from environments.targets.trees import sha256_of, sync_folder
 from environments.targets.words import gettext as _
 
-if TYPE_CHECKING:
-    from environments.targets.database import Database
-
-_DATA_ENTRY = re.compile(r"^\d+; \d+ \d+ TABLE DATA (\S+) (.+) \S+$", re.MULTILINE)
-_RESTORED_TABLE = re.compile(r'processing data for table "(?:public\.)?([^"]+)"')
-
 
 class BackupParameters(Parameters):
-    """verify: full = restore into a scratch database and compare; sample, list = read the dump's table of contents
+    """verify: full = restore elsewhere and compare; sample, list = read the dump's table of contents
     only.
     """
 
@@ -44,7 +37,7 @@ class BackupParameters(Parameters):
 
 
 class Backup(TargetStep):
-    """Dumps the database and copies the configuration; the dump counts only when it is proved."""
+    """Dumps the data and copies the configuration; the dump counts only when it is proved."""
 
     name: ClassVar[str] = "backup"
     parameters: ClassVar[type[Parameters]] = BackupParameters
@@ -55,7 +48,7 @@ class Backup(TargetStep):
         """Dump and prove; facts: dump, sha256, bytes, snapshot, data, schema, tables {name: [rows, sha256]}, proved,
         run.
 
-        {"nothing": true} when no database is configured, or no version is deployed and the database is empty or
+        {"nothing": true} when no data store is configured, or no version is deployed and the store is empty or
         missing.
         """
         folder = Layout(context.target.root).backup(context.deployment_key)
@@ -90,12 +83,13 @@ class Backup(TargetStep):
     def describe(self, context: StepContext, parameters: BackupParameters) -> list[str]:
         """Return the lines of the dry run."""
         folder = Layout(context.target.root).backup(context.deployment_key)
-        if database_of(context.target, context.previous_configuration, context.configuration) is None:
-            return [_("no database is configured: nothing to dump")]
-        lines = [f"pg_dump --format=custom --snapshot=… --file={folder / 'database.dump'}"]
+        store = _store(context)
+        if store is None:
+            return [_("no data store is configured: nothing to dump")]
+        lines = store.commands(folder / store.dump_name)
         if parameters.verify == "full":
-            return [*lines, _("restore the dump into a scratch database and compare it table by table")]
-        return [*lines, f"pg_restore --list {folder / 'database.dump'}"]
+            return [*lines, _("restore the dump elsewhere and compare it table by table")]
+        return [*lines, _("compare the tables in the dump with those of the data store")]
 
     @staticmethod
     def _copy_configuration(context: StepContext, folder: Path) -> None:
@@ -110,16 +104,14 @@ class Backup(TargetStep):
             "deployment": context.deployment_key,
             "configuration": configuration_digest(context.target),
         }
-        database = database_of(context.target, context.previous_configuration, context.configuration)
-        if database is None or (context.previous is None and _empty(database, held)):
+        store = _store(context)
+        if store is None or (context.previous is None and _empty(store, held)):
             facts = common | {"nothing": True, "data": ""}
             _write_facts(folder, facts)
             return facts
-        dump, partial = folder / "database.dump", folder / ".database.dump.partial"
+        dump, partial = folder / store.dump_name, folder / f".{store.dump_name}.partial"
         partial.unlink(missing_ok=True)
-        with databases.snapshot_of(database) as (connection, exported, snapshot):
-            databases.dump(database, held.tool, exported, partial)
-            digest = databases.digest_in(database, held.tool, connection, exported, context.heartbeat)
+        position, digest = store.dump(held.tool, partial, context.heartbeat)
         os.chmod(partial, 0o640 if shared(folder) else 0o600)
         descriptor = os.open(partial, os.O_RDONLY)
         os.fsync(descriptor)
@@ -130,7 +122,7 @@ class Backup(TargetStep):
             "dump": str(dump),
             "sha256": sha256_of(dump),
             "bytes": dump.stat().st_size,
-            "snapshot": snapshot,
+            "snapshot": position or str(dump),
             "data": digest.total,
             "schema": digest.schema,
             "tables": {name: list(found) for name, found in digest.tables.items()},
@@ -140,19 +132,15 @@ class Backup(TargetStep):
 
     @staticmethod
     def _prove(context: StepContext, held: Held, parameters: BackupParameters, facts: dict[str, Any]) -> None:
-        database = database_of(context.target, context.previous_configuration, context.configuration)
-        assert database is not None
+        store, dump = _store(context), Path(facts["dump"])
+        assert store is not None
         if parameters.verify == "full":
-            _restore_elsewhere(context, held, database, facts)
-            return
-        contents = Path(facts["dump"]).with_name("contents.txt")
-        held.tool([_program(database, "pg_restore"), "--list", f"--file={contents}", facts["dump"]])
-        listed = {
-            name if schema == "public" else f"{schema}.{name}"
-            for schema, name in _DATA_ENTRY.findall(contents.read_text())
-        }
-        missing = sorted(facts["tables"].keys() - listed)
-        if missing:
+            # The same name for every attempt of the step: the rest of a killed one is replaced.
+            name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
+            digest = store.restored(held.tool, dump, name, context.configuration.get(SCRATCH, ""), context.heartbeat)
+            if different := digest.differences(facts["tables"], facts["schema"]):
+                raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
+        elif store.counts_rows and (missing := sorted(facts["tables"].keys() - store.contents(held.tool, dump)[1])):
             raise StepFailed(_("the dump lacks tables: %(tables)s") % {"tables": ", ".join(missing)})
 
 
@@ -198,38 +186,16 @@ class DropBackup(TargetStep):
         return [_("delete %(path)s") % {"path": Layout(context.target.root).backup(context.deployment_key)}]
 
 
-def _restore_elsewhere(context: StepContext, held: Held, database: Database, facts: dict[str, Any]) -> None:
-    address = context.configuration.get(databases.SCRATCH, "") or database.url
-    # The same name for every attempt of the step: the rest of a killed one is replaced.
-    name = "ringi_scratch_" + hashlib.sha256(f"{context.target.root} {context.key}".encode()).hexdigest()[:16]
-    options = ("--no-owner", "--no-privileges", "--exit-on-error", "--verbose", facts["dump"])
-    try:
-        with databases.scratch(databases.Database(address, database.binaries), name) as scratch:
-            try:
-                scratch.tool(held.tool, "pg_restore", *options)
-            except StepFailed as error:
-                tables = _RESTORED_TABLE.findall(error.state)
-                at = tables[-1] if tables else _("the beginning")
-                text = _("the dump cannot be restored; the restore fails at %(table)s: %(reason)s")
-                raise StepFailed(text % {"table": at, "reason": error}, state=error.state) from error
-            digest = databases.data_digest(scratch, held.tool, context.heartbeat)
-    except databases.Error as error:
-        raise StepFailed(_("no scratch database could be created: %(reason)s") % {"reason": error}) from error
-    different = digest.differences(facts["tables"], facts["schema"])
-    if different:
-        raise StepFailed(_("the restored dump differs in: %(tables)s") % {"tables": ", ".join(different)})
+def _store(context: StepContext) -> DataStore | None:
+    return data_store_of(context.target, context.previous_configuration, context.configuration)
 
 
-def _empty(database: Database, held: Held) -> bool:
+def _empty(store: DataStore, held: Held) -> bool:
     try:
-        return not databases.data_digest(database, held.tool).total
+        return not store.digest(held.tool).total
     except StepFailed:
         # Before a first deployment the database may not exist yet; the database step reports it if it must.
         return True
-
-
-def _program(database: Database, name: str) -> str:
-    return os.path.join(database.binaries, name) if database.binaries else name
 
 
 def _facts(folder: Path) -> dict[str, Any] | None:

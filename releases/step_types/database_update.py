@@ -6,27 +6,26 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from environments.targets import database as databases, written_rows
+from environments.targets import written_rows
 from environments.targets.base import Parameters, Probe, StepContext, StepFailed
 from environments.targets.configuration_file import kept_of, render_configuration
+from environments.targets.data_store import DataDigest, DataStore
 from environments.targets.target import (
     Held,
     Layout,
     TargetStep,
-    database_of,
+    data_store_of,
     filled,
     journal,
     journal_lines,
     journal_once,
+    private_folder,
     write_atomically,
 )
 from environments.targets.trees import folder_name, sha256_of
 from environments.targets.words import gettext as _
-
-if TYPE_CHECKING:
-    from environments.targets.database import Database
 
 # The exit codes of the target's `migrate_check`; any other one is unknown.
 AT_SCHEMA, NOT_AT_SCHEMA = 0, 3
@@ -96,29 +95,30 @@ class DatabaseUpdate(TargetStep):
             return [_("the database stays as it is")]
         if parameters.rollback_method == "reverse":
             return [shlex.join(filled(settings.get("migrate_back", ()), context.target))]
-        if database_of(context.target, context.configuration, context.previous_configuration) is None:
-            return [_("no database is configured: nothing to restore")]
+        store = data_store_of(context.target, context.configuration, context.previous_configuration)
+        if store is None:
+            return [_("no data store is configured: nothing to restore")]
         return [
-            _("count and keep the rows written since the backup"),
-            _("replace the database with the backup of this deployment in one transaction, and compare them"),
+            *([_("count and keep the rows written since the backup")] if store.counts_rows else []),
+            _("replace the data with the backup of this deployment, and compare them"),
         ]
 
     def _forward(self, context: StepContext, held: Held) -> dict[str, Any]:
         migrate = context.target.settings.get("migrate")
         if not migrate:
             return {"nothing": True, "data": _data(context, held)}
-        database = database_of(context.target, context.configuration)
+        store = data_store_of(context.target, context.configuration)
         started = journal_lines(context.target, key=context.key, effect="database_update:started")
         if not started:
-            written = self._note_rows(context, database)
-            before = databases.current_snapshot(database) if database else ""
+            written = self._note_rows(context, store)
+            before = _position(context, store, "before")
             journal(context, "database_update:started", snapshot_before=before, written_before=written)
             started = journal_lines(context.target, key=context.key, effect="database_update:started")
         elif not journal_lines(context.target, key=context.key, effect="database_update:migrated"):
             journal(context, "database_update:resumed")
         with _configuration(context, context.configuration) as config:
             held.run(filled(migrate, context.target, config=config))
-        after = databases.current_snapshot(database) if database else ""
+        after = _position(context, store, "after")
         data = _data(context, held)
         line = journal_once(context, "database_update:migrated", snapshot_after=after, data=data)
         return {
@@ -129,13 +129,13 @@ class DatabaseUpdate(TargetStep):
         }
 
     @staticmethod
-    def _note_rows(context: StepContext, database: Database | None) -> dict[str, int]:
+    def _note_rows(context: StepContext, store: DataStore | None) -> dict[str, int]:
         """Keep the rows written between backup and migration; afterwards the migration's own writes would hide them."""
-        if database is None:
+        if store is None or not store.counts_rows:
             return {}
         path = Layout(context.target.root).backup(context.deployment_key) / "written-before.jsonl"
         return written_rows.keep_rows(
-            database, context.earlier.get("backup", {}).get("snapshot"), path, heartbeat=context.heartbeat
+            store, context.earlier.get("backup", {}).get("snapshot"), path, heartbeat=context.heartbeat
         )
 
     def _look_forward(
@@ -164,8 +164,7 @@ class DatabaseUpdate(TargetStep):
             # The migration ended but its snapshot was not noted: running it again changes nothing and notes it.
             return Probe.NOT_DONE, {}
         else:
-            database = database_of(context.target, context.configuration)
-            after = databases.current_snapshot(database) if database else ""
+            after = _position(context, data_store_of(context.target, context.configuration), "after")
         names = ("snapshot_before", "written_before")
         facts = {name: started[-1][name] for name in names} | {"snapshot_after": after}
         return Probe.DONE, facts | {"data": _data(context, held)}
@@ -192,36 +191,39 @@ class DatabaseUpdate(TargetStep):
 
     @staticmethod
     def _restore(context: StepContext, held: Held) -> dict[str, Any]:
-        database = database_of(context.target, context.configuration, context.previous_configuration)
+        store = data_store_of(context.target, context.configuration, context.previous_configuration)
         backup = context.earlier.get("backup", {})
         since = written_rows.Since(context.target, context.earlier)
-        if database is None or not since.started:
+        if store is None or not since.started:
             data = _data(context, held)
             facts = {"written_since": {}, "written_rows": 0, "exact": True, "restored": False, "data": data}
             journal_once(context, "database_update:restored", **facts)
             return facts
         dump = _dump_of(context, backup)
         # Locks of a migration that was cut off would block every later connection.
-        databases.end_other_sessions(database)
-        before = databases.data_digest(database, held.tool, context.heartbeat)
+        store.end_other_sessions()
+        before = store.digest(held.tool, context.heartbeat)
         # After the restore every row is new to any snapshot: the rows kept before count then.
         kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         restored = before.total == backup["data"]
         if not (restored and kept):
             path = Layout(context.target.root).backup(since.deployment) / "written-since.jsonl"
-            written = written_rows.keep_rows(
-                database, since.snapshot, path, before=since.before, heartbeat=context.heartbeat
+            written = (
+                written_rows.keep_rows(store, since.snapshot, path, before=since.before, heartbeat=context.heartbeat)
+                if store.counts_rows
+                else {}
             )
             noted = {"written_since": written, "written_rows": sum(written.values()), "dump": str(path)}
-            journal(context, "database_update:rows_kept", exact=since.exact, data=before.total, **noted)
+            exact = since.exact and store.counts_rows
+            journal(context, "database_update:rows_kept", exact=exact, data=before.total, **noted)
             kept = journal_lines(context.target, key=context.key, effect="database_update:rows_kept")
         names = ("written_since", "written_rows", "dump", "exact")
         facts = {name: kept[-1][name] for name in names} | {"restored": True}
         if not restored:
             context.heartbeat()
-            databases.end_other_sessions(database)
-            databases.replace_content(database, held.tool, dump, Layout(context.target.root).backup(since.deployment))
-            after = databases.data_digest(database, held.tool, context.heartbeat)
+            store.end_other_sessions()
+            store.replace_content(held.tool, dump, Layout(context.target.root).backup(since.deployment))
+            after = store.digest(held.tool, context.heartbeat)
             if after.total != backup["data"]:
                 different = after.differences(backup.get("tables", {}), backup.get("schema", ""))
                 text = _("the restored database differs from the backup in: %(tables)s")
@@ -243,9 +245,18 @@ def _dump_of(context: StepContext, backup: Mapping[str, Any]) -> Path | None:
     return dump
 
 
-def _digest(context: StepContext, held: Held) -> databases.DataDigest:
-    database = database_of(context.target, context.configuration, context.previous_configuration)
-    return databases.data_digest(database, held.tool, context.heartbeat) if database else databases.DataDigest("", "")
+def _position(context: StepContext, store: DataStore | None, name: str) -> str:
+    """Return the present position of a store; one without positions of its own keeps it beside the backup."""
+    if store is None:
+        return ""
+    folder = Layout(context.target.root).backup(context.deployment_key)
+    private_folder(folder)
+    return store.position(folder / f"position-{name}")
+
+
+def _digest(context: StepContext, held: Held) -> DataDigest:
+    store = data_store_of(context.target, context.configuration, context.previous_configuration)
+    return store.digest(held.tool, context.heartbeat) if store is not None else DataDigest("", "")
 
 
 def _data(context: StepContext, held: Held) -> str:

@@ -15,7 +15,17 @@ from environments.models import (
     Token,
 )
 from releases.admin.operations.base import Verb
-from releases.models import ApprovalRequest, ChecklistItem, DeployedVersion, FollowUp, MonitoringPeriod, Step, Waiver
+from releases.models import (
+    ApprovalRequest,
+    ChecklistItem,
+    DeployedVersion,
+    FollowUp,
+    MonitoringPeriod,
+    Procedure,
+    Release,
+    Step,
+    Waiver,
+)
 
 
 def offered(verb: Verb, rights: Rights, instance: Any) -> bool:
@@ -38,6 +48,10 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
             return ended if verb.name == "revoke" else decided or ended
         case ApprovalRequest():
             return verb.name == "approve_with_condition" and instance.release_id is None
+        case Release():
+            return verb.name == "use_process" and instance.process_id is None
+        case Procedure():
+            return verb.name == "withdraw_restore" and bool(verb.not_now(instance))
         case DeployedVersion():
             return instance.basis != "requested"
         case CheckpointDelivery() | LedgerResumption():

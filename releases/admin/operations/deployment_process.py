@@ -111,8 +111,6 @@ VERBS: tuple[Verb, ...] = (
         model=Release,
         fields=_versions,
         states=frozenset({"draft"}),
-        over=lambda release: (
-            "" if release.application.processes.exists() else gettext("The application has no deployment process.")
-        ),
+        over=lambda release: "" if release.process_id else gettext("The application has no deployment process."),
     ),
 )

@@ -178,6 +178,17 @@ VERBS: tuple[Verb, ...] = (
         signs=True,
         danger=True,
     ),
+    Verb(
+        "procedure",
+        "withdraw_restore",
+        _("Withdraw request"),
+        restore.withdraw,
+        ("restore_procedure",),
+        model=Procedure,
+        states=frozenset({"retired"}),
+        over=restore.not_requested,
+        why_not_permitted=restore.why_not_permitted,
+    ),
     on_procedure(
         "discard",
         _("Discard draft"),

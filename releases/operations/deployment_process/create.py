@@ -3,7 +3,7 @@
 import hashlib
 
 import rfc8785
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from audit.operation import operation
 from environments import access
@@ -15,10 +15,12 @@ from releases.procedures.process import Process
 
 def create(*, application_id: int, content: Process, reason: str) -> DeploymentProcess:
     """Store the next version. Earlier drafts are discarded, and the open releases that follow one of them follow this
-    version.
+    version; so do draft releases where it is the first.
     """
     drafts = DeploymentProcess.objects.filter(application=application_id, state="draft")
-    following = Release.objects.filter(process__in=drafts, state__in=[*Release.FIXED, "draft"])
+    first = not DeploymentProcess.objects.filter(application=application_id).exists()
+    planned = Q(application=application_id, process=None, state="draft") if first else Q(pk=None)
+    following = Release.objects.filter(Q(process__in=drafts, state__in=[*Release.FIXED, "draft"]) | planned)
     targets: list[tuple[type, int]] = [(DeploymentProcess, pk) for pk in drafts.values_list("pk", flat=True)]
     targets += [(Release, pk) for pk in following.values_list("pk", flat=True)]
     with operation("deployment_process:create", (Application, application_id), *targets, reason=reason) as op:

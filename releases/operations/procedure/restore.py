@@ -5,8 +5,10 @@ The rules are not those of a procedure: the administrator who requests it, a sec
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
@@ -52,6 +54,32 @@ def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
         op.about(procedure, approval_request=approval_request.pk)
         op.add_event(EVENT, procedure)
     return approval_request
+
+
+def withdraw(procedure_id: int, *, reason: str) -> Procedure:
+    """Withdraw the request that a retired version takes effect again; the version stays retired."""
+    with operation("procedure:withdraw_restore", (Procedure, procedure_id), reason=reason) as op:
+        account, procedure = access.require("restore_procedure"), op.get(Procedure)
+        op.require_reason()
+        if why := why_not_permitted(account, procedure):
+            raise NotPermitted(why)
+        if why := not_requested(procedure):
+            raise NotPossible(why)
+        for approval_request in _requested(procedure).select_for_update(no_key=True):
+            approval_request.withdraw_request()
+            approval_request.ended_at = now()
+            approval_request.save()
+    return procedure
+
+
+def not_requested(procedure: Procedure) -> str:
+    """Return that nobody has requested that a version takes effect again; empty while there is an open request."""
+    return "" if _requested(procedure).exists() else _("There is no open request for this version.")
+
+
+def _requested(procedure: Procedure) -> QuerySet[ApprovalRequest]:
+    subject = ApprovalRequest.Subject.PROCEDURE_RESTORE
+    return ApprovalRequest.objects.filter(procedure=procedure, subject=subject, state="in_review")
 
 
 def why_not_permitted(account: Account, procedure: Procedure) -> str:

@@ -15,7 +15,7 @@ from environments.models import Account, DeploymentTarget, Environment
 from environments.targets.base import StepFailed
 from environments.targets.ssh import call
 from releases.gates import quorum
-from releases.gates.base import procedure_of
+from releases.gates.base import final_check_of
 from releases.gates.content import digest, document
 from releases.gates.evaluation import evaluate
 from releases.gates.rehearsal import rehearsed
@@ -56,7 +56,7 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
         and digest(document(release, environment)) == approval_request.digest,
         NOTIFICATIONS_SENT: announcement_of(release, environment, approval_request).result,
     }
-    return {item.key: measured.get(item.key, NOT_MEASURED) for item in procedure_of(release).final_check.items}
+    return {item.key: measured.get(item.key, NOT_MEASURED) for item in final_check_of(release).items}
 
 
 def announcement_of(
@@ -108,7 +108,7 @@ def sign(release_id: int, *, reason: str = "") -> Release:
             missing = [announcement_of(release, environment).why] if NOTIFICATIONS_SENT in wrong else []
             raise GateNotPassed(_("Items not met: %(items)s") % {"items": listed(labels(release, wrong))}, *missing)
         require_in_time(release, "complete_final_check")
-        signs = sorted(held & set(procedure_of(release).final_check.signers))
+        signs = sorted(held & set(final_check_of(release).signers))
         approved = document(release, environment)
         content = {"approved": approved, "facts": facts, "scheduled_start_at": release.scheduled_start_at.isoformat()}
         signed = FinalCheck(
@@ -155,7 +155,7 @@ def _signed(release: Release) -> list[FinalCheck]:
 
 def _places(release: Release, rows: Iterable[FinalCheck]) -> tuple[list[quorum.Rule], quorum.Persons]:
     """Return the places of the final check, and the persons who signed with the roles held then."""
-    rules = [quorum.Rule(1, role, 1) for role in procedure_of(release).final_check.signers]
+    rules = [quorum.Rule(1, role, 1) for role in final_check_of(release).signers]
     return rules, [(row.account.person_key, frozenset(row.signature.get("role", row.role).split(", "))) for row in rows]
 
 
@@ -180,7 +180,7 @@ def why_not_permitted(account: Account, release: Release, held: Collection[str] 
 
 def labels(release: Release, keys: list[str]) -> list[str]:
     """Return the items of the final check in the reader's language, in the order of `keys`."""
-    items = {item.key: item for item in procedure_of(release).final_check.items}
+    items = {item.key: item for item in final_check_of(release).items}
     return [items[key].label(get_language() or "ja") for key in keys]
 
 

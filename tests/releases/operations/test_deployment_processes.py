@@ -73,7 +73,9 @@ def steps_of(release: Release) -> list[str]:
 def test_an_application_has_steps_of_its_own(world: Any) -> None:
     release = world.planned("1.3.0")
     assert (release.process, steps_of(release)[0]) == (None, "backup")
-    process = put(world, made(world))
+    process = made(world)
+    assert world.fresh(release).process == process, "a first draft serves the releases that are drafts"
+    process = put(world, process)
     release = world.fresh(release)
     assert (process.state, process.number) == ("in_effect", 1)
     assert (release.process, steps_of(release)) == (process, ["code_deploy", "service_control"])

@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from audit.actor import acting
+from audit.actor import Actor, acting
 from audit.refusals import GateNotPassed, NotPermitted, NotPossible, SignatureRequired
 from environments.operations.access.grant import request_role
 from releases.models import FinalCheck, Release
 from releases.operations.application.create import create_application
 from releases.operations.deployment.request import request
 from releases.operations.deployment.schedule import schedule
+from releases.operations.release.pass_stage import pass_stage
 from releases.operations.release.plan import plan
 from releases.operations.release.sign_final_check import facts_now, open_roles, sign
+from releases.procedures.document import Procedure as Content
+from releases.procedures.load import default
 from tests.conftest import enrolled
 from tests.releases.gates.asking import COMMAND, alter
+
+from .test_own_roles import in_effect
+
+SCHEDULER = Actor(account_id=None, name="scheduler", kind="scheduler", channel="scheduler")
 
 
 def test_two_roles_sign_and_the_tag_is_recorded(world: Any) -> None:
@@ -148,3 +155,26 @@ def test_a_release_without_production_has_no_final_check(world: Any, browsers: A
         release = plan(application_id=bare.pk, version="1.0.0", title="x")
     html = browsers("manager").get(reverse("release", args=[release.pk])).content.decode()
     assert 'data-verb="release:sign_final_check"' not in html and 'data-verb="release:lock_scope"' in html
+
+
+def test_a_release_that_the_procedure_asks_no_final_check_of_passes_it(world: Any) -> None:
+    raw = default().model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = "9.0.0"
+    raw["final_check"]["when"] = {"risk": ["medium", "high"]}
+    in_effect(world, Content.checked(raw), office="")
+    release, _request = world.approved(risk="low")
+    with world.acting_as("manager"), pytest.raises(NotPermitted, match="does not need a signature"):
+        sign(release.pk)
+    with acting(SCHEDULER):
+        pass_stage(release.pk)
+    assert world.fresh(release).state == "final_check_completed"
+
+
+def test_a_release_with_the_risk_class_of_a_final_check_has_one(world: Any) -> None:
+    raw = default().model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = "9.0.0"
+    raw["final_check"]["when"] = {"risk": ["medium", "high"]}
+    in_effect(world, Content.checked(raw), office="")
+    release, _request = world.approved(risk="high")
+    with acting(SCHEDULER), pytest.raises(NotPossible):
+        pass_stage(release.pk)

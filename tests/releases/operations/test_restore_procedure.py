@@ -12,7 +12,7 @@ from audit.refusals import NotPermitted, NotPossible
 from environments.models import AccessRule, Environment
 from releases.models import ApprovalRequest, Procedure
 from releases.operations.approval import decide
-from releases.operations.procedure.restore import request_restore
+from releases.operations.procedure.restore import request_restore, withdraw
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default
 
@@ -88,6 +88,21 @@ def test_a_rejected_return_leaves_everything_as_it_was(world: Any, first: Proced
         decide.reject(approval_request.pk, digest=approval_request.digest, comment="the committee is there")
     assert world.fresh(approval_request).state == "rejected"
     assert (world.fresh(first).state, Procedure.objects.get(version="9.0.0").state) == ("retired", "in_effect")
+
+
+def test_a_request_for_a_return_is_withdrawn(world: Any, first: Procedure, browsers: Any) -> None:
+    address = reverse("admin:releases_procedure_change", args=[first.pk])
+    button = "operation/procedure/withdraw_restore/"
+    assert button not in browsers("administrator").get(address).content.decode()
+    approval_request = requested(world, first)
+    assert button in browsers("administrator").get(address).content.decode()
+    with world.acting_as("auditor"), pytest.raises(NotPermitted):
+        withdraw(first.pk, reason="not mine")
+    with world.acting_as("second_administrator"):
+        withdraw(first.pk, reason="the committee is there again")
+    assert (world.fresh(approval_request).state, world.fresh(first).state) == ("withdrawn", "retired")
+    with world.acting_as("administrator"), pytest.raises(NotPossible, match="no open request"):
+        withdraw(first.pk, reason="again")
 
 
 def test_environments_that_only_the_later_version_named_stay_without_access(world: Any) -> None:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from environments.targets.base import Probe, StepFailed, TargetSpec
-from environments.targets.target import Layout, database_of, journal_lines, measure
+from environments.targets.target import Layout, data_store_of, journal_lines, measure
 from environments.targets.written_rows import written_since
 from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target
@@ -258,7 +258,7 @@ def test_a_session_left_by_a_killed_migration_blocks_nothing(out: tuple[Target, 
     _forward(target, earlier)
     left = psycopg.connect(target.database)
     left.execute("LOCK TABLE dataset IN ACCESS EXCLUSIVE MODE")
-    database = replace(database_of(target.spec, target.configuration), url=f"{target.database} ")
+    database = replace(data_store_of(target.spec, target.configuration), url=f"{target.database} ")
     with database.connect() as connection:
         assert connection.execute("SHOW lock_timeout").fetchone() == ("30s",)
     assert _back(target, earlier)["data"] == earlier["backup"]["data"]

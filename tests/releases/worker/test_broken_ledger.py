@@ -37,6 +37,7 @@ from tests.audit.tampered import as_owner, set_event
 from tests.conftest import sign_ledger
 from tests.operation_roles import DECLARED
 from tests.releases.gates.asking import alter, communicated, shown
+from tests.releases.operations.test_standard_changes import CHANGE, procedure, ready, submitted
 
 from .conftest import TRUE, WORKER, at_work, first, row
 
@@ -123,6 +124,18 @@ def test_running_work_ends_a_rollback_starts_and_new_work_does_not(
     assert (found.result, found.whole) == ("passed", True), "while it does not hold, all of it is verified each time"
     with world.acting_as("committee_a"):
         approve(window.pk, digest=window.digest)
+
+
+def test_a_standard_change_is_not_submitted_with_a_broken_ledger(world: Any, check: Callable[[], Verification]) -> None:
+    """Its submission is its approval: were only that refused, a release would stay in review, which no one decides."""
+    release = ready(world, procedure(CHANGE))
+    check()
+    number, _mended = broken()
+    with acting(WORKER):
+        standing.run(whole=True)
+    with pytest.raises(GateNotPassed, match=f"event {number}"):
+        submitted(world, release)
+    assert world.fresh(release).state == "testing_completed"
 
 
 def test_a_scheduled_deployment_waits_until_two_people_accept_the_break(

@@ -23,7 +23,7 @@ from environments.targets.ssh.host.texts import tell
 from environments.targets.words import gettext as _
 
 # They need the library of PostgreSQL's client, which a host without a database may lack.
-_LATE = ("environments.targets.database", "environments.targets.written_rows")
+_LATE = ("environments.targets.database", "environments.targets.postgresql")
 
 
 def main() -> None:

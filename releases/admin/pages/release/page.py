@@ -111,7 +111,8 @@ def who_next(
             return text % {"missing": standing.missing_words, "names": names}
         case "approved":
             signed = {row.role for row in release.final_checks.all() if row.invalidated_at is None}
-            signers = content.final_check.signers if content is not None else ()
+            asked = content.final_check_of(release.kind, release.risk) if content is not None else None
+            signers = asked.signers if asked is not None else ()
             waiting = [roles.get(role, role) for role in signers if role not in signed]
             return _("The final check waits for: %(roles)s.") % {"roles": listed(waiting)}
         case "final_check_completed":
@@ -184,7 +185,7 @@ def _facts(release: Release, content: Content | None) -> list[dict[str, Any]]:
             "text": words_of_item(measured[item.key]),
             "announced": announced if item.key == NOTIFICATIONS_SENT else None,
         }
-        for item in content.final_check.items
+        for item in content.final_check_of(release.kind, release.risk).items
     ]
 
 
