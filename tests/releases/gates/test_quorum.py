@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from audit.actor import acting
 from audit.operation import operation
@@ -77,6 +77,8 @@ def test_shared_people_do_not_block_each_other() -> None:
 
 
 @given(rules=RULES, persons=PERSONS, roles=st.frozensets(st.sampled_from(ROLES)))
+@example([Rule(1, role, 1) for role in ROLES[:2]], [("both", frozenset(ROLES[:2]))], frozenset(ROLES[:1]))
+@example([Rule(1, role, 1) for role in ROLES[:2]], [("both", frozenset(ROLES[:2]))], frozenset(ROLES[1:2]))
 @settings(max_examples=200, deadline=None)
 def test_a_person_who_increases_the_matching_is_a_candidate(
     rules: list[Rule], persons: list[tuple[str, frozenset[str]]], roles: frozenset[str]
