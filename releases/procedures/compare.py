@@ -18,8 +18,12 @@ def flat(value: Any, row: Place = (), field: Place = ()) -> Iterator[tuple[Place
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         for number, inner in enumerate(value):
             yield from flat(inner, (*row, *field, name_of(inner, number)))
-    else:
-        yield row, field, listed(map(str, value)) if isinstance(value, list) else str(value)
+    elif value is not None:
+        yield row, field, listed(map(_text, value)) if isinstance(value, list) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def changed(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[Place, tuple[str, str]]:

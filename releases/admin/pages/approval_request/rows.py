@@ -109,6 +109,8 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
     """
     document: dict[str, Any] = approval_request.document
     labels = clause_labels()
+    if approval_request.release_id is None:
+        labels["base"] = _("version in effect")
     order = {key: index for index, key in enumerate(labels)}
     return (
         _commands(approval_request, rights)
