@@ -277,7 +277,8 @@ def test_approvers_see_what_differs_before_the_whole(world: Any, browsers: Calla
     text = template_text("static-files").replace("parameters.seconds = 3", "parameters.seconds = 9")
     approval_request = submitted(world, made(world, text))
     page = browsers("committee_a").get(reverse("approval-request", args=[approval_request.pk])).content.decode()
-    assert "difference from version 1" in page and "9" in page
+    assert "difference from version 1" in page and "seconds: 3 → 9" in page and "None" not in page
+    assert "version in effect" in page and "as we deploy" in page, "the history says who submitted it, and why"
     assert str(release) in page and first.digest[:12] in page
     empty = submitted(world, made(world, template_text("service")))
     assert (

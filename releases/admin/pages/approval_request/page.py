@@ -35,5 +35,5 @@ def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
         approval_request=row,
         standing=standing,
         zone=row.environment.zone if row.environment is not None else "",
-        happenings=change_history.of_objects([label(row)]),
+        happenings=change_history.of_objects([label(one) for one in (row, row.about) if one is not None]),
     )
