@@ -159,7 +159,8 @@ class Organisation(Stage):
             put_into_effect(self, procedure(), "as our organisation does it")
         else:
             self.people, self.ci, self.faults = there.people, there.ci, there.faults
-            self.ids = {name: there.ids[name] for name in (*there.people, "ci", *ENVIRONMENTS)}
+            shared = {*there.people, "ci", *ENVIRONMENTS}
+            self.ids = {name: pk for name, pk in there.ids.items() if name in shared}
         self.built = self._repository()
         self.ids[self.application] = self.manager.do(
             "application:create",
