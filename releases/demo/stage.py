@@ -27,6 +27,7 @@ class Stage:
     base_url: str
     application: str = "datasets"
     title: str = "Dataset service"
+    manual_checks: tuple[str, ...] = ("data_integrity", "security_settings")
     people: dict[str, Person] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
@@ -332,7 +333,7 @@ class Stage:
     def verify(self, deployment: int) -> None:
         """Verify a deployment as the second operator."""
         self.second_operator.attempt(
-            "deployment:verify", deployment, confirmed=["data_integrity", "security_settings"], reason="looked at it"
+            "deployment:verify", deployment, confirmed=list(self.manual_checks), reason="looked at it"
         )
 
 

@@ -96,6 +96,7 @@ class Application(ABC):
     slug: str
     title: str
     # Versions in its repository: the one before Ringi, a sound one, a broken one, a draft.
+    manual_checks: tuple[str, ...] = ("data_integrity", "security_settings")
     before, sound, broken, draft = "1.0.0", "1.1.0", "1.2.0", "1.3.0"
 
     @abstractmethod
@@ -146,7 +147,7 @@ class Organisation(Stage):
     """The people and places of one organisation that releases one application."""
 
     def __init__(self, state: Path, base_url: str, what: Application) -> None:
-        super().__init__(state, base_url, application=what.slug, title=what.title)
+        super().__init__(state, base_url, application=what.slug, title=what.title, manual_checks=what.manual_checks)
         self.what = what
 
     def set_up(self, username: str, invitation: str, there: Organisation | None = None) -> None:

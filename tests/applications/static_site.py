@@ -38,6 +38,7 @@ class StaticSite(Application):
     """Files that nginx serves; the service reports the version that it serves itself."""
 
     slug, title = "handbook", "Handbook"
+    manual_checks = ()
 
     def process(self) -> str:
         """Return the template for files behind a web server."""
