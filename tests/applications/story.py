@@ -100,24 +100,6 @@ class Story:
         answer = by.operate("rollback:authorise", rollback, digest=by.shown_digest(rollback, "rollback:authorise"))
         return bool(answer.status == 200)
 
-    def evaluate(self, deployment: int) -> None:
-        """Let a person other than the starter judge a monitoring period with too few measurements."""
-        (monitoring,) = self.at.operator.links(f"/admin/deployment/{deployment}/", r"/admin/monitoring/(\d+)/")[:1]
-        self.until_measured(monitoring)
-        self.at.second_operator.do(
-            "monitoring:record_result", monitoring, result="passed", reason="read and clicked through"
-        )
-
-    def until_measured(self, monitoring: int) -> None:
-        """Wait until a monitoring period is over and awaits a person's judgement."""
-        page = f"/admin/monitoring/{monitoring}/"
-        until(
-            "the monitoring to end",
-            lambda: "operation/monitoring/record_result" in self.at.second_operator.page(page),
-            90,
-            0.5,
-        )
-
     def said(self, deployment: int, word: str) -> str:
         """Return the line with a word on a deployment's page, as an operator reads it; "" without one."""
         text = plain(self.at.operator.page(f"/admin/deployment/{deployment}/"))
