@@ -48,6 +48,7 @@ DECIDED_BY_PEOPLE = (
     "environments_deploymenttarget",
     "environments_requestedchange",
     "releases_procedure",
+    "releases_deploymentprocess",
     "releases_milestone",
     "releases_approvalrequest",
     "releases_approvaldecision",
