@@ -27,6 +27,7 @@ from releases.models import (
     CommitteeMeeting,
     DeployedVersion,
     Deployment,
+    DeploymentProcess,
     DocumentSignature,
     EmergencyStop,
     Fact,
@@ -135,6 +136,15 @@ class Rows:
         with acting(COMMAND):
             changed = procedure.content | {"version": "1.9.9"}
             another = load(type(procedure.document).model_validate(changed), reason="x")
+        process = make(
+            DeploymentProcess,
+            application=world.application,
+            number=1,
+            content={"format": 1},
+            digest="0" * 64,
+            reason="x",
+            author=people["developer"],
+        )
         waiting = make(
             AccessGrant,
             account=people["tester"],
@@ -168,6 +178,7 @@ class Rows:
             waiver,
             pointer,
             another,
+            process,
             waiting,
             item,
             review,

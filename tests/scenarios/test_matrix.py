@@ -56,6 +56,7 @@ ONES_OWN = {"account:edit_own", "access:request", "delegation:request", "inbox:m
 # These read the repository first, in an operation of its own (release:refresh_from_git) whose result stays.
 LOOKING = {"release:submit", "release:sign_final_check", "deployment:schedule"}
 FACTS = frozenset({"releases.Fact"})
+RETIRED = ("procedure:request_restore", "procedure:withdraw_restore")
 LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
 
 
@@ -218,6 +219,8 @@ def try_all(rows: Rows, verb: Verb, row: Any, state: str, tally: Counter[Any]) -
                 arguments = {key: value(field, instance) for key, field in verb.form_fields(instance).items()}
                 if verb.key == "procedure:load":
                     arguments["content"] = default_text().replace('"1.0.1"', '"1.9.8"')
+                if verb.key == "deployment_process:create":
+                    arguments["content"] = "format = 1\n"
                 tally[name, verb.key] += 1
                 point = transaction.savepoint_create()
                 try:
@@ -257,9 +260,9 @@ def test_a_refusal_leaves_only_its_event(rows: Rows, digests: None) -> None:
         f" {sum(tally[f'{verb.key} done'] for verb in VERBS)} done; never done:"
         f" {sorted({v.key for v in VERBS} - done)}"
     )
-    assert not never_refused, never_refused
+    assert not never_refused - set(RETIRED), never_refused
     # A retired version is not among the states here; tests/releases/operations/test_restore_procedure.py has one.
-    everywhere = [verb.key for verb in VERBS if verb.key != "procedure:request_restore"]
+    everywhere = [verb.key for verb in VERBS if verb.key not in RETIRED]
     assert not [(name, key) for name in PERSONS for key in everywhere if not tally[name, key]]
     assert len(done) > len(VERBS) / 2, sorted({v.key for v in VERBS} - done)
 

@@ -45,7 +45,10 @@ deployment/verify.py verify deployment.start_monitoring release.start_monitoring
 deployment/superseded.py supersede cut.supersede release.fail;
 deployment/completion.py complete_release release.complete
 deployed_version/register.py request_registration release.mark_imported;
-procedure/put_into_effect.py move_over release.end_approval
+release/follow.py follow release.end_approval
+procedure/restore.py withdraw approval_request.withdraw_request
+deployment_process/put_into_effect.py put_into_effect other.invalidate
+deployment_process/put_into_effect.py withdraw_request approval_request.withdraw_request
 procedure/put_into_effect.py withdraw_request approval_request.withdraw_request;
 procedure/put_into_effect.py end_other_requests other.invalidate
 release/sign_final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported

@@ -90,8 +90,8 @@ def test_a_target_without_a_database_shows_no_database_command(world: Any) -> No
     release = world.planned()
     assert not any("DATABASE_URL" in {**c.values, **c.encrypted} for c in world.configurations.values())
     said = {(s.phase, s.step_type): s.lines for s in dry_run(release, world.environments["staging"])}
-    assert said["deployment", "backup"] == ("no database is configured: nothing to dump",)
-    assert said["rollback", "database_update"] == ("no database is configured: nothing to restore",)
+    assert said["deployment", "backup"] == ("no data store is configured: nothing to dump",)
+    assert said["rollback", "database_update"] == ("no data store is configured: nothing to restore",)
 
 
 def test_secrets_are_masked_in_the_dry_run(world: Any, planned: Release) -> None:
