@@ -185,7 +185,9 @@ def _approval_requests(change: Collected) -> list[Table]:
     made = []
     for approval_request in change.approval_requests:
         title = f"{approval_request._meta.verbose_name} {approval_request.pk}"
-        made.append(Table(title, pairs=_pairs(approval_request, ("document", "release", "window", "procedure"))))
+        made.append(
+            Table(title, pairs=_pairs(approval_request, ("document", "release", "window", "procedure", "process")))
+        )
         words = _table(labelled(title, _("approval decisions")), list(approval_request.decisions.all()), ("round",))
         words.deep = True
         made.append(words)

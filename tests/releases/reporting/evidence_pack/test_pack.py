@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -22,7 +23,16 @@ from audit.models import Event
 from audit.operation import operation
 from environments.targets.message import Message
 from releases.admin.components.change_history import operation_name
-from releases.models import DecisionRequest, Document, Measurement, MonitoringPeriod, Release, Rollback, Waiver
+from releases.models import (
+    DecisionRequest,
+    DeploymentProcess,
+    Document,
+    Measurement,
+    MonitoringPeriod,
+    Release,
+    Rollback,
+    Waiver,
+)
 from releases.operations.meeting.record import decide, record
 from releases.reporting.evidence_pack import pack
 from tests.architecture.files import ROOT
@@ -226,6 +236,18 @@ def test_the_pack_holds_every_item_that_auditors_request(deployment: Any, state:
     assert "一つの変更の証跡" in pages["ja"] and "Evidence of one change" in pages["en"]
     assert all("Committee A" in page and "Second Operator" in page for page in pages.values())
     assert "03-0000-0000" not in json.dumps(change) and "hidden-production" not in json.dumps(change)
+
+
+def test_the_deployment_process_of_the_release_is_in_it(deployment: Any, people: dict[str, Any]) -> None:
+    about = {"application": deployment.application, "author": people["developer"], "reason": "our own steps"}
+    process = make(DeploymentProcess, number=1, content={"format": 1}, digest="d" * 64, **about)
+    forge(deployment.release, process=process)
+    with zipfile.ZipFile(io.BytesIO(packed(deployment))) as archive:
+        assert json.loads(archive.read("deployment-process.json")) == {"format": 1}
+        assert "deployment-process.json" in json.loads(archive.read("manifest.json"))["files"]
+        events = [json.loads(line) for line in archive.read("ledger/events.jsonl").splitlines()]
+    label = f"releases.DeploymentProcess:{process.pk}".encode()
+    assert any(label in base64.b64decode(event["event"]) for event in events)
 
 
 def test_each_team_role_has_the_time_of_its_use(deployment: Any, state: Path, people: dict[str, Any]) -> None:
