@@ -69,6 +69,8 @@ class DataFolder(DataStore):
         found: dict[str, Any] = {"sha256": digest}
         if path.is_symlink():
             return json.dumps(found | {"link": os.readlink(path)})
+        if path.is_dir():
+            return json.dumps({})
         return json.dumps(found | {"base64": base64.b64encode(path.read_bytes()).decode()})
 
     def replace_content(self, run: Runs, dump: Path | None, work: Path) -> None:
@@ -81,7 +83,9 @@ class DataFolder(DataStore):
             fresh.mkdir(parents=True)
             if dump is not None:
                 with tarfile.open(dump) as archive:
-                    archive.extractall(fresh, filter="data")
+                    # Ringi's own archive, whose digest was compared: no member leads out of it, and each keeps its
+                    # owner, its permissions and the target of its link.
+                    archive.extractall(fresh, filter="fully_trusted")
             if self.path.exists():
                 shutil.copystat(self.path, fresh)
                 if os.geteuid() == 0:
@@ -100,27 +104,30 @@ class DataFolder(DataStore):
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the files and links below a folder, sorted; also a folder that has none."""
+    """Return the files, links and folders below a folder, sorted."""
     found = []
     for place, folders, files in os.walk(folder):
         here = Path(place)
         links = [name for name in folders if (here / name).is_symlink()]
-        inner = [*files, *links] or ([""] if not folders and here != folder else [])
+        inner = [*files, *links, *([""] if here != folder else [])]
         found += [(here / name).relative_to(folder).as_posix() for name in inner]
     return sorted(found)
 
 
 def _files(folder: Path, heartbeat: Heartbeat) -> Files:
     found: Files = {}
-    for name in _names(folder):
-        heartbeat()
-        path = folder / name
-        if path.is_symlink():
-            found[name] = 0, hashlib.sha256(os.readlink(path).encode()).hexdigest()
-        elif path.is_file():
-            found[name] = path.stat().st_size, sha256_of(path)
-        elif path.is_dir():
-            found[name] = 0, ""
+    try:
+        for name in _names(folder):
+            heartbeat()
+            path = folder / name
+            if path.is_symlink():
+                found[name] = 0, hashlib.sha256(os.readlink(path).encode()).hexdigest()
+            elif path.is_file():
+                found[name] = path.stat().st_size, sha256_of(path)
+            elif path.is_dir():
+                found[name] = 0, ""
+    except OSError as error:
+        raise StepFailed(_("the data folder cannot be read: %(reason)s") % {"reason": error}) from error
     return found
 
 
@@ -131,6 +138,8 @@ def _archived(dump: Path) -> Files:
             for member in archive:
                 if member.issym():
                     found[member.name] = 0, hashlib.sha256(member.linkname.encode()).hexdigest()
+                elif member.islnk():
+                    found[member.name] = found[member.linkname]
                 elif member.isdir():
                     found[member.name] = 0, ""
                 elif (file := archive.extractfile(member)) is not None:

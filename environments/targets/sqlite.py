@@ -88,7 +88,7 @@ class SQLite(DataStore):
             before = set(_tables(connection, "earlier")) if position is not None else set()
             for table in _tables(connection):
                 columns, keys = _columns(connection, table)
-                query = f"SELECT {_listed(columns)} FROM main.{_name(table)}"  # noqa: S608  names from the schema, quoted
+                query = f"SELECT {_listed(columns)} FROM main.{_name(table)}"  # noqa: S608  quoted names
                 if table in before and _columns(connection, table, "earlier")[0] == columns:
                     query += f" EXCEPT SELECT {_listed(columns)} FROM earlier.{_name(table)}"  # noqa: S608
                 for row in connection.execute(query):
@@ -177,7 +177,7 @@ def _table_digest(connection: sqlite3.Connection, table: str, heartbeat: Heartbe
     columns, _keys = _columns(connection, table)
     order = ", ".join(f"{_name(column)} COLLATE BINARY" for column in columns)
     digest, count = hashlib.sha256(), 0
-    for row in connection.execute(f"SELECT * FROM {_name(table)} ORDER BY {order}"):  # noqa: S608  names from the schema
+    for row in connection.execute(f"SELECT * FROM {_name(table)} ORDER BY {order}"):  # noqa: S608  quoted names
         digest.update(json.dumps([_plain(value) for value in row]).encode() + b"\n")
         count += 1
         if count % 10_000 == 0:

@@ -57,16 +57,15 @@ def _create(pk: int, *, content: str, reason: str) -> DeploymentProcess:
 
 def _replayed(process: DeploymentProcess) -> list[tuple[str, str]]:
     """Show what changed triggers would have done in the last monitoring periods, and which releases follow."""
-    rows = [(gettext("open releases that will follow the new version"), str(row)) for row in _following(process)]
+    rows = [
+        (gettext("open releases that will follow the new version"), str(row))
+        for row in put_into_effect.following(process)
+    ]
     replayed = put_into_effect.replayed_for(process)
     if replayed is None:
         return [*rows, (gettext("changed rollback triggers"), gettext("none"))]
     first, *rest = replay_lines(replayed)
     return [*rows, (gettext("replay of the changed triggers"), first), *(("", line) for line in rest)]
-
-
-def _following(process: DeploymentProcess) -> list[Release]:
-    return list(put_into_effect.following(process))
 
 
 def _versions(instance: Any) -> Fields:

@@ -211,6 +211,28 @@ def test_the_dry_run_says_what_is_done(kept: Kept) -> None:
     assert not journal_lines(target.spec)
 
 
+def test_a_folder_comes_back_with_its_links_folders_and_permissions(tmp_path: Path) -> None:
+    """What a service needs beside the bytes: hard links, links that lead out, empty folders, and who may write."""
+    data, dump = tmp_path / "data", tmp_path / DataFolder.dump_name
+    (data / "shared").mkdir(parents=True)
+    (data / "shared" / "file").write_text("content")
+    (data / "shared" / "twin").hardlink_to(data / "shared" / "file")
+    (data / "outside").symlink_to("/etc/hostname")
+    (data / "shared" / "file").chmod(0o664)
+    (data / "shared").chmod(0o2775)
+    store = DataFolder(data)
+    _position, digest = store.dump(_no_program, dump)
+    assert digest == store.digest(_no_program) == store.restored(_no_program, dump, "", "")
+    (data / "empty").mkdir()
+    (data / "shared" / "file").write_text("later")
+    rows = {table: json.loads(row) for table, _key, row in store.rows_since(str(dump), whole=True)}
+    assert rows.keys() == {"empty", "shared/file", "shared/twin"}
+    store.replace_content(_no_program, dump, tmp_path)
+    assert store.digest(_no_program) == digest
+    modes = {name: oct((data / name).stat().st_mode & 0o7777) for name in ("shared", "shared/file")}
+    assert modes == {"shared": "0o2775", "shared/file": "0o664"}
+
+
 RESTORE = """
 import sys
 from pathlib import Path
