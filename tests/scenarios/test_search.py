@@ -46,10 +46,8 @@ deployment/superseded.py supersede cut.supersede release.fail;
 deployment/completion.py complete_release release.complete
 deployed_version/register.py request_registration release.mark_imported;
 release/follow.py follow release.end_approval
-procedure/restore.py withdraw approval_request.withdraw_request
+release/end_approval.py withdraw_open approval_request.withdraw_request
 deployment_process/put_into_effect.py put_into_effect other.invalidate
-deployment_process/put_into_effect.py withdraw_request approval_request.withdraw_request
-procedure/put_into_effect.py withdraw_request approval_request.withdraw_request;
 procedure/put_into_effect.py end_other_requests other.invalidate
 release/sign_final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported
 release/reschedule.py reschedule release.reschedule; release/prepare.py lock_scope release.lock_scope;

@@ -11,6 +11,7 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from releases.gates.content import digest
 from releases.models import ApprovalRequest, DeploymentProcess, Release
+from releases.operations.release.end_approval import withdraw_open
 from releases.operations.release.follow import follow
 from releases.operations.release.plan import active_procedure
 from releases.procedures.document import ProcedureFaults
@@ -127,12 +128,7 @@ def withdraw_request(process_id: int, *, reason: str) -> DeploymentProcess:
         access.require("create_process")
         process = op.get(DeploymentProcess)
         process.send_back()
-        for approval_request in ApprovalRequest.objects.select_for_update(no_key=True).filter(
-            process=process, state="in_review"
-        ):
-            approval_request.withdraw_request()
-            approval_request.ended_at = now()
-            approval_request.save()
+        withdraw_open(process=process)
     return process
 
 

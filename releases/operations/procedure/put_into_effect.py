@@ -20,6 +20,7 @@ from releases.models import ApprovalRequest, DeploymentProcess, Procedure, Relea
 from releases.notifications.templates.events import notification_event
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
 from releases.operations.procedure.apply_freezes import apply_freezes
+from releases.operations.release.end_approval import withdraw_open
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import digest
@@ -185,12 +186,7 @@ def withdraw_request(procedure_id: int, *, reason: str) -> Procedure:
         access.require("create_procedure")
         procedure = op.get(Procedure)
         procedure.send_back()
-        for approval_request in ApprovalRequest.objects.select_for_update(no_key=True).filter(
-            procedure=procedure, state="in_review"
-        ):
-            approval_request.withdraw_request()
-            approval_request.ended_at = now()
-            approval_request.save()
+        withdraw_open(procedure=procedure)
     return procedure
 
 

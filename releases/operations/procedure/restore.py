@@ -8,7 +8,6 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
@@ -16,6 +15,7 @@ from environments.models import Account
 from releases.gates.content import digest
 from releases.models import ApprovalRequest, Procedure
 from releases.operations.procedure.put_into_effect import in_effect
+from releases.operations.release.end_approval import withdraw_open
 from releases.queries.procedure_grants import begin_to_count
 
 RULES = [{"stage": 1, "role": role, "number": 1} for role in ("administrator", "auditor")]
@@ -65,10 +65,7 @@ def withdraw(procedure_id: int, *, reason: str) -> Procedure:
             raise NotPermitted(why)
         if why := not_requested(procedure):
             raise NotPossible(why)
-        for approval_request in _requested(procedure).select_for_update(no_key=True):
-            approval_request.withdraw_request()
-            approval_request.ended_at = now()
-            approval_request.save()
+        withdraw_open(procedure=procedure)
     return procedure
 
 

@@ -4,6 +4,7 @@ Operations that change approved content end the approval requests of the release
 """
 
 from functools import partial
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -100,6 +101,17 @@ def end_requests(release: Release, how: str, key: str = "", *, tells: Operation 
         row.invalidated_at = now()
         row.save(update_fields=["invalidated_at"])
     return ended
+
+
+def withdraw_open(**about: Any) -> None:
+    """Withdraw the open approval requests about a row that is no release (its column = the row), inside an open
+    operation.
+    """
+    rows = ApprovalRequest.objects.select_for_update(no_key=True).filter(state="in_review", **about)
+    for approval_request in rows:
+        approval_request.withdraw_request()
+        approval_request.ended_at = now()
+        approval_request.save()
 
 
 def cancel_waiting(release: Release, key: str = "", *, tells: Operation | None = None) -> None:

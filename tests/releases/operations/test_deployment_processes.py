@@ -141,6 +141,14 @@ def test_a_version_that_is_refused_comes_into_no_effect(world: Any, answer: str)
     assert world.planned("1.3.0").process == (process if answer == "send_back" else None)
 
 
+def test_a_withdrawn_version_is_a_draft_again(world: Any) -> None:
+    process = made(world)
+    approval_request = submitted(world, process)
+    with world.acting_as("developer"):
+        put_into_effect.withdraw_request(process.pk, reason="a step is missing")
+    assert (world.fresh(process).state, world.fresh(approval_request).state) == ("draft", "withdrawn")
+
+
 def test_a_new_version_ends_the_approvals_that_were_given_for_the_old_one(world: Any) -> None:
     process = put(world, made(world))
     release, approval_request = world.approved()
