@@ -48,6 +48,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.TeamMember"),
     AuditedTable("releases.FinalCheck"),
     AuditedTable("releases.Evidence"),
+    AuditedTable("releases.Artefact"),
     AuditedTable("releases.Fact"),
     AuditedTable("releases.EmergencyStop"),
     AuditedTable("releases.ApprovalRequest"),

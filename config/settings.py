@@ -188,6 +188,7 @@ DEFAULT_FROM_EMAIL = env.str("RINGI_MAIL_FROM", "Ringi <ringi@localhost>")
 MAIL_DOMAINS = [domain.lower() for domain in env.list("RINGI_MAIL_DOMAINS", default=[])]
 NOTIFICATION_HOSTS = [host.lower() for host in env.list("RINGI_NOTIFICATION_HOSTS", default=[])]
 NOTIFICATION_NETWORKS = env.list("RINGI_NOTIFICATION_NETWORKS", default=[])
+ARTEFACT_FOLDER = env.str("RINGI_ARTEFACT_FOLDER", "")
 GIT_NETWORKS = env.list("RINGI_GIT_NETWORKS", default=[])
 APPRISE_TYPES = [kind.lower() for kind in env.list("RINGI_APPRISE_TYPES", default=[])]
 REMINDER_MINUTES = env.int("RINGI_REMINDER_MINUTES", 24 * 60)

@@ -91,12 +91,24 @@ class TargetSpec:
 
 @dataclass(frozen=True)
 class Version:
-    """A deployed or wanted version: semantic version, tag, commit and tree object ids (40 hex)."""
+    """A deployed or wanted version: semantic version, tag, commit and tree object ids (40 hex).
+
+    artefact: what is deployed in place of the commit's tree: archive, file or image; empty: the tree. digest: its
+    SHA-256 (64 hex); reference: where it is. `tree` is then the id of its unpacked files, and empty for an image.
+    """
 
     version: str
     tag: str
     commit: str
     tree: str
+    artefact: str = ""
+    reference: str = ""
+    digest: str = ""
+
+    @property
+    def code(self) -> str:
+        """Return the digest that is measured on a target where this version is deployed."""
+        return self.digest if self.artefact == "image" else self.tree
 
 
 @dataclass(frozen=True)
@@ -110,8 +122,8 @@ class StepContext:
     out's results). deployment_key: `deployment:<id>`; backups and reports of one run are filed under it. output: takes
     bytes of output as they come. heartbeat: raises Fenced when the attempt is no longer ours, StopRequested (once) when
     the run is being stopped. no_output_timeout_seconds: how long a command may write nothing (None: as long as it
-    takes). secrets: values to be masked in output and never to be passed in arguments. fetch: writes the wanted tree's
-    tar file where there is no repository (on a target's host); None: use `repository`.
+    takes). secrets: values to be masked in output and never to be passed in arguments. fetch: writes the wanted
+    artefact, or on a target's host the wanted tree's tar file; None: use `repository`.
     """
 
     key: str

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from environments.targets.base import Fenced, Probe, StepContext, StepFailed, St
 from environments.targets.configuration_file import configuration_digest, path_of, render_configuration
 from environments.targets.data_commands import DataCommands
 from environments.targets.data_folder import DataFolder
-from environments.targets.data_store import DataDigest, DataStore
+from environments.targets.data_store import DataStore
 from environments.targets.log_position import log_position
 from environments.targets.sandbox import inside, shared
 from environments.targets.ssh import call, place
@@ -35,13 +34,11 @@ __all__ = [
     "configuration_digest",
     "Layout",
     "lock_record",
-    "Measured",
     "TargetStep",
     "data_store_of",
     "holding",
     "journal",
     "journal_lines",
-    "measure",
     "render_configuration",
     "tree_digest",
     "write_atomically",
@@ -156,18 +153,6 @@ class Held:
     def tool(self, arguments: Sequence[str], *, tool: bool = True, **how: Any) -> runner.Outcome:
         """Run one of Ringi's own programs under the lock; tool: no is a program of the target's."""
         return self.run(arguments, tool=tool, **how)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Digests measured on a target: git tree id, SHA-256 of the configuration, of the data ("" too where only the
-    schema was asked for) and of the schema of its database; "": nothing there.
-    """
-
-    code: str
-    configuration: str
-    data: str
-    schema: str = ""
 
 
 def private_folder(folder: Path, group: int = 0o050) -> None:
@@ -335,28 +320,6 @@ def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Dat
         named = {name: filled(arguments, target) for name, arguments in commands.items()}
         return DataCommands(named, target.root / runner.TEMPORARY)
     return None
-
-
-def measure(
-    target: TargetSpec, configuration: Mapping[str, str], *, seconds: float = 600.0, data: bool = True
-) -> Measured:
-    """Measure code, configuration and data on the target itself; "" stands for nothing there.
-
-    configuration: names the database. seconds: how long another host may take for it. data: read all rows too; else
-    only the schema of the database. Raises StepFailed when the database, or the target's host, cannot be reached.
-    """
-    if place.lies_elsewhere(target):
-        return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds, data=data))
-    layout = Layout(target.root)
-    store = data_store_of(target, configuration)
-    tool = partial(runner.run_tool, target)
-    digest = store.digest(tool, data=data) if store is not None else DataDigest("", "")
-    return Measured(
-        code=tree_digest(layout.current.resolve()) if layout.current.is_symlink() else "",
-        configuration=configuration_digest(target),
-        data=digest.total,
-        schema=digest.schema,
-    )
 
 
 def filled(arguments: Sequence[str], target: TargetSpec, **places: Path) -> list[str]:

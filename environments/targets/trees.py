@@ -8,15 +8,18 @@ import shutil
 import stat
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from environments.targets.base import StepFailed, Version
 from environments.targets.words import gettext as _
 
 _syncfs = ctypes.CDLL(None, use_errno=True).syncfs
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}\Z")
+# The most bytes that an archive may unpack to.
+LARGEST = 16 << 30
 _FOLDER_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*\Z")
 
 
@@ -69,7 +72,7 @@ def tree_digest(path: Path) -> str:
 
 def folder_name(version: Version) -> str:
     """Return the folder's name of a laid version; raises StepFailed when version or commit are not plain."""
-    name = f"{version.version}-{version.commit[:12]}"
+    name = "-".join(filter(None, (version.version, version.commit[:12], version.digest[:12])))
     if not _OBJECT_ID.match(version.commit) or not _FOLDER_NAME.match(name):
         text = _("these values are not a version and a commit: %(version)r %(commit)r")
         raise StepFailed(text % {"version": version.version, "commit": version.commit})
@@ -113,9 +116,30 @@ def archive(repository: str, version: Version, path: Path, run: Callable[[Sequen
     run(archive_command(repository, version, path))
 
 
+def unpack(packed: Path, folder: Path, version: Version) -> None:
+    """Write what a version deploys into an empty folder: a tar or zip archive unpacked, a file under its own name.
+
+    Raises StepFailed for an archive that cannot be read, leads out of the folder or holds more than LARGEST bytes.
+    """
+    try:
+        if version.artefact == "file":
+            place = folder / PurePosixPath(version.reference).name
+            shutil.copyfile(packed, place)
+            place.chmod(0o755)
+        elif zipfile.is_zipfile(packed):
+            _extract_zip(packed, folder)
+        else:
+            _extract(packed, folder)
+    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError) as error:
+        text = _("the tree of %(tag)s was refused: %(reason)s")
+        raise StepFailed(text % {"tag": version.tag, "reason": error}) from error
+
+
 def _extract(archive: Path, folder: Path) -> None:
+    size = 0
     with tarfile.open(archive) as tar:
         for member in tar:
+            size = _added(size, member.size)
             safe = tarfile.data_filter(member, str(folder))
             if safe.isreg():
                 safe = safe.replace(mode=0o755 if member.mode & stat.S_IXUSR else 0o644, deep=False)
@@ -124,12 +148,37 @@ def _extract(archive: Path, folder: Path) -> None:
             tar.extract(safe, folder, filter="fully_trusted")
 
 
+def _extract_zip(archive: Path, folder: Path) -> None:
+    """Write regular files and folders only: a zip that names a link, or a path that leads out, is refused."""
+    size = 0
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            size, mode = _added(size, member.file_size), member.external_attr >> 16
+            path = PurePosixPath(member.filename)
+            if path.is_absolute() or ".." in path.parts or stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise ValueError(member.filename)
+            place = folder / path
+            if member.is_dir():
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with opened.open(member) as source, place.open("xb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+            place.chmod(0o755 if mode & stat.S_IXUSR else 0o644)
+
+
+def _added(size: int, more: int) -> int:
+    if size + more > LARGEST:
+        raise ValueError(_("more than %(number)d bytes") % {"number": LARGEST})
+    return size + more
+
+
 def lay(version: Version, releases: Path, fetch: Callable[[Path], object]) -> tuple[Path, bool]:
     """Lay the version's tree under `releases` and return its folder and whether it was laid now.
 
-    fetch: writes the version's tree to a tar file, as archive() does. A folder that is there already is kept when its
-    digest is the version's, and laid again when not. Raises StepFailed when the tree that git gave is not
-    `version.tree`; nothing is left then.
+    fetch: writes the version's tree to a tar file, as archive() does, or its artefact. A folder that is there already
+    is kept when its digest is the version's, and laid again when not. Raises StepFailed when the tree that was given is
+    not `version.tree`; nothing is left then.
     """
     folder = releases / folder_name(version)
     if tree_digest(folder) == version.tree:
@@ -142,11 +191,7 @@ def lay(version: Version, releases: Path, fetch: Callable[[Path], object]) -> tu
         packed, fresh = work / "tree.tar", work / "tree"
         fresh.mkdir(mode=0o755)
         fetch(packed)
-        try:
-            _extract(packed, fresh)
-        except (tarfile.TarError, OSError) as error:
-            text = _("the tree of %(tag)s was refused: %(reason)s")
-            raise StepFailed(text % {"tag": version.tag, "reason": error}) from error
+        unpack(packed, fresh, version)
         measured = tree_digest(fresh)
         if measured != version.tree:
             text = _("the written files have the Git tree hash %(measured)s; the Git tree hash of %(tag)s is %(tree)s")

@@ -300,6 +300,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     return shapes.release_out(
         release,
         shapes.ReleaseDetail,
+        artefact=shapes.artefact_out(artefact) if (artefact := release.artefact_to_deploy) is not None else None,
         source=CommitOut(**commit) if (commit := changes_since.commit_of(release)) is not None else None,
         environments=environment_statuses(caller, release),
         changes=[shapes.filled(shapes.ChangeOut, change) for change in release.changes.all()],

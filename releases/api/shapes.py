@@ -19,7 +19,7 @@ from releases.api.words import (
     StepType,
 )
 from releases.gates.content import clause_labels
-from releases.models import Deployment, Evidence, Release
+from releases.models import Artefact, Deployment, Evidence, Release
 from releases.queries.decision_request import asked_of
 
 
@@ -55,6 +55,27 @@ class ReleaseOut(Schema):
     scheduled_start_at: datetime | None
     scheduled_end_at: datetime | None
     created_at: datetime
+
+
+class ArtefactOut(Schema):
+    """An artefact of a commit. `signed`: a signature was given; the gate says whether it is good."""
+
+    id: int
+    application: str
+    commit: str
+    kind: str
+    reference: str
+    digest: str
+    signed: bool
+    registered_by: str
+    at: datetime
+
+
+class ArtefactPage(Schema):
+    """A page of artefacts."""
+
+    items: list[ArtefactOut]
+    next: str | None
 
 
 class EnvironmentStatusOut(Schema):
@@ -127,6 +148,7 @@ class ReleaseDetail(ReleaseOut):
     """A release with what blocks it and what would clear it, per environment that the caller reads."""
 
     source: CommitOut | None
+    artefact: ArtefactOut | None
     environments: list[EnvironmentStatusOut]
     changes: list[ChangeOut]
     milestones: list[MilestoneOut]
@@ -344,6 +366,17 @@ def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:
         blockers=_reasons(deployment),
         steps=[filled(StepOut, step) for step in deployment.steps.all()],
         rollback=rollback_out(deployment),
+    )
+
+
+def artefact_out(row: Artefact) -> ArtefactOut:
+    """Return an artefact."""
+    return filled(
+        ArtefactOut,
+        row,
+        application=row.application.slug,
+        signed=bool(row.signature),
+        registered_by=str(row.registered_by),
     )
 
 

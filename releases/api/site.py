@@ -15,7 +15,7 @@ from ninja.openapi.docs import DocsBase
 from ninja.openapi.schema import OpenAPISchema
 
 from audit.refusals import OperationRefused
-from releases.api import deployments, emergency_stop, evidence, permissions, problems, releases, windows
+from releases.api import artefacts, deployments, emergency_stop, evidence, permissions, problems, releases, windows
 from releases.api.body import JsonParser
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
@@ -26,6 +26,7 @@ ROUTERS: tuple[tuple[str, Router], ...] = (
     ("/deployments", deployments.router),
     ("/ci/deployments", deployments.ci),
     ("/evidence", evidence.router),
+    ("/artefacts", artefacts.router),
     ("/windows", windows.router),
     ("/permissions", permissions.router),
     ("/emergency-stop", emergency_stop.router),

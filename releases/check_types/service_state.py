@@ -1,14 +1,17 @@
 """The check type for the service's own process; used by deployments and monitoring."""
 
 import os
+import re
 import shlex
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from environments.targets.base import Parameters, Probe, StepFailed
+from environments.targets.container import container_of, state_of
 from environments.targets.declared import Field
-from environments.targets.service_proof import lives, occupied, recorded_service, serving
+from environments.targets.service_proof import answers, lives, occupied, recorded_service, serving
 from environments.targets.service_settings import service_of
 from environments.targets.target import Layout, filled
 from environments.targets.words import gettext as _
@@ -41,6 +44,8 @@ class ServiceState(TargetCheck):
             return CheckResult(Result.ERROR, limit=_limit(parameters), output=str(failed))
         if service.status:
             return _by_command(context, parameters, service.status)
+        if context.target.settings.get("container"):
+            return _of_container(context, parameters)
         if not service.start:
             text = _("The deployment target has no service.")
             return CheckResult(Result.NO_DATA, limit=_limit(parameters), output=text)
@@ -94,6 +99,37 @@ def _of_process(context: CheckContext, parameters: ServiceStateParameters, recor
     lines = [*faults, f"pid {record['pid']}", str(record["tree"])]
     output = excerpt(lines, context)
     return CheckResult(result if faults else Result.PASSED, value, _limit(parameters), output)
+
+
+def _of_container(context: CheckContext, parameters: ServiceStateParameters) -> CheckResult:
+    try:
+        container = container_of(context.target.settings)
+        assert container is not None
+        state = state_of(context.target, container)
+        ready = service_of(context.target.settings).ready
+    except StepFailed as failed:
+        return CheckResult(Result.ERROR, limit=_limit(parameters), output=excerpt([str(failed)], context))
+    runs = state is not None and state.running
+    faults = [] if runs == parameters.running else [_("The service runs.") if runs else _("The container is stopped.")]
+    up = _seconds_since(state.started_at) if runs and state is not None else 0.0
+    if runs and parameters.running:
+        if up < parameters.up_seconds:
+            faults.append(_("The service has not run for the required time yet."))
+        if ready is not None and not answers(ready.url):
+            faults.append(_("%(url)s does not answer") % {"url": ready.url})
+    value = _("running, %(seconds)d s") % {"seconds": max(0, int(up))} if runs else _("stopped")
+    lines = [*faults, f"{container.name} {state.digest if state is not None else ''}".rstrip()]
+    return CheckResult(Result.FAILED if faults else Result.PASSED, value, _limit(parameters), excerpt(lines, context))
+
+
+def _seconds_since(written: str) -> float:
+    """Return the seconds since a time as container engines write it: ISO 8601, or with nanoseconds and UTC's name."""
+    found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", written)
+    zone = re.search(r"([+-]\d\d):?(\d\d)(?: \S+)?$", written)
+    if found is None:
+        return 0.0
+    offset = f"{zone[1]}:{zone[2]}" if zone is not None else "+00:00"
+    return time.time() - datetime.fromisoformat(f"{found[1]}T{found[2]}{offset}").timestamp()
 
 
 def _by_command(context: CheckContext, parameters: ServiceStateParameters, status: Sequence[str]) -> CheckResult:

@@ -22,9 +22,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from environments.targets.base import StepContext, TargetSpec, Version
+from environments.targets.measured import Measured, measure
 from environments.targets.processes import start_time
 from environments.targets.service_proof import running_service
-from environments.targets.target import Measured, journal_lines, measure
+from environments.targets.target import journal_lines
 from releases.demo.repository import Built
 from releases.step_types.code_deploy import CodeDeploy
 from releases.step_types.configuration_update import ConfigurationUpdate

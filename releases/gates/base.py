@@ -90,11 +90,7 @@ class Known:
         deployments = (
             deployment for deployment in self.release.deployments.all() if deployment.state in Deployment.VERIFIED
         )
-        return {
-            deployment.environment_id
-            for deployment in deployments
-            if deployment.previous.get("wanted_tree") == self.release.tree
-        }
+        return {deployment.environment_id for deployment in deployments if deployment.brought_content_of(self.release)}
 
     @cached_property
     def open_follow_ups(self) -> list[FollowUp]:

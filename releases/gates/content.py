@@ -67,6 +67,8 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
     }
     if release.kind == Release.Kind.STANDARD:
         content["standard_change"] = release.criterion
+    if (artefact := release.artefact_to_deploy) is not None:
+        content["artefact"] = {name: getattr(artefact, name) for name in ("kind", "reference", "digest")}
     if release.process is not None:
         content["process"] = {"number": release.process.number, "digest": release.process.digest}
     if later:
@@ -180,6 +182,7 @@ def clause_labels() -> dict[str, str]:
         "signers": _("allowed signers"),
         "commit": _("commit"),
         "tree": _("Git tree hash"),
+        "artefact": _("artefact"),
         "digest": _("digest"),
         # Reasons that end an approval request although no key of the document differs yet.
         "approvals": _("too few of its approvals still count"),

@@ -10,6 +10,7 @@ from environments import calendar
 from environments.models import Environment
 from releases.gates import (
     approval,
+    artefact,
     attestation,
     emergency_stop,
     evidence,
@@ -81,6 +82,8 @@ GATES: tuple[GateType, ...] = (
         "follow_up", preparation.follow_ups, _("Complete the follow-up actions of the earlier emergency release.")
     ),
 )
+# Asked for every environment, whatever the procedure says, and never waived.
+ALWAYS_ASKED = (emergency_stop, ledger, outdated, unapproved_process, artefact)
 WAIVABLE = frozenset(gate.name for gate in GATES if gate.waivable)
 
 
@@ -95,7 +98,7 @@ def evaluate(
     context = GateContext(release, environment, known.content, at or known.moment, known)
     types = {gate.name: gate for gate in GATES}
     found = [types[gate.type].ask(context, gate) for gate in known.asked(environment)]
-    always = (each.answer(environment, known) for each in (emergency_stop, ledger, outdated, unapproved_process))
+    always = (each.answer(environment, known) for each in ALWAYS_ASKED)
     return [*filter(None, always), *_waived(context, found)]
 
 

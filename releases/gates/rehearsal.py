@@ -20,9 +20,9 @@ def rehearsed(release: Release, environment: Environment) -> Deployment | None:
         environment__order__lt=environment.order,
         state="rolled_back",
         plan_digest=digest(release.step_plan),
-        previous__wanted_tree=release.tree,
-    )
-    return deployments.select_related("environment").order_by("ended_at").last()
+    ).select_related("environment")
+    own = [deployment for deployment in deployments.order_by("ended_at") if deployment.brought_content_of(release)]
+    return own[-1] if own else None
 
 
 def ask(context: GateContext, gate: Gate) -> Answer:

@@ -1,6 +1,7 @@
 """Models of releases, deployments and their rules: the names that others import."""
 
 from releases.models.approval_request import ApprovalDecision, ApprovalRequest
+from releases.models.artefact import Artefact as Artefact
 from releases.models.committee import CommitteeMeeting, MeetingDecision
 from releases.models.decision_request import DecisionRequest
 from releases.models.deployed_version import DeployedVersion

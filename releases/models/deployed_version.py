@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.clock import now
 from environments.language import labelled
 from environments.models import Account, Application, ConfigurationVersion, Environment
+from releases.models.artefact import Artefact
 from releases.models.release import Release
 
 
@@ -29,6 +30,7 @@ class DeployedVersion(models.Model):
     configuration = models.ForeignKey(
         ConfigurationVersion, models.PROTECT, null=True, related_name="+", verbose_name=_("configuration")
     )
+    artefact = models.ForeignKey(Artefact, models.PROTECT, null=True, related_name="+", verbose_name=_("artefact"))
     code = models.CharField(_("code digest"), max_length=64, blank=True)
     configuration_digest = models.CharField(_("configuration digest"), max_length=64, blank=True)
     data = models.CharField(_("data digest"), max_length=64, blank=True)
@@ -58,7 +60,7 @@ class DeployedVersion(models.Model):
         return cls.objects.update_or_create(
             application=application,
             environment=environment,
-            defaults={**digests, "unknown": False, "since": now(), **columns},
+            defaults={**digests, "artefact": None, "unknown": False, "since": now(), **columns},
         )[0]
 
     @classmethod

@@ -98,6 +98,12 @@ class Deployment(DeploymentMachine):
         procedure = self.procedure.document
         return self.process.applied_to(procedure, self.environment.slug) if self.process is not None else procedure
 
+    def brought_content_of(self, release: Release) -> bool:
+        """Tell whether it brought what a release would bring now: the same tree, and the same artefact."""
+        brought, artefact = self.previous.get("wanted", {}).get("artefact", {}), release.artefact_to_deploy
+        same = brought.get("digest") == (artefact.digest if artefact is not None else None)
+        return same and self.previous.get("wanted_tree") == release.tree
+
     @property
     def starters(self) -> list[Account]:
         """The persons who count as its starters: the scheduler, and the requester where a service scheduled it."""

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _now, gettext_lazy as _
 from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account, Application, Environment
+from releases.models.artefact import Artefact
 from releases.models.deployment_process import DeploymentProcess
 from releases.models.procedure import Procedure
 from releases.state_machines.release import ReleaseMachine
@@ -80,6 +81,9 @@ class Release(ReleaseMachine):
         related_name="releases",
         verbose_name=_("deployment process"),
     )
+    artefact = models.ForeignKey(
+        Artefact, models.PROTECT, null=True, blank=True, related_name="releases", verbose_name=_("artefact")
+    )
     step_plan = models.JSONField(_("step plan"), default=dict, blank=True)
     configurations = models.JSONField(_("configurations"), default=dict, blank=True)
     rollback_pre_authorised = models.BooleanField(_("pre-authorised rollback"), default=False)
@@ -126,6 +130,23 @@ class Release(ReleaseMachine):
 
     def __str__(self) -> str:
         return f"{self.application} {self.version}"
+
+    @property
+    def artefact_kind(self) -> str:
+        """The type of artefact that its deployment process deploys; empty: the Git tree of its commit."""
+        return self.process.document.artefact or "" if self.process is not None else ""
+
+    @property
+    def artefact_to_deploy(self) -> Artefact | None:
+        """What it deploys in place of its Git tree: the artefact fixed with its scope; of a draft, the newest one."""
+        if not self.artefact_kind:
+            return None
+        return self.newest_artefact() if self.state == "draft" else self.artefact
+
+    def newest_artefact(self) -> Artefact | None:
+        """Return the artefact of its commit that was registered last, of the type that its process deploys."""
+        found = Artefact.objects.filter(application=self.application_id, commit=self.commit, kind=self.artefact_kind)
+        return found.exclude(commit="").order_by("pk").last()
 
     @cached_property
     def places(self) -> list[Environment]:

@@ -32,9 +32,10 @@ class Variable(parts.Part):
 
 
 class Process(Section):
-    """A deployment process; see `SECTIONS`."""
+    """A deployment process; see `SECTIONS`. artefact: what is deployed in place of the commit's Git tree."""
 
     format: Literal[1]
+    artefact: Annotated[Literal["archive", "file", "image"] | None, _Own] = None
     variables: Annotated[tuple[Variable, ...], parts.LeftOutIfEmpty] = ()
     plans: Annotated[Plans | None, _Own] = None
     checks: Annotated[tuple[parts.Check, ...] | None, _Own] = None
@@ -73,7 +74,7 @@ class Process(Section):
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 if error["loc"][0] not in SECTIONS:  # the sections are judged as parts of the procedure
                     found[fault_at(tuple(error["loc"]), message_of(error), known)] = None
-        for path, message in _variable_faults(raw, procedure):
+        for path, message in (*_variable_faults(raw, procedure), *_artefact_faults(raw, procedure)):
             found[fault_at(path, message, known)] = None
         own = {key: raw[key] for key in SECTIONS if raw.get(key) is not None}
         rest, seen = procedure.model_dump(mode="json"), list[dict[str, str]]()
@@ -151,6 +152,22 @@ def _variable_faults(raw: Mapping[str, Any], procedure: Procedure) -> Iterator[t
                 yield path, f"names #{{{name}}}, which is no variable"
             elif "" not in where and (rest := [place for place in places if place not in where]):
                 yield path, f"names #{{{name}}}, which has no value in {', '.join(rest)}"
+
+
+def _artefact_faults(raw: Mapping[str, Any], procedure: Procedure) -> Iterator[tuple[Path, str]]:
+    """Refuse steps that deploy something else than the process names."""
+    plans = raw["plans"] if isinstance(raw.get("plans"), Mapping) else procedure.plans.model_dump()
+    image = raw.get("artefact") == "image"
+    wrong, why = ("code_deploy", "deploys files") if image else ("container", "runs a container image")
+    for section, rows in plans.items():
+        for number, row in enumerate(rows if isinstance(rows, list | tuple) else ()):
+            if isinstance(row, Mapping) and row.get("type") == wrong:
+                yield ("plans", section, number, "type"), f"{wrong} {why}, and the process deploys {_deploys(raw)}"
+
+
+def _deploys(raw: Mapping[str, Any]) -> str:
+    kind = raw.get("artefact")
+    return f'artefact = "{kind}"' if kind else "the Git tree of the commit: write artefact"
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

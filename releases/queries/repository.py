@@ -1,12 +1,13 @@
 """The folder of an application's repository on this machine; read before an operation opens."""
 
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from django.conf import settings
 
 from environments.models import Application, ConfigurationVersion, Environment
-from releases.sources import git
+from releases.sources import artefacts, git
 
 _FULL = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", re.ASCII)
 
@@ -46,6 +47,18 @@ def credentials_of(application: Application) -> git.Credentials:
 
     The keys are GIT_USERNAME, GIT_PASSWORD, GIT_SSH_KEY and GIT_KNOWN_HOSTS.
     """
+    return git.Credentials.of(_opened(application, git.Credentials.KEYS))
+
+
+def artefact_access(application: Application) -> artefacts.Access:
+    """Return the access to the files of artefacts, from the configuration as `credentials_of` finds it.
+
+    The keys are ARTEFACT_USERNAME and ARTEFACT_PASSWORD.
+    """
+    return artefacts.Access.of(_opened(application, artefacts.Access.KEYS))
+
+
+def _opened(application: Application, keys: Collection[str]) -> Mapping[str, str]:
     environments = list(
         Environment.objects.filter(configurations__application=application).distinct().order_by("order")
     )
@@ -56,6 +69,6 @@ def credentials_of(application: Application) -> git.Credentials:
             .order_by("-number")
             .first()
         )
-        if newest is not None and {*newest.values, *newest.encrypted} & {*git.Credentials.KEYS}:
-            return git.Credentials.of(newest.opened())
-    return git.Credentials()
+        if newest is not None and {*newest.values, *newest.encrypted} & {*keys}:
+            return newest.opened()
+    return {}

@@ -16,7 +16,8 @@ def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
     )
     base = deployment.previous.get("deployed_version", {})
     before = {
-        "code": base.get("tree", ""),
+        # The tree of an artefact's files is what was measured when it was deployed; Git knows that of a commit.
+        "code": base.get("code" if "artefact" in base else "tree", ""),
         "configuration": backup.get("configuration", "") if backup else base.get("configuration_digest", ""),
         "data": backup.get("data", ""),
     }

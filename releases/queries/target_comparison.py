@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from environments.targets.base import TargetSpec
 from environments.targets.configuration_file import digest_of, path_of, rendered
 from environments.targets.masking import masked
-from environments.targets.target import Measured
+from environments.targets.measured import Measured
 
 MOST_LINES = 10
 _KEY_OF = re.compile(r'\s*"?([A-Za-z_][A-Za-z0-9_]*)"?\s*[=:]')

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from environments.language import listed
 from environments.secret_detection import reveals_secret
 from environments.targets.configuration_file import Kept
+from environments.targets.container import Container
 from environments.targets.sandbox import opens_ours
 from environments.targets.service_settings import Service
 from environments.targets.ssh.place import Place
@@ -104,6 +105,7 @@ class TargetSettings(_Part):
     """All settings. The readers of `metric_sources`, `outbound_hosts` and `private_networks` check these."""
 
     service: Service | None = None
+    container: Container | None = None
     migrate: Command | None = None
     migrate_check: Command | None = None
     migrate_back: Command | None = None

@@ -57,12 +57,15 @@ def fetch(
     method: str = "GET",
     body: bytes | None = None,
     connected: Callable[[Callable[[], None]], None] = lambda cut: None,
+    into: Callable[[bytes], None] | None = None,
+    largest: int = LARGEST_BODY,
 ) -> Fetched:
     """Send one request to `url` and return the answer, whatever its status.
 
     seconds: deadline for everything together, however slowly the answer trickles. listed: the private networks
     that may be contacted. trusted: file with the trusted certificates (PEM); empty = those of the system.
-    connected: gets a function that ends the conversation at once, before anything is sent.
+    connected: gets a function that ends the conversation at once, before anything is sent. into: takes the body of an
+    answer with status 200 piece by piece, so that `body` stays empty. largest: the most bytes of a body.
     Raises TooSlow, NoAnswer.
     """
     began = time.monotonic()
@@ -87,12 +90,16 @@ def fetch(
             sock = connection.sock
             certificate = (sock.getpeercert(True) or b"") if isinstance(sock, ssl.SSLSocket) else b""
             answer = connection.getresponse()
-            answered = answer.read(LARGEST_BODY + 1)
+            if into is not None and answer.status == 200:
+                answered, size = b"", _passed_on(answer, into, largest)
+            else:
+                answered = answer.read(LARGEST_BODY + 1)
+                size = len(answered)
             # A body that the guard cuts ends like a complete one when its length was not announced.
             if late.is_set():
                 raise TimeoutError
-            if len(answered) > LARGEST_BODY:
-                large = NoAnswer(f"the answer has more than {LARGEST_BODY} bytes")
+            if size > largest:
+                large = NoAnswer(f"the answer has more than {largest} bytes")
                 large.sent = True
                 raise large
             named: dict[str, str] = {}
@@ -110,6 +117,15 @@ def fetch(
         raise no_answer from error
     finally:
         connection.close()
+
+
+def _passed_on(answer: http.client.HTTPResponse, into: Callable[[bytes], None], largest: int) -> int:
+    """Pass a body on piece by piece; return its bytes, which are no more than one piece above `largest`."""
+    size = 0
+    while size <= largest and (piece := answer.read(1 << 20)):
+        size += len(piece)
+        into(piece)
+    return size
 
 
 class _Evaluated(http.client.HTTPConnection):

@@ -8,6 +8,7 @@ from releases.step_types.backup import Backup
 from releases.step_types.code_deploy import CodeDeploy
 from releases.step_types.command import Command
 from releases.step_types.configuration_update import ConfigurationUpdate
+from releases.step_types.container import Container
 from releases.step_types.database_update import DatabaseUpdate
 from releases.step_types.http_call import HttpCall
 from releases.step_types.maintenance_mode import MaintenanceMode
@@ -22,6 +23,7 @@ STEP_TYPES: tuple[StepType, ...] = (
     DatabaseUpdate(),
     ConfigurationUpdate(),
     ServiceControl(),
+    Container(),
     AnsiblePlaybook(),
     Command(),
     HttpCall(),

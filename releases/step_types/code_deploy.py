@@ -27,8 +27,8 @@ class CodeDeploy(TargetStep):
     estimate_seconds: ClassVar[float] = 10
 
     def make(self, context: StepContext, held: Held, parameters: CodeParameters) -> dict[str, Any]:
-        """Lay and switch; facts: code (tree digest measured before and after), folder. A rollback to no version removes
-        the link.
+        """Lay and switch; facts: code (tree digest measured before and after), folder, artefact (its SHA-256). A
+        rollback to no version removes the link.
         """
         layout = Layout(context.target.root)
         before = trees.tree_digest(layout.current.resolve()) if layout.current.is_symlink() else ""
@@ -40,6 +40,8 @@ class CodeDeploy(TargetStep):
             log = log_position(layout.log(context.target.settings))
             line = journal_once(context, "code_deploy:switched", before=before, code="", folder="", log=log)
             return {"code": "", "code_before": line["before"], "folder": ""}
+        if wanted.artefact == "image":
+            raise StepFailed(_("the release deploys a container image, and code_deploy deploys files"))
 
         def git(arguments: Sequence[str]) -> object:
             return held.tool(arguments, extra=trees.git_environment(), read=trees.places_of(context.repository))
@@ -60,7 +62,8 @@ class CodeDeploy(TargetStep):
             raise StepFailed(_("%(path)s changed during the switch") % {"path": folder})
         log = log_position(layout.log(context.target.settings))
         line = journal_once(context, "code_deploy:switched", before=before, code=code, folder=folder.name, log=log)
-        return {"code": code, "code_before": line["before"], "folder": str(folder)}
+        built = {"artefact": wanted.digest} if wanted.artefact else {}
+        return {"code": code, "code_before": line["before"], "folder": str(folder), **built}
 
     def look(self, context: StepContext, held: Held, parameters: CodeParameters) -> tuple[Probe, dict[str, Any]]:
         """Done when the link leads to the wanted tree, measured on the disk, and this key's line is there."""
@@ -84,6 +87,13 @@ class CodeDeploy(TargetStep):
         if context.wanted is None:
             return [_("remove %(path)s") % {"path": layout.current}]
         folder = layout.releases / trees.folder_name(context.wanted)
+        if context.wanted.artefact:
+            named = {"reference": context.wanted.reference, "digest": context.wanted.digest, "path": folder}
+            return [
+                _("fetch %(reference)s and compare it with SHA-256 %(digest)s") % named,
+                _("write %(path)s from it") % named,
+                _("point %(link)s to %(path)s") % {"link": layout.current, "path": folder.name},
+            ]
         command = trees.archive_command(context.repository, context.wanted, folder.with_suffix(".tar"))
         return [
             " ".join(command),

@@ -1,7 +1,7 @@
 """Builds the small frozen context that a step type gets, from the rows of the deployment."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from environments.models import DeploymentTarget
@@ -9,6 +9,7 @@ from environments.targets.base import StepContext, StepFailed, TargetSpec, Versi
 from environments.targets.words import gettext as _
 from releases.gates.content import target_digest
 from releases.models import Deployment, Step
+from releases.queries.release_artefact import completed, fetch_for, version_of
 from releases.queries.repository import place_of
 from releases.queries.target_spec import configuration_of, spec_of
 
@@ -20,12 +21,6 @@ def target_of(deployment: Deployment) -> DeploymentTarget:
     return DeploymentTarget.objects.select_related("application", "environment").get(
         application=deployment.application, environment=deployment.environment
     )
-
-
-def _version(base: dict[str, Any]) -> Version | None:
-    if not base:
-        return None
-    return Version(base["version"], base["tag"], base["commit"], base["tree"])
 
 
 @dataclass(frozen=True)
@@ -73,8 +68,8 @@ def facts_of(step: Step) -> RunFacts:
     return RunFacts(
         target=spec_of(target_of(deployment), deployment.previous.get("wanted_configuration")),
         repository=str(place_of(deployment.application)),
-        new=_version(deployment.previous.get("wanted", {})),
-        old=_version(base),
+        new=version_of(deployment.previous.get("wanted", {})),
+        old=version_of(base),
         new_values=new_values,
         old_values=old_values,
         secrets=tuple({*new_secrets, *old_secrets}),
@@ -94,13 +89,14 @@ def context_of(
     places.
     """
     back = step.phase in BACK
+    wanted = facts.old if back else facts.new
     return StepContext(
         key=step.key,
         fencing_token=fencing_token,
         deployment_key=f"deployment:{step.deployment_id}",
         target=facts.target,
         repository=facts.repository,
-        wanted=facts.old if back else facts.new,
+        wanted=wanted,
         previous=facts.new if back else facts.old,
         configuration=facts.old_values if back else facts.new_values,
         previous_configuration=facts.new_values if back else facts.old_values,
@@ -110,4 +106,16 @@ def context_of(
         output=output,
         heartbeat=heartbeat,
         secrets=facts.secrets,
+        fetch=fetch_for(step.deployment.application, wanted, heartbeat),
     )
+
+
+def with_tree(step: Step, context: StepContext) -> StepContext:
+    """Return the context with the tree of the wanted artefact's files, where this step needs it.
+
+    The first step fetches it as well: an artefact that cannot be had is found before anything is changed. Raises
+    StepFailed.
+    """
+    if context.wanted is None or step.phase in BACK or (step.ordinal > 1 and step.step_type != "code_deploy"):
+        return context
+    return replace(context, wanted=completed(step.deployment.application, context.wanted, context.heartbeat))

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from environments.models import DeploymentTarget, Environment
-from environments.targets.base import StepContext, StepFailed, Version
+from environments.targets.base import StepContext, StepFailed
 from environments.targets.masking import masked
 from environments.targets.runner import secrets_of
 from environments.targets.ssh import call, place as ssh
@@ -17,6 +17,7 @@ from releases.check_types.base import TargetCheck
 from releases.gates.content import digest
 from releases.models import DeployedVersion, Release, Step
 from releases.operations.step.claim import recorded
+from releases.queries.release_artefact import version_of, wanted
 from releases.queries.repository import place_of
 from releases.queries.step_plan import plan_in
 from releases.queries.target_spec import configuration_of, spec_of
@@ -52,8 +53,7 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     new_values, new_secrets = configuration_of(release.configurations.get(environment.slug))
     old_values, old_secrets = configuration_of(base.get("configuration"))
     # A draft without a commit yet is described with what it has.
-    new = Version(release.version, release.tag, release.commit, release.tree)
-    old = Version(base["version"], base["tag"], base["commit"], base["tree"]) if base else None
+    new, old = version_of(wanted(release)), version_of(base)
     plan, steps = digest(release.step_plan), plan_in(release, environment)
     found: list[Planned] = []
     for phase in Step.Phase.values:

@@ -26,8 +26,8 @@ from environments.targets.base import (
     StopRequested,
 )
 from environments.targets.masking import clean
+from environments.targets.measured import measure
 from environments.targets.runner import secrets_of
-from environments.targets.target import measure
 from environments.targets.words import gettext as _
 from releases import check_types, step_types
 from releases.check_types.base import CheckContext, Result
@@ -46,7 +46,7 @@ from releases.operations.step.outcome import (
     wait_for_target,
 )
 from releases.queries.target_validity import shared
-from releases.worker.context import RunFacts, context_of, facts_of, target_of
+from releases.worker.context import RunFacts, context_of, facts_of, target_of, with_tree
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
 from releases.worker.still_serving import demand_still_serving
@@ -153,6 +153,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             with interrupt_after(deadline + MARGIN_SECONDS):
                 if step.ordinal == 1 and (other := shared(target_of(step.deployment), context.target)):
                     raise StepFailed(_("Another deployment target is already there: %(target)s") % {"target": other})
+                context = with_tree(step, context)
                 if step.step_type == "check":
                     result, probe = _check(step, context), ""
                 else:

@@ -23,9 +23,8 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     rows = step.deployment.steps
     if rows.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
         return
-    start = (
-        rows.filter(ordinal__lt=step.ordinal, step_type="service_control", state="succeeded").order_by("ordinal").last()
-    )
+    starts = rows.filter(step_type__in=("service_control", "container"), state="succeeded")
+    start = starts.filter(ordinal__lt=step.ordinal).order_by("ordinal").last()
     if start is None:
         return
     kind = step_types.by_name(start.step_type)

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 
 from environments.targets.base import TargetSpec
-from environments.targets.target import Measured, measure
+from environments.targets.measured import Measured, measure
 from releases.demo.chapters.setup import add_people, as_fields, put_into_effect, second_administrator
 from releases.demo.repository import ZONE, Built, Workshop
 from releases.demo.site import until

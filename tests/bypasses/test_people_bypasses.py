@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from environments.operations.application.set_allowed_signers import set_allowed_signers
 
 from audit.actor import acting
 from audit.clock import now
@@ -17,7 +18,6 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, OperationRefused
 from environments.models import Account, ChangeWindow
 from environments.operations.account import edit as editing
-from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.gates import authorship
 from releases.metric_sources.collection import USUAL
 from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release

@@ -24,6 +24,7 @@ from environments.operations.account.create import create
 from releases.gates.content import digest, document
 from releases.models import (
     ApprovalRequest,
+    Artefact,
     CommitteeMeeting,
     DeployedVersion,
     Deployment,
@@ -145,6 +146,15 @@ class Rows:
             reason="x",
             author=people["developer"],
         )
+        artefact = make(
+            Artefact,
+            application=world.application,
+            commit="0" * 40,
+            kind="file",
+            reference="https://files.example.org/a",
+            digest="0" * 64,
+            registered_by=people["ci"],
+        )
         waiting = make(
             AccessGrant,
             account=people["tester"],
@@ -179,6 +189,7 @@ class Rows:
             pointer,
             another,
             process,
+            artefact,
             waiting,
             item,
             review,

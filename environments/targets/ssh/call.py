@@ -99,6 +99,10 @@ def _attempt(what: str, kind: StepType, context: StepContext, parameters: Any, s
     mask = Mask(secrets_of(context))
 
     def tree(path: Path, heartbeat: Any) -> None:
+        if context.fetch is not None:
+            context.fetch(path)
+            return
+
         def git(arguments: Any) -> object:
             environment = base_environment(trees.git_environment())
             outcome = run_command(

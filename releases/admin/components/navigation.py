@@ -36,6 +36,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Deployments"), "deployed_code_update", "releases_deployment"),
                 _list(_("Rollbacks"), "undo", "releases_rollback"),
                 _list(_("Evidence"), "fact_check", "releases_evidence"),
+                _list(_("Artefacts"), "package_2", "releases_artefact"),
                 _list(_("Follow-up actions"), "assignment_late", "releases_followup"),
                 _list(_("Waivers"), "rule", "releases_waiver"),
                 _list(_("Emergency stop"), "front_hand", "releases_emergencystop"),

@@ -99,7 +99,8 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 SHEET = tuple(
     Group(bilingual(row["en"], row["ja"]), row.get("rare", False), tuple(map(_entry, row["option"])))
-    for row in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["group"]
+    for name in ("target_form_service.toml", "target_form.toml")
+    for row in tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))["group"]
 )
 
 

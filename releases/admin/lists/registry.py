@@ -18,6 +18,7 @@ from releases.admin.pages.deployment_process.page import DeploymentProcessAdmin
 from releases.admin.pages.emergency_stop.page import EmergencyStopAdmin
 from releases.admin.pages.procedure.page import ProcedureAdmin
 from releases.models import (
+    Artefact,
     DeployedVersion,
     Deployment,
     DeploymentProcess,
@@ -141,6 +142,31 @@ class EvidenceAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).defer("content")
 
     uploaded = cell(stamp, "at environment.zone", _("uploaded at"), "at")
+
+
+@admin.register(Artefact)
+class ArtefactAdmin(ReadOnlyAdmin):
+    """All registered artefacts."""
+
+    list_display = ("__str__", "application", "kind", "commit", "registered_by", "registered")
+    list_select_related = ("application", "registered_by")
+    list_filter = ("kind", "application")
+    ordering = ("-pk",)
+    search_fields = ("commit", "digest", "reference")
+    shown_fields = (
+        "application",
+        "commit",
+        "kind",
+        "reference",
+        "digest",
+        "signature",
+        "signed_payload",
+        "registered_by",
+        "at",
+    )
+    hint = _("CI registers what it has built of a commit through the API; people do it on the page of the application.")
+
+    registered = cell(stamp, "at", _("registered at"), "at")
 
 
 @admin.register(FollowUp)

@@ -9,12 +9,13 @@ from django.utils.translation import gettext, gettext_lazy
 
 from audit.refusals import OperationRefused
 from environments.models import Application
-from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.admin.operations.base import LinesField, Verb, length, text
-from releases.models import Procedure, Release, ReleaseImport
+from releases.models import Artefact, Procedure, Release, ReleaseImport
 from releases.operations.application.create import create_application
 from releases.operations.application.edit import edit
+from releases.operations.application.set_allowed_signers import set_allowed_signers
 from releases.operations.application.set_publication import set_publication
+from releases.operations.artefact.register import register
 from releases.operations.release import create_tag, import_past, set_version
 from releases.operations.target.test import unreadable
 from releases.queries.repository import credentials_of
@@ -79,9 +80,22 @@ def _signers(instance: Any) -> Fields:
     known = instance.allowed_signers if isinstance(instance, Application) else ""
     field = text(gettext_lazy("allowed signers"), rows=8, initial=known)
     field.help_text = gettext_lazy(
-        "Enter one SSH key per line, as Git reads it. Enter armoured PGP public keys unchanged."
+        "Enter one SSH key per line, as Git reads it. Enter armoured PGP public keys unchanged, and the PEM public "
+        "keys of cosign that sign artefacts."
     )
     return {"signers": field, "reason": text(gettext_lazy("reason"))}
+
+
+def _artefact(instance: Any) -> Fields:
+    fields: dict[str, forms.Field] = {
+        "commit": text(gettext_lazy("commit")),
+        "kind": forms.ChoiceField(label=gettext_lazy("type"), choices=Artefact.Kind.choices),
+        "reference": text(gettext_lazy("address of the file, or name of the image")),
+        "digest": text("SHA-256"),
+        "signature": text(gettext_lazy("signature by cosign (base64)"), required=False, rows=3),
+        "signed_payload": text(gettext_lazy("signed text of an image"), required=False, rows=5),
+    }
+    return fields
 
 
 def _application(instance: Any) -> Fields:
@@ -226,6 +240,15 @@ VERBS: tuple[Verb, ...] = (
     ),
     on_application(
         "set_publication", gettext_lazy("Set document branch"), set_publication, model=Application, fields=_publication
+    ),
+    Verb(
+        "artefact",
+        "register",
+        gettext_lazy("Register artefact"),
+        register,
+        ("upload_evidence",),
+        model=Application,
+        fields=_artefact,
     ),
     on_application(
         "set_allowed_signers",

@@ -6,14 +6,14 @@ from audit.operation import operation
 from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Application
-from releases.sources import git, versions
+from releases.sources import artefacts, git, versions
 
 
 def create_application(
     *, slug: str, name: str, repository: str, signers: str = "", tag_format: str = "v{version}", reason: str = ""
 ) -> Application:
     """Create an application with its repository and the signers who are allowed to sign its tags."""
-    wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format)
+    wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format) or artefacts.wrong_key(signers)
     with operation("application:create", reason=reason, sign=True) as op:
         access.require("plan")
         if Application.objects.filter(slug=slug).exists():

@@ -14,7 +14,7 @@ from environments.models import Account, ConfigurationVersion, DeploymentTarget
 from environments.targets.base import StepFailed
 from environments.targets.examine import layout_of
 from environments.targets.masking import clean
-from environments.targets.target import Measured, measure
+from environments.targets.measured import Measured, measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.queries.repository import refreshed
 from releases.queries.target_comparison import RUNS, Row, compare

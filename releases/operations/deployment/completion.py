@@ -1,12 +1,14 @@
 """Updates the deployed version, with what follows for releases and monitoring, inside an open operation."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Q
 
 from audit.clock import now
 from environments.models import ConfigurationVersion
-from releases.models import DeployedVersion, Deployment, MonitoringPeriod, Release, Rollback
+from releases.models import Artefact, DeployedVersion, Deployment, MonitoringPeriod, Release, Rollback
 from releases.operations.document.publish import publish_with
 from releases.operations.release.end_approval import cancel_waiting
 from releases.queries.monitoring import checks_of, triggers_of
@@ -24,8 +26,13 @@ def set_deployed_version(deployment: Deployment, how: str, measured: dict[str, s
         measured,
         release=deployment.release,
         configuration_id=deployment.release.configurations.get(deployment.environment.slug),
+        artefact=_artefact(deployment.previous.get("wanted", {})),
         basis=how,
     )
+
+
+def _artefact(recorded: Mapping[str, Any]) -> Artefact | None:
+    return Artefact.objects.filter(pk=recorded.get("artefact", {}).get("id")).first()
 
 
 def complete_release(release: Release, deployment: Deployment) -> None:
@@ -85,6 +92,7 @@ def restore_previous_version(deployment: Deployment, measured: dict[str, str]) -
         measured,
         release=Release.objects.filter(pk=base.get("release")).first(),
         configuration=ConfigurationVersion.objects.filter(pk=base.get("configuration")).first(),
+        artefact=_artefact(base),
         basis="restored",
     )
     _resume_monitoring(deployment)

@@ -12,11 +12,12 @@ from environments import access
 from environments.models import Account, DeploymentTarget
 from environments.targets.base import StepFailed
 from environments.targets.configuration_file import digest_of, rendered
-from environments.targets.target import measure
+from environments.targets.measured import measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.operations.deployment.completion import leave, restore_previous_version, set_deployed_version
 from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
 from releases.operations.release.end_approval import cancel_waiting
+from releases.queries.release_artefact import code_wanted
 from releases.queries.target_spec import configuration_of, spec_of
 
 How = Literal["previous", "planned", "unknown"]
@@ -101,7 +102,7 @@ def _looked(deployment: Deployment, how: str) -> dict[str, str] | OperationRefus
         found = measure(spec, values)
         code, settings = before.get("code", ""), before.get("configuration_digest", "")
         if how == "planned":
-            code = deployment.previous.get("wanted_tree", "")
+            code = code_wanted(deployment.application, deployment.previous.get("wanted", {}))
             settings = digest_of(rendered(spec, values)) if planned else settings
     except StepFailed as fault:
         return InvalidInput(

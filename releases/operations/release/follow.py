@@ -18,6 +18,8 @@ def follow(op: Operation, release: Release, version: Procedure | DeploymentProce
     if ended := end_requests(release, "invalidated", key, tells=op):
         op.add_event("release:end_approval", release, key=key, approval_requests=[one.pk for one in ended])
     setattr(release, key, version)
+    if (kind := release.artefact_kind) != (release.artefact.kind if release.artefact is not None else ""):
+        release.artefact = release.newest_artefact() if kind and release.state != "draft" else None
     content = procedure_of(release)
     release.step_plan = step_plan(content, release.kind, release.risk)
     if key == "procedure":

@@ -17,7 +17,7 @@ from environments.language import listed
 from environments.models import Account, Environment
 from releases.gates.base import procedure_of
 from releases.gates.evaluation import evaluate
-from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
+from releases.models import Artefact, ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
 from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
@@ -45,6 +45,11 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         release.procedure = procedure
         if release.process is None or release.process.state in DeploymentProcess.ENDS:
             release.process = DeploymentProcess.current(release.application_id)
+        if kind := release.artefact_kind:
+            release.artefact = release.newest_artefact()
+            if release.artefact is None:
+                text = _("No artefact of the type “%(kind)s” is registered for the commit %(commit)s.")
+                raise InvalidInput(text % {"kind": Artefact.Kind(kind).label, "commit": release.commit[:12]})
         release.number = release.number or next_number(now())
         content = procedure_of(release)
         release.step_plan = step_plan(content, release.kind, release.risk)

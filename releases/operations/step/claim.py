@@ -23,6 +23,7 @@ from releases.operations.follow_up.create import create_at_start
 from releases.operations.release.prepare import done_milestone
 from releases.operations.step.hold import hold_late
 from releases.queries.monitoring import baseline
+from releases.queries.release_artefact import wanted
 from releases.queries.step_plan import plan_in
 
 # Read before the operation opens: none of the start's checks depends on their own columns alone.
@@ -196,7 +197,7 @@ def _start(op: Operation, deployment: Deployment) -> None:
     pointer = DeployedVersion.established(deployment.application, environment)
     deployment.previous = {
         "deployed_version": recorded(pointer),
-        "wanted": {"version": release.version, "tag": release.tag, "commit": release.commit, "tree": release.tree},
+        "wanted": wanted(release),
         "wanted_tree": release.tree,
         "wanted_configuration": release.configurations.get(environment.slug),
     }
@@ -244,8 +245,9 @@ def recorded(pointer: DeployedVersion | None) -> dict[str, Any]:
     """Return what a deployed version records, as the rollback will need it; empty when nothing is deployed."""
     if pointer is None or pointer.release is None:
         return {}
-    release = pointer.release
-    return {
+    release, artefact = pointer.release, pointer.artefact
+    built = {"artefact": artefact.facts} if artefact is not None else {}
+    return built | {
         "release": release.pk,
         "version": release.version,
         "tag": release.tag,

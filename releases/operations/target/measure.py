@@ -15,7 +15,7 @@ from environments import access
 from environments.models import DeploymentTarget
 from environments.targets.base import StepFailed
 from environments.targets.masking import clean
-from environments.targets.target import measure
+from environments.targets.measured import measure
 from releases import dispatch
 from releases.models import DeployedVersion, Deployment, Drift, TargetMeasurement
 from releases.models.drift import PARTS

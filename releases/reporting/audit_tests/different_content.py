@@ -50,15 +50,16 @@ class Compared:
                 yield _("digest of a signature"), signed, decision.digest
         planned = _digest(plan, deployment.plan_digest, lambda: approval_request.document.get("plan"))
         brought = self._configurations.get(deployment.previous.get("wanted_configuration"))
+        wanted = deployment.previous.get("wanted", {})
+        artefact = content.get("artefact", {})
+        # What the files of an archive have as their tree is measured, and stands in no approval.
+        code = {"": content.get("tree"), "image": artefact.get("digest")}.get(artefact.get("kind", ""))
         pairs = [
             (_("step plan"), planned, deployment.plan_digest),
-            (_("commit"), content.get("commit"), deployment.previous.get("wanted", {}).get("commit")),
+            (_("commit"), content.get("commit"), wanted.get("commit")),
+            (_("artefact"), artefact.get("digest"), wanted.get("artefact", {}).get("digest")),
             (_("Git tree hash"), content.get("tree"), deployment.previous.get("wanted_tree")),
-            (
-                _("code on the deployment target"),
-                content.get("tree"),
-                deployment.measured.get("verification", {}).get("code"),
-            ),
+            (_("code on the deployment target"), code, deployment.measured.get("verification", {}).get("code")),
             (_("configuration"), content.get("configuration"), brought),
         ]
         for what, approved, deployed in pairs:

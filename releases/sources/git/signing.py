@@ -17,6 +17,8 @@ _GOOD_SSH = re.compile(r'^Good "git" signature for (.+?) with \S+ key (\S+)', re
 _SSH_KEY = re.compile(r'^Good "git" signature with \S+ key (\S+)', re.MULTILINE)
 _GOOD_GPG = re.compile(r"^\[GNUPG:\] GOODSIG \S+ (.+)$", re.MULTILINE)
 _PGP_KEY = re.compile(r"^-----BEGIN PGP PUBLIC KEY BLOCK-----.*?^-----END PGP PUBLIC KEY BLOCK-----\s*?$", re.M | re.S)
+# Of what signs artefacts; no tag or commit is signed by them.
+_PEM_KEY = re.compile(r"^-----BEGIN PUBLIC KEY-----.*?^-----END PUBLIC KEY-----\s*?$", re.M | re.S)
 _SECONDS = 30
 
 
@@ -51,7 +53,7 @@ def known(text: str) -> Iterator[Signers]:
     with tempfile.TemporaryDirectory(prefix="ringi-keys-") as folder:
         home = Path(folder)
         allowed = home / "allowed_signers"
-        allowed.write_text(_PGP_KEY.sub("", text).replace("\r", ""), "utf-8")
+        allowed.write_text(_PEM_KEY.sub("", _PGP_KEY.sub("", text)).replace("\r", ""), "utf-8")
         blocks = _PGP_KEY.findall(text)
         if blocks:
             words = ["gpg", "--homedir", folder, "--batch", "--no-autostart", "--quiet", "--import"]

@@ -18,7 +18,8 @@ from hypothesis import given, strategies as st
 
 from environments.targets.base import Probe, StepFailed, TargetSpec
 from environments.targets.configuration_file import Kept, configuration_digest, kept_of, render_configuration
-from environments.targets.target import Layout, measure
+from environments.targets.measured import measure
+from environments.targets.target import Layout
 from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target
 

@@ -10,14 +10,13 @@ import pytest
 
 from environments.targets import target as target_module
 from environments.targets.base import Fenced, StepFailed
+from environments.targets.measured import Measured, measure
 from environments.targets.target import (
     Layout,
-    Measured,
     filled,
     holding,
     journal,
     journal_lines,
-    measure,
     render_configuration,
     tree_digest,
 )

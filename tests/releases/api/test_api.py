@@ -45,6 +45,27 @@ def test_a_request_without_a_token_is_not_answered(world: Any, call: Callable[..
     assert not Evidence.objects.exists() and not Deployment.objects.exists()
 
 
+def test_ci_registers_an_artefact_and_reads_it(world: Any, call: Callable[..., Any]) -> None:
+    body = {
+        "application": "datasets",
+        "commit": world.built.commits["v1.3.0"],
+        "kind": "image",
+        "reference": "registry.example.org/datasets",
+        "digest": "sha256:" + "1" * 64,
+    }
+    made = call("post", "/artefacts", body)
+    assert made.status_code == 200 and made.json()["digest"] == "1" * 64 and not made.json()["signed"]
+    assert call("post", "/artefacts", body).json()["id"] == made.json()["id"]
+    for fields in ({"digest": "latest"}, {"kind": "jar"}, {"reference": "a b"}, {"surprise": 1}, {"commit": "0" * 40}):
+        assert call("post", "/artefacts", body | fields).status_code == 422, fields
+    assert call("post", "/artefacts", body | {"application": "nothing"}).status_code == 404
+    listed = call("get", "/artefacts", {"commit": body["commit"]}).json()["items"]
+    assert [row["id"] for row in listed] == [made.json()["id"]]
+    assert call("get", "/artefacts", {"commit": "0" * 40}).json()["items"] == []
+    release = world.planned()
+    assert call("get", f"/releases/{release.pk}").json()["artefact"] is None, "it deploys its Git tree"
+
+
 def test_an_expired_token_grants_no_access(world: Any, call: Callable[..., Any]) -> None:
     """Case 13: also with a deactivated account."""
     world.planned()

@@ -7,10 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from environments.operations.application.set_allowed_signers import set_allowed_signers
 
 from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
-from environments.operations.application.set_allowed_signers import set_allowed_signers
 from releases.models import Fact, Release
 from releases.operations.release.create_tag import make_tag
 from releases.operations.release.prepare import lock_scope

@@ -145,11 +145,11 @@ def over_http(root: Path, asked: list[str] | None = None, *, address: str = "127
 
 @contextmanager
 def over_ssh(
-    folder: Path, allowed: Path, *, address: str = "127.0.0.1", within: Sequence[str] = ()
+    folder: Path, allowed: Path, *, address: str = "127.0.0.1", within: Sequence[str] = (), **more: str
 ) -> Iterator[tuple[str, str]]:
     """Run a real sshd that accepts one public key; yield (address without path, line for the known hosts).
 
-    within: words that start a program on another machine, whose address is then given.
+    within: words that start a program on another machine, whose address is then given. more: options of sshd.
     """
     assert SSHD is not None
     folder.mkdir(mode=0o700)
@@ -168,6 +168,7 @@ def over_ssh(
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
         "PermitRootLogin": "prohibit-password",
+        **more,
     }
     words = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     if os.getuid() == 0:

@@ -15,8 +15,9 @@ from psycopg.conninfo import make_conninfo
 
 from environments.targets.base import StepFailed, TargetSpec
 from environments.targets.database import Database
+from environments.targets.measured import measure
 from environments.targets.runner import Outcome
-from environments.targets.target import Layout, journal_lines, measure
+from environments.targets.target import Layout, journal_lines
 from tests.releases.step_types.conftest import Target, free_port
 
 

@@ -19,9 +19,10 @@ import pytest
 from environments.targets.base import Probe, StepFailed
 from environments.targets.data_folder import DataFolder
 from environments.targets.data_store import DataStore
+from environments.targets.measured import measure
 from environments.targets.runner import run_tool
 from environments.targets.sqlite import SQLite
-from environments.targets.target import Layout, data_store_of, journal_lines, measure
+from environments.targets.target import Layout, data_store_of, journal_lines
 from environments.targets.written_rows import written_since
 from releases.check_types.backup import newest, prove
 from releases.check_types.base import CheckContext, Result

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from environments.targets.base import Probe, StepFailed, TargetSpec
-from environments.targets.target import Layout, data_store_of, journal_lines, measure
+from environments.targets.measured import measure
+from environments.targets.target import Layout, data_store_of, journal_lines
 from environments.targets.written_rows import written_since
 from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target

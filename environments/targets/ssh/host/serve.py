@@ -60,7 +60,7 @@ def _done(request: dict[str, Any], line: Line) -> Any:
         return [result.value, facts]
     configuration = request.get("configuration", {})
     if what == "measure":
-        from environments.targets.target import measure
+        from environments.targets.measured import measure
 
         return asdict(measure(target, configuration, data=request["data"]))
     if what == "maintenance":

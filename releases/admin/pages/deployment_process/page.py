@@ -20,6 +20,7 @@ LABELS = {
     "service-with-database": _("Service with a database: the steps of the release procedure"),
     "service": _("Service without a database"),
     "static-files": _("Static files behind a web server"),
+    "containers": _("Service in a container"),
 }
 
 
@@ -45,7 +46,8 @@ def process_contents(process: DeploymentProcess, base_number: str) -> tuple[dict
     for row in (base, process):
         whole = row.applied_to(procedure) if row is not None else procedure
         shown = whole.model_dump(mode="json", include=set(processes.SECTIONS))
-        found.append({**shown, "variables": row.content.get("variables", []) if row is not None else []})
+        own = row.content if row is not None else {}
+        found.append({**shown, "artefact": own.get("artefact", ""), "variables": own.get("variables", [])})
     return found[0], found[1]
 
 

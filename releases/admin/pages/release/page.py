@@ -348,6 +348,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         line=line(row, moment),
         configurations=[(e, configurations.get(e.pk)) for e in environments],
         commit=commit_shown(row),
+        artefact=row.artefact_to_deploy,
         contents=content_of(row, configurations, rights),
         dry_runs=[e for e in environments if rights.sees(e)],
         plan=[(phase, row.step_plan[phase]) for phase in PHASES if phase in row.step_plan],

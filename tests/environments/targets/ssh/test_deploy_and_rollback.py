@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from environments.targets.measured import measure
 from environments.targets.service_proof import running_service
-from environments.targets.target import journal_lines, measure
+from environments.targets.target import journal_lines
 from environments.targets.written_rows import written_since
 from tests.releases.step_types import conftest
 from tests.releases.step_types.conftest import Host, Target, Versions
