@@ -4,6 +4,7 @@ Workers accept only the jobs in JOBS, with whole numbers as arguments.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -104,12 +105,18 @@ def _counted(rollback: Rollback) -> tuple[dict[str, int], bool, str]:
     secrets: tuple[str, ...] = ()
     try:
         values, secrets = configuration_of(deployment.previous.get("wanted_configuration"))
-        earlier = {
-            step.step_type: step.result for step in deployment.steps.filter(phase="deployment", state="succeeded")
-        }
-        target = spec_of(target_of(deployment), deployment.previous.get("wanted_configuration"))
-        with interrupt_after(COUNT_SECONDS):
-            return *written_since(target, values, earlier), ""
+        rows: Counter[str] = Counter()
+        exact = True
+        done = list(deployment.steps.filter(phase="deployment", state="succeeded").select_related("deployment"))
+        backups = [step for step in done if step.step_type == "backup"]  # one, or one of each of several targets
+        for backup in backups or list(deployment.steps.order_by("ordinal")[:1]):
+            earlier = {step.step_type: step.result for step in done if step.target_id == backup.target_id}
+            target = spec_of(target_of(backup), deployment.previous.get("wanted_configuration"))
+            with interrupt_after(COUNT_SECONDS):
+                counted, whole = written_since(target, values, earlier)
+            rows.update(counted)
+            exact = exact and whole
+        return dict(rows), exact, ""
     except (Exception, TimedOut) as fault:  # noqa: BLE001  without a count, for whatever reason, people decide
         log.warning("%s: %s", rollback, clean(str(fault), secrets))
         return {}, False, clean(str(fault), secrets) or type(fault).__name__

@@ -75,10 +75,17 @@ class Application(models.Model):
 
 
 class DeploymentTarget(models.Model):
-    """One copy of an application in an environment: the folder it lives in and how it is run there."""
+    """One copy of an application in an environment: the folder it lives in and how it is run there.
+
+    group: a key by which steps name some of several targets, such as `web`.
+    """
+
+    ONLY = "main"
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="targets", verbose_name=_("application"))
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="targets", verbose_name=_("environment"))
+    name = models.SlugField(_("target name"), max_length=40, default=ONLY)
+    group = models.SlugField(_("group"), max_length=40, blank=True)
     root = models.CharField(_("folder"), max_length=400)
     options = models.JSONField(_("target options"), default=dict)
     history = Snapshots()
@@ -88,8 +95,9 @@ class DeploymentTarget(models.Model):
         verbose_name = _("deployment target")
         verbose_name_plural = _("deployment targets")
         constraints = [
-            models.UniqueConstraint(fields=["application", "environment"], name="target_one_per_environment")
+            models.UniqueConstraint(fields=["application", "environment", "name"], name="target_name_unique")
         ]
 
     def __str__(self) -> str:
-        return f"{self.application} · {self.environment}"
+        place = f"{self.application} · {self.environment}"
+        return place if self.name == self.ONLY else f"{place} · {self.name}"

@@ -93,7 +93,8 @@ def _line(deployment_id: int) -> shapes.DeploymentLine:
 
 def _step(step: Step, logs: bool) -> shapes.StepDetail:
     failure = in_words(step.failure) if logs else None
-    return shapes.filled(shapes.StepDetail, step, label=str(step), failure=failure)
+    target = step.target.name if step.target is not None else ""
+    return shapes.filled(shapes.StepDetail, step, label=str(step), failure=failure, target=target)
 
 
 def _check(step: Step) -> shapes.CheckOut:
@@ -153,7 +154,7 @@ def show_deployment(request: HttpRequest, deployment_id: Id) -> Any:
     """Show a deployment with its steps, its checks and the end of its log."""
     caller = caller_of(request)
     deployment = deployment_numbered(caller, deployment_id)
-    logs, steps = caller.logs(deployment.environment), list(deployment.steps.all())
+    logs, steps = caller.logs(deployment.environment), list(deployment.steps.select_related("target"))
     return shapes.deployment_out(
         deployment,
         shapes.DeploymentDetail,

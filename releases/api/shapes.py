@@ -19,7 +19,7 @@ from releases.api.words import (
     StepType,
 )
 from releases.gates.content import clause_labels
-from releases.models import Artefact, Deployment, Evidence, Release
+from releases.models import Artefact, Deployment, Evidence, Release, Step
 from releases.queries.decision_request import asked_of
 
 
@@ -102,6 +102,7 @@ class PlannedOut(Schema):
 
     phase: str
     ordinal: int
+    target: str
     step_type: StepType
     label: str
     deadline_seconds: float
@@ -159,6 +160,7 @@ class StepOut(Schema):
     """A step of a deployment."""
 
     ordinal: int
+    target: str
     phase: str
     step_type: StepType
     state: StepState
@@ -355,6 +357,10 @@ def decision_request_out(deployment: Deployment) -> DecisionRequestOut | None:
     return filled(DecisionRequestOut, decision_request, asked=[str(entry) for entry in asked_of(decision_request)])
 
 
+def _step_out(step: Step) -> StepOut:
+    return filled(StepOut, step, target=step.target.name if step.target is not None else "")
+
+
 def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:
     """Return a deployment as the one call for CI shows it."""
     return filled(
@@ -364,7 +370,7 @@ def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:
         environment=deployment.environment.slug,
         release_state=deployment.release.state,
         blockers=_reasons(deployment),
-        steps=[filled(StepOut, step) for step in deployment.steps.all()],
+        steps=[_step_out(step) for step in deployment.steps.select_related("target")],
         rollback=rollback_out(deployment),
     )
 

@@ -111,15 +111,14 @@ def _place(release: Release, environment: Environment) -> dict[str, Any]:
 
 
 def target_digest(application: Application, environment: Environment) -> str | None:
-    """Return the digest of an application's deployment target in an environment and its options; None without a
+    """Return the digest of an application's deployment targets in an environment and their options; None without a
     target.
     """
-    row = (
-        DeploymentTarget.objects.filter(application=application, environment=environment)
-        .values("root", "options")
-        .first()
-    )
-    return digest(dict(row)) if row is not None else None
+    found = DeploymentTarget.objects.filter(application=application, environment=environment).order_by("pk")
+    rows = list(found.values("name", "group", "root", "options"))
+    if len(rows) == 1:
+        return digest({name: rows[0][name] for name in ("root", "options")})
+    return digest({"targets": rows}) if rows else None
 
 
 def _window(release: Release, environment: Environment) -> dict[str, Any]:

@@ -4,12 +4,14 @@ Whether a deployment with its rollback fits into a window is computed with it, b
 only.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
 
+from environments.models import DeploymentTarget
 from environments.targets.words import gettext as _
 from releases.models import Release, Step
 
@@ -68,10 +70,19 @@ class Needed:
 @dataclass(frozen=True)
 class Durations:
     """How long each step of an application takes in an environment: (phase, type, Japanese name) → seconds,
-    deployments.
+    deployments. targets: number by group, and of all (`each`).
     """
 
     past: Mapping[Name, tuple[float, int]] = field(default_factory=dict)
+    targets: Mapping[str, int] = field(default_factory=dict)
+
+    def times(self, step: Mapping[str, Any]) -> int:
+        """Return on how many targets a step of a plan runs. They are reckoned one after the other: how many workers
+        there will be is not known.
+        """
+        if step["step_type"] in ("manual", "wait") or step.get("on") == "first":
+            return 1
+        return self.targets.get(step.get("on") or "each", 1)
 
     def seconds(self, phase: str, step: Mapping[str, Any]) -> float:
         """Return how long a step of a plan takes, in seconds."""
@@ -87,7 +98,7 @@ class Durations:
         """Return how long the phases named of a plan take; without names the whole of it, forward and back."""
         steps = [(phase, step) for phase in (plan if phases is None else phases) for step in plan.get(phase, [])]
         deployments = [found[1] for p, s in steps if (found := self.past.get((p, s["step_type"], s["label_ja"])))]
-        seconds = sum(self.seconds(phase, step) for phase, step in steps)
+        seconds = sum(self.seconds(phase, step) * self.times(step) for phase, step in steps)
         return Needed(seconds, len(deployments), len(steps) - len(deployments), min(deployments, default=0))
 
 
@@ -100,7 +111,10 @@ def durations(release: Release, environment_id: int) -> Durations:
         with connection.cursor() as cursor:
             cursor.execute(PAST, [environment_id, release.application_id, LATEST, ENOUGH])
             rows = cursor.fetchall()
+        here = DeploymentTarget.objects.filter(application=release.application_id, environment=environment_id)
+        groups = Counter(here.values_list("group", flat=True))
         held[environment_id] = Durations(
-            {(p, kind, name): (seconds, deployments) for p, kind, name, deployments, seconds in rows}
+            {(p, kind, name): (seconds, deployments) for p, kind, name, deployments, seconds in rows},
+            {**groups, "each": max(1, groups.total())},
         )
     return held[environment_id]

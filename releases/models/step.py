@@ -5,14 +5,17 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
 from audit.models import Covered
-from environments.models import Account
+from environments.models import Account, DeploymentTarget
 from releases.models.deployment import Deployment
 from releases.models.preparation import Labelled
 from releases.state_machines.step import StepMachine
 
 
 class Step(StepMachine, Labelled):
-    """One step with type and parameters frozen; the lease columns are no audited facts."""
+    """One step on one target, with type and parameters frozen; the lease columns are no audited facts.
+
+    wave, batch: see releases/queries/step_waves.py; 0 where the deployment has one target.
+    """
 
     class Phase(models.TextChoices):
         DEPLOYMENT = "deployment", _("Deployment")
@@ -21,6 +24,11 @@ class Step(StepMachine, Labelled):
         ROLLBACK_VERIFICATION = "rollback_verification", _("Rollback verification")
 
     deployment = models.ForeignKey(Deployment, models.PROTECT, related_name="steps", verbose_name=_("deployment"))
+    target = models.ForeignKey(
+        DeploymentTarget, models.PROTECT, null=True, related_name="+", verbose_name=_("deployment target")
+    )
+    wave = models.PositiveSmallIntegerField(_("wave"), default=0)
+    batch = models.PositiveSmallIntegerField(_("batch"), default=0)
     phase = models.CharField(_("phase"), max_length=24, choices=Phase)
     ordinal = models.PositiveSmallIntegerField(_("ordinal"))
     step_type = models.CharField(_("type"), max_length=40)
@@ -55,10 +63,22 @@ class Step(StepMachine, Labelled):
             )
         ]
 
+    def __str__(self) -> str:
+        named = super().__str__()
+        return f"{named} · {self.target.name}" if self.wave and self.target is not None else named
+
     @property
     def key(self) -> str:
         """Return the idempotency key of this step's effect."""
         return f"{self.deployment_id}/{self.ordinal}/{self.deployment.plan_digest[:16]}"
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is the first step of its deployment on its target."""
+        if not self.wave:
+            return self.ordinal == 1
+        earlier = Step.objects.filter(deployment=self.deployment_id, target=self.target_id, ordinal__lt=self.ordinal)
+        return not earlier.exists()
 
 
 class StepAttempt(models.Model):

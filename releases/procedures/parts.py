@@ -294,12 +294,13 @@ class Step(Item):
     """One step of a plan.
 
     deadline_seconds: when it is stopped (left out: ten times the estimate, at least a minute).
-    no_output_timeout_seconds: when it is stopped because its command has written nothing for this time (left out:
-    never).
+    no_output_timeout_seconds: when it is stopped because its command has written nothing so long (left out: never).
+    on: where it runs, of several targets: `first` (once), or a group of targets by its key; left out: each.
     """
 
     type: Key
     when: Condition = None
+    on: Annotated[Key | Literal[""], LeftOutIfEmpty] = ""
     parameters: TypeParameters
     estimate_seconds: Positive
     required: Flag
@@ -308,9 +309,9 @@ class Step(Item):
 
 
 class Check(Item):
-    """One check after a deployment: when and where it is made, and its type."""
+    """One check: when and where it is made, and its type. `batch`: on each target, before the next batch begins."""
 
-    when: Literal["deployment", "monitoring", "rollback"]
+    when: Literal["batch", "deployment", "monitoring", "rollback"]
     maintenance: Literal["during", "after"]
     type: Key
     parameters: TypeParameters

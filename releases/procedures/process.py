@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.document import Plans, Procedure, Section
@@ -31,11 +31,28 @@ class Variable(parts.Part):
     environments: tuple[Key, ...] = ()
 
 
+class Strategy(parts.Part):
+    """How several targets are deployed to. batches: sizes of the batches, each a number of targets or a share (`25%`);
+    the last one holds for the rest. max_failures: how many targets may fail before no further step begins.
+    pause_seconds: between two batches.
+    """
+
+    batches: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^([1-9]\d{0,3}|(100|[1-9]\d?)%)$")], ...],
+        Field(min_length=1, max_length=20),
+    ] = ("1", "100%")
+    max_failures: Annotated[int, Field(ge=0, le=1000)] = 0
+    pause_seconds: Annotated[int, Field(ge=0, le=86400)] = 0
+
+
 class Process(Section):
-    """A deployment process; see `SECTIONS`. artefact: what is deployed in place of the commit's Git tree."""
+    """A deployment process; see `SECTIONS`. artefact: what is deployed in place of the commit's Git tree. strategy: the
+    batches of several targets.
+    """
 
     format: Literal[1]
     artefact: Annotated[Literal["archive", "file", "image"] | None, _Own] = None
+    strategy: Annotated[Strategy | None, _Own] = None
     variables: Annotated[tuple[Variable, ...], parts.LeftOutIfEmpty] = ()
     plans: Annotated[Plans | None, _Own] = None
     checks: Annotated[tuple[parts.Check, ...] | None, _Own] = None

@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
+from environments.language import noted
 from environments.models import DeploymentTarget
 from environments.targets.base import StepFailed
 from environments.targets.examine import maintenance_is_on
 from releases import check_types
 from releases.check_types.base import CheckContext, Result
 from releases.models import Deployment
+from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import configuration_of, spec_of
 
 Maintenance = Literal["on", "off"]
@@ -22,20 +24,30 @@ def looked(deployment: Deployment) -> dict[str, str]:
     """Measure the target, outside any operation; return {maintenance, service, said}.
 
     maintenance: on, off or unknown. service: running, stopped, none (the target has none) or unknown. said: the message
-    of the service's measurement, or why it could not be measured.
+    of the service's measurement, or why it could not be measured. Of several targets the worst counts.
     """
-    target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
+    found = [_looked(deployment, target) for target in targets_in(deployment.application, deployment.environment)]
+    said = [noted(one["said"], name) if len(found) > 1 else one["said"] for name, one in found if one["said"]]
+    return {
+        "maintenance": min((one["maintenance"] for _name, one in found), key=("on", "unknown", "off").index),
+        "service": min((one["service"] for _name, one in found), key=("stopped", "unknown", "running", "none").index),
+        "said": "\n".join(said),
+    }
+
+
+def _looked(deployment: Deployment, target: DeploymentTarget) -> tuple[str, dict[str, str]]:
     base = deployment.previous.get("deployed_version", {})
     values, secrets = configuration_of(base.get("configuration"))
     try:
         spec = spec_of(target, base.get("configuration"))
         maintenance = "on" if maintenance_is_on(spec) else "off"
     except StepFailed as fault:
-        return {"maintenance": "unknown", "service": "unknown", "said": str(fault)}
+        return target.name, {"maintenance": "unknown", "service": "unknown", "said": str(fault)}
     kind = check_types.by_name("service_state")
     result = kind.run(CheckContext(spec, values, secrets), kind.parameters())
     said = "" if result.result is Result.PASSED else result.output
-    return {"maintenance": maintenance, "service": SERVICE_OF.get(result.result, "unknown"), "said": said}
+    service = SERVICE_OF.get(result.result, "unknown")
+    return target.name, {"maintenance": maintenance, "service": service, "said": said}
 
 
 def troubles(entry: Mapping[str, Any]) -> list[str]:

@@ -117,9 +117,8 @@ def baseline(deployment: Deployment, moment: datetime, in_force: DeployedVersion
 
 
 def _sources(deployment: Deployment) -> list[str]:
-    target = DeploymentTarget.objects.filter(
-        application=deployment.application, environment=deployment.environment
-    ).first()
+    here = DeploymentTarget.objects.filter(application=deployment.application, environment=deployment.environment)
+    target = here.order_by("pk").first()
     try:
         return [place.key for place in places_of(target.options if target is not None else {})]
     except WrongSources:

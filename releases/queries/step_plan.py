@@ -31,7 +31,7 @@ def step_plan(content: Content, kind: str, risk: str) -> dict[str, list[dict[str
         return [_step(step) for step in rows if meant(step.when, kind, risk)]
 
     return {
-        "deployment": steps(*plans.deployment),
+        "deployment": [*steps(*plans.deployment), *_checks(content, "batch", "during", "after")],
         "verification": [
             *_checks(content, "deployment", "during"),
             *steps(*plans.after_deployment),
@@ -79,10 +79,11 @@ def _step(step: parts.Step) -> dict[str, Any]:
         "required": step.required,
         "estimate_seconds": step.estimate_seconds,
         **{name: limit for name in LIMITS if (limit := getattr(step, name)) is not None},
+        **({"on": step.on} if step.on else {}),
     }
 
 
-def _checks(content: Content, when: str, maintenance: str) -> list[dict[str, Any]]:
+def _checks(content: Content, when: str, *maintenance: str) -> list[dict[str, Any]]:
     return [
         {
             "step_type": "check",
@@ -93,5 +94,5 @@ def _checks(content: Content, when: str, maintenance: str) -> list[dict[str, Any
             "estimate_seconds": CHECK_SECONDS,
         }
         for check in content.checks
-        if check.when == when and check.maintenance == maintenance and check.type != "manual"
+        if check.when == when and check.maintenance in maintenance and check.type != "manual"
     ]

@@ -36,12 +36,12 @@ def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
     return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.encrypted), "")
 
 
-def spec_for(monitoring: MonitoringPeriod) -> TargetSpec:
-    """Return the monitored target."""
-    target = DeploymentTarget.objects.select_related("application", "environment").get(
+def specs_for(monitoring: MonitoringPeriod) -> dict[str, TargetSpec]:
+    """Return the monitored targets by name, in the order in which they were made."""
+    rows = DeploymentTarget.objects.select_related("application", "environment").filter(
         application=monitoring.deployment.application, environment=monitoring.deployment.environment
     )
-    return spec_of(target)
+    return {target.name: spec_of(target) for target in rows.order_by("pk")}
 
 
 def configuration_for(monitoring: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:

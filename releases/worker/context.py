@@ -8,7 +8,7 @@ from environments.models import DeploymentTarget
 from environments.targets.base import StepContext, StepFailed, TargetSpec, Version
 from environments.targets.words import gettext as _
 from releases.gates.content import target_digest
-from releases.models import Deployment, Step
+from releases.models import Step
 from releases.queries.release_artefact import completed, fetch_for, version_of
 from releases.queries.repository import place_of
 from releases.queries.target_spec import configuration_of, spec_of
@@ -16,21 +16,23 @@ from releases.queries.target_spec import configuration_of, spec_of
 BACK = ("rollback", "rollback_verification")
 
 
-def target_of(deployment: Deployment) -> DeploymentTarget:
-    """Return the target of a deployment."""
-    return DeploymentTarget.objects.select_related("application", "environment").get(
-        application=deployment.application, environment=deployment.environment
-    )
+def target_of(step: Step) -> DeploymentTarget:
+    """Return the target that a step works on; a step from before there were several names none."""
+    rows = DeploymentTarget.objects.select_related("application", "environment")
+    if step.target_id is not None:
+        return rows.get(pk=step.target_id)
+    return rows.get(application=step.deployment.application, environment=step.deployment.environment)
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The facts that are the same for all steps of a deployment: its target, both versions, both configurations with
-    secrets.
+    """The facts that are the same for all steps of a deployment on a target: the target, both versions, both
+    configurations with secrets.
 
     `earlier` grows with the deployment: the result of the first succeeded step of each type in the phase `deployment`.
     """
 
+    target_id: int | None
     target: TargetSpec
     repository: str
     new: Version | None
@@ -47,14 +49,14 @@ class RunFacts:
 
 
 def facts_of(step: Step) -> RunFacts:
-    """Read the facts of a deployment once, with its first step that is claimed here.
+    """Read the facts of a deployment once for a target, with its first step that is claimed here.
 
     Raises StepFailed where an approved deployment begins on another target than the one that was approved.
     """
     deployment = step.deployment
     if (
-        step.ordinal == 1
-        and deployment.approval_request is not None
+        deployment.approval_request is not None
+        and step.begins
         and deployment.approval_request.content_for(deployment.environment)["target"]
         != target_digest(deployment.application, deployment.environment)
     ):
@@ -63,10 +65,13 @@ def facts_of(step: Step) -> RunFacts:
     done = deployment.steps.filter(phase__in=["deployment", "verification"], state="succeeded").exclude(
         step_type="check"
     )
+    if step.wave:
+        done = done.filter(target=step.target_id)
     new_values, new_secrets = configuration_of(deployment.previous.get("wanted_configuration"))
     old_values, old_secrets = configuration_of(base.get("configuration"))
     return RunFacts(
-        target=spec_of(target_of(deployment), deployment.previous.get("wanted_configuration")),
+        target_id=step.target_id,
+        target=spec_of(target_of(step), deployment.previous.get("wanted_configuration")),
         repository=str(place_of(deployment.application)),
         new=version_of(deployment.previous.get("wanted", {})),
         old=version_of(base),
@@ -116,6 +121,6 @@ def with_tree(step: Step, context: StepContext) -> StepContext:
     The first step fetches it as well: an artefact that cannot be had is found before anything is changed. Raises
     StepFailed.
     """
-    if context.wanted is None or step.phase in BACK or (step.ordinal > 1 and step.step_type != "code_deploy"):
+    if context.wanted is None or step.phase in BACK or (step.step_type != "code_deploy" and not step.begins):
         return context
     return replace(context, wanted=completed(step.deployment.application, context.wanted, context.heartbeat))

@@ -1,12 +1,13 @@
 """The dry run of a release in an environment: what each step of its plan would do there, without any effect."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from environments.models import DeploymentTarget, Environment
+from environments.models import Environment
 from environments.targets.base import StepContext, StepFailed
 from environments.targets.masking import masked
 from environments.targets.runner import secrets_of
@@ -17,9 +18,11 @@ from releases.check_types.base import TargetCheck
 from releases.gates.content import digest
 from releases.models import DeployedVersion, Release, Step
 from releases.operations.step.claim import recorded
+from releases.procedures.process import Strategy
 from releases.queries.release_artefact import version_of, wanted
 from releases.queries.repository import place_of
 from releases.queries.step_plan import plan_in
+from releases.queries.step_waves import lay_out, targets_in
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
@@ -27,7 +30,10 @@ from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 
 @dataclass(frozen=True)
 class Planned:
-    """One step of the plan: its place, its lines (commands and effects, secrets masked), and a fault if it has one."""
+    """One step of the plan: its place, its lines (commands and effects, secrets masked), and a fault if it has one.
+
+    target: the name of the target, where there are several.
+    """
 
     phase: str
     ordinal: int
@@ -38,6 +44,7 @@ class Planned:
     no_output_timeout_seconds: float | None
     lines: tuple[str, ...]
     fault: str = ""
+    target: str = ""
 
 
 def dry_run(release: Release, environment: Environment) -> list[Planned]:
@@ -45,9 +52,8 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
 
     The configuration is the one chosen for the environment; the version to be replaced is the deployed one.
     """
-    target = DeploymentTarget.objects.filter(application=release.application, environment=environment)
-    row = target.select_related("application", "environment").first()
-    if row is None:
+    targets = targets_in(release.application, environment)
+    if not targets:
         return []
     base = recorded(DeployedVersion.established(release.application, environment))
     new_values, new_secrets = configuration_of(release.configurations.get(environment.slug))
@@ -55,15 +61,19 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     # A draft without a commit yet is described with what it has.
     new, old = version_of(wanted(release)), version_of(base)
     plan, steps = digest(release.step_plan), plan_in(release, environment)
+    strategy = (release.process.document.strategy if release.process is not None else None) or Strategy()
     found: list[Planned] = []
     for phase in Step.Phase.values:
         back = phase in BACK
-        for planned in steps.get(phase, []):
+        rows = [(phase, row) for row in steps.get(phase, [])]
+        # As if the deployment had touched all of them.
+        for laid in lay_out(rows, targets, strategy, {target.pk for target in targets} if back else None):
+            planned = laid.row
             context = StepContext(
                 key=f"N/{len(found) + 1}/{plan[:16]}",
                 fencing_token=1,
                 deployment_key="deployment:N",
-                target=spec_of(row),
+                target=spec_of(laid.target),
                 repository=str(place_of(release.application)),
                 wanted=old if back else new,
                 previous=new if back else old,
@@ -75,11 +85,12 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
                 heartbeat=_nothing,
                 secrets=tuple({*new_secrets, *old_secrets}),
             )
-            found.append(_described(phase, len(found) + 1, planned, context))
+            name = laid.target.name if len(targets) > 1 else ""
+            found.append(_described(phase, len(found) + 1, planned, context, name))
     return found
 
 
-def deadline_of(planned: dict[str, Any]) -> float:
+def deadline_of(planned: Mapping[str, Any]) -> float:
     """Return the seconds after which a planned step is stopped."""
     given = planned.get("deadline_seconds")
     return float(given) if given else max(LEAST_DEADLINE, planned["estimate_seconds"] * DEADLINE_FACTOR)
@@ -89,7 +100,7 @@ def _nothing(*given: Any) -> None:
     """Take what a deployment would write or ask, and discard it: a dry run does neither."""
 
 
-def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepContext) -> Planned:
+def _described(phase: str, ordinal: int, planned: Mapping[str, Any], context: StepContext, target: str) -> Planned:
     lines: list[str] = []
     fault = ""
     try:
@@ -118,4 +129,5 @@ def _described(phase: str, ordinal: int, planned: dict[str, Any], context: StepC
         no_output_timeout_seconds=planned.get("no_output_timeout_seconds"),
         lines=tuple(masked(line, secrets) for line in lines),
         fault=masked(fault, secrets),
+        target=target,
     )

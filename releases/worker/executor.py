@@ -32,7 +32,7 @@ from environments.targets.words import gettext as _
 from releases import check_types, step_types
 from releases.check_types.base import CheckContext, Result
 from releases.models import Step
-from releases.operations.deployment.decide import succeed
+from releases.operations.deployment.decide import succeed_if_verified
 from releases.operations.deployment.enqueue import return_to_scheduled
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.step.claim import ATTEMPTS, Claim, Exhausted, claim
@@ -74,7 +74,8 @@ def run_from(step_id: int) -> None:
         with tracing(deployment=str(taken.step.deployment_id), step=str(taken.step.ordinal)):
             log.info("attempt %s of step %s: %s", taken.fencing_token, taken.step.ordinal, taken.step.step_type)
             try:
-                facts = facts or _facts(taken)
+                if facts is None or facts.target_id != taken.step.target_id:
+                    facts = _facts(taken)
                 taken = attempt(taken, facts) if facts is not None else None
             except Fenced as fenced:
                 log.warning("%s", fenced)
@@ -151,7 +152,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         secrets = secrets_of(context)
         try:
             with interrupt_after(deadline + MARGIN_SECONDS):
-                if step.ordinal == 1 and (other := shared(target_of(step.deployment), context.target)):
+                if step.begins and (other := shared(target_of(step), context.target)):
                     raise StepFailed(_("Another deployment target is already there: %(target)s") % {"target": other})
                 context = with_tree(step, context)
                 if step.step_type == "check":
@@ -219,7 +220,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         raise
     facts.remember(step, result)
     if following is None and step.phase == "verification" and not step.deployment.environment.protected:
-        succeed(step.deployment_id)
+        succeed_if_verified(step.deployment_id)
     return Claim.of(following) if following is not None and following.state == "running" else None
 
 
@@ -306,7 +307,8 @@ def _time_to_measure(step: Step) -> float:
     """
     if step.phase not in ("verification", "rollback"):
         return 0.0
-    if step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
+    later = step.deployment.steps.filter(ordinal__gt=step.ordinal, phase=step.phase)
+    if (later.filter(target=step.target_id) if step.wave else later).exists():
         return 0.0
     return max([float(LEAST_DEADLINE), *(_deadline(row) for row in step.deployment.steps.filter(step_type="backup"))])
 

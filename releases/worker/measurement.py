@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
@@ -14,14 +16,14 @@ from releases.metric_sources.collection import Looked, WrongSources, look, place
 from releases.metric_sources.triggers import Slot, evaluate, firing, named_after
 from releases.models import Measurement, MonitoringPeriod
 from releases.procedures.values import MOST_PLACES
-from releases.queries.target_spec import configuration_for, spec_for
+from releases.queries.target_spec import configuration_for, specs_for
 from releases.worker.trigger_reaction import react
 
 log = logging.getLogger(__name__)
 
 READ = """
     SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
-           t.root, t.options, a.slug, e.slug,
+           t.root, t.options, a.slug, e.slug, t.name,
            (SELECT coalesce(
              jsonb_agg(jsonb_build_array(extract(epoch FROM s.due_at), s.values) ORDER BY s.due_at), '[]')
               FROM (SELECT due_at, values FROM releases_measurement WHERE period_id = w.id
@@ -34,6 +36,7 @@ READ = """
       JOIN environments_application a ON a.id = d.application_id
       JOIN environments_environment e ON e.id = d.environment_id
      WHERE w.id = %s AND w.ended_at IS NULL AND w.paused_at IS NULL
+     ORDER BY t.id
 """
 ADVANCE = {
     "next": "UPDATE releases_monitoringperiod SET next_at = greatest(next_at + make_interval(secs => interval_seconds),"
@@ -53,33 +56,21 @@ def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | No
     """
     with connection.cursor() as cursor:
         cursor.execute(READ, [MOST_PLACES, monitoring_id])
-        row = cursor.fetchone()
-    if row is None:
+        rows = cursor.fetchall()
+    if not rows:
         return None
+    row = rows[0]
     purpose, interval, deployment_id, rollback_id = row[0], row[1], row[4], row[5]
-    root, application, environment = row[7], row[9], row[10]
-    triggers, baseline, checks, settings, before, raw = (
-        json.loads(row[place]) if isinstance(row[place], str) else row[place] for place in (2, 3, 6, 8, 11, 12)
-    )
-    if settings.get("ssh"):
-        target = spec_for(MonitoringPeriod.objects.select_related("deployment").get(pk=monitoring_id))
-    else:
-        target = TargetSpec(application, environment, Path(root), settings)
-    secrets: tuple[str, ...] = ()
+    triggers, baseline, checks, before, raw = (_plain(row[place]) for place in (2, 3, 6, 12, 13))
     unseen = {trigger["metric"]: "error" for trigger in triggers}
-    try:
-        places = places_of(settings)
-        given: dict[str, str] = {}
-        if any(place.source.needs_configuration for place in places):
-            given, secrets = configuration_for(
-                MonitoringPeriod.objects.select_related("deployment").get(pk=monitoring_id)
-            )
-        looked = look(target, places, raw or {}, given)
-    except WrongSources as wrong:
-        looked = Looked(now(), False, {}, unseen, raw or {}, str(wrong))
-    except Exception as fault:  # noqa: BLE001  a failed measurement counts; without a row it would not show
-        looked = Looked(now(), False, {}, unseen, raw or {}, f"{type(fault).__name__}: {fault}")
-        log.error("monitoring %s: %s", monitoring_id, clean(looked.error, secrets))
+    found: dict[str, Looked] = {}
+    secrets: tuple[str, ...] = ()
+    for root, options, application, environment, name in (one[7:12] for one in rows):
+        target = TargetSpec(application, environment, Path(root), _plain(options))
+        own = (raw or {}) if len(rows) == 1 else (raw or {}).get(name, {})
+        found[name], known = _look(monitoring_id, name, target, own, unseen)
+        secrets = (*secrets, *known)
+    looked = worst_of(found)
     measured_triggers, _checked = named_after(checks, triggers)
     values = evaluate(measured_triggers, looked.values, baseline, looked.unreadable)
     try:
@@ -99,6 +90,59 @@ def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | No
         slots = [*(Slot(float(at), entries) for at, entries in before), Slot(due.timestamp(), values)]
         react(deployment_id, rollback_id, firing(measured_triggers, slots, baseline, interval), slots)
     return kept
+
+
+def _plain(value: Any) -> Any:
+    """Return a column of JSON as plain values."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _look(
+    monitoring_id: int, name: str, target: TargetSpec, raw: dict[str, Any], unseen: dict[str, str]
+) -> tuple[Looked, tuple[str, ...]]:
+    """Measure one target; return what was seen, and the secrets that no message may show."""
+    secrets: tuple[str, ...] = ()
+    try:
+        places = places_of(target.settings)
+        given: dict[str, str] = {}
+        period = MonitoringPeriod.objects.select_related("deployment")
+        if target.settings.get("ssh"):
+            target = specs_for(period.get(pk=monitoring_id))[name]
+        if any(place.source.needs_configuration for place in places):
+            given, secrets = configuration_for(period.get(pk=monitoring_id))
+        return look(target, places, raw, given), secrets
+    except WrongSources as wrong:
+        return Looked(now(), False, {}, unseen, raw, str(wrong)), secrets
+    except Exception as fault:  # noqa: BLE001  a failed measurement counts; without a row it would not show
+        failed = Looked(now(), False, {}, unseen, raw, f"{type(fault).__name__}: {fault}")
+        log.error("monitoring %s: %s", monitoring_id, clean(failed.error, secrets))
+        return failed, secrets
+
+
+def worst_of(found: Mapping[str, Looked]) -> Looked:
+    """Return one measurement of several targets, by name: of each metric the greatest value; none where a target gave
+    none, but that a service is down is known from one.
+    """
+    if len(found) == 1:
+        return next(iter(found.values()))
+    values: dict[str, float | None] = {}
+    unreadable: dict[str, str] = {}
+    for metric in dict.fromkeys(metric for one in found.values() for metric in (*one.values, *one.unreadable)):
+        seen = [one.values.get(metric) for one in found.values()]
+        known = [value for value in seen if value is not None]
+        complete = len(known) == len(found) or (metric == "service_down" and any(known))
+        values[metric] = max(known) if known and complete else None
+        why = next((one.unreadable[metric] for one in found.values() if metric in one.unreadable), "")
+        if values[metric] is None and why:
+            unreadable[metric] = why
+    return Looked(
+        at=max(one.at for one in found.values()),
+        up=all(one.up for one in found.values()),
+        values=values,
+        unreadable=unreadable,
+        raw={name: one.raw for name, one in found.items()},
+        error="; ".join(f"{name}: {one.error}" for name, one in found.items() if one.error),
+    )
 
 
 def advance(monitoring_id: int, column: str = "next") -> datetime | None:

@@ -17,7 +17,7 @@ from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.metric_sources.triggers import firing, named_after
 from releases.models import MonitoringCheck, MonitoringPeriod
 from releases.queries.monitoring import slots_of
-from releases.queries.target_spec import configuration_for, spec_for
+from releases.queries.target_spec import configuration_for, specs_for
 from releases.worker.trigger_reaction import react
 
 log = logging.getLogger(__name__)
@@ -39,18 +39,35 @@ def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
         return []
     # After a pause the start of the service lies before it, and the lines in between are of other deployments.
     deployment = "" if monitoring.resumed_at is not None else f"deployment:{monitoring.deployment_id}"
-    context, ends = (
-        CheckContext(spec_for(monitoring), *configuration_for(monitoring), deployment=deployment),
-        _ends(monitoring),
-    )
+    specs, ends, given = specs_for(monitoring), _ends(monitoring), configuration_for(monitoring)
     kept = []
     for row in monitoring.checks:
-        own = dataclasses.replace(context, position=ends.get(row["key"]))
-        if (made := _kept(monitoring, row, due, made_by(row, own))) is not None:
+        found = {}
+        for name, spec in specs.items():
+            # Of several targets each has its own log, and its own place in it.
+            end = ends.get(row["key"]) if len(specs) == 1 else (ends.get(row["key"]) or {}).get(name)
+            found[name] = made_by(row, CheckContext(spec, *given, deployment=deployment, position=end))
+        if (made := _kept(monitoring, row, due, worst(found))) is not None:
             kept.append(made)
     if kept:
         feed(monitoring)
     return kept
+
+
+# What decides where targets differ: a failed check before one without a result.
+SEVERITY = (Result.FAILED, Result.ERROR, Result.STALE, Result.NO_DATA, Result.PASSED)
+
+
+def worst(found: Mapping[str, CheckResult]) -> CheckResult:
+    """Return one result of a check on several targets (by name): the worst, with what each target said."""
+    if len(found) == 1:
+        return next(iter(found.values()))
+    result = min((one.result for one in found.values()), key=SEVERITY.index)
+    shown = next(one for one in found.values() if one.result is result)
+    value = ", ".join(f"{name}: {one.value}" for name, one in found.items() if one.value)
+    output = "\n".join(f"{name}: {one.output}" for name, one in found.items() if one.output)
+    positions = {name: one.position for name, one in found.items() if one.position is not None}
+    return CheckResult(result, value, shown.limit, output, positions or None)
 
 
 def _ends(monitoring: MonitoringPeriod) -> dict[str, Any]:

@@ -97,9 +97,11 @@ def _queue(deployment: Deployment, moment: datetime) -> None:
 def idle_steps(moment: datetime) -> None:
     """Wake workers for ready steps that no worker took, and for running ones whose lease has ended."""
     late = moment - timedelta(seconds=2 * settings.POLL_INTERVAL)
-    ended_leases = Step.objects.filter(
-        Q(state="ready", ready_at__lt=late) | Q(state="running", lease_until__lt=moment)
-    ).values_list("pk", "deployment__environment__slug")
+    # A ready step of a deployment that waits for a person is held back.
+    ready = Q(state="ready", ready_at__lt=late) & ~Q(deployment__state="awaiting_decision")
+    ended_leases = Step.objects.filter(ready | Q(state="running", lease_until__lt=moment)).values_list(
+        "pk", "deployment__environment__slug"
+    )
     for pk, slug in ended_leases:
         with isolated(log, "the worker of step %s cannot be woken", pk):
             dispatch.wake(slug, "run_step", step_id=pk)

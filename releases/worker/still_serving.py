@@ -20,7 +20,7 @@ def demand_still_serving(step: Step, context: StepContext) -> None:
     """
     if step.phase not in ENDS_WITH_A_LOOK:
         return
-    rows = step.deployment.steps
+    rows = step.deployment.steps.filter(target=step.target_id) if step.wave else step.deployment.steps.all()
     if rows.filter(ordinal__gt=step.ordinal, phase=step.phase).exists():
         return
     starts = rows.filter(step_type__in=("service_control", "container"), state="succeeded")

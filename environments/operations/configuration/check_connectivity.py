@@ -41,10 +41,8 @@ def check_connectivity(version_id: int) -> ConfigurationCheck:
 
 
 def _listed(version: ConfigurationVersion) -> tuple[Network, ...]:
-    target = DeploymentTarget.objects.filter(
-        application=version.application_id, environment=version.environment_id
-    ).first()
-    return listed_by(target.options) if target is not None else ()
+    targets = DeploymentTarget.objects.filter(application=version.application_id, environment=version.environment_id)
+    return tuple(network for target in targets for network in listed_by(target.options))
 
 
 def _may(version: ConfigurationVersion) -> bool:

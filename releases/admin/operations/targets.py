@@ -27,9 +27,21 @@ def _target(instance: Any) -> Fields:
     return {
         "application_id": row(_("application"), Application),
         "environment_id": row(_("environment"), Environment),
+        "name": _key(_("target name"), "name", DeploymentTarget.ONLY),
+        "group": _key(_("group"), "group", ""),
         "root": _folder(""),
         **target_form.fields_of({}),
     }
+
+
+def _key(label: Any, column: str, initial: str) -> forms.SlugField:
+    field = forms.SlugField(label=label, initial=initial, required=False, max_length=length(DeploymentTarget, column))
+    field.help_text = (
+        _("The name tells several targets of an application in an environment apart.")
+        if initial
+        else _("Steps name some of several targets by their group, such as web.")
+    )
+    return field
 
 
 def _folder(initial: str) -> forms.CharField:
@@ -40,9 +52,18 @@ def _folder(initial: str) -> forms.CharField:
     return field
 
 
-def _create(*, application_id: int, environment_id: int, root: str, **given: Any) -> Any:
+def _create(
+    *, application_id: int, environment_id: int, root: str, name: str = "", group: str = "", **given: Any
+) -> Any:
     settings = target_form.settings_of(given)
-    return create_target(application_id=application_id, environment_id=environment_id, root=root, settings=settings)
+    return create_target(
+        application_id=application_id,
+        environment_id=environment_id,
+        root=root,
+        name=name or DeploymentTarget.ONLY,
+        group=group,
+        settings=settings,
+    )
 
 
 def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Any:
@@ -53,7 +74,9 @@ def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
     """Check everything that the form's values name."""
     given = {**values}
     known = instance if isinstance(instance, DeploymentTarget) else None
-    root, _reason = given.pop("root"), given.pop("reason", "")
+    root = given.pop("root")
+    for other in ("reason", "name", "group"):
+        given.pop(other, None)
     application = known.application_id if known is not None else given.pop("application_id")
     environment = known.environment_id if known is not None else given.pop("environment_id")
     own = {name: known.options[name] for name in OWN if name in known.options} if known is not None else {}

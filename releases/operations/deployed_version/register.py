@@ -17,6 +17,7 @@ from environments.targets.masking import clean
 from environments.targets.measured import Measured, measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.queries.repository import refreshed
+from releases.queries.step_waves import targets_in
 from releases.queries.target_comparison import RUNS, Row, compare
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.sources import git, versions
@@ -84,11 +85,14 @@ def request_registration(
     looked = look(target_id, version=version, configuration_id=configuration_id, service=service)
     target, configuration, measured, seen = looked.target, looked.configuration, looked.measured, looked.seen
     text, tag = looked.version, looked.tag
+    others = _others_that_differ(target, configuration, measured)
     with operation("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True) as op:
         account = access.require("register_version", target.environment)
         require_untouched(target)
         if wrong := [row for row in looked.rows if row.result == "failed"]:
             raise GateNotPassed(*(_difference(row) for row in wrong))
+        if others:
+            raise GateNotPassed(*others)
         op.details["service"] = service
         release = Release.objects.filter(application=target.application, version=text, state="imported").first()
         if release is not None and (release.commit, release.tree) != (seen.commit, seen.tree):
@@ -127,7 +131,7 @@ def request_registration(
 def register(pointer_id: int, *, reason: str = "") -> DeployedVersion:
     """Confirm it as the second person; the target is measured again and must be as the first person saw it."""
     unlocked = DeployedVersion.objects.select_related("application", "environment").get(pk=pointer_id)
-    target = DeploymentTarget.objects.get(application=unlocked.application, environment=unlocked.environment)
+    target = targets_in(unlocked.application, unlocked.environment)[0]
     if unlocked.configuration_id is None:
         raise InvalidInput(_("No configuration chosen for: %(environments)s") % {"environments": unlocked.environment})
     try:
@@ -163,6 +167,21 @@ def target_named(target_id: int) -> DeploymentTarget:
     if target is None:
         raise InvalidInput(_("This deployment target or configuration does not exist."))
     return target
+
+
+def _others_that_differ(target: DeploymentTarget, configuration: ConfigurationVersion, measured: Measured) -> list[str]:
+    """Return a sentence for each other target of the environment that does not show the same code and configuration."""
+    found = []
+    for other in targets_in(target.application, target.environment):
+        if other.pk != target.pk:
+            try:
+                seen = measure(spec_of(other), configuration_of(configuration.pk)[0], data=False)
+            except StepFailed as fault:
+                found.append(f"{other}: {fault}")
+                continue
+            if (seen.code, seen.configuration) != (measured.code, measured.configuration):
+                found.append(_("%(target)s shows other code or another configuration.") % {"target": other})
+    return found
 
 
 def _difference(row: Row) -> str:

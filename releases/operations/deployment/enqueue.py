@@ -16,6 +16,7 @@ from releases.gates import evaluation
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
 from releases.queries.step_plan import plan_in
+from releases.queries.step_waves import BACK, Laid, NoSuchTargets, lay_out, strategy_of, targets_in, touched_by
 
 RETRY = timedelta(seconds=60)
 # Deployments are queued so long before their scheduled start: then only the claim is left, with the gates checked
@@ -77,14 +78,36 @@ def require_starter(deployment: Deployment) -> None:
 
 
 def create_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
-    """Create the steps of the plan's phases, after the existing ones, inside an open operation."""
-    plan = plan_in(deployment.release, deployment.environment)
-    rows = [(phase, row) for phase in phases for row in plan[phase]]
+    """Create the steps of the plan's phases on their targets, after the existing ones, inside an open operation.
+
+    The steps of a rollback are made for the targets on which a step of the deployment has begun.
+    """
     first = deployment.steps.count() + 1
     return Step.objects.bulk_create(
-        Step(deployment=deployment, phase=phase, ordinal=ordinal, **row)
-        for ordinal, (phase, row) in enumerate(rows, start=first)
+        Step(
+            deployment=deployment,
+            phase=laid.phase,
+            ordinal=ordinal,
+            target=laid.target,
+            wave=laid.wave,
+            batch=laid.batch,
+            **{name: value for name, value in laid.row.items() if name != "on"},
+        )
+        for ordinal, laid in enumerate(steps_of(deployment, phases), start=first)
     )
+
+
+def steps_of(deployment: Deployment, phases: tuple[str, ...]) -> list[Laid]:
+    """Return the steps of the plan's phases on their targets, in order. Raises GateNotPassed."""
+    plan = plan_in(deployment.release, deployment.environment)
+    rows = [(phase, row) for phase in phases for row in plan[phase]]
+    targets = targets_in(deployment.application_id, deployment.environment_id)
+    touched = touched_by(deployment) if phases[0] in BACK and len(targets) > 1 else None
+    try:
+        return lay_out(rows, targets, strategy_of(deployment), touched)
+    except NoSuchTargets as missing:
+        text = _("No deployment target in %(environment)s belongs to the group “%(group)s”.")
+        raise GateNotPassed(text % {"environment": deployment.environment, "group": missing}) from missing
 
 
 def resolve_lower(deployment_id: int) -> None:

@@ -1,7 +1,7 @@
 """deployment:resolve: a person says in what state a failed deployment left its target, and the target must agree."""
 
 from dataclasses import asdict
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from django.utils.translation import gettext as _
 
@@ -18,6 +18,7 @@ from releases.operations.deployment.completion import leave, restore_previous_ve
 from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
 from releases.operations.release.end_approval import cancel_waiting
 from releases.queries.release_artefact import code_wanted
+from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import configuration_of, spec_of
 
 How = Literal["previous", "planned", "unknown"]
@@ -92,9 +93,23 @@ def _may(deployment: Deployment) -> bool:
         return False
 
 
-def _looked(deployment: Deployment, how: str) -> dict[str, str] | OperationRefused:
-    """Return the target's digests; the refusal where it cannot be reached, or where they differ."""
-    target = DeploymentTarget.objects.get(application=deployment.application, environment=deployment.environment)
+def _looked(deployment: Deployment, how: str) -> dict[str, Any] | OperationRefused:
+    """Return the digests of the target, of several those of the first and of each; the refusal where one cannot be
+    reached, or where they differ.
+    """
+    targets = targets_in(deployment.application, deployment.environment)
+    found = [_looked_at(target, deployment, how) for target in targets]
+    refused = [one for one in found if isinstance(one, OperationRefused)]
+    if refused:
+        return refused[0]
+    measured = [one for one in found if isinstance(one, dict)]
+    if len(targets) == 1:
+        return measured[0]
+    by_name = {target.name: one for target, one in zip(targets, measured, strict=True)}
+    return {**measured[0], "targets": by_name}
+
+
+def _looked_at(target: DeploymentTarget, deployment: Deployment, how: str) -> dict[str, Any] | OperationRefused:
     before, planned = deployment.previous.get("deployed_version", {}), deployment.previous.get("wanted_configuration")
     values = configuration_of(before.get("configuration") if how == "previous" else planned)[0]
     try:

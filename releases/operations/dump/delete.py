@@ -71,11 +71,9 @@ def delete(step_id: int) -> bool:
     if step is None:
         return False
     deployment, failure, done = step.deployment, "", {}
-    target = (
-        DeploymentTarget.objects.select_related("application", "environment")
-        .filter(application=deployment.application, environment=deployment.environment)
-        .first()
-    )
+    rows = DeploymentTarget.objects.select_related("application", "environment")
+    here = rows.filter(application=deployment.application, environment=deployment.environment)
+    target = (here.filter(pk=step.target_id) if step.target_id is not None else here).first()
     try:
         if target is None:
             raise StepFailed(_("The deployment target has been removed."))

@@ -1,6 +1,6 @@
 """release:sign_final_check: the T-1 final check, signed by two people of the roles that the procedure names (P3)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from releases.operations.release.prepare import done_milestone, require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.queries.announcement import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
 from releases.queries.step_plan import production_of
+from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import spec_of
 
 # The results that block a signature; `not_measured` and `waived` are left to the person who signs.
@@ -38,7 +39,7 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     connect: whether a target on another host may be asked, which takes seconds; else it is not measured.
     """
     environment = production_of(release)
-    target = DeploymentTarget.objects.filter(application=release.application, environment=environment).first()
+    targets = targets_in(release.application, environment)
     tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
     approval_request = ApprovalRequest.objects.filter(
         release=release, environment=environment, state="approved"
@@ -46,7 +47,7 @@ def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     team_roles = set(release.team_members.exclude(telephone="").values_list("team_role", flat=True))
     measured = {
         "release_team_complete": team_roles >= set(TeamMember.TeamRole.values),
-        "target_reachable": target is not None and _reachable(target, connect),
+        "target_reachable": _all_reachable(targets, connect),
         "tag_unchanged": tag is not None
         and tag.value.get("commit") == release.commit
         and bool(tag.value.get("signature_good")),
@@ -76,6 +77,13 @@ def _waiver(release: Release, environment: Environment) -> Waiver | None:
         Waiver.objects.filter(release=release, environment=environment, gate=NOTIFICATIONS_SENT_WAIVER),
     )
     return next((row for row in rows.select_related("decided_by") if row.counts(moment)), None)
+
+
+def _all_reachable(targets: Sequence[DeploymentTarget], connect: bool) -> bool | str:
+    found = [_reachable(target, connect) for target in targets]
+    if not found or False in found:
+        return False
+    return NOT_MEASURED if NOT_MEASURED in found else True
 
 
 def _reachable(target: DeploymentTarget, connect: bool) -> bool | str:

@@ -9,8 +9,10 @@ from environments import access
 from releases import dispatch
 from releases.models import DecisionRequest, Deployment, MonitoringPeriod, Rollback, Step
 from releases.operations.deployment.enqueue import create_steps
+from releases.operations.deployment.open_steps import open_steps
 from releases.operations.rollback.confirm_late import why_not_approved
 from releases.queries.rollback_candidates import refusal
+from releases.queries.step_waves import next_steps
 
 
 def not_possible(deployment: Deployment) -> str:
@@ -40,11 +42,10 @@ def start_rollback(rollback_id: int) -> int:
         for monitoring in MonitoringPeriod.objects.filter(deployment=deployment, ended_at=None):
             monitoring.ended_at, monitoring.result, monitoring.next_at = now(), "rolled_back", None
             monitoring.save()
-        first = create_steps(deployment, ("rollback", "rollback_verification"))[0]
-        first.mark_ready()
-        first.ready_at = now()
-        first.save()
-        dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=first.pk)
+        created = create_steps(deployment, ("rollback", "rollback_verification"))
+        first = created[0]
+        own = [step for step in created if step.phase == first.phase]
+        open_steps(op, deployment, next_steps(own) if first.wave else [first])
     return first.pk
 
 

@@ -18,13 +18,14 @@ from audit.refusals import GateNotPassed
 from environments.targets.words import gettext as _
 from releases.gates import emergency_stop, evaluation
 from releases.models import ApprovalRequest, DeployedVersion, Deployment, MonitoringPeriod, Release, Step, StepAttempt
-from releases.operations.deployment.enqueue import AHEAD, require_starter
+from releases.operations.deployment.enqueue import AHEAD, require_starter, steps_of
+from releases.operations.deployment.open_steps import open_steps
 from releases.operations.follow_up.create import create_at_start
 from releases.operations.release.prepare import done_milestone
 from releases.operations.step.hold import hold_late
 from releases.queries.monitoring import baseline
 from releases.queries.release_artefact import wanted
-from releases.queries.step_plan import plan_in
+from releases.queries.step_waves import blocked, halted, next_steps, phase_of, strategy_of
 
 # Read before the operation opens: none of the start's checks depends on their own columns alone.
 READ = ("application", "scheduled_by", "procedure")
@@ -103,6 +104,8 @@ def claim(step_id: int, *, worker: str) -> Claim | None:
                 raise NothingToDo
             _attach_related(read, op.get(Release), "procedure")
             _start(op, deployment)
+            if step.wave:
+                open_steps(op, deployment, next_steps(phase_of(deployment, step.phase)))
         elif deployment.state != RUNS_IN[step.phase]:
             raise NothingToDo
         if taken_over:
@@ -131,10 +134,32 @@ def lost_in_a_row(step: Step) -> int:
 
 
 def _is_its_turn(step: Step, deployment: Deployment) -> bool:
+    if step.wave:
+        return _is_its_turn_in_waves(step, deployment)
     before = step.ordinal - 1
     if step.phase not in ("deployment", "verification") or not before:
         return True
     return deployment.steps.filter(ordinal__lte=before, state__in=Step.FINISHED).count() == before
+
+
+def _is_its_turn_in_waves(step: Step, deployment: Deployment) -> bool:
+    """Tell whether all before it are finished on its target, and in earlier waves on all that are not left behind.
+
+    While further steps are held back, only one that a person has let go on begins.
+    """
+    steps = phase_of(deployment, step.phase)
+    if halted(steps, strategy_of(deployment).max_failures) and not step.decision:
+        return False
+    out = {other.target_id for other in blocked(steps)} - {step.target_id}
+    before = [
+        other
+        for other in steps
+        if other.wave < step.wave
+        and other.target_id not in out
+        or other.target_id == step.target_id
+        and other.ordinal < step.ordinal
+    ]
+    return all(other.state in Step.FINISHED for other in before)
 
 
 def _waited_until(hour: datetime | None) -> bool:
@@ -228,11 +253,11 @@ def _start(op: Operation, deployment: Deployment) -> None:
 
 def _require_steps_as_planned(deployment: Deployment, release: Release) -> None:
     planned = [
-        (row["step_type"], row["parameters"])
-        for phase in ("deployment", "verification")
-        for row in plan_in(release, deployment.environment)[phase]
+        (laid.row["step_type"], laid.row["parameters"], laid.target.pk, laid.wave)
+        for laid in steps_of(deployment, ("deployment", "verification"))
     ]
-    if planned != list(deployment.steps.order_by("ordinal").values_list("step_type", "parameters")):
+    there = deployment.steps.order_by("ordinal").values_list("step_type", "parameters", "target", "wave")
+    if planned != list(there):
         raise GateNotPassed(_("The steps differ from the approved step plan."))
 
 

@@ -11,6 +11,7 @@ from releases.gates.durations import durations
 from releases.models import Deployment, Release, Step
 from releases.operations.decision_request import escalate
 from releases.queries.decision_request import last_rollback_start
+from releases.queries.step_waves import others_run
 
 GO_ON = "step:start_anyway"
 
@@ -45,6 +46,11 @@ def hold(op: Operation, deployment: Deployment, step: Step, why: str) -> None:
     """Put a step on hold, inside an open operation, let the deployment wait, and ask its team."""
     step.hold()
     step.failure = why
+    await_decision(op, deployment, step, why)
+
+
+def await_decision(op: Operation, deployment: Deployment, step: Step, why: str) -> None:
+    """Let a deployment wait for a decision about a step, inside an open operation, and ask its team."""
     deployment.await_decision()
     escalate.create(op, deployment, step)
     op.notify_as("deployment:await_decision")
@@ -60,5 +66,10 @@ def hold_late(step_id: int, moment: datetime) -> bool:
         step, deployment = op.get(Step), op.get(Deployment)
         if step.state != "ready" or deployment.state != "running":
             return False
-        hold(op, deployment, step, too_late(step, deployment, moment))
+        why = too_late(step, deployment, moment)
+        if others_run(step):
+            step.hold()
+            step.failure = why  # its team is asked once nothing runs
+        else:
+            hold(op, deployment, step, why)
     return True

@@ -21,11 +21,13 @@ from releases.operations.deployment.completion import (
     set_deployed_version,
     start_monitoring,
 )
+from releases.operations.deployment.open_steps import open_steps
 from releases.operations.rollback.complete_manually import draft_documents
 from releases.operations.rollback.decide import raise_after_failure
-from releases.operations.step.claim import claim_next
-from releases.operations.step.hold import hold, too_late
+from releases.operations.step.claim import RUNS_IN, claim_next
+from releases.operations.step.hold import await_decision, hold, too_late
 from releases.queries.rollback_digests import digests
+from releases.queries.step_waves import blocked, halted, next_steps, others_run, phase_of, strategy_of
 
 
 @retry_on_deadlock
@@ -47,19 +49,26 @@ def record_success(
     """
     with operation("step:succeed", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
-        step.succeed()
-        _ended(op, step, fencing_token, "succeeded", output_digest, probe)
+        why = _differs(deployment, step, measured) if measured is not None and step.wave else ""
+        if why:
+            step.fail()
+            step.failure = why
+        else:
+            step.succeed()
+        _ended(op, step, fencing_token, "failed" if why else "succeeded", output_digest, probe)
         if output:
             StepOutput.objects.create(step=step, fencing_token=fencing_token, text=output)
-        following = _following(step)
         step.result = result
         op.details.update(step_type=step.step_type, fencing_token=fencing_token)
         if measured is not None:
-            deployment.measured = {**deployment.measured, step.phase: measured}
+            deployment.measured = {**deployment.measured, step.phase: _measured(deployment, step, measured)}
         if deployment.state == "stopping":
-            deployment.mark_stopped()
-            deployment.cancel_rest(now())
+            _stopped(deployment, step)
             return None
+        if step.wave:
+            deployment.release = claimed.deployment.release  # read once a deployment
+            return _go_on(op, step, deployment, worker)
+        following = _following(step)
         if following is None:
             following = _phase_ends(op, step, deployment)
         if following is not None:
@@ -101,6 +110,9 @@ def fail(
         step.failure = message
         step.result = result or step.result
         _ended(op, step, fencing_token, "failed", output_digest, probe)
+        if step.wave:
+            _go_on(op, step, deployment, asks=asks)
+            return
         _trouble(op, step, deployment)
         if deployment.state == "awaiting_decision" and not asks:
             raise_after_failure(op, deployment, step)
@@ -126,7 +138,10 @@ def mark_unknown(
         step.failure = message
         step.result = result or step.result
         _ended(op, step, fencing_token, "unknown", output_digest, probe)
-        _trouble(op, step, deployment)
+        if step.wave:
+            _go_on(op, step, deployment)
+        else:
+            _trouble(op, step, deployment)
 
 
 @retry_on_deadlock
@@ -140,8 +155,7 @@ def stop(claimed: Step, *, fencing_token: int, message: str, output_digest: str 
         step.failure = message
         _ended(op, step, fencing_token, "stopped", output_digest, probe)
         op.details.update(step_type=step.step_type, fencing_token=fencing_token, probe=probe)
-        deployment.mark_stopped()
-        deployment.cancel_rest(now())
+        _stopped(deployment, step)
 
 
 def request_manual(claimed: Step, *, fencing_token: int, task: str, minutes: float | None = None) -> None:
@@ -171,8 +185,7 @@ def wait(claimed: Step, *, fencing_token: int, until: datetime) -> None:
         if deployment.state == "stopping":
             step.stop()
             _ended(op, step, fencing_token, "stopped", "", "")
-            deployment.mark_stopped()
-            deployment.cancel_rest(now())
+            _stopped(deployment, step)
             return
         _ended(op, step, fencing_token, "waiting", "", "")
         step.ended_at, step.owner, step.lease_until = None, "", until
@@ -218,6 +231,97 @@ def _ended(op: Operation, step: Step, fencing_token: int, outcome: str, output_d
         raise Fenced(f"step {step.pk}: there is no attempt {fencing_token}")
 
 
+def _stopped(deployment: Deployment, step: Step) -> None:
+    """End a stop with the last step that ran."""
+    if not others_run(step):
+        deployment.mark_stopped()
+        deployment.cancel_rest(now())
+
+
+def _measured(deployment: Deployment, step: Step, measured: dict[str, str]) -> dict[str, Any]:
+    """Return the digests of a phase: of the target; of several, those of the first and of each by its name."""
+    if not step.wave or step.target is None:
+        return measured
+    known = deployment.measured.get(step.phase, {})
+    first = step.target_id == min(phase.target_id or 0 for phase in phase_of(deployment, step.phase))
+    own = measured if first else {key: value for key, value in known.items() if key != "targets"}
+    return {**own, "targets": {**known.get("targets", {}), step.target.name: measured}}
+
+
+def _differs(deployment: Deployment, step: Step, measured: dict[str, str]) -> str:
+    """Return that a target has other code or another configuration than one that was measured before; else empty."""
+    for name, other in deployment.measured.get(step.phase, {}).get("targets", {}).items():
+        parts = [part for part in ("code", "configuration") if other.get(part) != measured.get(part)]
+        if parts and step.target is not None and name != step.target.name:
+            text = gettext_noop("%(target)s and %(other)s differ: %(parts)s")
+            return str(text % {"target": step.target.name, "other": name, "parts": ", ".join(parts)})
+    return ""
+
+
+def _go_on(op: Operation, step: Step, deployment: Deployment, worker: str = "", *, asks: bool = False) -> Step | None:
+    """Go on after a step of a deployment to several targets has ended; return the step that `worker` has claimed.
+
+    What follows is opened. Once nothing runs, what is blocked waits for a person, or the phase is over.
+    """
+    if deployment.state == "stopping":
+        _stopped(deployment, step)
+    if deployment.state != RUNS_IN[step.phase]:
+        return None
+    steps = phase_of(deployment, step.phase, step)
+    halts = halted(steps, strategy_of(deployment).max_failures)
+    runs = [row for row in steps if row.state == "running" or row.state == "ready" and (not halts or row.decision)]
+    opened = [] if halts else next_steps(steps)
+    if opened:
+        return _open(op, step, deployment, opened, worker, asks_now=not runs)
+    if runs:
+        return None
+    if stuck := blocked(steps):
+        _ask_about(op, stuck[0], deployment, asks=asks and stuck[0].pk == step.pk)
+        return None
+    following = _phase_ends(op, step, deployment)
+    if following is None:
+        return None
+    return _open(op, step, deployment, next_steps(phase_of(deployment, following.phase)), worker, asks_now=True)
+
+
+def _ask_about(op: Operation, stuck: Step, deployment: Deployment, *, asks: bool) -> None:
+    """Let the deployment wait for a decision about a step that does not go on; asks: as `fail` takes it."""
+    if stuck.state == "on_hold":
+        await_decision(op, deployment, stuck, stuck.failure)
+        return
+    _trouble(op, stuck, deployment)
+    if deployment.state == "awaiting_decision" and stuck.state == "failed" and not asks:
+        raise_after_failure(op, deployment, stuck)
+
+
+def _open(
+    op: Operation, step: Step, deployment: Deployment, opened: list[Step], worker: str, *, asks_now: bool
+) -> Step | None:
+    """Open the steps whose turn it is: one for the worker, the others for any; hold those for which it is too late.
+
+    asks_now: nothing else runs, so that a step on hold is asked about.
+    """
+    own = next((row for row in opened if row.target_id == step.target_id), opened[0])
+    mine: Step | None = None
+    held: list[Step] = []
+    others: list[Step] = []
+    for row in opened:
+        row.deployment = deployment
+        if why := too_late(row, deployment, op.at):
+            row.hold()
+            row.failure = why
+            row.save()
+            held.append(row)
+        elif row is own and worker and claim_next(op, row, worker=worker):
+            mine = row
+        else:
+            others.append(row)
+    open_steps(op, deployment, others)
+    if held and asks_now and mine is None and not others:
+        _ask_about(op, held[0], deployment, asks=True)
+    return mine
+
+
 def _following(step: Step) -> Step | None:
     """Return the next step of the same phase."""
     return Step.objects.filter(deployment=step.deployment_id, phase=step.phase, ordinal=step.ordinal + 1).first()
@@ -247,8 +351,7 @@ def _trouble(op: Operation, step: Step, deployment: Deployment) -> None:
             deployment.fail_rollback()
         return
     if deployment.state == "stopping":
-        deployment.mark_stopped()
-        deployment.cancel_rest(now())
+        _stopped(deployment, step)
     elif deployment.environment.protected:
         deployment.await_decision()
         escalate.create(op, deployment, step)
@@ -267,6 +370,8 @@ def complete(op: Operation, rollback: Rollback, deployment: Deployment, release:
     rollback.facts = {**rollback.facts, "digests": found}
     wanted = found.get("expected", found["before"])
     different = [key for key in ("code", "configuration", "data") if wanted[key] != found["after"].get(key)]
+    for name, own in deployment.measured.get("rollback", {}).get("targets", {}).items():
+        different += [f"{name}: {key}" for key in ("code", "configuration") if wanted[key] != own.get(key)]
     if different:
         rollback.fail()
         deployment.fail_rollback()

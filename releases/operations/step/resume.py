@@ -13,9 +13,12 @@ from releases.gates import emergency_stop, freeze, window
 from releases.gates.base import GateContext, Known
 from releases.gates.durations import durations
 from releases.models import DecisionRequest, Deployment, Step
+from releases.operations.decision_request import escalate
 from releases.operations.deployment.decide import require_decider
+from releases.operations.deployment.open_steps import open_steps
 from releases.operations.rollback.decide import end_alarm_of_failure
 from releases.operations.step.hold import GO_ON
+from releases.queries.step_waves import blocked, halted, next_steps, phase_of, strategy_of
 
 
 def retry(step_id: int, *, reason: str) -> Step:
@@ -26,6 +29,7 @@ def retry(step_id: int, *, reason: str) -> Step:
         step.failure = ""
         _require_time(deployment, step)
         _resume(step, deployment)
+        _open_beside(op, step)
         dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
     return step
 
@@ -38,6 +42,7 @@ def start_anyway(step_id: int, *, reason: str) -> Step:
         step.failure = ""
         _require_time(deployment, step, back=False)
         _resume(step, deployment)
+        _open_beside(op, step)
         dispatch.wake_on_commit(deployment.environment.slug, "run_step", step_id=step.pk)
     return step
 
@@ -84,6 +89,9 @@ def _decision(event: str, step_id: int, reason: str) -> Iterator[Operation]:
         end_alarm_of_failure(held.deployment)
         yield op
         DecisionRequest.close_open(held.deployment, event, account, now())
+        if held.wave and held.deployment.state == "awaiting_decision":
+            # Another target waits for a decision as well.
+            escalate.create(op, held.deployment, blocked(phase_of(held.deployment, held.phase, held))[0])
 
 
 def _resume(step: Step, deployment: Deployment) -> None:
@@ -126,9 +134,37 @@ def _require_time(deployment: Deployment, first: Step, *, back: bool = True) -> 
         raise GateNotPassed(reason)
 
 
+def _open_beside(op: Operation, step: Step) -> None:
+    """Open, beside a step that a person lets go on, what was held back on the other targets."""
+    deployment = op.get(Deployment)
+    steps = phase_of(deployment, step.phase, step) if step.wave else []
+    if steps and not halted(steps, strategy_of(deployment).max_failures):
+        open_steps(op, deployment, next_steps(steps))
+
+
+def _resume_waves(op: Operation, step: Step, deployment: Deployment) -> None:
+    """The same as `resume_after` for a deployment to several targets; it waits on while another one is blocked."""
+    steps = phase_of(deployment, step.phase, step)
+    opened = [] if halted(steps, strategy_of(deployment).max_failures) else next_steps(steps)
+    if not opened and blocked(steps):
+        return
+    _resume(step, deployment)
+    if opened:
+        _require_time(deployment, opened[0], back=not deployment.environment.protected)
+    elif step.phase == Step.Phase.DEPLOYMENT:
+        deployment.save()
+        op.states[Deployment, deployment.pk] = deployment.state
+        deployment.start_verification()
+        opened = next_steps(phase_of(deployment, Step.Phase.VERIFICATION))
+    open_steps(op, deployment, opened)
+
+
 def resume_after(op: Operation, step: Step) -> None:
     """Let a waiting deployment go on after a step that a person's decision has ended, inside an open operation."""
     deployment = op.get(Deployment)
+    if step.wave:
+        _resume_waves(op, step, deployment)
+        return
     _resume(step, deployment)
     following = deployment.steps.filter(ordinal=step.ordinal + 1).first()
     if following is not None:

@@ -25,12 +25,24 @@ OWN = ("metric_sources", "private_networks", "http_hosts")
 
 
 def create_target(
-    *, application_id: int, environment_id: int, root: str, settings: dict[str, Any], reason: str = ""
+    *,
+    application_id: int,
+    environment_id: int,
+    root: str,
+    settings: dict[str, Any],
+    name: str = DeploymentTarget.ONLY,
+    group: str = "",
+    reason: str = "",
 ) -> Any:
-    """Set the folder and the commands of an application's copy in an environment; return the target or the request."""
+    """Set the folder and the commands of an application's copy in an environment; return the target or the request.
+
+    name: tells several copies in the environment apart. group: by which steps name some of them.
+    """
     target = DeploymentTarget(
         application=Application.objects.get(pk=application_id),
         environment=Environment.objects.get(pk=environment_id),
+        name=name,
+        group=group,
         root=root,
         options=settings,
     )
@@ -38,7 +50,7 @@ def create_target(
     with operation("target:create", reason=reason, sign=True) as op:
         account = access.require("edit_target")
         _require_unshared(other)
-        values = {"root": root, "options": settings}
+        values = {"root": root, "options": settings, "name": name, "group": group}
         return apply_or_request(op, target, values, by=account, two=target.environment.protected, reason=reason)
 
 
@@ -114,14 +126,24 @@ def _require_unshared(other: str) -> None:
 
 
 def _require_new(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
-    known = DeploymentTarget.objects.filter(application=target.application, environment=target.environment).first()
+    here = DeploymentTarget.objects.filter(application=target.application, environment=target.environment)
+    known = here.filter(name=target.name).first()
     if known is not None:
         text = _(
-            "This application already has a deployment target in %(environment)s: %(root)s. "
-            "Change the folder and commands of that deployment target instead."
+            "This application already has a deployment target “%(name)s” in %(environment)s: %(root)s. "
+            "Change the folder and commands of that deployment target, or choose another name."
         )
-        raise InvalidInput(text % {"environment": target.environment, "root": known.root})
+        raise InvalidInput(text % {"name": target.name, "environment": target.environment, "root": known.root})
+    if here.exists():
+        _require_no_deployment(target)
     _require_possible(target, persons)
+
+
+def _require_no_deployment(target: DeploymentTarget) -> None:
+    """Refuse a further target while a deployment there is not over: it would have steps on all but this one."""
+    if deployment := not_over(target).first():
+        text = _("%(run)s has not ended. No deployment target can be added until then.")
+        raise GateNotPassed(text % {"run": deployment})
 
 
 def _require_idle(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:

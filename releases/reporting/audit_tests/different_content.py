@@ -10,6 +10,7 @@ from django.db.models import JSONField, TextField
 from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext_lazy as _
 
+from environments.language import labelled
 from environments.models import ConfigurationVersion
 from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for
 
@@ -54,7 +55,7 @@ class Compared:
         artefact = content.get("artefact", {})
         # What the files of an archive have as their tree is measured, and stands in no approval.
         code = {"": content.get("tree"), "image": artefact.get("digest")}.get(artefact.get("kind", ""))
-        pairs = [
+        pairs: list[tuple[Any, Any, Any]] = [
             (_("step plan"), planned, deployment.plan_digest),
             (_("commit"), content.get("commit"), wanted.get("commit")),
             (_("artefact"), artefact.get("digest"), wanted.get("artefact", {}).get("digest")),
@@ -62,6 +63,9 @@ class Compared:
             (_("code on the deployment target"), code, deployment.measured.get("verification", {}).get("code")),
             (_("configuration"), content.get("configuration"), brought),
         ]
+        others = deployment.measured.get("verification", {}).get("targets", {})
+        for name, row in others.items():
+            pairs.append((labelled(_("code on the deployment target"), name), code, row.get("code")))
         for what, approved, deployed in pairs:
             if approved and deployed and approved != deployed:
                 yield what, approved, deployed

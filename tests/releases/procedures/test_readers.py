@@ -197,6 +197,7 @@ READERS = {
     "Step.required": STEPS,
     "Step.deadline_seconds": STEPS,
     "Step.no_output_timeout_seconds": STEPS,
+    "Step.on": STEPS,
     "Check.when": STEPS,
     "Check.maintenance": STEPS,
     "Check.type": STEPS,

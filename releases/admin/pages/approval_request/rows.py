@@ -19,10 +19,11 @@ from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.pages.deployment_process.page import process_contents
 from releases.admin.pages.procedure.difference import differences, effects
 from releases.gates import authorship, quorum
-from releases.gates.content import NO_SIGNERS, clause_labels, digest, document
+from releases.gates.content import NO_SIGNERS, clause_labels, document, target_digest
 from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
 from releases.models.release import preauthorisation_words
 from releases.queries.approval_validity import stale
+from releases.queries.step_waves import targets_in
 from releases.queries.waivable import waivable_in
 from releases.worker.dry_run import dry_run
 
@@ -136,32 +137,40 @@ def _commands(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]
         return []
     found = []
     for place in (place for place in release.destinations if rights.sees(place)):
-        target = DeploymentTarget.objects.filter(application=release.application_id, environment=place).first()
-        present = digest({"root": target.root, "options": target.options}) if target is not None else None
-        if target is not None and approval_request.content_for(place).get("target") == present:
-            found += _commands_in(release, place, target)
+        targets = targets_in(release.application_id, place)
+        if targets and approval_request.content_for(place).get("target") == target_digest(release.application, place):
+            found += _commands_in(release, place, targets)
     return found
 
 
-def _commands_in(release: Release, place: Environment, target: DeploymentTarget) -> list[Clause]:
+def _commands_in(release: Release, place: Environment, targets: list[DeploymentTarget]) -> list[Clause]:
     def named(label: str) -> str:
         return noted(label, place) if len(release.destinations) > 1 else label
 
     lines = []
     for step in dry_run(release, place):
-        lines.append(f"{step.ordinal}. {step.label_ja if language() == 'ja' else step.label_en}")
+        label = step.label_ja if language() == "ja" else step.label_en
+        lines.append(f"{step.ordinal}. {noted(label, step.target) if step.target else label}")
         lines += [f"    {line}" for line in (*step.lines, step.fault) if line]
     found = [Clause("commands", named(_("commands that will run")), "\n".join(lines) or _("none"))]
     ran = Deployment.objects.filter(
         application=release.application_id, environment=place, state__in=Deployment.VERIFIED
     )
     last = ran.order_by("-started_at").values_list("started_at", flat=True).first()
-    before = target.history.filter(history_date__lte=last).order_by("-history_date").first() if last else None
-    if before is not None:
+    said: list[str] = []
+    compared = False
+    for target in targets:
+        before = target.history.filter(history_date__lte=last).order_by("-history_date").first() if last else None
+        if before is None:
+            said += [_("%(target)s is new") % {"target": target.name}] if last and len(targets) > 1 else []
+            continue
+        compared = True
         kept, now_ = ({"root": row.root, **row.options} for row in (before, target))
-        said = "\n".join(f"{key}: {left} → {right}" for key, left, right in changes(kept, now_))
+        own = [f"{key}: {left} → {right}" for key, left, right in changes(kept, now_)]
+        said += [labelled(target.name, line) for line in own] if len(targets) > 1 else own
+    if compared or said:
         label = named(_("changed in the deployment target since the last deployment"))
-        found.append(Clause("since", label, said or _("nothing")))
+        found.append(Clause("since", label, "\n".join(said) or _("nothing")))
     return found
 
 

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 
 from audit.clock import now
 from audit.cover import warning
@@ -63,6 +63,22 @@ def log_step(steps: list[Step]) -> Step | None:
     return next((s for s in begun if s.state in ("running", "outcome_unknown", "failed")), begun[-1] if begun else None)
 
 
+def matrix(steps: list[Step]) -> dict[str, Any]:
+    """Return the steps of several targets as a table: `columns` (phase, name), and `rows` with a target, the number of
+    its batch and its step in each column (None: it has none). Empty for one target.
+    """
+    several = [step for step in steps if step.wave and step.target is not None and step.step_type != "wait"]
+    columns = list(dict.fromkeys((step.phase, step.label_ja, step.label_en) for step in several))
+    rows = []
+    for target in sorted({step.target for step in several if step.target is not None}, key=lambda row: row.pk):
+        own = {(s.phase, s.label_ja, s.label_en): s for s in several if s.target_id == target.pk}
+        batch = max((step.batch for step in own.values() if step.phase == Step.Phase.DEPLOYMENT), default=0)
+        rows.append({"target": target, "batch": batch or None, "cells": [own.get(column) for column in columns]})
+    japanese = (get_language() or "ja").startswith("ja")
+    heads = [(Step.Phase(phase).label, ja if japanese else en) for phase, ja, en in columns]
+    return {"columns": heads, "rows": rows} if rows else {}
+
+
 @page
 def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one deployment."""
@@ -80,7 +96,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )
     rights, moment, zone = rights_of(request), now(), row.environment.zone
-    steps = list(row.steps.select_related("assignee").prefetch_related("attempts"))
+    steps = list(row.steps.select_related("assignee", "target").prefetch_related("attempts"))
     for step in steps:
         step.deployment = row
     sees, logs = rights.sees(row.environment), rights.sees(row.environment, "read_logs")
@@ -103,6 +119,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         main=MAIN.get(row.state, ""),
         progress=progress(row, steps, moment),
         bar=window_bar(row, steps, moment),
+        matrix=matrix(steps),
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
         planned=[] if steps else [(p, row.release.step_plan.get(p, [])) for p in ("deployment", "verification")],
         waiting=[s for s in steps if s.state in ("on_hold", "outcome_unknown", "failed")]

@@ -21,7 +21,8 @@ def dry_run_page(request: HttpRequest, pk: int, environment: str) -> HttpRespons
         raise PermissionDenied
     described = dry_run(row, where)
     base = DeployedVersion.established(row.application, where)
-    others = Environment.objects.filter(targets__application=row.application).exclude(pk=where.pk).order_by("order")
+    places = Environment.objects.filter(targets__application=row.application).distinct()
+    others = places.exclude(pk=where.pk).order_by("order")
     return show(
         request,
         "pages/dry_run/dry_run.html",

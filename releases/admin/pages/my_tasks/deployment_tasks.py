@@ -78,7 +78,7 @@ def _deployments_to_request(reader: Reader) -> Iterator[Task]:
     for row in rows:
         asked = {deployment.environment_id for deployment in row.deployments.all()}
         page = reverse("operation", args=["deployment", "request", row.pk])
-        for place in (target.environment for target in row.application.targets.all()):
+        for place in dict.fromkeys(target.environment for target in row.application.targets.all()):
             if place.pk not in asked and reader.rights.may(right_for(place), place):
                 words = _("Request production deployment")
                 yield Task(words, str(row), page, str(place), row.scheduled_start_at, place.zone)
