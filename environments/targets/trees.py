@@ -72,7 +72,7 @@ def tree_digest(path: Path) -> str:
 
 def folder_name(version: Version) -> str:
     """Return the folder's name of a laid version; raises StepFailed when version or commit are not plain."""
-    name = "-".join(filter(None, (version.version, version.commit[:12], version.digest[:12])))
+    name = f"{version.version}-{version.commit[:12]}" + (f"-{version.digest[:12]}" if version.digest else "")
     if not _OBJECT_ID.match(version.commit) or not _FOLDER_NAME.match(name):
         text = _("these values are not a version and a commit: %(version)r %(commit)r")
         raise StepFailed(text % {"version": version.version, "commit": version.commit})

@@ -10,7 +10,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from environments.operations.application.set_allowed_signers import set_allowed_signers
 
 from audit.actor import acting
 from audit.clock import now
@@ -21,6 +20,7 @@ from environments.operations.account import edit as editing
 from releases.gates import authorship
 from releases.metric_sources.collection import USUAL
 from releases.models import ApprovalRequest, DeployedVersion, FollowUp, MonitoringPeriod, Procedure, Release
+from releases.operations.application.set_allowed_signers import set_allowed_signers
 from releases.operations.approval import decide
 from releases.operations.approval.submit import submit
 from releases.operations.evidence.upload import upload

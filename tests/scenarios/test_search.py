@@ -31,6 +31,7 @@ deployment/decide.py succeed deployment.succeed; deployment/resolve.py resolve d
 deployment/resolve.py _follow release.abort
 step/resume.py _resume deployment.resume deployment.resume_verification
 step/resume.py resume_after deployment.start_verification
+step/resume.py _resume_waves deployment.start_verification
 deployment/enqueue.py enqueue deployment.enqueue; deployment/enqueue.py resolve_lower held.resolve
 deployment/enqueue.py return_to_scheduled deployment.return_to_scheduled;
 deployment/enqueue.py mark_missed deployment.mark_missed
@@ -57,11 +58,10 @@ release/withdraw_request.py withdraw_request release.withdraw_request; release/p
 approval/submit.py _open release.submit; step/outcome.py complete deployment.complete_rollback deployment.fail_rollback
 rollback/start.py start_rollback deployment.start_rollback; rollback/start.py retry deployment.retry_rollback
 step/claim.py _start deployment.start approval_request.use release.start
-step/outcome.py record_success deployment.mark_stopped; step/outcome.py stop deployment.mark_stopped
-step/outcome.py request_manual deployment.await_decision; step/hold.py hold deployment.await_decision;
-step/outcome.py wait deployment.mark_stopped
+step/outcome.py _stopped deployment.mark_stopped
+step/outcome.py request_manual deployment.await_decision; step/hold.py await_decision deployment.await_decision;
 step/outcome.py _phase_ends deployment.start_verification deployment.start_monitoring
-step/outcome.py _trouble deployment.mark_stopped deployment.fail_rollback deployment.await_decision deployment.fail
+step/outcome.py _trouble deployment.fail_rollback deployment.await_decision deployment.fail
 monitoring/end.py _close deployment.succeed;
 window/cancel.py cancel approval_request.withdraw_request approval_request.invalidate
 """

@@ -117,7 +117,9 @@ def _looked_at(target: DeploymentTarget, deployment: Deployment, how: str) -> di
         found = measure(spec, values)
         code, settings = before.get("code", ""), before.get("configuration_digest", "")
         if how == "planned":
-            code = code_wanted(deployment.application, deployment.previous.get("wanted", {}))
+            wanted = deployment.previous.get("wanted", {})
+            code = deployment.previous.get("wanted_tree", "")
+            code = code_wanted(deployment.application, wanted) if "artefact" in wanted else code
             settings = digest_of(rendered(spec, values)) if planned else settings
     except StepFailed as fault:
         return InvalidInput(

@@ -21,7 +21,7 @@ def test_a_second_target_in_one_environment_is_refused_with_one_message(world: A
     answered = browsers("operator").post("/admin/operation/target/create/", {**form, "service.start": "{tree}/run"})
     assert answered.status_code == 400
     assert (
-        f"This application already has a deployment target in Production: {there.root}. Change the folder"
+        f"This application already has a deployment target “main” in Production: {there.root}. Change the folder"
         in answered.text
     )
 

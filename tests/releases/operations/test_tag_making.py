@@ -7,11 +7,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from environments.operations.application.set_allowed_signers import set_allowed_signers
 
 from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from releases.models import Fact, Release
+from releases.operations.application.set_allowed_signers import set_allowed_signers
 from releases.operations.release.create_tag import make_tag
 from releases.operations.release.prepare import lock_scope
 from releases.sources.git import facts

@@ -362,7 +362,7 @@ def test_a_deployment_whose_worker_died_before_its_end_is_ended(
 
     with acting(WORKER):
         with monkeypatch.context() as patched:
-            patched.setattr("releases.worker.executor.succeed", gone)
+            patched.setattr("releases.worker.executor.succeed_if_verified", gone)
             with pytest.raises(SystemExit):
                 run_from(first(deployment).pk)
         poll_once(now())
