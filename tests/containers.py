@@ -44,6 +44,7 @@ class Containers:
             shutil.copy(shutil.which("busybox") or "", root / "bin" / "busybox")
             (root / "bin" / "sh").symlink_to("busybox")
             (root / "www" / "index.html").write_text(page)
+            (root / "www" / "status.json").write_text('{"pages": 1}')
             (root / "start").write_text(f"#!/bin/sh\necho started\n{start}\n")
             (root / "start").chmod(0o755)
             packed, digest = Path(built) / "root.tar", Path(built) / "digest"

@@ -13,6 +13,7 @@ from releases.step_types.database_update import DatabaseUpdate
 from releases.step_types.http_call import HttpCall
 from releases.step_types.maintenance_mode import MaintenanceMode
 from releases.step_types.manual import Manual
+from releases.step_types.pipeline_run import PipelineRun
 from releases.step_types.service_control import ServiceControl
 from releases.step_types.wait import Wait
 
@@ -27,6 +28,7 @@ STEP_TYPES: tuple[StepType, ...] = (
     AnsiblePlaybook(),
     Command(),
     HttpCall(),
+    PipelineRun(),
     Manual(),
     Wait(),
 )

@@ -116,10 +116,10 @@ class HttpCall(TargetStep):
         """
         if done := journal_lines(context.target, key=context.key, effect="http_call:done"):
             return _found(done[-1]) | {"found": True}
-        listed = _listed(context.target.settings, parameters.url)
+        networks = listed(context.target.settings, parameters.url)
         headers, body = _filled(context, parameters)
         context.output(f"{parameters.method} {parameters.url}\n".encode())
-        answer = _sent(context, held, parameters, headers, body, listed)
+        answer = _sent(context, held, parameters, headers, body, networks)
         # Masked before it is cut: half a secret would not be found.
         tail = masked(answer.body.decode("utf-8", "replace"), secrets_of(context))[-LONGEST_TAIL:]
         context.output(f"{answer.status}, {answer.seconds:.3f} s\n{tail}\n".encode())
@@ -141,7 +141,7 @@ class HttpCall(TargetStep):
         """Return the lines of the dry run, without the values of the configuration. Raises StepFailed for a host not
         listed.
         """
-        _listed(context.target.settings, parameters.url)
+        listed(context.target.settings, parameters.url)
         given = {**parameters.headers, **_keyed(context, parameters)}
         content = parameters.body if parameters.document is None else _json(parameters.document)
         lines = [f"{parameters.method} {parameters.url}", *(f"{name}: {value}" for name, value in given.items())]
@@ -173,7 +173,7 @@ def _found(line: Mapping[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in ("status", "body")}
 
 
-def _listed(settings: Mapping[str, Any], url: str) -> tuple[Network, ...]:
+def listed(settings: Mapping[str, Any], url: str) -> tuple[Network, ...]:
     """Return the private networks that may be asked, once the host of `url` is listed. Raises StepFailed.
 
     A host that is listed by its address lists that address; a name lists no private network.
@@ -238,7 +238,7 @@ def _sent(
     parameters: HttpCallParameters,
     headers: Mapping[str, str],
     body: bytes | None,
-    listed: Iterable[Network],
+    networks: Iterable[Network],
 ) -> Fetched:
     """Send the request in a thread of its own, so that a stop or a fence ends it. Raises StepFailed, NoResponse."""
     outcome: list[Fetched | NoAnswer] = []
@@ -258,7 +258,7 @@ def _sent(
                 fetch(
                     parameters.url,
                     seconds=max(0.001, min(parameters.seconds, held.until - time.monotonic())),
-                    listed=listed,
+                    listed=networks,
                     headers=headers,
                     trusted=str(context.target.settings.get("trusted_certificates", "")),
                     method=parameters.method,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from environments.targets.service_proof import running_service
 from releases.step_types.service_control import stop_service
 from tests.applications.organisation import Application, Organisation, running
 from tests.chaos.tree import copied
+from tests.containers import Containers, containers
 
 INSTALLED = Path(__file__).resolve().parents[2] / "var" / "applications"
 
@@ -25,14 +27,29 @@ def installed() -> Path:
 
 
 @pytest.fixture(scope="session")
-def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Application], Organisation]]:
+def containers_here() -> Iterator[Containers | str]:
+    """Return a registry with a podman, or the reason why there is none."""
+    with ExitStack() as open_:
+        found: Containers | str
+        try:
+            found = open_.enter_context(containers())
+        except RuntimeError as lacking:
+            found = str(lacking)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def organisation(
+    tmp_path_factory: pytest.TempPathFactory, containers_here: Containers | str
+) -> Iterator[Callable[[Application], Organisation]]:
     """Return a function: an organisation that releases an application, on `make up` in a copy of the tree. All
     applications are released by the same people under one procedure, each by a deployment process of its own.
     """
     folder = tmp_path_factory.mktemp("organisation")
     tree = copied(folder / "tree")
     made: list[Organisation] = []
-    with running(tree, folder / "up.log") as (address, username, invitation):
+    more = {} if isinstance(containers_here, str) else {"PATH": containers_here.path, "RINGI_LOCAL_CONTAINERS": "1"}
+    with running(tree, folder / "up.log", **more) as (address, username, invitation):
 
         def begin(what: Application) -> Organisation:
             state = folder / what.slug
@@ -42,7 +59,7 @@ def organisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
             return made[-1]
 
         yield begin
-        for place in (place for one in made for place in one.places.values()):
+        for place in (place for one in made for places in one.copies.values() for place in places):
             if found := running_service(place.root):
                 stop_service(found, 5, lambda: None)
     tree.remove()

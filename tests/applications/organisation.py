@@ -119,6 +119,13 @@ class Application(ABC):
     def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
         """Start the installed version as an operator does who does not know Ringi."""
 
+    def copies(self, environment: str) -> tuple[str, ...]:
+        """Return the names of its targets in an environment."""
+        return ("main",)
+
+    def built(self, organisation: Organisation, version: str) -> None:  # noqa: B027  most deploy their Git tree
+        """Build what is deployed of a version, and register it."""
+
     def end(self, target: Target) -> None:  # noqa: B027  most leave nothing
         """End processes of the application that Ringi does not know."""
 
@@ -149,6 +156,7 @@ class Organisation(Stage):
     def __init__(self, state: Path, base_url: str, what: Application) -> None:
         super().__init__(state, base_url, application=what.slug, title=what.title, manual_checks=what.manual_checks)
         self.what = what
+        self.copies: dict[str, list[Target]] = {}
 
     def set_up(self, username: str, invitation: str, there: Organisation | None = None) -> None:
         """Make people and procedure, where no other application is `there` with them, and repository, targets and
@@ -172,10 +180,12 @@ class Organisation(Stage):
             tag_format="v{version}",
         )
         for name in ENVIRONMENTS:
-            root = self.state / "targets" / name
-            root.mkdir(parents=True)
-            self.places[name] = Target(self.what, name, root, free_port())  # type: ignore[assignment]
-            self._target(name)
+            for copy in self.what.copies(name):
+                root = self.state / "targets" / name / copy
+                root.mkdir(parents=True)
+                self.copies.setdefault(name, []).append(Target(self.what, name, root, free_port()))
+                self._target(name, copy)
+            self.places[name] = self.copies[name][0]  # type: ignore[assignment]
         self._process()
 
     def _process(self) -> None:
@@ -198,18 +208,20 @@ class Organisation(Stage):
             at, start = at + timedelta(minutes=1), "refs/heads/main"
         return Built(shop.path, shop.allowed_signers, shop.commits, shop.trees)
 
-    def _target(self, name: str) -> None:
-        place = self.places[name]
+    def _target(self, name: str, copy: str) -> None:
+        place = self.copies[name][-1]
         settings = dict(place.settings)
         monitoring = settings.pop("metric_sources", None)
-        target = self.ids[f"target {name}"] = self.place(
+        target = self.place(
             name,
             "target:create",
+            name=copy,
             application_id=self.ids[self.application],
             environment_id=self.ids[name],
             root=str(place.root),
             **as_fields(settings),
         )
+        self.ids.setdefault(f"target {name}", target)
         if monitoring is not None:
             given = {"sources": json.dumps(monitoring), "private_networks": "", "reason": "first"}
             self.place(name, "target:set_monitoring", target, **given)
@@ -244,6 +256,7 @@ class Organisation(Stage):
     def plan(self, version: str, **application: Any) -> int:
         """Plan a release for today, lock its scope and upload its evidence; returns its id."""
         release = self.write(version, kind="regular", branch="main", changes=[("feature", f"What {version} brings")])
+        self.what.built(self, version)
         if application:
             self.edit(version, **application)
         self.manager.do("release:set_scheduled_start", release, start=datetime.now(UTC).isoformat())
@@ -295,13 +308,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(tree: Tree, log: Path) -> Iterator[tuple[str, str, str]]:
-    """Run `make up` in a copy of the tree as a new user does; yields address, first sign-in and its invitation."""
+def running(tree: Tree, log: Path, **more: str) -> Iterator[tuple[str, str, str]]:
+    """Run `make up` in a copy of the tree as a new user does; yields address, first sign-in and its invitation. more:
+    variables of its environment.
+    """
     with log.open("wb") as output:
         up = subprocess.Popen(
             ["make", "up"],
             cwd=tree.folder,
-            env=clean_environment() | {"RINGI_PORT": str(free_port())},
+            env=clean_environment() | {"RINGI_PORT": str(free_port())} | more,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -267,7 +267,9 @@ def test_each_template_has_no_fault_and_leads_to_a_version(
     assert f"?template={name}" in page
     address = reverse("operation", args=["deployment_process", "create", world.application.pk])
     form = browser.get(f"{address}?template={name}").content.decode()
-    assert ("container" if name == "containers" else "code_deploy") in form
+    words = {"containers": ("container", "Run the container"), "pipeline": ("pipeline_run", "Deploy by the pipeline")}
+    step, label = words.get(name, ("code_deploy", "Deploy the"))
+    assert step in form
     given = {"content": template_text(name), "reason": "from a template"}
     tried = browser.post(address, given | {"try": "1"}).content.decode()
     assert "The document has no fault." in tried and not DeploymentProcess.objects.exists()
@@ -276,7 +278,7 @@ def test_each_template_has_no_fault_and_leads_to_a_version(
     assert browser.post(address, given).status_code == 302
     process = DeploymentProcess.objects.get()
     shown = browser.get(reverse("admin:releases_deploymentprocess_change", args=[process.pk])).content.decode()
-    assert ("Run the container" if name == "containers" else "Deploy the") in shown and "As TOML" in shown
+    assert label in shown and "As TOML" in shown
 
 
 def test_approvers_see_what_differs_before_the_whole(world: Any, browsers: Callable[[str], Any]) -> None:

@@ -55,8 +55,8 @@ CASES = [
     ),
     Case("wait", {"seconds": 1}, ("wait:over",)),
 ]
-# Steps of people are neither made nor found by a worker; containers need images: both have tests of their own.
-ELSEWHERE = {"manual", "container"}
+# Steps of people are made by no worker, containers need images, pipelines a server: they have tests of their own.
+ELSEWHERE = {"manual", "container", "pipeline_run"}
 IDS = [
     "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES
 ]

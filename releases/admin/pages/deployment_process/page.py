@@ -21,6 +21,7 @@ LABELS = {
     "service": _("Service without a database"),
     "static-files": _("Static files behind a web server"),
     "containers": _("Service in a container"),
+    "pipeline": _("Pipeline that deploys already"),
 }
 
 
