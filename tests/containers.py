@@ -73,7 +73,7 @@ def containers() -> Iterator[Containers]:
     if lacking := missing():
         raise RuntimeError(f"not installed: {lacking}")
     # Sockets below the folder need a short path.
-    with tempfile.TemporaryDirectory(prefix="ringi-podman-") as name:
+    with tempfile.TemporaryDirectory(prefix="ringi-podman-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         registry = f"127.0.0.1:{free_port()}"
         (folder / "bin").mkdir()

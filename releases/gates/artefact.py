@@ -27,11 +27,11 @@ def answer(environment: Environment, known: Known) -> Answer | None:
     keys = release.application.allowed_signers
     if not public_keys(keys):
         text = _("%(reference)s, SHA-256 %(digest)s. Its signature is not checked: the application has no PEM key.")
-        return _answer(True, text % {"reference": found.reference, "digest": found.digest})
+        return _answer(True, text % {"reference": found.reference, "digest": found.digest[:12]})
     if fault := signature_fault(found.kind, found.digest, found.signature, found.signed_payload, keys):
         return _answer(False, fault)
     text = _("%(reference)s, SHA-256 %(digest)s, signed by a key of the application.")
-    return _answer(True, text % {"reference": found.reference, "digest": found.digest})
+    return _answer(True, text % {"reference": found.reference, "digest": found.digest[:12]})
 
 
 def _answer(passes: bool, why: str) -> Answer:

@@ -92,8 +92,13 @@ class Story:
         items = ["notify_stakeholders", "notify_users", "share_plan"]
         self.at.manager.do("rollback:communicate", rollback, items=items, stated="by telephone")
         until("what was written to be counted", lambda: self._authorised(other, rollback), 60, 0.5)
+        # One that waits for a decision goes on waiting until the rollback begins.
+        until("the rollback to begin", lambda: self._state(deployment) != "awaiting_decision", 60)
         self.at.finished(deployment, {"rolled_back"})
         return dict(self.at.service.demand("GET", f"/deployments/{deployment}"))
+
+    def _state(self, deployment: int) -> str:
+        return str(self.at.service.deployment_status(deployment)["state"])
 
     @staticmethod
     def _authorised(by: Any, rollback: int) -> bool:
