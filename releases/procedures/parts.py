@@ -309,11 +309,12 @@ class Step(Item):
 
 
 class Check(Item):
-    """One check: when and where it is made, and its type. `batch`: on each target, before the next batch begins."""
+    """One check: when and where (`on`, as of a step), and its type. `batch`: before the next batch begins."""
 
     when: Literal["batch", "deployment", "monitoring", "rollback"]
     maintenance: Literal["during", "after"]
     type: Key
+    on: Annotated[Key | Literal[""], LeftOutIfEmpty] = ""
     parameters: TypeParameters
     required: Flag
 

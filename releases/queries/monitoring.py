@@ -47,6 +47,7 @@ def checks_of(content: Content) -> list[dict[str, Any]]:
             "label_ja": check.ja,
             "label_en": check.en,
             "required": check.required,
+            **({"on": check.on} if check.on else {}),
         }
         for check in content.checks
         if check.when == "monitoring" and check.type != "manual"

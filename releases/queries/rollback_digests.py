@@ -16,8 +16,7 @@ def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
     )
     base = deployment.previous.get("deployed_version", {})
     before = {
-        # The tree of an artefact's files is what was measured when it was deployed; Git knows that of a commit.
-        "code": base.get("code" if "artefact" in base else "tree", ""),
+        "code": _code(base),
         "configuration": backup.get("configuration", "") if backup else base.get("configuration_digest", ""),
         "data": backup.get("data", ""),
     }
@@ -30,6 +29,15 @@ def digests(deployment: Deployment) -> dict[str, dict[str, str]]:
         **({"expected": expected} if expected != before else {}),
         **({"resolved": deployment.measured["resolve"]} if "resolve" in deployment.measured else {}),
     }
+
+
+def _code(base: dict[str, Any]) -> str:
+    """Return the code that was deployed before: the tree that Git knows of the commit.
+
+    Of an artefact, and where no code was there because a pipeline or a playbook deploys, it is what was measured then.
+    """
+    measured = "artefact" in base or base.get("code") == ""
+    return str(base.get("code" if measured else "tree", ""))
 
 
 def _data(deployment: Deployment, backup: dict[str, Any], after: dict[str, str]) -> str:

@@ -92,6 +92,7 @@ def _checks(content: Content, when: str, *maintenance: str) -> list[dict[str, An
             "label_en": check.en,
             "required": check.required,
             "estimate_seconds": CHECK_SECONDS,
+            **({"on": check.on} if check.on else {}),
         }
         for check in content.checks
         if check.when == when and check.maintenance in maintenance and check.type != "manual"

@@ -36,12 +36,16 @@ def ssh_key_of(target: DeploymentTarget, wanted: int | None = None) -> str:
     return next((as_lines(one.opened()[ssh.KEY]) for one in candidates if ssh.KEY in one.encrypted), "")
 
 
-def specs_for(monitoring: MonitoringPeriod) -> dict[str, TargetSpec]:
-    """Return the monitored targets by name, in the order in which they were made."""
-    rows = DeploymentTarget.objects.select_related("application", "environment").filter(
-        application=monitoring.deployment.application, environment=monitoring.deployment.environment
+def specs_for(monitoring: MonitoringPeriod, on: str = "") -> dict[str, TargetSpec]:
+    """Return the monitored targets by name, in the order in which they were made; on: `first`, or those of a group."""
+    rows = list(
+        DeploymentTarget.objects.select_related("application", "environment")
+        .filter(application=monitoring.deployment.application, environment=monitoring.deployment.environment)
+        .order_by("pk")
     )
-    return {target.name: spec_of(target) for target in rows.order_by("pk")}
+    if len(rows) > 1 and on:
+        rows = rows[:1] if on == "first" else [target for target in rows if target.group == on]
+    return {target.name: spec_of(target) for target in rows}
 
 
 def configuration_for(monitoring: MonitoringPeriod) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -39,10 +39,10 @@ def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
         return []
     # After a pause the start of the service lies before it, and the lines in between are of other deployments.
     deployment = "" if monitoring.resumed_at is not None else f"deployment:{monitoring.deployment_id}"
-    specs, ends, given = specs_for(monitoring), _ends(monitoring), configuration_for(monitoring)
+    ends, given = _ends(monitoring), configuration_for(monitoring)
     kept = []
     for row in monitoring.checks:
-        found = {}
+        found, specs = {}, specs_for(monitoring, row.get("on", ""))
         for name, spec in specs.items():
             # Of several targets each has its own log, and its own place in it.
             end = ends.get(row["key"]) if len(specs) == 1 else (ends.get(row["key"]) or {}).get(name)
@@ -62,6 +62,8 @@ def worst(found: Mapping[str, CheckResult]) -> CheckResult:
     """Return one result of a check on several targets (by name): the worst, with what each target said."""
     if len(found) == 1:
         return next(iter(found.values()))
+    if not found:
+        return CheckResult(Result.ERROR, output=_("no deployment target belongs to the group of this check"))
     result = min((one.result for one in found.values()), key=SEVERITY.index)
     shown = next(one for one in found.values() if one.result is result)
     value = ", ".join(f"{name}: {one.value}" for name, one in found.items() if one.value)

@@ -118,8 +118,10 @@ def _looked_at(target: DeploymentTarget, deployment: Deployment, how: str) -> di
         code, settings = before.get("code", ""), before.get("configuration_digest", "")
         if how == "planned":
             wanted = deployment.previous.get("wanted", {})
-            code = deployment.previous.get("wanted_tree", "")
-            code = code_wanted(deployment.application, wanted) if "artefact" in wanted else code
+            if "artefact" in wanted:
+                code = code_wanted(deployment.application, wanted)
+            elif any(row["step_type"] == "code_deploy" for row in deployment.release.step_plan.get("deployment", ())):
+                code = deployment.previous.get("wanted_tree", "")
             settings = digest_of(rendered(spec, values)) if planned else settings
     except StepFailed as fault:
         return InvalidInput(

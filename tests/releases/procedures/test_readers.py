@@ -201,6 +201,7 @@ READERS = {
     "Check.when": STEPS,
     "Check.maintenance": STEPS,
     "Check.type": STEPS,
+    "Check.on": STEPS,
     "Check.parameters": STEPS,
     "Check.required": STEPS,
     "Metric.unit": "releases/admin/pages/monitoring/page.py",

@@ -84,8 +84,8 @@ class Place:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for a run that was asked for during one second."""
-    monkeypatch.setattr(pipeline_run, "FIND_SECONDS", 1.0)
+    """Look for a run that was asked for during less than a second."""
+    monkeypatch.setattr(pipeline_run, "FIND_SECONDS", 0.4)
 
 
 @pytest.fixture(params=sorted(pipelines.PROVIDERS))
@@ -186,7 +186,7 @@ def test_a_stop_cancels_the_run(place: Place) -> None:
 def test_a_run_that_takes_too_long_is_cancelled(place: Place) -> None:
     place.server.states = ("running",)
     with pytest.raises(Overdue):
-        place.run(place.context(deadline_seconds=1.5))
+        place.run(place.context(deadline_seconds=0.6))
     assert place.server.runs[0].cancelled
 
 
