@@ -64,7 +64,7 @@ def lay_out(
 ) -> list[Laid]:
     """Return the steps of phases on all targets, in order. Raises NoSuchTargets.
 
-    touched: of a rollback, the targets on which a step has begun; the batches of these go back, the newest first.
+    touched: of a rollback, the targets on which a step has begun; only these have steps, the newest batch first.
     """
     if len(targets) == 1:
         return [Laid(phase, 0, 0, targets[0], row) for phase, row in rows]

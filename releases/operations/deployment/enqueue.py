@@ -102,7 +102,9 @@ def steps_of(deployment: Deployment, phases: tuple[str, ...]) -> list[Laid]:
     plan = plan_in(deployment.release, deployment.environment)
     rows = [(phase, row) for phase in phases for row in plan[phase]]
     targets = targets_in(deployment.application_id, deployment.environment_id)
-    touched = touched_by(deployment) if phases[0] in BACK and len(targets) > 1 else None
+    back = phases[0] in BACK and len(targets) > 1
+    # Steps from before there were several targets name none: theirs is the first.
+    touched = touched_by(deployment) or {targets[0].pk} if back else None
     try:
         return lay_out(rows, targets, strategy_of(deployment), touched)
     except NoSuchTargets as missing:

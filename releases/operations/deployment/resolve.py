@@ -118,10 +118,11 @@ def _looked_at(target: DeploymentTarget, deployment: Deployment, how: str) -> di
         code, settings = before.get("code", ""), before.get("configuration_digest", "")
         if how == "planned":
             wanted = deployment.previous.get("wanted", {})
-            if "artefact" in wanted:
-                code = code_wanted(deployment.application, wanted)
-            elif any(row["step_type"] == "code_deploy" for row in deployment.release.step_plan.get("deployment", ())):
-                code = deployment.previous.get("wanted_tree", "")
+            plan = deployment.release.step_plan.get("deployment", ())
+            # Else a pipeline or a playbook deploys, and Ringi has no code there.
+            if any(row["step_type"] in ("code_deploy", "container") for row in plan):
+                tree = deployment.previous.get("wanted_tree", "")
+                code = code_wanted(deployment.application, wanted) if "artefact" in wanted else tree
             settings = digest_of(rendered(spec, values)) if planned else settings
     except StepFailed as fault:
         return InvalidInput(

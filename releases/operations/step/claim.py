@@ -25,7 +25,7 @@ from releases.operations.release.prepare import done_milestone
 from releases.operations.step.hold import hold_late
 from releases.queries.monitoring import baseline
 from releases.queries.release_artefact import wanted
-from releases.queries.step_waves import blocked, halted, next_steps, phase_of, strategy_of
+from releases.queries.step_waves import BACK, blocked, halted, next_steps, phase_of, strategy_of
 
 # Read before the operation opens: none of the start's checks depends on their own columns alone.
 READ = ("application", "scheduled_by", "procedure")
@@ -145,10 +145,11 @@ def _is_its_turn(step: Step, deployment: Deployment) -> bool:
 def _is_its_turn_in_waves(step: Step, deployment: Deployment) -> bool:
     """Tell whether all before it are finished on its target, and in earlier waves on all that are not left behind.
 
-    While further steps are held back, only one that a person has let go on begins.
+    While further steps are held back, only one that a person has let go on begins. A rollback is retried as a whole.
     """
     steps = phase_of(deployment, step.phase)
-    if halted(steps, strategy_of(deployment).max_failures) and not step.decision:
+    held_back = step.phase not in BACK and halted(steps, strategy_of(deployment).max_failures)
+    if held_back and not step.decision:
         return False
     out = {other.target_id for other in blocked(steps)} - {step.target_id}
     before = [

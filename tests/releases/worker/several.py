@@ -86,7 +86,7 @@ class Site:
         """A deployment to production, approved and queued."""
         world = self.world
         process = self.process(**strategy) if strategy else None
-        laid = plan(*(forward or (row(MARK),))) | {"rollback": [row(BACK)]}
+        laid = plan(*(forward or (row(MARK),))) | {"rollback": [row(BACK, repeatable=True)]}
         release = alter(world.tested(), step_plan=laid, process=process)
         with world.acting_as("manager"):
             approval_request = submit(release.pk)

@@ -14,7 +14,7 @@ from environments.targets.target import journal_lines
 from releases.models import DecisionRequest, DeployedVersion, Deployment
 from releases.operations.deployment.decide import stop
 from releases.operations.rollback import decide as rollbacks
-from releases.operations.rollback.start import start_rollback
+from releases.operations.rollback.start import retry as retry_rollback, start_rollback
 from releases.operations.step import resume
 from releases.operations.step.claim import Claim, claim
 from releases.operations.step.outcome import fail, record_success
@@ -169,6 +169,27 @@ def test_a_rollback_touches_what_was_touched_the_newest_first(production: Site, 
     assert order == ["b"] and production.marks() == {}
     assert deployment.state == "rolled_back"
     assert not (production.root("c") / ".ringi").exists()
+
+
+def test_two_failures_of_a_rollback_are_retried_one_after_the_other(production: Site) -> None:
+    deployment = run(production.approved(row(MARK), batches=["100%"]))
+    assert deployment.state == "verifying"
+    with production.world.acting_as("second_operator"):
+        alarm = rollbacks.raise_(deployment.pk, cause=deployment.content.rollback.reasons[0].key, note="it is wrong")
+    walk(alter(alarm, facts={**alarm.facts, "rows_total": 0}), "assess", "authorise")
+    with acting(WORKER):
+        start_rollback(alarm.pk)
+        claims = [claim(step_on(deployment, name, "rollback").pk, worker=name) for name in ("main", "b", "c")]
+        on_main, on_b, on_c = (one for one in claims if isinstance(one, Claim))
+        for one in (on_b, on_c):
+            fail(one.step, fencing_token=1, message="broken")
+        record_success(on_main.step, fencing_token=1, result={})
+    for _time in range(2):
+        assert Deployment.objects.get(pk=deployment.pk).state == "rollback_failed"
+        with production.world.acting_as("second_operator"):
+            retry_rollback(alarm.pk, reason="it is mended")
+        deployment = run(deployment)
+    assert {state for phase, _name, state in seen(deployment) if phase == "rollback"} == {"succeeded"}
 
 
 def test_a_lost_worker_in_the_middle_of_a_batch_loses_and_doubles_nothing(below: Site) -> None:
