@@ -49,6 +49,9 @@ class AccessAsOf:
     def __init__(self, until: datetime | None = None) -> None:
         """until: read no further; moments after it are answered as at it."""
         self.until = until
+        # Of the moment that was asked about last: a page asks about many rights at one.
+        self._held: dict[datetime, list[Held]] = {}
+        self._levels: dict[datetime, dict[tuple[str, int], str]] = {}
 
     def _lives(self, name: str) -> dict[str, Life]:
         return as_of.lives_of(f"environments.{name}", self.until)
@@ -101,15 +104,22 @@ class AccessAsOf:
 
     def levels(self, moment: datetime) -> dict[tuple[str, int], str]:
         """Return (role, environment) → level of the matrix as it was."""
-        cells = [past.values for life in self.rules.values() if (past := life.at(moment)) is not None]
-        return {(cell["role"], cell["environment_id"]): cell["level"] for cell in cells}
+        if moment not in self._levels:
+            cells = [past.values for life in self.rules.values() if (past := life.at(moment)) is not None]
+            self._levels = {moment: {(cell["role"], cell["environment_id"]): cell["level"] for cell in cells}}
+        return self._levels[moment]
 
     def held(self, moment: datetime, account: int | None = None) -> list[Held]:
         """Return the roles in effect at a moment, of everyone or of one account, without those of delegates."""
+        if moment not in self._held:
+            self._held = {moment: self._read(moment)}
+        return [one for one in self._held[moment] if account in (None, one.account)]
+
+    def _read(self, moment: datetime) -> list[Held]:
         found = []
         for life in self.grants.values():
             grant = life.at(moment)
-            if grant is None or (account is not None and grant.values["account_id"] != account):
+            if grant is None:
                 continue
             values = grant.values
             permissions, decides = self._role(values["role"], moment)

@@ -73,6 +73,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'account',
                 'verbose_name_plural': 'accounts',
+                'constraints': [models.CheckConstraint(condition=models.Q(('is_superuser', False)), name='account_no_superuser'), models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='account_username_once'), models.CheckConstraint(condition=models.Q(('kind__in', ['person', 'service'])), name='account_kind_choice')],
             },
             managers=[
                 ('objects', django.contrib.auth.models.UserManager()),
@@ -96,6 +97,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'grant',
                 'verbose_name_plural': 'grants',
+                'constraints': [models.CheckConstraint(condition=models.Q(('granted_by__isnull', True), models.Q(('granted_by', models.F('account')), _negated=True), _connector='OR'), name='grant_not_to_oneself'), models.CheckConstraint(condition=models.Q(('role__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='accessgrant_role_choice')],
             },
         ),
         migrations.CreateModel(
@@ -129,6 +131,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'reviewed grant',
                 'verbose_name_plural': 'reviewed grants',
                 'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('review', 'grant'), name='review_item_once'), models.CheckConstraint(condition=models.Q(('result__in', ['keep', 'revoke', ''])), name='accessreviewitem_result_choice')],
             },
         ),
         migrations.CreateModel(
@@ -200,6 +203,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'delegation',
                 'verbose_name_plural': 'delegations',
                 'ordering': ['-starts_at'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('delegator', models.F('delegate')), _negated=True), name='delegate_is_another'), models.CheckConstraint(condition=models.Q(('until__gt', models.F('starts_at'))), name='delegation_for_a_time')],
             },
         ),
         migrations.CreateModel(
@@ -236,6 +240,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'deployment target',
                 'verbose_name_plural': 'deployment targets',
+                'constraints': [models.UniqueConstraint(fields=('application', 'environment'), name='target_one_per_environment')],
             },
         ),
         migrations.AddField(
@@ -271,6 +276,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'change window',
                 'verbose_name_plural': 'change windows',
+                'constraints': [models.CheckConstraint(condition=models.Q(('on_holiday__in', ['flag', 'skip', 'earlier', 'later'])), name='changewindow_on_holiday_choice')],
             },
         ),
         migrations.CreateModel(
@@ -308,6 +314,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'access rule',
                 'verbose_name_plural': 'access matrix',
+                'constraints': [models.UniqueConstraint(fields=('role', 'environment'), name='access_rule_one_per_cell'), models.CheckConstraint(condition=models.Q(('role__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='accessrule_role_choice'), models.CheckConstraint(condition=models.Q(('level__in', ['full', 'limited', 'read_only', 'audit_log_only', 'operate', 'ci_automatic', 'ci_after_approval', 'none'])), name='accessrule_level_choice')],
             },
         ),
         migrations.CreateModel(
@@ -329,6 +336,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'access request',
                 'verbose_name_plural': 'access requests',
                 'ordering': ['-requested_at'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('role__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='accessrequest_role_choice')],
             },
         ),
         migrations.AddField(
@@ -589,6 +597,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'requested change',
                 'verbose_name_plural': 'requested changes',
+                'constraints': [models.CheckConstraint(condition=models.Q(('event__in', ['target:create', 'target:set_options', 'target:set_outbound_hosts', 'target:set_monitoring', 'account:create', 'account:edit', 'account:edit_own'])), name='requestedchange_event_choice')],
             },
         ),
         migrations.CreateModel(
@@ -608,71 +617,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('is_superuser', False)), name='account_no_superuser'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('username'), name='account_username_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['person', 'service'])), name='account_kind_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessreviewitem',
-            constraint=models.UniqueConstraint(fields=('review', 'grant'), name='review_item_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessreviewitem',
-            constraint=models.CheckConstraint(condition=models.Q(('result__in', ['keep', 'revoke', ''])), name='accessreviewitem_result_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='delegation',
-            constraint=models.CheckConstraint(condition=models.Q(('delegator', models.F('delegate')), _negated=True), name='delegate_is_another'),
-        ),
-        migrations.AddConstraint(
-            model_name='delegation',
-            constraint=models.CheckConstraint(condition=models.Q(('until__gt', models.F('starts_at'))), name='delegation_for_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='deploymenttarget',
-            constraint=models.UniqueConstraint(fields=('application', 'environment'), name='target_one_per_environment'),
-        ),
-        migrations.AddConstraint(
             model_name='configurationversion',
             constraint=models.UniqueConstraint(fields=('application', 'environment', 'number'), name='configuration_number_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='changewindow',
-            constraint=models.CheckConstraint(condition=models.Q(('on_holiday__in', ['flag', 'skip', 'earlier', 'later'])), name='changewindow_on_holiday_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrule',
-            constraint=models.UniqueConstraint(fields=('role', 'environment'), name='access_rule_one_per_cell'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrule',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='accessrule_role_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrule',
-            constraint=models.CheckConstraint(condition=models.Q(('level__in', ['full', 'limited', 'read_only', 'audit_log_only', 'operate', 'ci_automatic', 'ci_after_approval', 'none'])), name='accessrule_level_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='accessrequest_role_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('granted_by__isnull', True), models.Q(('granted_by', models.F('account')), _negated=True), _connector='OR'), name='grant_not_to_oneself'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('role__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='accessgrant_role_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='requestedchange',
-            constraint=models.CheckConstraint(condition=models.Q(('event__in', ['target:create', 'target:set_options', 'target:set_outbound_hosts', 'target:set_monitoring', 'account:create', 'account:edit', 'account:edit_own'])), name='requestedchange_event_choice'),
         ),
     ]

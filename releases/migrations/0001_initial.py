@@ -3,7 +3,6 @@
 import audit.fields
 import django.db.models.deletion
 import django.db.models.functions.text
-import django_fsm
 import simple_history.models
 import uuid
 from django.conf import settings
@@ -37,7 +36,7 @@ class Migration(migrations.Migration):
             name='ApprovalRequest',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('in_review', 'In review'), ('approved', 'Approved'), ('used', 'Used'), ('sent_back', 'Sent back'), ('rejected', 'Rejected'), ('withdrawn', 'Withdrawn'), ('invalidated', 'Invalidated'), ('expired', 'Expired')], default='in_review', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('in_review', 'In review'), ('approved', 'Approved'), ('used', 'Used'), ('sent_back', 'Sent back'), ('rejected', 'Rejected'), ('withdrawn', 'Withdrawn'), ('invalidated', 'Invalidated'), ('expired', 'Expired')], default='in_review', max_length=50, verbose_name='state')),
                 ('subject', models.CharField(choices=[('regular', 'Regular release'), ('emergency', 'Emergency release'), ('extra_window', 'Extra window'), ('procedure', 'Release procedure'), ('emergency_stop_lift', 'Lifting of the emergency stop')], max_length=20, verbose_name='subject')),
                 ('document', models.JSONField(verbose_name='content')),
                 ('digest', models.CharField(max_length=64, verbose_name='digest')),
@@ -55,6 +54,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'approval request',
                 'verbose_name_plural': 'approval requests',
                 'ordering': ['-opened_at'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['in_review', 'approved', 'used', 'sent_back', 'rejected', 'withdrawn', 'invalidated', 'expired'])), name='approvalrequest_state_choice')],
             },
         ),
         migrations.CreateModel(
@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
             name='Deployment',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('requested', 'Requested'), ('scheduled', 'Scheduled'), ('queued', 'Queued'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('succeeded', 'Succeeded'), ('awaiting_decision', 'Awaiting decision'), ('stopping', 'Stopping'), ('stopped', 'Stopped'), ('failed', 'Failed'), ('rolling_back', 'Rolling back'), ('rolled_back', 'Rolled back'), ('rollback_failed', 'Rollback failed'), ('resolved', 'Resolved'), ('cancelled', 'Cancelled'), ('missed', 'Missed window')], default='requested', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('requested', 'Requested'), ('scheduled', 'Scheduled'), ('queued', 'Queued'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('succeeded', 'Succeeded'), ('awaiting_decision', 'Awaiting decision'), ('stopping', 'Stopping'), ('stopped', 'Stopped'), ('failed', 'Failed'), ('rolling_back', 'Rolling back'), ('rolled_back', 'Rolled back'), ('rollback_failed', 'Rollback failed'), ('resolved', 'Resolved'), ('cancelled', 'Cancelled'), ('missed', 'Missed window')], default='requested', max_length=50, verbose_name='state')),
                 ('scheduled_start_at', models.DateTimeField(blank=True, null=True, verbose_name='scheduled start')),
                 ('scheduled_end_at', models.DateTimeField(blank=True, null=True, verbose_name='window closes')),
                 ('not_before', models.DateTimeField(blank=True, null=True, verbose_name='next attempt')),
@@ -101,6 +101,8 @@ class Migration(migrations.Migration):
                 'verbose_name': 'deployment',
                 'verbose_name_plural': 'deployments',
                 'ordering': ['-created_at'],
+                'indexes': [models.Index(fields=['state'], name='deployment_by_state'), models.Index(fields=['environment', 'started_at'], name='deployment_by_start')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['queued', 'running', 'verifying', 'awaiting_decision', 'stopping', 'failed', 'stopped', 'rolling_back', 'rollback_failed'])), fields=('application', 'environment'), name='deployment_one_occupies'), models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'scheduled', 'queued', 'running', 'verifying', 'monitoring', 'succeeded', 'awaiting_decision', 'stopping', 'stopped', 'failed', 'rolling_back', 'rolled_back', 'rollback_failed', 'resolved', 'cancelled', 'missed'])), name='deployment_state_choice')],
             },
         ),
         migrations.CreateModel(
@@ -118,6 +120,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'emergency stop',
                 'verbose_name_plural': 'emergency stop',
                 'ordering': ['-pk'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('lifted_at__isnull', True)), fields=('application', 'pauses'), name='emergency_stop_active_once', nulls_distinct=False)],
             },
         ),
         migrations.AddField(
@@ -149,6 +152,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'evidence',
                 'verbose_name_plural': 'evidence',
                 'ordering': ['-at'],
+                'indexes': [models.Index(fields=['application', 'tree', 'kind'], name='evidence_by_tree')],
             },
         ),
         migrations.CreateModel(
@@ -166,6 +170,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'recipient',
                 'verbose_name_plural': 'recipients',
                 'ordering': ['pk'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', False), ('address', '')), models.Q(('account__isnull', True), models.Q(('address', ''), _negated=True)), _connector='OR'), name='recipient_account_or_address')],
             },
         ),
         migrations.CreateModel(
@@ -227,7 +232,7 @@ class Migration(migrations.Migration):
             name='HistoricalProcedure',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
                 ('version', models.CharField(db_index=True, max_length=40, verbose_name='version')),
                 ('content', models.JSONField(verbose_name='content')),
                 ('digest', models.CharField(max_length=64, verbose_name='digest')),
@@ -281,7 +286,7 @@ class Migration(migrations.Migration):
             name='HistoricalRollback',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('raised', 'Raised'), ('assessed', 'Assessed'), ('authorised', 'Authorised'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('reporting', 'Reporting'), ('closed', 'Closed'), ('dismissed', 'Dismissed'), ('failed', 'Failed')], default='raised', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('raised', 'Raised'), ('assessed', 'Assessed'), ('authorised', 'Authorised'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('reporting', 'Reporting'), ('closed', 'Closed'), ('dismissed', 'Dismissed'), ('failed', 'Failed')], default='raised', max_length=50, verbose_name='state')),
                 ('cause', models.CharField(max_length=40, verbose_name='cause')),
                 ('critical', models.BooleanField(default=True, verbose_name='critical')),
                 ('note', models.TextField(blank=True, verbose_name='note')),
@@ -325,6 +330,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'idempotency key',
                 'verbose_name_plural': 'idempotency keys',
+                'constraints': [models.UniqueConstraint(fields=('token', 'key'), name='idempotency_key_once')],
             },
         ),
         migrations.CreateModel(
@@ -353,6 +359,8 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'monitoring period',
                 'verbose_name_plural': 'monitoring periods',
+                'indexes': [models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['next_at'], name='monitoring_due'), models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['next_checks_at'], name='monitoring_checks_due')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('result__in', ['passed', 'inconclusive', 'measured', 'passed_by_person', 'superseded', 'rolled_back', ''])), name='monitoringperiod_result_choice')],
             },
         ),
         migrations.CreateModel(
@@ -375,6 +383,8 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'monitoring checks',
                 'ordering': ['pk'],
                 'abstract': False,
+                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='monitoringcheck_uncovered')],
+                'constraints': [models.UniqueConstraint(fields=('period', 'key', 'due_at'), name='monitoring_check_once'), models.CheckConstraint(condition=models.Q(('result__in', ['passed', 'failed', 'no_data', 'stale', 'error'])), name='monitoringcheck_result_choice')],
             },
         ),
         migrations.CreateModel(
@@ -395,6 +405,8 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'measurements',
                 'ordering': ['pk'],
                 'abstract': False,
+                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='measurement_uncovered')],
+                'constraints': [models.UniqueConstraint(fields=('period', 'due_at'), name='measurement_once')],
             },
         ),
         migrations.CreateModel(
@@ -428,6 +440,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'notification',
                 'verbose_name_plural': 'notifications',
                 'ordering': ['-pk'],
+                'indexes': [models.Index(condition=models.Q(('remind_at__isnull', False)), fields=['remind_at'], name='notification_to_remind'), models.Index(condition=models.Q(('cancelled_at__isnull', True), ('external', True), ('external_approved_at__isnull', True)), fields=['id'], name='notification_awaits_approval')],
             },
         ),
         migrations.CreateModel(
@@ -448,6 +461,8 @@ class Migration(migrations.Migration):
                 'verbose_name': 'inbox item',
                 'verbose_name_plural': 'inbox items',
                 'ordering': ['pk'],
+                'indexes': [models.Index(condition=models.Q(('account__isnull', False)), fields=['account', '-id'], name='inbox_item_unread')],
+                'constraints': [models.UniqueConstraint(fields=('notification', 'recipient'), name='inbox_item_once_per_person'), models.CheckConstraint(condition=models.Q(('language__in', ['ja', 'en'])), name='inboxitem_language_choice')],
             },
         ),
         migrations.CreateModel(
@@ -496,6 +511,8 @@ class Migration(migrations.Migration):
                 'verbose_name': 'delivery',
                 'verbose_name_plural': 'deliveries',
                 'ordering': ['-pk'],
+                'indexes': [models.Index(condition=models.Q(('next_at__isnull', False), ('outcome', 'pending')), fields=['channel', 'next_at'], name='delivery_due')],
+                'constraints': [models.UniqueConstraint(fields=('inbox_item', 'channel'), name='delivery_once_per_channel'), models.CheckConstraint(condition=models.Q(('outcome__in', ['pending', 'sent', 'failed', 'cancelled', 'superseded'])), name='notificationdelivery_outcome_choice')],
             },
         ),
         migrations.CreateModel(
@@ -533,13 +550,14 @@ class Migration(migrations.Migration):
                 'verbose_name': 'failure of a periodic check',
                 'verbose_name_plural': 'failures of periodic checks',
                 'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('part', 'object'), name='poll_failure_once'), models.CheckConstraint(condition=models.Q(('part__in', ['enqueue', 'mark_missed', 'mark_stopped', 'succeed', 'claim', 'decision_request', 'rollback', 'end_monitoring', 'monitoring_no_data', 'baseline', 'approval', 'milestone', 'reminder'])), name='pollfailure_part_choice')],
             },
         ),
         migrations.CreateModel(
             name='Procedure',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
                 ('version', models.CharField(max_length=40, unique=True, verbose_name='version')),
                 ('content', models.JSONField(verbose_name='content')),
                 ('digest', models.CharField(max_length=64, verbose_name='digest')),
@@ -553,6 +571,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'release procedure',
                 'verbose_name_plural': 'procedures',
                 'ordering': ['-created_at'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'in_effect')), fields=('state',), name='procedure_one_in_effect'), models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'in_review', 'in_effect', 'retired', 'discarded'])), name='procedure_state_choice')],
             },
         ),
         migrations.AddField(
@@ -601,6 +620,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'notification rule',
                 'verbose_name_plural': 'notification rules',
                 'ordering': ['event', 'pk'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('event', 'group', 'channel', 'lead_hours'), name='notification_rule_once', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('event__in', ['release:submit', 'approval:mark_approved', 'approval:send_back', 'approval:reject', 'approval:request', 'access:request', 'release:end_approval', 'release:announce', 'release:reschedule', 'release:cancel', 'milestone:remind', 'waiver:request', 'deployment:start', 'deployment:await_decision', 'decision_request:escalate', 'deployment:succeed', 'deployment:fail', 'deployment:cancel', 'deployment:mark_missed', 'monitoring:report_no_data', 'drift:detect', 'poll:suspend', 'job:refuse', 'rollback:raise', 'rollback:notify_stakeholders', 'rollback:notify_users', 'rollback:share_plan', 'rollback:authorise', 'rollback:complete', 'rollback:fail', 'rollback:close', 'emergency_stop:activate', 'emergency_stop:lift', 'window:create_freeze', 'freeze:request_lift', 'freeze:lift', 'procedure:report_overdue', 'ledger:alarm', 'notification_channel:mark_unavailable', 'notification_channel:mark_available', 'notification:await_external_approval', 'notification:remind', 'notification:escalate'])), name='notificationrule_event_choice')],
             },
         ),
         migrations.CreateModel(
@@ -661,7 +681,7 @@ class Migration(migrations.Migration):
             name='Release',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('scope_locked', 'Scope locked'), ('testing_completed', 'Testing completed'), ('in_review', 'In review'), ('approved', 'Approved'), ('final_check_completed', 'Final check completed'), ('releasing', 'Releasing'), ('monitoring', 'Monitoring'), ('completed', 'Completed'), ('closed', 'Closed without production'), ('imported', 'Imported'), ('rolled_back', 'Rolled back'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('cancelled', 'Cancelled')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('scope_locked', 'Scope locked'), ('testing_completed', 'Testing completed'), ('in_review', 'In review'), ('approved', 'Approved'), ('final_check_completed', 'Final check completed'), ('releasing', 'Releasing'), ('monitoring', 'Monitoring'), ('completed', 'Completed'), ('closed', 'Closed without production'), ('imported', 'Imported'), ('rolled_back', 'Rolled back'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('cancelled', 'Cancelled')], default='draft', max_length=50, verbose_name='state')),
                 ('number', models.CharField(blank=True, max_length=12, null=True, unique=True, verbose_name='number')),
                 ('version', models.CharField(max_length=60, verbose_name='version')),
                 ('kind', models.CharField(choices=[('regular', 'Regular'), ('emergency', 'Emergency'), ('pre_release', 'Pre-release')], default='regular', max_length=12, verbose_name='type')),
@@ -698,6 +718,8 @@ class Migration(migrations.Migration):
                 'verbose_name': 'release',
                 'verbose_name_plural': 'releases',
                 'ordering': ['-created_at'],
+                'indexes': [models.Index(fields=['state'], name='release_by_state'), models.Index(fields=['version'], name='release_by_version', opclasses=['varchar_pattern_ops']), models.Index(fields=['commit'], name='release_by_commit', opclasses=['varchar_pattern_ops'])],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['rejected', 'cancelled', 'failed', 'rolled_back']), _negated=True), fields=('application', 'version'), name='release_version_unique'), models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'scope_locked', 'testing_completed', 'in_review', 'approved', 'final_check_completed', 'releasing', 'monitoring', 'completed', 'closed', 'imported', 'rolled_back', 'failed', 'rejected', 'cancelled'])), name='release_state_choice'), models.CheckConstraint(condition=models.Q(('kind__in', ['regular', 'emergency', 'pre_release'])), name='release_kind_choice'), models.CheckConstraint(condition=models.Q(('risk__in', ['low', 'medium', 'high', ''])), name='release_risk_choice'), models.CheckConstraint(condition=models.Q(('on_timeout__in', ['roll_back', 'keep'])), name='release_on_timeout_choice')],
             },
         ),
         migrations.AddField(
@@ -725,6 +747,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'milestone',
                 'verbose_name_plural': 'milestones',
                 'ordering': ['due_at', 'pk'],
+                'constraints': [models.UniqueConstraint(fields=('release', 'key'), name='milestone_once')],
             },
         ),
         migrations.CreateModel(
@@ -740,13 +763,14 @@ class Migration(migrations.Migration):
                 'verbose_name': 'meeting decision',
                 'verbose_name_plural': 'meeting decisions',
                 'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('meeting', 'release'), name='meeting_decides_once'), models.CheckConstraint(condition=models.Q(('decision__in', ['approve', 'approve_with_condition', 'send_back', 'reject', 'defer'])), name='meetingdecision_decision_choice')],
             },
         ),
         migrations.CreateModel(
             name='HistoricalRelease',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('scope_locked', 'Scope locked'), ('testing_completed', 'Testing completed'), ('in_review', 'In review'), ('approved', 'Approved'), ('final_check_completed', 'Final check completed'), ('releasing', 'Releasing'), ('monitoring', 'Monitoring'), ('completed', 'Completed'), ('closed', 'Closed without production'), ('imported', 'Imported'), ('rolled_back', 'Rolled back'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('cancelled', 'Cancelled')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('scope_locked', 'Scope locked'), ('testing_completed', 'Testing completed'), ('in_review', 'In review'), ('approved', 'Approved'), ('final_check_completed', 'Final check completed'), ('releasing', 'Releasing'), ('monitoring', 'Monitoring'), ('completed', 'Completed'), ('closed', 'Closed without production'), ('imported', 'Imported'), ('rolled_back', 'Rolled back'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('cancelled', 'Cancelled')], default='draft', max_length=50, verbose_name='state')),
                 ('number', models.CharField(blank=True, db_index=True, max_length=12, null=True, verbose_name='number')),
                 ('version', models.CharField(max_length=60, verbose_name='version')),
                 ('kind', models.CharField(choices=[('regular', 'Regular'), ('emergency', 'Emergency'), ('pre_release', 'Pre-release')], default='regular', max_length=12, verbose_name='type')),
@@ -795,7 +819,7 @@ class Migration(migrations.Migration):
             name='HistoricalDeployment',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('requested', 'Requested'), ('scheduled', 'Scheduled'), ('queued', 'Queued'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('succeeded', 'Succeeded'), ('awaiting_decision', 'Awaiting decision'), ('stopping', 'Stopping'), ('stopped', 'Stopped'), ('failed', 'Failed'), ('rolling_back', 'Rolling back'), ('rolled_back', 'Rolled back'), ('rollback_failed', 'Rollback failed'), ('resolved', 'Resolved'), ('cancelled', 'Cancelled'), ('missed', 'Missed window')], default='requested', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('requested', 'Requested'), ('scheduled', 'Scheduled'), ('queued', 'Queued'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('succeeded', 'Succeeded'), ('awaiting_decision', 'Awaiting decision'), ('stopping', 'Stopping'), ('stopped', 'Stopped'), ('failed', 'Failed'), ('rolling_back', 'Rolling back'), ('rolled_back', 'Rolled back'), ('rollback_failed', 'Rollback failed'), ('resolved', 'Resolved'), ('cancelled', 'Cancelled'), ('missed', 'Missed window')], default='requested', max_length=50, verbose_name='state')),
                 ('scheduled_start_at', models.DateTimeField(blank=True, null=True, verbose_name='scheduled start')),
                 ('scheduled_end_at', models.DateTimeField(blank=True, null=True, verbose_name='window closes')),
                 ('not_before', models.DateTimeField(blank=True, null=True, verbose_name='next attempt')),
@@ -850,6 +874,8 @@ class Migration(migrations.Migration):
                 'verbose_name': 'follow-up action',
                 'verbose_name_plural': 'follow-up actions',
                 'ordering': ['due_at'],
+                'indexes': [models.Index(fields=['due_at', '-id'], name='follow_up_by_due')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('blocks__in', ['next', 'start'])), name='followup_blocks_choice')],
             },
         ),
         migrations.CreateModel(
@@ -884,6 +910,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'fact',
                 'verbose_name_plural': 'facts',
+                'constraints': [models.UniqueConstraint(fields=('release', 'environment', 'kind'), name='fact_once', nulls_distinct=False)],
             },
         ),
         migrations.AddField(
@@ -911,6 +938,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'deployed version',
                 'verbose_name_plural': 'deployed version',
+                'constraints': [models.UniqueConstraint(fields=('application', 'environment'), name='deployed_version_one_per_place')],
             },
         ),
         migrations.CreateModel(
@@ -930,6 +958,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'checklist item',
                 'verbose_name_plural': 'checklist items',
                 'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('release', 'group', 'key'), name='checklist_item_once')],
             },
         ),
         migrations.CreateModel(
@@ -946,6 +975,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'change entry',
                 'verbose_name_plural': 'changes',
                 'ordering': ['pk'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['breaking', 'feature', 'fix', 'small'])), name='changeentry_kind_choice')],
             },
         ),
         migrations.AddField(
@@ -971,13 +1001,14 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'import of past releases',
                 'verbose_name_plural': 'imports of past releases',
+                'constraints': [models.CheckConstraint(condition=models.Q(('stage__in', ['reading', 'ready', 'importing', 'done', 'failed'])), name='releaseimport_stage_choice')],
             },
         ),
         migrations.CreateModel(
             name='Rollback',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('raised', 'Raised'), ('assessed', 'Assessed'), ('authorised', 'Authorised'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('reporting', 'Reporting'), ('closed', 'Closed'), ('dismissed', 'Dismissed'), ('failed', 'Failed')], default='raised', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('raised', 'Raised'), ('assessed', 'Assessed'), ('authorised', 'Authorised'), ('running', 'Running'), ('verifying', 'Verifying'), ('monitoring', 'Monitoring'), ('reporting', 'Reporting'), ('closed', 'Closed'), ('dismissed', 'Dismissed'), ('failed', 'Failed')], default='raised', max_length=50, verbose_name='state')),
                 ('cause', models.CharField(max_length=40, verbose_name='cause')),
                 ('critical', models.BooleanField(default=True, verbose_name='critical')),
                 ('note', models.TextField(blank=True, verbose_name='note')),
@@ -998,6 +1029,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'rollback',
                 'verbose_name_plural': 'rollbacks',
                 'ordering': ['-raised_at'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['closed', 'dismissed']), _negated=True), fields=('deployment',), name='rollback_one_open'), models.CheckConstraint(condition=models.Q(('state__in', ['raised', 'assessed', 'authorised', 'running', 'verifying', 'monitoring', 'reporting', 'closed', 'dismissed', 'failed'])), name='rollback_state_choice')],
             },
         ),
         migrations.AddField(
@@ -1009,7 +1041,7 @@ class Migration(migrations.Migration):
             name='Document',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('content_checked', 'Content checked'), ('approved', 'Approved'), ('ready_to_publish', 'Ready to publish'), ('published', 'Published'), ('retracted', 'Retracted')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('content_checked', 'Content checked'), ('approved', 'Approved'), ('ready_to_publish', 'Ready to publish'), ('published', 'Published'), ('retracted', 'Retracted')], default='draft', max_length=50, verbose_name='state')),
                 ('kind', models.CharField(choices=[('release_notes', 'Release notes'), ('changelog', 'Changelog'), ('technical_documents', 'Technical documents'), ('report', 'Rollback report'), ('cause', 'Cause analysis'), ('prevention', 'Prevention')], max_length=20, verbose_name='type')),
                 ('body', models.TextField(verbose_name='text')),
                 ('writers', models.JSONField(default=list, verbose_name='contributing accounts')),
@@ -1028,6 +1060,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'document',
                 'verbose_name_plural': 'documents',
                 'ordering': ['pk'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('release__isnull', False), ('rollback__isnull', True)), models.Q(('release__isnull', True), ('rollback__isnull', False)), _connector='OR'), name='document_of_one_thing'), models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'content_checked', 'approved', 'ready_to_publish', 'published', 'retracted'])), name='document_state_choice'), models.CheckConstraint(condition=models.Q(('kind__in', ['release_notes', 'changelog', 'technical_documents', 'report', 'cause', 'prevention'])), name='document_kind_choice')],
             },
         ),
         migrations.CreateModel(
@@ -1036,7 +1069,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
                 ('label_en', models.CharField(max_length=200, verbose_name='label (English)')),
-                ('state', django_fsm.FSMField(choices=[('pending', 'Pending'), ('ready', 'Ready'), ('on_hold', 'On hold'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('skipped', 'Skipped'), ('failed', 'Failed'), ('outcome_unknown', 'Outcome unknown'), ('stopped', 'Stopped'), ('cancelled', 'Cancelled')], default='pending', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('pending', 'Pending'), ('ready', 'Ready'), ('on_hold', 'On hold'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('skipped', 'Skipped'), ('failed', 'Failed'), ('outcome_unknown', 'Outcome unknown'), ('stopped', 'Stopped'), ('cancelled', 'Cancelled')], default='pending', max_length=50, verbose_name='state')),
                 ('phase', models.CharField(choices=[('deployment', 'Deployment'), ('verification', 'Verification'), ('rollback', 'Rollback'), ('rollback_verification', 'Rollback verification')], max_length=24, verbose_name='phase')),
                 ('ordinal', models.PositiveSmallIntegerField(verbose_name='ordinal')),
                 ('step_type', models.CharField(max_length=40, verbose_name='type')),
@@ -1061,6 +1094,8 @@ class Migration(migrations.Migration):
                 'verbose_name': 'step',
                 'verbose_name_plural': 'steps',
                 'ordering': ['deployment', 'ordinal'],
+                'indexes': [models.Index(condition=models.Q(('state__in', ['ready', 'running'])), fields=['state', 'lease_until'], name='step_live')],
+                'constraints': [models.UniqueConstraint(fields=('deployment', 'ordinal'), name='step_ordinal_once'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'ready', 'on_hold', 'running', 'succeeded', 'skipped', 'failed', 'outcome_unknown', 'stopped', 'cancelled'])), name='step_state_choice'), models.CheckConstraint(condition=models.Q(('phase__in', ['deployment', 'verification', 'rollback', 'rollback_verification'])), name='step_phase_choice')],
             },
         ),
         migrations.CreateModel(
@@ -1081,6 +1116,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'decision request',
                 'verbose_name_plural': 'decision requests',
                 'ordering': ['-pk'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('answered_at__isnull', True)), fields=('deployment',), name='decision_request_one_open'), models.CheckConstraint(condition=models.Q(('on_timeout__in', ['roll_back', 'keep'])), name='decisionrequest_on_timeout_choice')],
             },
         ),
         migrations.CreateModel(
@@ -1101,6 +1137,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'attempt',
                 'verbose_name_plural': 'attempts',
                 'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('step', 'fencing_token'), name='attempt_fencing_token_once'), models.CheckConstraint(condition=models.Q(('probe__in', ['done', 'not_done', 'running', 'unknown', ''])), name='stepattempt_probe_choice'), models.CheckConstraint(condition=models.Q(('outcome__in', ['succeeded', 'failed', 'unknown', 'stopped', 'asked', 'waiting', 'still_running', 'worker_lost', ''])), name='stepattempt_outcome_choice')],
             },
         ),
         migrations.CreateModel(
@@ -1118,6 +1155,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'output',
                 'ordering': ['pk'],
                 'abstract': False,
+                'indexes': [models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='stepoutput_uncovered')],
             },
         ),
         migrations.CreateModel(
@@ -1135,6 +1173,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'suppressed address',
                 'verbose_name_plural': 'suppressed addresses',
                 'ordering': ['-pk'],
+                'constraints': [models.UniqueConstraint(django.db.models.functions.text.Lower('address'), condition=models.Q(('lifted_at__isnull', True)), name='suppressed_address_once')],
             },
         ),
         migrations.CreateModel(
@@ -1151,6 +1190,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'measurement of a deployment target',
                 'verbose_name_plural': 'measurements of deployment targets',
+                'constraints': [models.CheckConstraint(condition=models.Q(('result__in', ['passed', 'drift', 'unknown'])), name='targetmeasurement_result_choice'), models.CheckConstraint(condition=models.Q(('reason__in', ['nothing_active', 'unknown_content', 'deployment_running', 'changed_meanwhile', 'not_reached', ''])), name='targetmeasurement_reason_choice')],
             },
         ),
         migrations.CreateModel(
@@ -1166,6 +1206,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'team member',
                 'verbose_name_plural': 'release team',
                 'ordering': ['pk'],
+                'constraints': [models.UniqueConstraint(fields=('release', 'team_role'), name='team_member_role_once'), models.CheckConstraint(condition=models.Q(('team_role__in', ['implementer', 'verifier', 'release_lead', 'rollback_decision_maker'])), name='teammember_team_role_choice')],
             },
         ),
         migrations.CreateModel(
@@ -1233,90 +1274,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddConstraint(
-            model_name='emergencystop',
-            constraint=models.UniqueConstraint(condition=models.Q(('lifted_at__isnull', True)), fields=('application', 'pauses'), name='emergency_stop_active_once', nulls_distinct=False),
-        ),
-        migrations.AddIndex(
-            model_name='evidence',
-            index=models.Index(fields=['application', 'tree', 'kind'], name='evidence_by_tree'),
-        ),
-        migrations.AddConstraint(
-            model_name='idempotencykey',
-            constraint=models.UniqueConstraint(fields=('token', 'key'), name='idempotency_key_once'),
-        ),
-        migrations.AddIndex(
-            model_name='monitoringcheck',
-            index=models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='monitoringcheck_uncovered'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitoringcheck',
-            constraint=models.UniqueConstraint(fields=('period', 'key', 'due_at'), name='monitoring_check_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitoringcheck',
-            constraint=models.CheckConstraint(condition=models.Q(('result__in', ['passed', 'failed', 'no_data', 'stale', 'error'])), name='monitoringcheck_result_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='measurement',
-            index=models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='measurement_uncovered'),
-        ),
-        migrations.AddConstraint(
-            model_name='measurement',
-            constraint=models.UniqueConstraint(fields=('period', 'due_at'), name='measurement_once'),
-        ),
-        migrations.AddIndex(
-            model_name='inboxitem',
-            index=models.Index(condition=models.Q(('account__isnull', False)), fields=['account', '-id'], name='inbox_item_unread'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboxitem',
-            constraint=models.UniqueConstraint(fields=('notification', 'recipient'), name='inbox_item_once_per_person'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboxitem',
-            constraint=models.CheckConstraint(condition=models.Q(('language__in', ['ja', 'en'])), name='inboxitem_language_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='notificationdelivery',
-            index=models.Index(condition=models.Q(('next_at__isnull', False), ('outcome', 'pending')), fields=['channel', 'next_at'], name='delivery_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='notificationdelivery',
-            constraint=models.UniqueConstraint(fields=('inbox_item', 'channel'), name='delivery_once_per_channel'),
-        ),
-        migrations.AddConstraint(
-            model_name='notificationdelivery',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['pending', 'sent', 'failed', 'cancelled', 'superseded'])), name='notificationdelivery_outcome_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='pollfailure',
-            constraint=models.UniqueConstraint(fields=('part', 'object'), name='poll_failure_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='pollfailure',
-            constraint=models.CheckConstraint(condition=models.Q(('part__in', ['enqueue', 'mark_missed', 'mark_stopped', 'succeed', 'claim', 'decision_request', 'rollback', 'end_monitoring', 'monitoring_no_data', 'baseline', 'approval', 'milestone', 'reminder'])), name='pollfailure_part_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='procedure',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'in_effect')), fields=('state',), name='procedure_one_in_effect'),
-        ),
-        migrations.AddConstraint(
-            model_name='procedure',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'in_review', 'in_effect', 'retired', 'discarded'])), name='procedure_state_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='notificationrule',
-            constraint=models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('event', 'group', 'channel', 'lead_hours'), name='notification_rule_once', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='notificationrule',
-            constraint=models.CheckConstraint(condition=models.Q(('event__in', ['release:submit', 'approval:mark_approved', 'approval:send_back', 'approval:reject', 'approval:request', 'access:request', 'release:end_approval', 'release:announce', 'release:reschedule', 'release:cancel', 'milestone:remind', 'waiver:request', 'deployment:start', 'deployment:await_decision', 'decision_request:escalate', 'deployment:succeed', 'deployment:fail', 'deployment:cancel', 'deployment:mark_missed', 'monitoring:report_no_data', 'drift:detect', 'poll:suspend', 'job:refuse', 'rollback:raise', 'rollback:notify_stakeholders', 'rollback:notify_users', 'rollback:share_plan', 'rollback:authorise', 'rollback:complete', 'rollback:fail', 'rollback:close', 'emergency_stop:activate', 'emergency_stop:lift', 'window:create_freeze', 'freeze:request_lift', 'freeze:lift', 'procedure:report_overdue', 'ledger:alarm', 'notification_channel:mark_unavailable', 'notification_channel:mark_available', 'notification:await_external_approval', 'notification:remind', 'notification:escalate'])), name='notificationrule_event_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='grouprecipient',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('account__isnull', False), ('address', '')), models.Q(('account__isnull', True), models.Q(('address', ''), _negated=True)), _connector='OR'), name='recipient_account_or_address'),
-        ),
-        migrations.AddConstraint(
             model_name='grouprecipient',
             constraint=models.UniqueConstraint(condition=models.Q(('removed_at__isnull', True)), fields=('group', 'account'), name='recipient_account_once'),
         ),
@@ -1328,98 +1285,6 @@ class Migration(migrations.Migration):
             model_name='grouprecipient',
             constraint=models.CheckConstraint(condition=models.Q(('language__in', ['ja', 'en'])), name='grouprecipient_language_choice'),
         ),
-        migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['state'], name='release_by_state'),
-        ),
-        migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['version'], name='release_by_version', opclasses=['varchar_pattern_ops']),
-        ),
-        migrations.AddIndex(
-            model_name='release',
-            index=models.Index(fields=['commit'], name='release_by_commit', opclasses=['varchar_pattern_ops']),
-        ),
-        migrations.AddConstraint(
-            model_name='release',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['rejected', 'cancelled', 'failed', 'rolled_back']), _negated=True), fields=('application', 'version'), name='release_version_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'scope_locked', 'testing_completed', 'in_review', 'approved', 'final_check_completed', 'releasing', 'monitoring', 'completed', 'closed', 'imported', 'rolled_back', 'failed', 'rejected', 'cancelled'])), name='release_state_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['regular', 'emergency', 'pre_release'])), name='release_kind_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(('risk__in', ['low', 'medium', 'high', ''])), name='release_risk_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(('on_timeout__in', ['roll_back', 'keep'])), name='release_on_timeout_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(condition=models.Q(('remind_at__isnull', False)), fields=['remind_at'], name='notification_to_remind'),
-        ),
-        migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(condition=models.Q(('cancelled_at__isnull', True), ('external', True), ('external_approved_at__isnull', True)), fields=['id'], name='notification_awaits_approval'),
-        ),
-        migrations.AddConstraint(
-            model_name='milestone',
-            constraint=models.UniqueConstraint(fields=('release', 'key'), name='milestone_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='meetingdecision',
-            constraint=models.UniqueConstraint(fields=('meeting', 'release'), name='meeting_decides_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='meetingdecision',
-            constraint=models.CheckConstraint(condition=models.Q(('decision__in', ['approve', 'approve_with_condition', 'send_back', 'reject', 'defer'])), name='meetingdecision_decision_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='followup',
-            index=models.Index(fields=['due_at', '-id'], name='follow_up_by_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='followup',
-            constraint=models.CheckConstraint(condition=models.Q(('blocks__in', ['next', 'start'])), name='followup_blocks_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='fact',
-            constraint=models.UniqueConstraint(fields=('release', 'environment', 'kind'), name='fact_once', nulls_distinct=False),
-        ),
-        migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(fields=['state'], name='deployment_by_state'),
-        ),
-        migrations.AddIndex(
-            model_name='deployment',
-            index=models.Index(fields=['environment', 'started_at'], name='deployment_by_start'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['queued', 'running', 'verifying', 'awaiting_decision', 'stopping', 'failed', 'stopped', 'rolling_back', 'rollback_failed'])), fields=('application', 'environment'), name='deployment_one_occupies'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['requested', 'scheduled', 'queued', 'running', 'verifying', 'monitoring', 'succeeded', 'awaiting_decision', 'stopping', 'stopped', 'failed', 'rolling_back', 'rolled_back', 'rollback_failed', 'resolved', 'cancelled', 'missed'])), name='deployment_state_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployedversion',
-            constraint=models.UniqueConstraint(fields=('application', 'environment'), name='deployed_version_one_per_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='checklistitem',
-            constraint=models.UniqueConstraint(fields=('release', 'group', 'key'), name='checklist_item_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='changeentry',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['breaking', 'feature', 'fix', 'small'])), name='changeentry_kind_choice'),
-        ),
         migrations.AddConstraint(
             model_name='approvalrequest',
             constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['in_review', 'approved'])), fields=('release', 'environment'), name='approval_request_one_live'),
@@ -1430,110 +1295,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['in_review', 'approved', 'used', 'sent_back', 'rejected', 'withdrawn', 'invalidated', 'expired'])), name='approvalrequest_state_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
             constraint=models.CheckConstraint(condition=models.Q(('subject__in', ['regular', 'emergency', 'extra_window', 'procedure', 'emergency_stop_lift'])), name='approvalrequest_subject_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='releaseimport',
-            constraint=models.CheckConstraint(condition=models.Q(('stage__in', ['reading', 'ready', 'importing', 'done', 'failed'])), name='releaseimport_stage_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='rollback',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['closed', 'dismissed']), _negated=True), fields=('deployment',), name='rollback_one_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='rollback',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['raised', 'assessed', 'authorised', 'running', 'verifying', 'monitoring', 'reporting', 'closed', 'dismissed', 'failed'])), name='rollback_state_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='monitoringperiod',
-            index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['next_at'], name='monitoring_due'),
-        ),
-        migrations.AddIndex(
-            model_name='monitoringperiod',
-            index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['next_checks_at'], name='monitoring_checks_due'),
         ),
         migrations.AddConstraint(
             model_name='monitoringperiod',
             constraint=models.CheckConstraint(condition=models.Q(('purpose__in', ['baseline', 'deployment', 'rollback'])), name='monitoringperiod_purpose_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='monitoringperiod',
-            constraint=models.CheckConstraint(condition=models.Q(('result__in', ['passed', 'inconclusive', 'measured', 'passed_by_person', 'superseded', 'rolled_back', ''])), name='monitoringperiod_result_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='document',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('release__isnull', False), ('rollback__isnull', True)), models.Q(('release__isnull', True), ('rollback__isnull', False)), _connector='OR'), name='document_of_one_thing'),
-        ),
-        migrations.AddConstraint(
-            model_name='document',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'content_checked', 'approved', 'ready_to_publish', 'published', 'retracted'])), name='document_state_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='document',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['release_notes', 'changelog', 'technical_documents', 'report', 'cause', 'prevention'])), name='document_kind_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='step',
-            index=models.Index(condition=models.Q(('state__in', ['ready', 'running'])), fields=['state', 'lease_until'], name='step_live'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('deployment', 'ordinal'), name='step_ordinal_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'ready', 'on_hold', 'running', 'succeeded', 'skipped', 'failed', 'outcome_unknown', 'stopped', 'cancelled'])), name='step_state_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('phase__in', ['deployment', 'verification', 'rollback', 'rollback_verification'])), name='step_phase_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='decisionrequest',
-            constraint=models.UniqueConstraint(condition=models.Q(('answered_at__isnull', True)), fields=('deployment',), name='decision_request_one_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='decisionrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('on_timeout__in', ['roll_back', 'keep'])), name='decisionrequest_on_timeout_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='stepattempt',
-            constraint=models.UniqueConstraint(fields=('step', 'fencing_token'), name='attempt_fencing_token_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='stepattempt',
-            constraint=models.CheckConstraint(condition=models.Q(('probe__in', ['done', 'not_done', 'running', 'unknown', ''])), name='stepattempt_probe_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='stepattempt',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['succeeded', 'failed', 'unknown', 'stopped', 'asked', 'waiting', 'still_running', 'worker_lost', ''])), name='stepattempt_outcome_choice'),
-        ),
-        migrations.AddIndex(
-            model_name='stepoutput',
-            index=models.Index(condition=models.Q(('covered_by__isnull', True)), fields=['id'], name='stepoutput_uncovered'),
-        ),
-        migrations.AddConstraint(
-            model_name='suppressedaddress',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('address'), condition=models.Q(('lifted_at__isnull', True)), name='suppressed_address_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='targetmeasurement',
-            constraint=models.CheckConstraint(condition=models.Q(('result__in', ['passed', 'drift', 'unknown'])), name='targetmeasurement_result_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='targetmeasurement',
-            constraint=models.CheckConstraint(condition=models.Q(('reason__in', ['nothing_active', 'unknown_content', 'deployment_running', 'changed_meanwhile', 'not_reached', ''])), name='targetmeasurement_reason_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='teammember',
-            constraint=models.UniqueConstraint(fields=('release', 'team_role'), name='team_member_role_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='teammember',
-            constraint=models.CheckConstraint(condition=models.Q(('team_role__in', ['implementer', 'verifier', 'release_lead', 'rollback_decision_maker'])), name='teammember_team_role_choice'),
         ),
     ]

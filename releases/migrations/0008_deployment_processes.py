@@ -2,7 +2,6 @@
 
 import audit.fields
 import django.db.models.deletion
-import django_fsm
 import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
@@ -21,7 +20,7 @@ class Migration(migrations.Migration):
             name='DeploymentProcess',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
                 ('number', models.PositiveIntegerField(verbose_name='version')),
                 ('content', models.JSONField(verbose_name='content')),
                 ('digest', models.CharField(max_length=64, verbose_name='digest')),
@@ -39,7 +38,7 @@ class Migration(migrations.Migration):
             name='HistoricalDeploymentProcess',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('state', django_fsm.FSMField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, protected=True, verbose_name='state')),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
                 ('number', models.PositiveIntegerField(verbose_name='version')),
                 ('content', models.JSONField(verbose_name='content')),
                 ('digest', models.CharField(max_length=64, verbose_name='digest')),

@@ -2,7 +2,9 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from django_fsm import FSMField, transition
+from django_fsm import transition
+
+from releases.state_machines.field import StateField
 
 
 class ApprovalRequestMachine(models.Model):
@@ -21,7 +23,7 @@ class ApprovalRequestMachine(models.Model):
     LIVE = frozenset({"in_review", "approved"})
     ENDS = frozenset({"used", "sent_back", "rejected", "withdrawn", "invalidated", "expired"})
 
-    state = FSMField(_("state"), choices=State.choices, default="in_review", protected=True)
+    state = StateField(_("state"), choices=State.choices, default="in_review")
 
     class Meta:
         abstract = True

@@ -2,7 +2,9 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _, pgettext_lazy
-from django_fsm import FSMField, transition
+from django_fsm import transition
+
+from releases.state_machines.field import StateField
 
 
 class DeploymentMachine(models.Model):
@@ -42,7 +44,7 @@ class DeploymentMachine(models.Model):
         "rollback_failed",
     )
 
-    state = FSMField(_("state"), choices=State.choices, default="requested", protected=True)
+    state = StateField(_("state"), choices=State.choices, default="requested")
 
     class Meta:
         abstract = True

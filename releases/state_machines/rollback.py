@@ -2,7 +2,9 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _, pgettext_lazy
-from django_fsm import FSMField, transition
+from django_fsm import transition
+
+from releases.state_machines.field import StateField
 
 
 class RollbackMachine(models.Model):
@@ -22,7 +24,7 @@ class RollbackMachine(models.Model):
 
     ENDS = frozenset({"closed", "dismissed"})
 
-    state = FSMField(_("state"), choices=State.choices, default="raised", protected=True)
+    state = StateField(_("state"), choices=State.choices, default="raised")
 
     class Meta:
         abstract = True

@@ -2,7 +2,9 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from django_fsm import FSMField, transition
+from django_fsm import transition
+
+from releases.state_machines.field import StateField
 
 
 class StepMachine(models.Model):
@@ -23,7 +25,7 @@ class StepMachine(models.Model):
     FINISHED = frozenset({"succeeded", "skipped"})
     ENDS = frozenset({"succeeded", "skipped", "stopped", "failed", "cancelled"})
 
-    state = FSMField(_("state"), choices=State.choices, default="pending", protected=True)
+    state = StateField(_("state"), choices=State.choices, default="pending")
 
     class Meta:
         abstract = True

@@ -2,7 +2,9 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from django_fsm import FSMField, transition
+from django_fsm import transition
+
+from releases.state_machines.field import StateField
 
 
 class VersionMachine(models.Model):
@@ -17,7 +19,7 @@ class VersionMachine(models.Model):
 
     ENDS = frozenset({"retired", "discarded"})
 
-    state = FSMField(_("state"), choices=State.choices, default="draft", protected=True)
+    state = StateField(_("state"), choices=State.choices, default="draft")
 
     class Meta:
         abstract = True

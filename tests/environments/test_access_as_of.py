@@ -7,22 +7,25 @@ from datetime import timedelta
 from typing import Any
 
 from audit.clock import now
-from environments import access
 from environments.access_as_of import AccessAsOf
-from environments.models import Delegation, Environment
+from environments.admin.rights import read_rights
+from environments.models import Account, Delegation, Environment
 from environments.operations.access.grant import confirm, request_role, revoke
 from environments.operations.delegation import request
 from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
 
 
 def answers(people: dict[str, Any]) -> dict[tuple[str, str, int | None], bool]:
-    """What `environments.access` says now, of everyone, every permission and every environment."""
-    verbs = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
+    """What is answered now, of everyone, every permission and every environment: by the rights that pages read at once,
+    which are those of `environments.access` (tests/releases/admin/test_rights.py).
+    """
+    verbs, places = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values())), list(Environment.objects.all())
     return {
-        (name, verb, where.pk if where else None): access.may(account, verb, where)
+        (name, verb, where.pk if where else None): rights.may(verb, where)
         for name, account in people.items()
+        for rights in [read_rights(Account.objects.get(pk=account.pk))]
         for verb in verbs
-        for where in [None, *Environment.objects.all()]
+        for where in [None, *places]
     }
 
 

@@ -35,7 +35,7 @@ from releases.models import ApprovalRequest, Deployment, Measurement, Monitoring
 from releases.operations.notification.create import process_outbox
 from releases.worker.executor import run_from
 from releases.worker.measurement import record_measurement
-from tests.conftest import connected, dropped
+from tests.conftest import cloned, connected, dropped
 from tests.releases.worker.conftest import WORKER, first, states
 
 from .place import DUMPS, EFFECT, emptied, program
@@ -55,6 +55,15 @@ def test_each_released_version_has_its_dump() -> None:
 @pytest.fixture
 def empty(django_db_blocker: Any) -> Iterator[str]:
     """Yield the name of a database of the owner's with nothing in it."""
+    with django_db_blocker.unblock():
+        name = made()
+        yield name
+        connection.close()
+    dropped(name)
+
+
+def made() -> str:
+    """Make a database of the owner's with nothing in it; return its name."""
     name = f"ringi_upgrade_{uuid.uuid4().hex[:16]}"
     owner = str(conninfo_to_dict(os.environ["DATABASE_OWNER_URL"])["user"])
     with psycopg.connect(os.environ["DATABASE_SERVER_URL"], autocommit=True) as server:
@@ -63,29 +72,36 @@ def empty(django_db_blocker: Any) -> Iterator[str]:
                 sql.Identifier(name), sql.Identifier(owner)
             )
         )
+    return name
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def migrated(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[tuple[str, str]]:
+    """Restore the dump of a version and migrate it as the owner, once; yield the version and the database's name."""
     with django_db_blocker.unblock():
-        yield name
-        connection.close()
+        name = made()
+        address = make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=name)
+        subprocess.run(
+            [str(program("psql")), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", address],
+            input=gzip.decompress((DUMPS / f"{request.param}.sql.gz").read_bytes()),
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+        with connected(os.environ["DATABASE_OWNER_URL"], name):
+            call_command("migrate", verbosity=0, interactive=False)
+        yield str(request.param), name
     dropped(name)
 
 
-@pytest.fixture(params=VERSIONS)
-def upgraded(request: pytest.FixtureRequest, empty: str) -> Iterator[str]:
-    """Restore the dump of a version, migrate it as the owner, and go on as the application; the version is yielded."""
+@pytest.fixture
+def upgraded(migrated: tuple[str, str], django_db_blocker: Any) -> Iterator[str]:
+    """Go on as the application in a copy of a migrated database; the version is yielded."""
     emptied()
-    address = make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=empty)
-    subprocess.run(
-        [str(program("psql")), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", address],
-        input=gzip.decompress((DUMPS / f"{request.param}.sql.gz").read_bytes()),
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    with connected(os.environ["DATABASE_OWNER_URL"], empty):
-        call_command("migrate", verbosity=0, interactive=False)
-    with connected(os.environ["DATABASE_URL"], empty):
+    version, template = migrated
+    with cloned(template, django_db_blocker):
         require_own_schema()
-        yield str(request.param)
+        yield version
 
 
 def test_the_ledger_is_intact_and_agrees_with_the_history(upgraded: str) -> None:
