@@ -33,8 +33,7 @@ from audit.refusals import (
     wrong_state,
 )
 
-_reason: ContextVar[str] = ContextVar("ringi_reason", default="")
-_is_open: ContextVar[bool] = ContextVar("ringi_operation_open", default=False)
+_open: ContextVar["Operation | None"] = ContextVar("ringi_operation_open", default=None)
 # Whether something was signed since it was last set to False: a proof of identity is good for one request.
 signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
 _committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
@@ -74,9 +73,9 @@ def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
-def current_reason() -> str:
-    """Return the reason given at the operation that is open now."""
-    return _reason.get()
+def open_operation() -> "Operation | None":
+    """Return the operation that is open now, with its locked rows."""
+    return _open.get()
 
 
 def label(instance: models.Model) -> str:
@@ -99,6 +98,7 @@ class Operation:
     original: dict[tuple[type[models.Model], Any], dict[str, Any]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     object: str = ""
+    reason: str = ""
     created: list[models.Model] = field(default_factory=list)
     notified_as: str = ""
     added_events: list[tuple[str, str, str]] = field(default_factory=list)
@@ -157,7 +157,7 @@ class Operation:
 
     def require_reason(self) -> None:
         """Raise InvalidInput where no reason was given."""
-        if not _reason.get().strip():
+        if not self.reason.strip():
             raise InvalidInput(_("Enter a reason."))
 
     def signature(self, digest: str = "", role: str = "") -> dict[str, Any]:
@@ -288,10 +288,11 @@ def operation(
     rollback), or whatever the body raises but NothingToDo; then the database is unchanged.
     """
     actor = current()
-    if _is_open.get():
+    if _open.get() is not None:
         raise RuntimeError(f"{event}: operations never nest")
-    op = Operation(event, actor, uuid.uuid4(), object=f"{targets[0][0]._meta.label}:{targets[0][1]}" if targets else "")
-    opened, reasoned = _is_open.set(True), _reason.set(reason)
+    named = f"{targets[0][0]._meta.label}:{targets[0][1]}" if targets else ""
+    op = Operation(event, actor, uuid.uuid4(), object=named, reason=reason)
+    opened = _open.set(op)
     try:
         if sign and actor.kind != "person":
             raise NotPermitted(_("Only a person can sign this."))
@@ -334,8 +335,7 @@ def operation(
         raise limit from fault
     finally:
         operation_time.set(None)
-        _is_open.reset(opened)
-        _reason.reset(reasoned)
+        _open.reset(opened)
 
 
 def _record(op: Operation, refused: OperationRefused) -> None:

@@ -8,7 +8,7 @@ from django.db import connections
 from simple_history.models import HistoricalRecords
 
 from audit.actor import current
-from audit.operation import current_reason, label
+from audit.operation import label, open_operation
 
 _CHANGED = """
 SELECT EXISTS (SELECT FROM audit_event WHERE tx = pg_current_xact_id()::text::bigint AND object = %s AND kind = 'row'),
@@ -40,4 +40,5 @@ class Snapshots(HistoricalRecords):  # type: ignore[misc]
 
     def get_change_reason_for_object(self, instance: Any, history_type: str, using: str) -> str:
         """Return the reason given at the operation."""
-        return current_reason()
+        op = open_operation()
+        return op.reason if op is not None else ""

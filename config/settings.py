@@ -195,7 +195,7 @@ REMINDER_MINUTES = env.int("RINGI_REMINDER_MINUTES", 24 * 60)
 REMINDER_MINUTES_URGENT = env.int("RINGI_REMINDER_MINUTES_URGENT", 30)
 
 AUTH_USER_MODEL = "environments.Account"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "environments.access.GrantBackend"]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "environments.backend.GrantBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

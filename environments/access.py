@@ -1,39 +1,84 @@
-"""Permission checks: `may(account, permission, environment)` reads the grants, and the backend makes has_perm agree."""
+"""Permission checks: `may(account, permission, environment)` reads the grants.
+
+The application in question is that of the rows behind the open operation, or the one that `about` names; where there is
+none, or several, only grants for all applications count.
+"""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Final
 
-from django.contrib.auth.backends import ModelBackend
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.utils.translation import gettext as _
 
 from audit.actor import Actor, current
+from audit.operation import open_operation
 from audit.refusals import GateNotPassed, NotPermitted, SignatureRequired
-from environments.models import AccessGrant, AccessRule, Account, Delegation, Environment, enrolled, sign_in_name
+from environments.application_scope import only_application
+from environments.models import AccessGrant, AccessRule, Account, Application, Delegation, Environment, enrolled
 from environments.models.access_grant import AccessGrantQuerySet
 from environments.roles import LEVELS, PERMISSION_LABELS, READING, in_environment, roles_with
 
-
-def roles_of(account: Account, environment: Environment | None = None) -> set[str]:
-    """Return the roles that an account holds now, in one environment or anywhere."""
-    return set(_grants(account, environment).values_list("role__key", flat=True))
-
-
-def _grants(account: Account, environment: Environment | None) -> AccessGrantQuerySet:
-    return _there(AccessGrant.objects.in_effect().filter(account=account), environment)
+# A role as an account holds it: its key, the key of its environment (None: all), those of its applications (None: all).
+type Held = tuple[str, int | None, frozenset[int] | None]
+# An application by its key; None for what belongs to none; AT_HAND for the one of the open operation or of `about`.
+type AtHand = int | str | None
+AT_HAND: Final = "at hand"
+_about: ContextVar[tuple[int | None] | None] = ContextVar("ringi_about", default=None)
 
 
-def may(account: Account | None, permission: str, environment: Environment | None = None) -> bool:
+@contextmanager
+def about(*rows: Model | None) -> Iterator[None]:
+    """Ask for permissions about these rows: of their one application, whatever operation is open."""
+    token = _about.set((only_application([row for row in rows if row is not None]),))
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def at_hand(application: AtHand = AT_HAND) -> int | None:
+    """Return the application in question, by its key; None where it is none, or several."""
+    if not isinstance(application, str):
+        return application
+    if (named := _about.get()) is not None:
+        return named[0]
+    op = open_operation()
+    return only_application(list(op.rows.values())) if op is not None else None
+
+
+def roles_of(account: Account, environment: Environment | None = None, application: AtHand = AT_HAND) -> set[str]:
+    """Return the roles that an account holds now for an application, in one environment or anywhere."""
+    return set(_grants(account, environment, application).values_list("role__key", flat=True))
+
+
+def roles_anywhere(account: Account) -> set[str]:
+    """Return the roles that an account holds now, wherever they count."""
+    return set(AccessGrant.objects.in_effect().filter(account=account).values_list("role__key", flat=True))
+
+
+def _grants(
+    account: Account, environment: Environment | None, application: AtHand = AT_HAND, *, looking: bool = False
+) -> AccessGrantQuerySet:
+    grants, key = AccessGrant.objects.in_effect().filter(account=account), at_hand(application)
+    return _there(grants if looking and key is None else grants.for_application(key), environment)
+
+
+def may(
+    account: Account | None, permission: str, environment: Environment | None = None, application: AtHand = AT_HAND
+) -> bool:
     """Tell whether an account may do `permission` now; deny by default. A permission in an environment needs one.
 
-    Scope is a pair: a role counts only in the environment that its own grant names, never by union of others. What
-    is asked without an environment needs a grant for all of them, but for reading.
+    Scope is one: a role counts only in the environment and for the application that its own grant names, never by union
+    of others. What is asked without an environment needs a grant for all of them, but for reading; what is asked
+    without an application needs one for all of them, but for looking.
     """
     if account is None or not account.is_active or account.pk is None:
         return False
-    grants = _grants(account, environment)
+    grants = _grants(account, environment, application, looking=permission == "read")
     if in_environment(permission) and environment is not None:
         rules = AccessRule.objects.filter(role__in=grants.values("role"), environment=environment)
         levels = rules.values_list("level", flat=True)
@@ -52,24 +97,52 @@ def current_account() -> Account:
     return account
 
 
-def require(permission: str, environment: Environment | None = None, *, instead: str = "") -> Account:
+def require(
+    permission: str, environment: Environment | None = None, *, instead: str = "", application: AtHand = AT_HAND
+) -> Account:
     """Return the acting account if it may; raises NotPermitted with a sentence that names the missing right.
 
-    instead: another permission that suffices.
+    instead: another permission that suffices. application: named where the operation has no row of it yet.
     """
     account = current_account()
-    if not (may(account, permission, environment) or (instead and may(account, instead, environment))):
-        raise lacking(permission, environment)
+    asked = [permission, *([instead] if instead else [])]
+    if not any(may(account, one, environment, application) for one in asked):
+        raise lacking(permission, environment, application=application)
     return account
 
 
-def lacking(permission: str, environment: Environment | None = None, account: Account | None = None) -> NotPermitted:
+def lacking(
+    permission: str,
+    environment: Environment | None = None,
+    account: Account | None = None,
+    application: AtHand = AT_HAND,
+) -> NotPermitted:
     """Return the refusal that names a missing right of an account (None: the actor) in the reader's words."""
-    text = _("You do not have the permission “%(permission)s”.")
-    if environment is not None:
+    key, account = at_hand(application), account or current_account()
+    named = Application.objects.filter(pk=key).first() if key is not None else None
+    # The application is what the person lacks only where they have the permission for others.
+    elsewhere = _has_for_others(account, permission, environment, key)
+    if elsewhere and named is None:
+        text = _("You have the permission “%(permission)s” for some applications only. This concerns all applications.")
+    elif elsewhere:
+        text = _("You do not have the permission “%(permission)s” for %(application)s.")
+    elif environment is not None:
         text = _("You do not have the permission “%(permission)s” in %(environment)s.")
-    said = text % {"permission": PERMISSION_LABELS.get(permission, permission), "environment": environment}
-    return NotPermitted(f"{said} {undecided(account or current_account())}".strip())
+    else:
+        text = _("You do not have the permission “%(permission)s”.")
+    label = PERMISSION_LABELS.get(permission, permission)
+    said = text % {"permission": label, "environment": environment, "application": named}
+    return NotPermitted(f"{said} {undecided(account)}".strip())
+
+
+def _has_for_others(
+    account: Account, permission: str, environment: Environment | None, application: int | None
+) -> bool:
+    """Tell whether an account may do for another application what it may not do for this one."""
+    grants = AccessGrant.objects.in_effect().filter(account=account)
+    limited = grants.exclude(application=None, application_group="").with_applications()
+    others = {pk for keys in limited.values_list("applications", flat=True) for pk in keys} - {application}
+    return any(may(account, permission, environment, pk) for pk in others)
 
 
 def require_still(first: Account | None, permission: str, environment: Environment | None = None) -> None:
@@ -114,42 +187,65 @@ def require_part() -> Account:
 
 def audits_only(account: Account) -> bool:
     """Tell whether all roles that an account holds are an auditor's."""
-    return set(_grants(account, None).values_list("role__based_on", flat=True)) == {"auditor"}
+    roles = AccessGrant.objects.in_effect().filter(account=account).values_list("role__based_on", flat=True)
+    return set(roles) == {"auditor"}
 
 
-def held(accounts: Iterable[int], at: datetime | None = None) -> dict[int, set[tuple[str, int | None]]]:
-    """Return account → (role, environment; None: all) that it holds at a time (None: now), by the keys of both."""
-    grants = AccessGrant.objects.in_effect(at).filter(account__in=set(accounts))
-    found = defaultdict[int, set[tuple[str, int | None]]](set)
-    for account, role, environment in grants.values_list("account", "role__key", "environment"):
-        found[account].add((role, environment))
+def held(accounts: Iterable[int], at: datetime | None = None) -> dict[int, set[Held]]:
+    """Return account → what it holds at a time (None: now), wherever it counts."""
+    grants = AccessGrant.objects.in_effect(at).filter(account__in=set(accounts)).with_applications()
+    found = defaultdict[int, set[Held]](set)
+    for account, *grant in grants.values_list("account", "role__key", "environment", "applications"):
+        found[account].add(as_held(*grant))
     return found
 
 
-def roles_in(held: Iterable[tuple[str, int | None]], environment: int | None) -> set[str]:
-    """Return the roles of what `held` returns of an account that count in an environment, or anywhere."""
-    return {role for role, place in held if environment is None or place in (None, environment)}
+def as_held(role: str, environment: int | None, applications: Collection[int] | None) -> Held:
+    """Return a grant as `held` does."""
+    return role, environment, frozenset(applications) if applications is not None else None
 
 
-def counting_in(held: Set[tuple[str, int | None]], *environments: int | None) -> set[str]:
-    """Return the roles of what `held` returns of an account that count for a decision about each of these environments;
-    None: about all of them, for which only a grant for all counts.
+def held_for(held: Iterable[Held], application: int | None) -> set[tuple[str, int | None]]:
+    """Return (role, environment; None: all) of what `held` returns of an account that counts for an application (None:
+    for all of them).
     """
-    return {role for role, _place in held if all({(role, None), (role, place)} & held for place in environments)}
+    return {
+        (role, place)
+        for role, place, applications in held
+        if applications is None or (application is not None and application in applications)
+    }
 
 
-def counting_roles(account: Account, *environments: int | None) -> set[str]:
-    """Return the roles of an account that count now for a decision about environments, as in `counting_in`."""
-    return counting_in(held([account.pk])[account.pk], *environments)
+def roles_in(held: Iterable[Held], environment: int | None, application: int | None) -> set[str]:
+    """Return the roles of what `held` returns of an account that count for an application in an environment, or
+    anywhere.
+    """
+    return {role for role, place in held_for(held, application) if environment is None or place in (None, environment)}
 
 
-def holders(role: str, environment: Environment | None = None, *, right: str = "") -> list[Account]:
-    """Return the persons who hold a role now, in one environment or anywhere; service accounts never count.
+def counting_in(held: Iterable[Held], application: int | None, *environments: int | None) -> set[str]:
+    """Return the roles of what `held` returns of an account that count for a decision about an application in each of
+    these environments; None: about all, for which only a grant for all counts.
+    """
+    there = held_for(held, application)
+    return {role for role, _place in there if all({(role, None), (role, place)} & there for place in environments)}
+
+
+def counting_roles(account: Account, *environments: int | None, application: AtHand = AT_HAND) -> set[str]:
+    """Return the roles of an account that count now for a decision, as in `counting_in`."""
+    return counting_in(held([account.pk])[account.pk], at_hand(application), *environments)
+
+
+def holders(
+    role: str, environment: Environment | None = None, *, right: str = "", application: AtHand = AT_HAND
+) -> list[Account]:
+    """Return the persons who hold a role now for an application, in one environment or anywhere; service accounts never
+    count.
 
     right: leave out those who do not have this right there, by whichever of their roles; without an environment both
     count for all of them.
     """
-    grants = _there(AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON), environment)
+    grants = _of_persons(environment, application)
     if right and environment is None:
         grants = grants.filter(environment=None)
     found = Account.objects.filter(grants__in=grants.filter(role__key=role))
@@ -158,17 +254,23 @@ def holders(role: str, environment: Environment | None = None, *, right: str = "
     return list(found.distinct().order_by("pk"))
 
 
-def holders_based_on(role: str, environment: Environment | None = None) -> list[Account]:
+def holders_based_on(
+    role: str, environment: Environment | None = None, *, application: AtHand = AT_HAND
+) -> list[Account]:
     """Return the persons who hold a shipped role now, or one based on it, in one environment or anywhere."""
-    grants = AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON, role__based_on=role)
-    return list(Account.objects.filter(grants__in=_there(grants, environment)).distinct().order_by("pk"))
-
-
-def holders_with(right: str, environment: Environment | None = None) -> list[Account]:
-    """Return the persons who have a right of a role, in one environment or in all."""
-    grants = AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON)
-    grants = _there(grants, environment).filter(giving(right, environment))
+    grants = _of_persons(environment, application).filter(role__based_on=role)
     return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
+
+
+def holders_with(right: str, environment: Environment | None = None, *, application: AtHand = AT_HAND) -> list[Account]:
+    """Return the persons who have a right of a role for an application, in one environment or in all."""
+    grants = _of_persons(environment, application).filter(giving(right, environment))
+    return list(Account.objects.filter(grants__in=grants).distinct().order_by("pk"))
+
+
+def _of_persons(environment: Environment | None, application: AtHand) -> AccessGrantQuerySet:
+    grants = AccessGrant.objects.in_effect().filter(account__kind=Account.Kind.PERSON)
+    return _there(grants.for_application(at_hand(application)), environment)
 
 
 def _there(grants: AccessGrantQuerySet, environment: Environment | None) -> AccessGrantQuerySet:
@@ -193,17 +295,19 @@ def roles_by_person(
     kept_out: Collection[str] = (),
     absences: Iterable[tuple[Account, Account]] = (),
     everywhere: bool = False,
+    application: AtHand = AT_HAND,
     named: Collection[str] | None = None,
     deciding: Collection[str] = (),
 ) -> dict[str, set[str]]:
-    """Return person key → the roles that the person holds at a time (None: now), in one environment or anywhere.
+    """Return person key → the roles that the person holds at a time (None: now) for an application, in one environment
+    or anywhere.
 
     A delegate, who is still one person, has the absent person's roles. right: count only persons with it there;
     without: grants left out; kept_out: persons left out, for whom no delegate counts either; absences: further ones
     (absent, delegate); everywhere: only roles held in all environments; named, deciding: as in
     `AccessGrantQuerySet.in_effect`.
     """
-    grants = AccessGrant.objects.in_effect(at, named=named, deciding=deciding)
+    grants = AccessGrant.objects.in_effect(at, named=named, deciding=deciding).for_application(at_hand(application))
     grants = _there(grants.filter(account__kind=Account.Kind.PERSON).exclude(pk__in=list(without)), environment)
     if everywhere:
         grants = grants.filter(environment=None)
@@ -265,31 +369,3 @@ def require_factor(environment: Environment | None) -> None:
 def require_factor_anywhere() -> None:
     """Ask for it where any environment demands it: for what counts in all of them; raises SecondFactorRequired."""
     require_factor(Environment.objects.filter(requires_two_factor=True).first())
-
-
-class GrantBackend(ModelBackend):
-    """Password sign-in for persons, and has_perm from grants: every role may look, none may edit rows."""
-
-    def authenticate(self, request: Any, username: Any = None, password: Any = None, **rest: Any) -> Any:
-        """Check a password; the name is normalised, so that full-width letters reach the same account."""
-        if username is not None:
-            asked = sign_in_name(str(username))
-            known = Account.objects.filter(username__iexact=asked).values_list("username", flat=True).first()
-            username = known or asked
-        return super().authenticate(request, username=username, password=password, **rest)
-
-    def user_can_authenticate(self, user: Any) -> bool:
-        """Refuse deactivated accounts and service accounts, which use tokens."""
-        return super().user_can_authenticate(user) and user.kind == Account.Kind.PERSON
-
-    def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
-        """Answer the admin: `view_…` for everyone with a role that may look; add, change and delete never."""
-        return perm.split(".")[-1].startswith("view_") and may(user_obj, "read")
-
-    def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
-        """Answer the admin's index."""
-        return may(user_obj, "read")
-
-    def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
-        """Return nothing: permissions are checked one by one."""
-        return set()

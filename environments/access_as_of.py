@@ -4,30 +4,39 @@ Rules, grants, delegates and accounts are read as they were; what a level or a r
 today.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from audit import as_of
 from audit.as_of import Life, Past, moment_of
-from environments.models import Account, Environment
+from environments.models import Account, Application, Environment
 from environments.models.account import FACTORS
 from environments.roles import DECIDING, LEVELS, READING, ROLE_PERMISSIONS, in_environment
 
 
 @dataclass(frozen=True)
 class Held:
-    """A role as an account held it, with what it allowed beside its levels: by which grant, in which environment (None:
-    all), and as whose delegate.
+    """A role as an account held it, with what it allowed beside its levels: by which grant, in which environment and
+    for which applications (None: all), and as whose delegate.
     """
 
     account: int
     role: str
     permissions: frozenset[str]
     environment: int | None
+    applications: frozenset[int] | None
     grant: Past
     delegate_for: int | None = None
+
+    def counts_for(self, application: int | None) -> bool:
+        """Tell whether it counted for an application, by its key; None: for all of them."""
+        return self.applications is None or application in self.applications
+
+    def meets(self, other: "Held") -> bool:
+        """Tell whether it counted for an application for which another one did too."""
+        return self.applications is None or other.applications is None or bool(self.applications & other.applications)
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,25 @@ class AccessAsOf:
             permissions, decides = self._role(values["role"], moment)
             open_ = self._open(values["account_id"], moment, decides=decides)
             if permissions and _counts(values, moment) and open_:
-                found.append(Held(values["account_id"], values["role"], permissions, values["environment_id"], grant))
+                applications = self._applications(values)
+                place = values["environment_id"]
+                found.append(Held(values["account_id"], values["role"], permissions, place, applications, grant))
         return found
+
+    @cached_property
+    def groups(self) -> dict[str, frozenset[int]]:
+        """The keys of the applications of each group; an application keeps its group."""
+        found: dict[str, frozenset[int]] = {}
+        for pk, group in Application.objects.values_list("pk", "group"):
+            found[group] = found.get(group, frozenset()) | {pk}
+        return found
+
+    def _applications(self, grant: dict[str, Any]) -> frozenset[int] | None:
+        """Return the applications of a grant; one from before grants had any is for all."""
+        if grant.get("application_id") is not None:
+            return frozenset({grant["application_id"]})
+        group = grant.get("application_group", "")
+        return self.groups.get(group, frozenset()) if group else None
 
     def _role(self, key: str, moment: datetime) -> tuple[frozenset[str], bool]:
         """Return what a role allowed beside its levels (nothing while it was not in use), and whether it decided.
@@ -163,7 +189,7 @@ class AccessAsOf:
             absent, delegate = past.values["delegator_id"], past.values["delegate_id"]
             if absent in people and self._open(delegate, moment, decides=True):
                 found += [
-                    Held(delegate, h.role, h.permissions, h.environment, h.grant, absent)
+                    replace(h, account=delegate, delegate_for=absent)
                     for h in found
                     if h.account == absent and h.delegate_for is None
                 ]
@@ -174,10 +200,21 @@ class AccessAsOf:
         held = self.held(moment, account)
         return {h.role for h in held if environment is None or h.environment in (None, environment)}
 
-    def may(self, account: int, permission: str, moment: datetime, environment: int | None = None) -> bool:
+    def may(
+        self,
+        account: int,
+        permission: str,
+        moment: datetime,
+        environment: int | None = None,
+        application: int | None = None,
+    ) -> bool:
         """Answer as `environments.access.may` would have then."""
         levels = self.levels(moment) if in_environment(permission) and environment is not None else {}
-        return any(allows(held, permission, environment, levels) for held in self.held(moment, account))
+        return any(
+            allows(held, permission, environment, levels)
+            for held in self.held(moment, account)
+            if held.counts_for(application) or (permission == "read" and application is None)
+        )
 
     def _open(self, account: int, moment: datetime, *, decides: bool = False) -> bool:
         """Tell whether an account was open, and where a person decides, enrolled with a second factor."""

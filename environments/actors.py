@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from audit.actor import Actor, acting
 from audit.capture import clear_context, set_context
 from audit.operation import signed
-from environments.access import roles_of
+from environments.access import roles_anywhere
 from environments.admin.rights import rights_of
 from environments.models import Account
 
@@ -40,7 +40,7 @@ def person(account: Account, *, channel: str = "admin", address: str = "", reque
         name=str(account),
         kind="person" if account.kind == Account.Kind.PERSON else "service",
         channel=channel,  # type: ignore[arg-type]
-        roles=tuple(sorted(roles_of(account))),
+        roles=tuple(sorted(roles_anywhere(account))),
         address=address,
         request_id=request_id,
     )
@@ -96,7 +96,7 @@ class ActorMiddleware:
             kind="person" if account.kind == Account.Kind.PERSON else "service",
             channel="admin",
             # A page reads the rights anyway, and only once; an operation asks for the roles at its own moment.
-            roles=tuple(sorted(rights_of(request).roles if request.method in LOOKING else roles_of(account))),
+            roles=tuple(sorted(rights_of(request).roles if request.method in LOOKING else roles_anywhere(account))),
             address=address,
             request_id=getattr(request, "ringi_request_id", ""),
             **proof_of(request.session),

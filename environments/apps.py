@@ -26,12 +26,15 @@ class EnvironmentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the check for a second factor with signatures, and write new passkeys into the ledger."""
+        from audit.admin.read_only import add_limit
         from audit.choices import check_choices
         from audit.operation import add_signature_check
         from environments import passkeys  # noqa: F401  it listens
+        from environments.admin.rights import shown_to
         from environments.signing import require_factor
 
         check_choices(self)
         # After the capture has been installed, so that each row has its event.
         post_migrate.connect(_add_shipped_roles, sender=self, dispatch_uid="environments.roles")
         add_signature_check(require_factor)
+        add_limit(shown_to)

@@ -314,7 +314,7 @@ def browsers(people: dict[str, Any]) -> Callable[[str], Any]:
     def enter(name: str) -> Client:
         client = Proving(headers={"accept-language": "en"})
         people[name].refresh_from_db()
-        client.force_login(people[name], backend="environments.access.GrantBackend")
+        client.force_login(people[name], backend="environments.backend.GrantBackend")
         session = client.session
         session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
         session.save()

@@ -46,6 +46,16 @@ class RoughPaginator(Paginator):  # type: ignore[type-arg]
         return estimate if estimate > MANY else int(rows.count())
 
 
+# What the readers of every list are limited by; apps add to it at start.
+_limits: list[Callable[[HttpRequest, QuerySet[Any]], QuerySet[Any]]] = []
+
+
+def add_limit(limit: Callable[[HttpRequest, QuerySet[Any]], QuerySet[Any]]) -> None:
+    """Register a function that leaves out of every list the rows that a reader does not see."""
+    if limit not in _limits:
+        _limits.append(limit)
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """List and detail page. `lookups` is all that a query string may filter by beside `list_filter`; `shown_fields` the
     detail page's.
@@ -64,6 +74,13 @@ class ReadOnlyAdmin(ModelAdmin):
     def media(self) -> Media:
         """Load none of the scripts with which rows are edited."""
         return Media()
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Leave out the rows that the reader does not see."""
+        rows = super().get_queryset(request)
+        for limit in _limits:
+            rows = limit(request, rows)
+        return rows
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: operations make rows."""

@@ -55,8 +55,9 @@ class EnvironmentAdmin(ReadOnlyAdmin):
 class ApplicationAdmin(ReadOnlyAdmin):
     """Applications."""
 
-    list_display = ("name", "slug", "repository", "tag_format")
-    shown_fields = ("slug", "name", "repository", "tag_format", "allowed_signers")
+    list_display = ("name", "slug", "group", "repository", "tag_format")
+    list_filter = ("group",)
+    shown_fields = ("slug", "name", "group", "repository", "tag_format", "allowed_signers")
     hint = _("An application is a name and the git repository that it comes from.")
     detail_template = "lists/application.html"
 
@@ -66,10 +67,8 @@ class SeenOnly(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Leave out the environments that the reader's access does not show."""
-        rights = rights_of(request)
-        seen = [e.pk for e in Environment.objects.all() if rights.sees(e)]
         rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.filter(environment__in=seen)
+        return rows.filter(rights_of(request).seen(Environment.objects.all(), ("environment", "application")))
 
 
 @admin.register(DeploymentTarget)
@@ -103,7 +102,7 @@ class ConfigurationAdmin(SeenOnly):
 
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the last look at its services, and the newest versions of the other environments to compare with."""
-        rights = rights_of(request)
+        rights = rights_of(request).about(row)
         names = {"database": _t("database"), "cache": _t("cache"), "storage": _t("storage")}
         check = row.checks.select_related("checked_by").first()
         newest = ConfigurationVersion.objects.filter(application=row.application_id).exclude(
@@ -156,8 +155,9 @@ class AccountAdmin(ReadOnlyAdmin):
     @column(_("roles"))
     def roles(self, row: Account) -> str:
         """Return the roles held now."""
-        grants = AccessGrant.objects.in_effect().filter(account=row).select_related("role", "environment")
-        return listed(str(g.role) + (f" ({g.environment})" if g.environment else "") for g in grants) or _t("none")
+        grants = AccessGrant.objects.in_effect().filter(account=row)
+        grants = grants.select_related("role", "environment", "application")
+        return listed(str(g.role) + (f" ({g.place})" if g.place else "") for g in grants) or _t("none")
 
     @column(_("enrolled"))
     def enrolled(self, row: Account) -> str:
@@ -195,6 +195,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         "account",
         "role",
         "environment",
+        "applications",
         "state_now",
         "begins",
         "ends",
@@ -202,14 +203,21 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         "confirmed_by",
         "reason",
     )
-    list_select_related = ("account", "role", "environment", "granted_by", "confirmed_by")
+    list_select_related = ("account", "role", "environment", "application", "granted_by", "confirmed_by")
     search_fields = ("account__display_name", "account__username", "reason")
-    list_filter = ("role", "environment", ("revoked_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        "role",
+        "environment",
+        "application",
+        "application_group",
+        ("revoked_at", admin.EmptyFieldListFilter),
+    )
     ordering = ("-pk",)
     shown_fields = (
         "account",
         "role",
         "environment",
+        "applications",
         "state_now",
         "starts_at",
         "until",
@@ -230,6 +238,11 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         if row.confirmed_at is None:
             return _t("waits for a second person")
         return _t("valid now") if row.starts_at <= moment else _t("begins later")
+
+    @column(_("applications"))
+    def applications(self, row: AccessGrant) -> str:
+        """Return the application or the group for which it counts."""
+        return str(row.application or row.application_group or _t("all"))
 
     begins = cell(stamp, "starts_at", _("from"), "starts_at")
     ends = cell(stamp, "until", _("until"), "until")

@@ -57,12 +57,13 @@ class AccessRequestAdmin(ReadOnlyAdmin):
     """Access requests: by whom, for how long, and their outcome."""
 
     list_display = ("__str__", "hours", "state_now", "asked", "decided_by", "reason")
-    list_select_related = ("account", "role", "environment", "decided_by", "grant")
+    list_select_related = ("account", "role", "environment", "application", "decided_by", "grant")
     list_filter = ("role", "environment", ("decided_at", admin.EmptyFieldListFilter))
     shown_fields = (
         "account",
         "role",
         "environment",
+        "application",
         "hours",
         "reason",
         "asked",
@@ -181,9 +182,8 @@ class RequestedChangeAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Leave out what belongs to environments that the reader's access does not show."""
-        rights = rights_of(request)
-        seen = [place.pk for place in Environment.objects.all() if rights.sees(place)]
-        return super().get_queryset(request).filter(Q(environment=None) | Q(environment__in=seen))
+        seen = rights_of(request).seen(Environment.objects.all(), ("environment", "application"))
+        return super().get_queryset(request).filter(Q(environment=None) | seen)
 
     @column(_("state"))
     def state_now(self, row: RequestedChange) -> str:

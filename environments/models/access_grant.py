@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -10,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models.account import Account, enrolled
-from environments.models.environment import Environment
+from environments.models.environment import Application, Environment
 from environments.models.role import Role
 from environments.roles import LEVEL_CHOICES
 
@@ -68,6 +70,22 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
             account__is_active=True,
         )
 
+    def for_application(self, application: int | None) -> "AccessGrantQuerySet":
+        """Keep the grants that count for an application, by its key; None: those for all applications."""
+        for_all = models.Q(application=None, application_group="")
+        if application is None:
+            return self.filter(for_all)
+        groups = Application.objects.filter(pk=application).exclude(group="").values("group")
+        return self.filter(for_all | models.Q(application=application) | models.Q(application_group__in=groups))
+
+    def with_applications(self) -> Any:
+        """Add `applications`: the keys of the applications for which a grant counts; None: all."""
+        named = models.Q(pk=models.OuterRef("application_id"))
+        grouped = models.Q(group=models.OuterRef("application_group")) & ~models.Q(group="")
+        keys = ArraySubquery(Application.objects.filter(named | grouped).values("pk"))
+        for_all = models.When(application=None, application_group="", then=models.Value(None))
+        return self.annotate(applications=models.Case(for_all, default=keys))
+
     def lasting(self) -> "AccessGrantQuerySet":
         """Keep the grants that count now or could later: also those that begin later or wait for a second person."""
         return self.filter(
@@ -76,7 +94,9 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
 
 
 class AccessGrant(models.Model):
-    """A role given to an account, in one environment or all, for a time, with a reason. Never deleted, only ended."""
+    """A role given to an account, in one environment or all, for one application, a group of them or all, for a time,
+    with a reason. Never deleted, only ended.
+    """
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="grants", verbose_name=_("account"))
     role = models.ForeignKey(
@@ -91,6 +111,10 @@ class AccessGrant(models.Model):
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("environment")
     )
+    application = models.ForeignKey(
+        Application, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("application")
+    )
+    application_group = models.SlugField(_("application group"), max_length=60, blank=True)
     starts_at = models.DateTimeField(_("from"))
     until = models.DateTimeField(_("until"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=300)
@@ -115,8 +139,17 @@ class AccessGrant(models.Model):
             models.CheckConstraint(
                 condition=models.Q(granted_by__isnull=True) | ~models.Q(granted_by=models.F("account")),
                 name="grant_not_to_oneself",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(application__isnull=True) | models.Q(application_group=""),
+                name="grant_for_an_application_or_a_group",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.account} · {self.role}"
+
+    @property
+    def place(self) -> str:
+        """Return where it counts, in words: its environment and its application or group; empty for everywhere."""
+        return " · ".join(str(part) for part in (self.environment, self.application or self.application_group) if part)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.fields import WrittenAtField
 from environments.models.access_grant import AccessGrant
 from environments.models.account import Account
-from environments.models.environment import Environment
+from environments.models.environment import Application, Environment
 from environments.models.role import Role
 
 
@@ -24,6 +24,9 @@ class AccessRequest(models.Model):
         verbose_name=_("role"),
     )
     environment = models.ForeignKey(Environment, models.PROTECT, related_name="+", verbose_name=_("environment"))
+    application = models.ForeignKey(
+        Application, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("application")
+    )
     hours = models.PositiveSmallIntegerField(_("duration in hours"))
     reason = models.CharField(_("reason"), max_length=300)
     requested_at = WrittenAtField(_("requested"), auto_now_add=True)
@@ -44,7 +47,12 @@ class AccessRequest(models.Model):
         ordering = ["-requested_at"]
 
     def __str__(self) -> str:
-        return f"{self.account} · {self.role} · {self.environment}"
+        return f"{self.account} · {self.role} · {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Return where it is asked for, in words."""
+        return " · ".join(str(part) for part in (self.environment, self.application) if part)
 
 
 class AccessReview(models.Model):

@@ -20,6 +20,8 @@ class CalendarFeed(models.Model):
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
 
+    PERSONAL = True
+
     class Meta:
         verbose_name = _("calendar address")
         verbose_name_plural = _("calendar addresses")

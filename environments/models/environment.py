@@ -49,10 +49,15 @@ class Environment(models.Model):
 
 
 class Application(models.Model):
-    """An application: a name and the git repository that it comes from."""
+    """An application: a name and the git repository that it comes from.
+
+    group: a key that applications of a team share; a grant may name it in place of each of them. Fixed with the
+    application, because whoever moved one would give away access to it.
+    """
 
     slug = models.SlugField(_("key"), unique=True)
     name = models.CharField(_("name"), max_length=100)
+    group = models.SlugField(_("application group"), max_length=60, blank=True)
     repository = models.CharField(_("repository"), max_length=400)
     tag_format = models.CharField(_("tag format"), max_length=60, default="v{version}")
     allowed_signers = models.TextField(

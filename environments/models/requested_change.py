@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
 from environments.models.account import Account
-from environments.models.environment import DeploymentTarget, Environment
+from environments.models.environment import Application, DeploymentTarget, Environment
 
 
 class RequestedChange(models.Model):
@@ -38,6 +38,9 @@ class RequestedChange(models.Model):
     )
     environment = models.ForeignKey(
         Environment, models.PROTECT, null=True, related_name="+", verbose_name=_("environment")
+    )
+    application = models.ForeignKey(
+        Application, models.PROTECT, null=True, related_name="+", verbose_name=_("application")
     )
     before = models.JSONField(_("before"))
     after = models.JSONField(_("after"))

@@ -123,7 +123,8 @@ class StepContext:
     bytes of output as they come. heartbeat: raises Fenced when the attempt is no longer ours, StopRequested (once) when
     the run is being stopped. no_output_timeout_seconds: how long a command may write nothing (None: as long as it
     takes). secrets: values to be masked in output and never to be passed in arguments. fetch: writes the wanted
-    artefact, or on a target's host the wanted tree's tar file; None: use `repository`.
+    artefact, or on a target's host the wanted tree's tar file; None: use `repository`. reported: result, url, says and
+    by of the report of a pipeline that deploys by itself.
     """
 
     key: str
@@ -142,6 +143,7 @@ class StepContext:
     secrets: tuple[str, ...] = ()
     no_output_timeout_seconds: float | None = None
     fetch: Callable[[Path], object] | None = None
+    reported: Mapping[str, str] = field(default_factory=dict)
 
 
 class StepType(ABC):

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import StringConstraints
 
+from environments.application_scope import within
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named
@@ -36,7 +37,7 @@ class ArtefactIn(Body):
 @writes
 def register_artefact(request: HttpRequest, fields: ArtefactIn) -> shapes.ArtefactOut:
     """Register an artefact of a commit."""
-    application = application_named(fields.application)
+    application = application_named(caller_of(request), fields.application)
     made = register(application.pk, **fields.model_dump(exclude={"application"}))
     return shapes.artefact_out(made)
 
@@ -50,10 +51,11 @@ def list_artefacts(
     cursor: cursors.Cursor = "",
 ) -> Any:
     """List artefacts, the newest first."""
-    caller_of(request).read_any()
-    rows = Artefact.objects.select_related("application", "registered_by")
+    caller = caller_of(request)
+    caller.read_any()
+    rows = within(Artefact.objects.select_related("application", "registered_by"), caller.applications)
     if application:
-        rows = rows.filter(application=application_named(application))
+        rows = rows.filter(application=application_named(caller, application))
     if commit:
         rows = rows.filter(commit=commit)
     found, following = cursors.page(rows, "artefact", cursor, limit)

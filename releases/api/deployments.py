@@ -1,4 +1,4 @@
-"""Deployments: list, show, request, and the operations on one; and the one call for CI that requests and starts."""
+"""Deployments: list, show, request, and the operations on one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ from releases.api.rows import (
     release_named,
     release_numbered,
 )
-from releases.api.token import Caller, caller_of
+from releases.api.token import caller_of
 from releases.api.words import Body, DeploymentState, Id, Moment, Slug, Version, Why
 from releases.models import Deployment, Step, StepOutput
 from releases.operations.deployment import decide
@@ -30,7 +30,6 @@ from releases.operations.deployment.request import request as request_operation
 from releases.operations.deployment.schedule import cancel, schedule
 
 router = Router(tags=["deployments"])
-ci = Router(tags=["ci"])
 STATES = tuple(str(state) for state in Deployment.State.values)
 TAIL = 200
 CHECKS = ("verification", "rollback_verification")
@@ -43,15 +42,6 @@ class DeploymentIn(Body):
     release_id: Id | None = None
     application: Slug | None = None
     version: Version | None = None
-    reason: Why = ""
-
-
-class CiDeploymentIn(Body):
-    """The deployment to request and start now."""
-
-    application: Slug
-    version: Version
-    environment: Slug
     reason: Why = ""
 
 
@@ -129,9 +119,9 @@ def list_deployments(
     """List the deployments in the environments that the caller reads, the newest first."""
     caller = caller_of(request)
     caller.read_any()
-    wanted = Q(environment__in=caller.readable)
+    wanted = caller.readable_rows()
     if application:
-        wanted &= Q(application=application_named(application))
+        wanted &= Q(application=application_named(caller, application))
     if environment:
         where = environment_named(caller, environment)
         caller.read(where)
@@ -154,7 +144,7 @@ def show_deployment(request: HttpRequest, deployment_id: Id) -> Any:
     """Show a deployment with its steps, its checks and the end of its log."""
     caller = caller_of(request)
     deployment = deployment_numbered(caller, deployment_id)
-    logs, steps = caller.logs(deployment.environment), list(deployment.steps.select_related("target"))
+    logs, steps = caller.logs(deployment.environment, deployment), list(deployment.steps.select_related("target"))
     return shapes.deployment_out(
         deployment,
         shapes.DeploymentDetail,
@@ -175,7 +165,7 @@ def request_deployment(request: HttpRequest, fields: DeploymentIn) -> shapes.Dep
     if fields.release_id is not None:
         release = release_numbered(caller, fields.release_id)
     elif fields.application and fields.version:
-        release = release_named(fields.application, fields.version)
+        release = release_named(caller, fields.application, fields.version)
     else:
         raise InvalidInput(_("Name the release: its id, or its application and version."))
     return _line(request_operation(release.pk, environment_id=environment.pk, reason=fields.reason).pk)
@@ -196,25 +186,3 @@ def _register(verb: ApiVerb) -> None:
 
 for _row in VERBS:
     _register(_row)
-
-
-@ci.post("", response=shapes.CiDeploymentOut)
-@writes
-def deploy(request: HttpRequest, fields: CiDeploymentIn) -> shapes.CiDeploymentOut:
-    """Request a deployment, or take an already requested one, and start it now."""
-    environment = environment_named(caller_of(request), fields.environment)
-    release = release_named(fields.application, fields.version)
-    waiting = Deployment.objects.filter(release=release, environment=environment, state="requested").first()
-    deployment = waiting or request_operation(release.pk, environment_id=environment.pk, reason=fields.reason)
-    schedule(deployment.pk, reason=fields.reason)
-    return _out(caller_of(request), deployment.pk)
-
-
-@ci.get("/{int:deployment_id}", response=shapes.CiDeploymentOut)
-def show_ci_deployment(request: HttpRequest, deployment_id: Id) -> Any:
-    """Show a deployment in short."""
-    return _out(caller_of(request), deployment_id)
-
-
-def _out(caller: Caller, deployment_id: int) -> shapes.CiDeploymentOut:
-    return shapes.ci_deployment_out(deployment_numbered(caller, deployment_id))

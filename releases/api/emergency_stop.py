@@ -60,8 +60,9 @@ def _out(application: Application | None = None) -> EmergencyStopsOut:
 @router.get("", response=EmergencyStopsOut)
 def show_emergency_stop(request: HttpRequest, application: Slug | None = None) -> EmergencyStopsOut:
     """Say whether production is stopped or paused: of one application where it is named, else of any."""
-    caller_of(request).read_any()
-    return _out(application_named(application) if application is not None else None)
+    caller = caller_of(request)
+    caller.read_any()
+    return _out(application_named(caller, application) if application is not None else None)
 
 
 @router.post("/activate", response=EmergencyStopsOut, summary="Activate an emergency stop now; needs no approval.")
@@ -73,7 +74,7 @@ def activate_emergency_stop(request: HttpRequest, body: ActivateIn) -> Emergency
     caller = caller_of(request)
     for place in Environment.objects.filter(tier=Environment.Tier.PRODUCTION):
         caller.reach(place)
-    application = application_named(body.application) if body.application is not None else None
+    application = application_named(caller, body.application) if body.application is not None else None
     activate(reason=body.reason, application_id=application.pk if application is not None else None, pauses=body.pauses)
     return _out()
 

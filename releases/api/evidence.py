@@ -48,8 +48,11 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
     """Upload reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
     if unknown := sorted(set(request.POST) - set(EvidenceIn.model_fields)):
         raise InvalidInput(_("Fields that are not known: %(names)s") % {"names": listed(unknown)[:200]})
-    environment = environment_named(caller_of(request), fields.environment)
-    application = application_named(fields.application)
+    caller = caller_of(request)
+    environment, application = (
+        environment_named(caller, fields.environment),
+        application_named(caller, fields.application),
+    )
     try:
         for one in file:
             reading.check_size(one.size or 0)
@@ -84,7 +87,7 @@ def list_evidence(
     """List evidence, the newest first; for a commit, the evidence that counts for its tree."""
     caller = caller_of(request)
     caller.read_any()
-    wanted = Q(environment__in=caller.readable)
+    wanted = caller.readable_rows()
     if commit:
         trees = {
             *Evidence.objects.filter(commit=commit).values_list("tree", flat=True),
@@ -92,7 +95,7 @@ def list_evidence(
         }
         wanted &= Q(commit=commit) | Q(tree__in=trees)
     if application:
-        wanted &= Q(application=application_named(application))
+        wanted &= Q(application=application_named(caller, application))
     if kind:
         wanted &= Q(kind=known(kind, reading.NAMES, "kind"))
     rows = Evidence.objects.filter(wanted).select_related("application", "environment", "uploaded_by").defer("content")

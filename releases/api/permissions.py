@@ -1,10 +1,11 @@
 """Permissions of the token's own account, checked as every operation checks them."""
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from ninja import Router
+from ninja import Router, Schema
 
 from audit.refusals import NotPermitted
 from environments import access
@@ -12,31 +13,51 @@ from environments.language import listed
 from environments.models import AccessRule, Environment
 from environments.models.role import role_names
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES
-from releases.api import shapes
-from releases.api.rows import environment_named, known
+from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
 from releases.api.words import PERMISSIONS, Permission, Slug
 
 router = Router(tags=["permissions"])
 
 
-@router.get("", response=shapes.PermissionOut)
-def show_permission(request: HttpRequest, permission: Permission, environment: Slug | None = None) -> Any:
-    """Say whether the token's account has a permission, anywhere or in one environment, and why."""
+class PermissionOut(Schema):
+    """Whether the token's own account has a permission, and from what that follows."""
+
+    account: str
+    permission: Permission
+    environment: str | None
+    application: str | None
+    allowed: bool
+    reason: str
+    roles: list[str]
+    levels: list[str]
+    token_environments: list[str]
+    token_expires_at: datetime
+
+
+@router.get("", response=PermissionOut)
+def show_permission(
+    request: HttpRequest, permission: Permission, environment: Slug | None = None, application: Slug | None = None
+) -> Any:
+    """Say whether the token's account has a permission, anywhere or in one environment, for all applications or one,
+    and why.
+    """
     caller = caller_of(request)
+    what = application_named(caller, application).pk if application is not None else None
     known(permission, PERMISSIONS, "permission")
     where, reached = _where(request, environment)
-    roles = sorted(access.roles_of(caller.account, where))
+    roles = sorted(access.roles_of(caller.account, where, what))
     levels = []
     if where is not None:
         levels = sorted(
             AccessRule.objects.filter(role__key__in=roles, environment=where).values_list("level", flat=True)
         )
-    allowed = reached and access.may(caller.account, permission, where)
-    return shapes.PermissionOut(
+    allowed = reached and access.may(caller.account, permission, where, what)
+    return PermissionOut(
         account=str(caller.account),
         permission=permission,
         environment=environment,
+        application=application,
         allowed=allowed,
         reason=_reason(permission, where, reached, roles, levels, allowed),
         roles=roles,

@@ -15,6 +15,7 @@ from pydantic import StringConstraints
 from audit.actor import current
 from audit.operation import operation
 from audit.refusals import InvalidInput, SignatureRequired
+from environments.application_scope import within
 from environments.models import Environment
 from releases.api import cursor as cursors, shapes
 from releases.api.clearing import clears
@@ -232,7 +233,7 @@ def environment_statuses(caller: Caller, release: Release) -> list[shapes.Enviro
     places = changes_since.active(release)
     contents = {row.environment.pk: row for row in changes_since.kept(release, places)}
     pointers, chosen = {place.pk: pointer for place, pointer in places}, changes_since.chosen(release)
-    for environment in caller.readable:
+    for environment in caller.readable(release):
         production = environment.tier == Environment.Tier.PRODUCTION
         if not environment.targets.filter(application=release.application).exists():
             continue
@@ -278,10 +279,11 @@ def list_releases(
     cursor: cursors.Cursor = "",
 ) -> Any:
     """List releases, the newest first."""
-    caller_of(request).read_any()
-    rows = Release.objects.select_related("application")
+    caller = caller_of(request)
+    caller.read_any()
+    rows = within(Release.objects.select_related("application"), caller.applications)
     if application:
-        rows = rows.filter(application=application_named(application))
+        rows = rows.filter(application=application_named(caller, application))
     if state:
         rows = rows.filter(state=known(state, STATES, "state"))
     found, following = cursors.page(rows, "release", cursor, limit)
@@ -294,7 +296,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     """Show a release with what blocks it and what would clear it, per environment."""
     caller = caller_of(request)
     release = release_numbered(caller, release_id)
-    deployments = Deployment.objects.filter(release=release, environment__in=caller.readable).select_related(
+    deployments = Deployment.objects.filter(release=release, environment__in=caller.readable(release)).select_related(
         "release", "application", "environment", "requested_by", "scheduled_by"
     )
     return shapes.release_out(
@@ -315,7 +317,7 @@ def show_dry_run(request: HttpRequest, release_id: Id, environment: Slug) -> Any
     caller = caller_of(request)
     where = environment_named(caller, environment)
     release = release_numbered(caller, release_id)
-    caller.read_logs(where)
+    caller.read_logs(where, release)
     japanese = (get_language() or "ja").startswith("ja")
     return [
         shapes.PlannedOut(label=step.label_ja if japanese else step.label_en, **asdict(step))
@@ -327,8 +329,9 @@ def show_dry_run(request: HttpRequest, release_id: Id, environment: Slug) -> Any
 @writes
 def plan_release(request: HttpRequest, fields: PlanIn) -> shapes.ReleaseOut:
     """Plan a release: a draft of its version."""
-    application = application_named(fields.application)
-    reach_all(caller_of(request), application)
+    caller = caller_of(request)
+    application = application_named(caller, fields.application)
+    reach_all(caller, application)
     given = fields.model_dump(exclude={"application"})
     return _out(plan.plan(application_id=application.pk, **given).pk)
 
@@ -338,8 +341,8 @@ def show_gates(request: HttpRequest, application: Slug, version: Version, enviro
     """Show what blocks a release from an environment."""
     caller = caller_of(request)
     where = environment_named(caller, environment)
-    caller.read(where)
-    release = release_named(application, version)
+    release = release_named(caller, application, version)
+    caller.read(where, release)
     if release.procedure is None and not Procedure.objects.filter(state="in_effect").exists():
         return []
     return [shapes.filled(shapes.GateOut, answer) for answer in evaluate(release, where)]

@@ -4,6 +4,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from audit.refusals import InvalidInput
+from environments.application_scope import within
 from environments.language import listed
 from environments.models import Application, DeploymentTarget, Environment
 from releases.api.token import Caller
@@ -26,49 +27,53 @@ def environment_named(caller: Caller, name: str) -> Environment:
     return environment
 
 
-def application_named(name: str) -> Application:
+def missing(caller: Caller, text: str) -> Exception:
+    """Return that a row is not there, to an account that may read anything at all. Raises NotPermitted to others."""
+    caller.read_any()
+    return Http404(text)
+
+
+def application_named(caller: Caller, name: str) -> Application:
     """Return an application by its key."""
-    application = Application.objects.filter(slug=name).first()
+    application = within(Application.objects.filter(slug=name), caller.applications).first()
     if application is None:
-        raise Http404(_("There is no application “%(name)s”.") % {"name": name})
+        raise missing(caller, _("There is no application “%(name)s”.") % {"name": name})
     return application
 
 
 def release_numbered(caller: Caller, release_id: int) -> Release:
     """Return a release that the caller may read."""
     caller.read_any()
-    release = Release.objects.select_related("application", "procedure").filter(pk=release_id).first()
+    rows = within(Release.objects.select_related("application", "procedure"), caller.applications)
+    release = rows.filter(pk=release_id).first()
     if release is None:
         raise Http404(_("The requested release does not exist."))
     return release
 
 
-def release_named(application: str, version: str) -> Release:
+def release_named(caller: Caller, application: str, version: str) -> Release:
     """Return the live or finished release of a version; one that ended badly may have been followed by a copy."""
     release = (
-        Release.objects.filter(application__slug=application, version=version)
+        within(Release.objects.filter(application__slug=application, version=version), caller.applications)
         .exclude(state__in=ENDED_BADLY)
         .select_related("application", "procedure")
         .first()
     )
     if release is None:
-        raise Http404(_("The requested release does not exist."))
+        raise missing(caller, _("The requested release does not exist."))
     return release
 
 
 def deployment_numbered(caller: Caller, deployment_id: int, *, to_read: bool = True) -> Deployment:
     """Return a deployment in an environment that the caller reads, or at least reaches."""
-    deployment = (
-        Deployment.objects.select_related(
-            "release__application", "release__procedure", "application", "environment", "requested_by", "scheduled_by"
-        )
-        .filter(pk=deployment_id)
-        .first()
+    rows = Deployment.objects.select_related(
+        "release__application", "release__procedure", "application", "environment", "requested_by", "scheduled_by"
     )
+    deployment = within(rows, caller.applications).filter(pk=deployment_id).first()
     if deployment is None:
-        raise Http404(_("The requested deployment does not exist."))
+        raise missing(caller, _("The requested deployment does not exist."))
     if to_read:
-        caller.read(deployment.environment)
+        caller.read(deployment.environment, deployment)
     else:
         caller.reach(deployment.environment)
     return deployment

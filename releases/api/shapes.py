@@ -11,7 +11,6 @@ from releases.api.words import (
     ChangeKind,
     DeploymentState,
     EvidenceType,
-    Permission,
     ReleaseKind,
     ReleaseState,
     RollbackState,
@@ -175,19 +174,6 @@ class RollbackOut(Schema):
     facts: dict[str, Any]
 
 
-class CiDeploymentOut(Schema):
-    """A deployment as the one call for CI shows it."""
-
-    id: int
-    release: str
-    environment: str
-    state: DeploymentState
-    release_state: ReleaseState
-    blockers: list[str]
-    steps: list[StepOut]
-    rollback: RollbackOut | None
-
-
 class StepDetail(StepOut):
     """A step with its times; `failure` only for who may read the log."""
 
@@ -277,20 +263,6 @@ class WindowsOut(Schema):
     next: list[WindowOut]
 
 
-class PermissionOut(Schema):
-    """Whether the token's own account has a permission, and from what that follows."""
-
-    account: str
-    permission: Permission
-    environment: str | None
-    allowed: bool
-    reason: str
-    roles: list[str]
-    levels: list[str]
-    token_environments: list[str]
-    token_expires_at: datetime
-
-
 class ReleasePage(Schema):
     """A page of releases."""
 
@@ -332,12 +304,12 @@ def deployment_out[S: DeploymentLine](deployment: Deployment, schema: type[S], *
         environment=deployment.environment.slug,
         requested_by=str(deployment.requested_by),
         scheduled_by=str(deployment.scheduled_by) if deployment.scheduled_by is not None else None,
-        blockers=_reasons(deployment),
+        blockers=blockers_of(deployment),
         **other,
     )
 
 
-def _reasons(deployment: Deployment) -> list[str]:
+def blockers_of(deployment: Deployment) -> list[str]:
     """Return the blockers of a deployment in words; the key of an invalidated approval request as the page says it."""
     labels = clause_labels()
     return [labels.get(str(reason)) or in_words(reason) for reason in deployment.blockers]
@@ -357,22 +329,8 @@ def decision_request_out(deployment: Deployment) -> DecisionRequestOut | None:
     return filled(DecisionRequestOut, decision_request, asked=[str(entry) for entry in asked_of(decision_request)])
 
 
-def _step_out(step: Step) -> StepOut:
+def step_out(step: Step) -> StepOut:
     return filled(StepOut, step, target=step.target.name if step.target is not None else "")
-
-
-def ci_deployment_out(deployment: Deployment) -> CiDeploymentOut:
-    """Return a deployment as the one call for CI shows it."""
-    return filled(
-        CiDeploymentOut,
-        deployment,
-        release=str(deployment.release),
-        environment=deployment.environment.slug,
-        release_state=deployment.release.state,
-        blockers=_reasons(deployment),
-        steps=[_step_out(step) for step in deployment.steps.select_related("target")],
-        rollback=rollback_out(deployment),
-    )
 
 
 def artefact_out(row: Artefact) -> ArtefactOut:

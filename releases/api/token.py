@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.db.models import Model, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import translation
@@ -13,10 +14,12 @@ from ninja.security import HttpBearer
 from audit.actor import Actor
 from audit.refusals import NotPermitted
 from environments import access
+from environments.admin.rights import Rights, read_rights
+from environments.application_scope import application_of
 from environments.models import Account, Environment, Token
 
 # Any one of these lets an account read an environment's deployments; the first three are its level there.
-READS = ("view", "request", "start", "read", "audit", "plan", "approve")
+READS = ("view", "request", "start", "audit", "plan", "approve")
 LOGS = ("read_logs", "audit", "plan", "approve")
 
 
@@ -42,6 +45,11 @@ class TokenBearer(HttpBearer):
         return found
 
 
+def reads(rights: Rights, environment: Environment) -> bool:
+    """Tell whether rights let an account read an environment."""
+    return any(rights.may(right, environment) for right in READS)
+
+
 @dataclass(frozen=True)
 class Caller:
     """The account behind a token and the reach of both: rights come from grants, the token only narrows them."""
@@ -59,34 +67,52 @@ class Caller:
         return list(self.token.environments.order_by("order"))
 
     @cached_property
-    def readable(self) -> list[Environment]:
-        """Return the environments whose deployments, gates and evidence the account may read with this token."""
-        return [e for e in self.scope if any(access.may(self.account, right, e) for right in READS)]
+    def rights(self) -> Rights:
+        """Return what the account may, which the token narrows."""
+        return read_rights(self.account)
 
-    def logs(self, environment: Environment) -> bool:
-        """Tell whether the output of steps is shown."""
-        return environment in self.scope and any(access.may(self.account, right, environment) for right in LOGS)
+    @property
+    def applications(self) -> frozenset[int] | None:
+        """Return the keys of the applications that the account has to do with; None: all."""
+        grants = self.rights.grants
+        return self.rights.named if all(named is not None for _role, _place, named in grants) else None
 
-    def read_logs(self, environment: Environment) -> None:
+    def readable(self, row: Model | None = None) -> list[Environment]:
+        """Return the environments whose deployments, gates and evidence of the application of a row (None: of any) the
+        account may read with this token.
+        """
+        scopes = [self.rights.about(row), *(map(self.rights.about, self.rights.named) if row is None else ())]
+        return [e for e in self.scope if any(reads(scope, e) for scope in scopes)]
+
+    def readable_rows(self) -> Q:
+        """Return the condition on rows, by their environment and application, that the account may read."""
+        return self.rights.seen(self.scope, ("environment", "application"), reads)
+
+    def logs(self, environment: Environment, row: Model) -> bool:
+        """Tell whether the output of the steps of a row's application is shown."""
+        rights = self.rights.about(row)
+        return environment in self.scope and any(rights.may(right, environment) for right in LOGS)
+
+    def read_logs(self, environment: Environment, row: Model) -> None:
         """Raise NotPermitted unless the account may read the output of steps, and so the dry run."""
         self.reach(environment)
-        if not self.logs(environment):
-            raise access.lacking("read_logs", environment, self.account)
+        if not self.logs(environment, row):
+            raise access.lacking("read_logs", environment, self.account, application_of(row))
 
     def reach(self, environment: Environment) -> None:
         """Raise NotPermitted when the token does not reach an environment."""
         if environment not in self.scope:
             raise NotPermitted(_("This token does not cover %(environment)s.") % {"environment": environment.slug})
 
-    def read(self, environment: Environment) -> None:
-        """Raise NotPermitted unless the environment may be read."""
+    def read(self, environment: Environment, row: Model | None = None) -> None:
+        """Raise NotPermitted unless the environment may be read for the application of a row (None: for any)."""
         self.reach(environment)
-        if environment not in self.readable:
-            raise access.lacking("view", environment, self.account)
+        if environment not in self.readable(row):
+            raise access.lacking("view", environment, self.account, application_of(row))
 
     def read_any(self) -> None:
         """Raise NotPermitted unless the account may read at least one environment, and so releases too."""
-        if not self.readable:
+        if not self.readable():
             raise NotPermitted(
                 _("This token cannot read anything. The token covers no environment to which its account has access.")
             )
@@ -114,7 +140,7 @@ def actor_of(request: HttpRequest) -> Actor:
         name=str(account),
         kind="service",
         channel="api",
-        roles=tuple(sorted(access.roles_of(account))),
+        roles=tuple(sorted(access.roles_anywhere(account))),
         address=request.META.get("REMOTE_ADDR", ""),
         request_id=request_id(request),
         method="token",

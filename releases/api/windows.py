@@ -41,8 +41,8 @@ def show_windows(request: HttpRequest, application: Slug, environment: Slug) -> 
     """Show whether a regular deployment may start now, and list the next windows."""
     caller = caller_of(request)
     where = environment_named(caller, environment)
-    caller.read(where)
-    what, moment = application_named(application), now()
+    what, moment = application_named(caller, application), now()
+    caller.read(where, what)
     answer = opening(what, where, moment, any_time=_any_time(what, where))
     return shapes.WindowsOut(
         application=what.slug,

@@ -14,6 +14,7 @@ from django.db import connection
 from environments.models import DeploymentTarget
 from environments.targets.words import gettext as _
 from releases.models import Release, Step
+from releases.step_types import ONCE
 
 # The least number of earlier deployments for a percentile, and how many of the latest count.
 ENOUGH, LATEST = 5, 100
@@ -80,7 +81,7 @@ class Durations:
         """Return on how many targets a step of a plan runs. They are reckoned one after the other: how many workers
         there will be is not known.
         """
-        if step["step_type"] in ("manual", "wait") or step.get("on") == "first":
+        if step["step_type"] in ONCE or step.get("on") == "first":
             return 1
         return self.targets.get(step.get("on") or "each", 1)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from environments import access
+from environments.application_scope import application_of
 from environments.language import listed, noted
 from environments.models import Account, Environment
 from environments.models.role import role_names
@@ -174,12 +175,12 @@ def counts(
         persons: dict[str, frozenset[str]] = {}
         lost = []
         counted = set[str]()
+        application = application_of(approval_request)
         for decision in decisions[approval_request.pk]:
             if decision.decision not in ApprovalDecision.COUNTING or decision.digest != approval_request.digest:
                 continue
-            roles = frozenset(decision.roles) & access.counting_in(
-                held[decision.on_behalf_id or decision.account_id], *approval_request.place_ids
-            )
+            theirs = held[decision.on_behalf_id or decision.account_id]
+            roles = frozenset(decision.roles) & access.counting_in(theirs, application, *approval_request.place_ids)
             people = deciders([decision])
             if why := _lost(decision, roles, out[approval_request.pk]):
                 lost.append(why)
@@ -257,8 +258,9 @@ def candidates(approval_request: ApprovalRequest, known: Count | None = None) ->
     where = known or count(approval_request)
     out = where.kept_out.keys() | where.spoken
     found: dict[int, Account] = {}
+    right, application = right_for(approval_request), application_of(approval_request)
     for role in sorted(where.standing.wanted):
-        for account in access.holders(role, approval_request.environment, right=right_for(approval_request)):
+        for account in access.holders(role, approval_request.environment, right=right, application=application):
             if not account.is_among(out):
                 found[account.pk] = account
     if len(approval_request.place_ids) > 1:
@@ -266,7 +268,7 @@ def candidates(approval_request: ApprovalRequest, known: Count | None = None) ->
         return [
             account
             for pk, account in found.items()
-            if where.standing.wanted & access.counting_in(held[pk], *approval_request.place_ids)
+            if where.standing.wanted & access.counting_in(held[pk], application, *approval_request.place_ids)
         ]
     return list(found.values())
 
@@ -302,6 +304,8 @@ def lacking(release: Release, environment: Environment, content: Content | None 
         if open_ is not None:
             known = shown(open_)
             given = (counts([open_], at, {open_.pk: known.kept_out})[open_.pk] if at is not None else known).persons
-        roles = access.roles_by_person(environment, at, right="approve", kept_out=out)
+        roles = access.roles_by_person(
+            environment, at, right="approve", kept_out=out, application=release.application_id
+        )
         worst |= empty(rules, [*given, *((person, frozenset(held)) for person, held in roles.items())])
     return dict(worst)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from itertools import product
 from typing import Any
 
 from django.db import connection
@@ -14,7 +15,7 @@ from django.db import connection
 from audit.operation import Operation
 from audit.refusals import GateNotPassed
 from environments import access
-from environments.models import Account, Environment
+from environments.models import AccessGrant, Account, Application, Environment
 from environments.models.role import role_names
 from environments.roles import ALWAYS, DECIDING, PERMISSION_LABELS, ROLE_PERMISSIONS
 from environments.targets.words import gettext as _
@@ -29,7 +30,8 @@ UNMET = "procedure:report_overdue"
 
 @dataclass(frozen=True)
 class Shortfall:
-    """The shortfall of a rule: so many persons of a role, for a subject, in an environment (its key; empty: in all).
+    """The shortfall of a rule: so many persons of a role, for a subject, in an environment (its key; empty: in all),
+    for an application (its key; empty: for one without people of its own).
 
     binding: it is an approval rule without which nothing of a protected environment, or of all, can be approved.
     """
@@ -39,19 +41,22 @@ class Shortfall:
     role: str
     missing: int
     binding: bool
+    application: str = ""
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, str, str]:
         """The rule that lacks it."""
-        return self.subject, self.environment
+        return self.subject, self.environment, self.application
 
     def __str__(self) -> str:
         subjects = dict(ApprovalRequest.Subject.choices) | {FINAL_CHECK: _("Final check"), CHECKLIST: _("Checklist")}
         roles = role_names() | {CHECKLIST: str(PERMISSION_LABELS["sign_checklist"])}
         place = Environment.objects.filter(slug=self.environment).first()
+        application = Application.objects.filter(slug=self.application).first()
+        where = place or _("all environments")
         words = {
             "subject": subjects.get(self.subject, self.subject),
-            "where": place or _("all environments"),
+            "where": f"{application} · {where}" if application is not None else where,
             "role": roles.get(self.role, self.role),
             "missing": self.missing,
         }
@@ -76,14 +81,18 @@ def shortfalls(
     signs = [key for key, based_on in shipped.items() if "sign_checklist" in ROLE_PERMISSIONS[based_on]]
     deciding = [key for key, based_on in shipped.items() if based_on in DECIDING or key in content.named_permissions()]
     # Without a place last: what is asked of all environments is answered by holders of a role in any of them.
-    for place in (*Environment.objects.all(), None):
-        known = partial(access.roles_by_person, place, at, without=without, absences=absences)
+    for place, application in product((*Environment.objects.all(), None), _applications()):
+        key = application.pk if application is not None else None
+        known = partial(access.roles_by_person, place, at, without=without, absences=absences, application=key)
+        lacks = partial(_lacks, place, application)
         people = known(named=[*shipped, *ALWAYS], deciding=deciding)
         persons = [(key, frozenset(held)) for key, held in people.items()]
         # A decision about the procedure needs a role in all environments.
         all_over = known(named=[*shipped, *ALWAYS], deciding=deciding, everywhere=place is None)
         places = [place] if place is not None else []
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
+        if place is None and application is not None:
+            subjects = ["process"]  # the procedure is that of all applications
         if all(rule.subject != "process" for rule in content.approval_rules):
             subjects = [s for s in subjects if s != "process"]  # it has the rules of the procedure
         for subject in subjects:
@@ -92,25 +101,40 @@ def shortfalls(
             ]
             theirs = people if subject == "emergency_stop_lift" else all_over
             deciders = [(key, frozenset(held)) for key, held in theirs.items()]
-            found += _lacks(subject, place, rules, deciders, binding=place is None or place.protected)
+            found += lacks(subject, rules, deciders, binding=place is None or place.protected)
         if place is not None and place.protected:
             signers = [Rule(1, role, 1) for role in content.final_check.signers]
-            found += _lacks(FINAL_CHECK, place, signers, persons, binding=False)
+            found += lacks(FINAL_CHECK, signers, persons, binding=False)
             ticks = [(key, held | {CHECKLIST}) for key, held in persons if held & set(signs)]
-            found += _lacks(CHECKLIST, place, [Rule(1, CHECKLIST, 1)], ticks, binding=False)
+            found += lacks(CHECKLIST, [Rule(1, CHECKLIST, 1)], ticks, binding=False)
     return found
 
 
+def _applications() -> list[Application | None]:
+    """Return one application of each set for which the same grants count; None for those that no grant names, and for
+    what belongs to none.
+    """
+    found: list[Application | None] = [None]
+    limited = AccessGrant.objects.lasting().filter(account__kind=Account.Kind.PERSON)
+    named = set(limited.exclude(application=None).values_list("application", flat=True))
+    found += Application.objects.filter(pk__in=named)
+    grouped = Application.objects.filter(group__in=limited.exclude(application_group="").values("application_group"))
+    return [*found, *grouped.exclude(pk__in=named).order_by("group", "pk").distinct("group")]
+
+
 def _lacks(
-    subject: str,
     place: Environment | None,
+    application: Application | None,
+    subject: str,
     rules: list[Rule],
     persons: list[tuple[str, frozenset[str]]],
     *,
     binding: bool,
 ) -> list[Shortfall]:
     slug = place.slug if place is not None else ""
-    return [Shortfall(subject, slug, role, missing, binding) for role, missing in sorted(empty(rules, persons).items())]
+    named = application.slug if application is not None else ""
+    lacking = sorted(empty(rules, persons).items())
+    return [Shortfall(subject, slug, role, missing, binding, named) for role, missing in lacking]
 
 
 def worse(before: Iterable[Shortfall], after: Iterable[Shortfall]) -> list[Shortfall]:

@@ -60,6 +60,7 @@ class Notification(models.Model):
     reminded = models.PositiveSmallIntegerField(_("reminders sent"), default=0)
     completed_at = models.DateTimeField(_("action completed"), null=True, blank=True)
 
+    HIDDEN_ALONE = True
     LOCK_ORDER = 180
 
     class Meta:
@@ -109,6 +110,7 @@ class InboxItem(models.Model):
     external = models.BooleanField(_("external"), default=False)
     read_at = models.DateTimeField(_("read"), null=True, blank=True)
 
+    PERSONAL = True
     LOCK_ORDER = 181
 
     class Meta:
@@ -157,6 +159,7 @@ class NotificationDelivery(models.Model):
     response = models.CharField(_("answer"), max_length=300, blank=True)
     last_error = models.CharField(_("last error"), max_length=300, blank=True)
 
+    HIDDEN_ALONE = True
     LOCK_ORDER = 182
 
     class Meta:

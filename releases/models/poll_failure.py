@@ -41,6 +41,7 @@ class PollFailure(models.Model):
     failed_at = models.DateTimeField(_("last attempt"))
     suspended_at = models.DateTimeField(_("retries suspended since"), null=True, blank=True)
 
+    HIDDEN_ALONE = True
     LOCK_ORDER = 60
 
     class Meta:

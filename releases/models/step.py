@@ -49,6 +49,7 @@ class Step(StepMachine, Labelled):
         Account, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("claimed by")
     )
     decision = models.JSONField(_("decision"), default=dict, blank=True)
+    reported = models.JSONField(_("report of the pipeline"), default=dict, db_default={}, blank=True)
 
     LOCK_ORDER = 40
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Model, Q
 
 from audit.clock import now
 from environments import access
@@ -47,6 +47,11 @@ ASKED_AGAIN, MOST = 2, 6
 def assignees(event: str, subject: Subject, payload: dict[str, Any]) -> list[Account]:
     """Return the persons who must act on an event, or whom it concerns, as things stand now."""
     thing = thing_of(event, subject, payload)
+    with access.about(thing, subject.row):
+        return _assignees(event, subject, payload, thing)
+
+
+def _assignees(event: str, subject: Subject, payload: dict[str, Any], thing: Model | None) -> list[Account]:
     match event, thing:
         case (("release:submit" | "approval:request"), ApprovalRequest()):
             return quorum.asked(thing)
@@ -108,8 +113,9 @@ def escalation_recipients(root: Notification) -> list[Account]:
     subject = subject_of(root.object)
     environment = subject.deployment.environment if subject is not None and subject.deployment is not None else None
     found = {one.pk: one for one in reminder_recipients(root)}
-    for role in NEXT.get(root.event, ("release_manager",)):
-        found |= {one.pk: one for one in access.holders_based_on(role, environment)}
+    with access.about(subject.row if subject is not None else None):
+        for role in NEXT.get(root.event, ("release_manager",)):
+            found |= {one.pk: one for one in access.holders_based_on(role, environment)}
     return list(found.values())
 
 

@@ -15,10 +15,9 @@ from django.utils.translation import gettext_noop
 from environments.models import Application, DeploymentTarget, Environment
 from releases.models import Deployment, Step
 from releases.procedures.process import Strategy
+from releases.step_types import ONCE
 
 type Row = Mapping[str, Any]
-# Steps that need no target are made once, on the first.
-ONCE = ("manual", "wait")
 ROLLED = ("deployment", "rollback")
 BACK = ("rollback", "rollback_verification")
 BLOCKING = frozenset({"failed", "outcome_unknown", "on_hold"})
@@ -73,6 +72,8 @@ def lay_out(
     for (phase, place), pairs in groupby(rows, key=lambda one: (one[0], place_of(one[1]))):
         section = [row for _phase, row in pairs]
         if place == "first":
+            if touched is not None and targets[0].pk not in touched:
+                section = [row for row in section if row["step_type"] in ONCE]
             wave += 1
             found += [Laid(phase, wave, 0, targets[0], row) for row in section]
             continue

@@ -10,6 +10,7 @@ from releases.step_types.command import Command
 from releases.step_types.configuration_update import ConfigurationUpdate
 from releases.step_types.container import Container
 from releases.step_types.database_update import DatabaseUpdate
+from releases.step_types.external import External
 from releases.step_types.http_call import HttpCall
 from releases.step_types.maintenance_mode import MaintenanceMode
 from releases.step_types.manual import Manual
@@ -29,9 +30,13 @@ STEP_TYPES: tuple[StepType, ...] = (
     Command(),
     HttpCall(),
     PipelineRun(),
+    External(),
     Manual(),
     Wait(),
 )
+
+# Steps that need no target are made once, on the first.
+ONCE = ("manual", "wait", "external")
 
 
 class UnknownType(LookupError):

@@ -78,9 +78,7 @@ class PipelineRun(TargetStep):
         try:
             run = _followed(context, held, parameters, provider, run)
         except (StopRequested, Overdue):
-            provider.cancel(run)
-            context.output(f"cancel {run.url}\n".encode())
-            journal(context, OVER)
+            _cancelled(context, provider, run)
             raise
         run = provider.ended(run)
         context.output("".join(f"{line}\n" for line in run.lines).encode())
@@ -137,16 +135,23 @@ class PipelineRun(TargetStep):
         return self._started(context, run or self._found(context, held, provider, key))
 
     def _found(self, context: StepContext, held: Held, provider: Provider, key: str) -> Run:
-        until = min(held.until, time.monotonic() + FIND_SECONDS)
+        """Look for a run that was asked for. A stop is obeyed once it is found: it would go on by itself."""
+        until, stopped = min(held.until, time.monotonic() + FIND_SECONDS), None
         while True:
             try:
                 if (run := provider.find(key)) is not None:
-                    return run
+                    if stopped is None:
+                        return run
+                    _cancelled(context, provider, self._started(context, run))
+                    raise stopped
             except (Refused, NoAnswer) as fault:
                 context.output(f"{masked(str(fault), secrets_of(context))}\n".encode())
             if time.monotonic() >= until:
                 break
-            context.heartbeat()
+            try:
+                context.heartbeat()
+            except StopRequested as stop:
+                stopped = stop
             time.sleep(min(2.0, FIND_SECONDS / 10))
         # A person looks. A retry of the step asks for another run.
         journal(context, OVER)
@@ -157,6 +162,17 @@ class PipelineRun(TargetStep):
         journal(context, STARTED, run=run.id, url=run.url)
         context.output(f"{run.url or run.id}\n".encode())
         return run
+
+
+def _cancelled(context: StepContext, provider: Provider, run: Run) -> None:
+    """Have a run ended. Raises NotProven where the provider does not take the call: the run may go on."""
+    try:
+        provider.cancel(run)
+    except (Refused, NoAnswer) as fault:
+        words = {"url": run.url, "why": masked(str(fault), secrets_of(context))}
+        raise NotProven(_("The run %(url)s could not be cancelled: %(why)s") % words) from fault
+    context.output(f"cancel {run.url}\n".encode())
+    journal(context, OVER)
 
 
 def key_of(context: StepContext, number: int = 1) -> str:

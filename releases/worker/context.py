@@ -112,6 +112,7 @@ def context_of(
         heartbeat=heartbeat,
         secrets=facts.secrets,
         fetch=fetch_for(step.deployment.application, wanted, heartbeat),
+        reported=step.reported,
     )
 
 

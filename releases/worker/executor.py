@@ -235,7 +235,7 @@ def _without_worker(step: Step, fencing_token: int) -> bool:
     if task := kind.asks(parameters):
         request_manual(step, fencing_token=fencing_token, task=task, minutes=parameters.minutes)
         return True
-    until = kind.waits_until(parameters, step.started_at)
+    until = kind.waits_until(parameters, step.started_at) if not step.reported else None
     if until is None or until <= now():
         return False
     wait(step, fencing_token=fencing_token, until=until)

@@ -1,10 +1,13 @@
-"""`may` beside a naive oracle: scope is a pair, a grant counts in its time only, and pages answer the same."""
+"""`may` beside a naive oracle: a grant counts in its environment, for its application and in its time only; pages and
+the ledger answer the same.
+"""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -15,8 +18,9 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import AlreadyExists
 from environments import access
+from environments.access_as_of import AccessAsOf
 from environments.admin.rights import read_rights
-from environments.models import AccessGrant, AccessRule, Account, Environment, sign_in_name
+from environments.models import AccessGrant, AccessRule, Account, Application, Environment, sign_in_name
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES, LEVELS, READING, ROLE_CHOICES, ROLE_PERMISSIONS
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
@@ -25,7 +29,10 @@ STATES = ("now", "now", "now", "future", "over", "withdrawn", "waits")
 VERBS = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
 GRANTS = st.lists(
     st.tuples(
-        st.sampled_from(ROLES), st.sampled_from([None, "development", "staging", "production"]), st.sampled_from(STATES)
+        st.sampled_from(ROLES),
+        st.sampled_from([None, "development", "staging", "production"]),
+        st.sampled_from([None, None, "one", "two", "group"]),
+        st.sampled_from(STATES),
     ),
     max_size=5,
 )
@@ -42,9 +49,23 @@ def times(state: str, moment: datetime) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def applications(database: str) -> dict[str | None, int | None]:
+    """Three applications, the second and third of one group, by name; None: none."""
+    with acting(COMMAND), operation("test:applications") as op:
+        rows = [
+            Application.objects.create(slug=slug, name=slug, repository="/x", group="group" if slug != "one" else "")
+            for slug in ("one", "two", "three")
+        ]
+        op.about(rows[0])
+    return {None: None} | {row.slug: row.pk for row in rows}
+
+
 @given(rows=GRANTS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: list[tuple[str, Any, str]]) -> None:
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_may_agrees_with_a_naive_oracle(
+    newcomer: Callable[..., Account], applications: dict[str | None, int | None], rows: list[tuple[str, Any, Any, str]]
+) -> None:
     """Case 10."""
     where: dict[str | None, Environment | None] = {None: None} | {e.slug: e for e in Environment.objects.all()}
     matrix = {
@@ -53,16 +74,18 @@ def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: 
     account = newcomer(f"someone{Account.objects.count()}")
     moment = now()
     with acting(COMMAND), operation("test:grant", (Account, account.pk)):
-        for role, slug, state in rows:
+        for role, slug, what, state in rows:
+            scope = {"application_group": what} if what == "group" else {"application_id": applications[what]}
             AccessGrant.objects.create(
-                account=account, role_id=role, environment=where[slug], reason="x", **times(state, moment)
+                account=account, role_id=role, environment=where[slug], reason="x", **scope, **times(state, moment)
             )
-    rights = read_rights(account)
-    for slug, environment in where.items():
+    rights, then, asked = read_rights(account), AccessAsOf(), now()
+    for (name, application), (slug, environment) in product(applications.items(), where.items()):
         for verb in VERBS:
             expected = False
-            for role, scope, state in rows:
-                if state != "now":
+            for role, scope, what, state in rows:
+                of = {"group": ("two", "three")}.get(what, (what,))
+                if state != "now" or not (what is None or name in of or (name is None and verb == "read")):
                     continue
                 if slug is not None and scope in (None, slug) and verb in ENVIRONMENT_PERMISSIONS:
                     expected |= verb in LEVELS[matrix.get((role, slug), "none")]
@@ -70,8 +93,11 @@ def test_may_agrees_with_a_naive_oracle(newcomer: Callable[..., Account], rows: 
                     expected |= verb in ROLE_PERMISSIONS[role]
                 if slug is None and (scope is None or verb in READING):
                     expected |= verb in ROLE_PERMISSIONS[role]
-            assert access.may(account, verb, environment) == expected, (verb, slug)
-            assert rights.may(verb, environment) == expected, ("page", verb, slug)
+            said = (verb, slug, name)
+            assert access.may(account, verb, environment, application) == expected, said
+            assert rights.about(application).may(verb, environment) == expected, ("page", *said)
+            place = environment.pk if environment is not None else None
+            assert then.may(account.pk, verb, asked, place, application) == expected, ("ledger", *said)
 
 
 def test_roles_and_levels_have_no_lookalike() -> None:

@@ -176,7 +176,7 @@ def browsers_of(upgraded: str) -> Callable[[str], Client]:
 
     def enter(name: str) -> Client:
         client = Client(headers={"accept-language": "en"})
-        client.force_login(Account.objects.get(username=name), backend="environments.access.GrantBackend")
+        client.force_login(Account.objects.get(username=name), backend="environments.backend.GrantBackend")
         return client
 
     return enter

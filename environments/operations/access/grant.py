@@ -1,6 +1,7 @@
 """access:grant, access:confirm, access:revoke: giving people their roles (E3)."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -10,7 +11,7 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
-from environments.models import AccessGrant, AccessRequest, Account, Environment, Role
+from environments.models import AccessGrant, AccessRequest, Account, Application, Environment, Role
 
 
 def request_role(
@@ -19,29 +20,53 @@ def request_role(
     role: str,
     reason: str,
     environment_id: int | None = None,
+    application_id: int | None = None,
+    application_group: str = "",
     starts_at: datetime | None = None,
     until: datetime | None = None,
 ) -> AccessGrant:
     """Give an account a role, but not one's own; a deciding role waits for a second person. Raises
     NotPermitted, InvalidInput, NotPossible.
+
+    environment_id: left out, in all of them. application_id or application_group, the key of a group: left out, for all
+    applications.
     """
     with operation("access:grant", (Account, account_id), reason=reason, sign=current().kind != "command") as op:
         account = op.get(Account)
         environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
         if environment_id and environment is None:
             raise InvalidInput(_("The selected environment does not exist."))
-        giver = None if current().kind == "command" else access.require("manage_access", environment)
+        scope = _scope(application_id, application_group)
+        by_command = current().kind == "command"
+        giver = None if by_command else access.require("manage_access", environment, application=application_id)
         if giver is not None and giver.is_among(account.identities):
             raise NotPermitted(_("You cannot grant access to yourself."))
-        grant = new_grant(account, role, environment, giver, reason=reason, starts_at=starts_at, until=until)
-        if grant.confirmed_at is None and grant.role_id == "administrator" and _only_one_ever():
+        grant = new_grant(account, role, environment, giver, reason=reason, starts_at=starts_at, until=until, **scope)
+        of_all = grant.role_id == "administrator" and application_id is None and not application_group
+        if grant.confirmed_at is None and of_all and _only_one_ever():
             op.details["without_second"] = "there has never been a second administrator"
             grant.confirmed_at, grant.confirmed_by = now(), giver
         grant.save()
         if giver is not None:
             op.signature()
-        op.about(grant, role=role, waits=grant.confirmed_at is None)
+        limited = {"application": grant.application.slug} if grant.application is not None else {}
+        limited |= {"application_group": application_group} if application_group else {}
+        op.about(grant, role=role, waits=grant.confirmed_at is None, **limited)
     return grant
+
+
+def _scope(application_id: int | None, application_group: str) -> dict[str, Any]:
+    """Return the columns for the applications of a grant; raises InvalidInput for one, or a group, that is not
+    there.
+    """
+    if application_id is not None and application_group:
+        raise InvalidInput(_("Choose an application or a group of applications, not both."))
+    application = Application.objects.filter(pk=application_id).first() if application_id is not None else None
+    if application_id is not None and application is None:
+        raise InvalidInput(_("The selected application does not exist."))
+    if application_group and not Application.objects.filter(group=application_group).exists():
+        raise InvalidInput(_("No application belongs to the group “%(name)s”.") % {"name": application_group})
+    return {"application": application, "application_group": application_group}
 
 
 def new_grant(
@@ -53,6 +78,8 @@ def new_grant(
     reason: str,
     starts_at: datetime | None = None,
     until: datetime | None = None,
+    application: Application | None = None,
+    application_group: str = "",
 ) -> AccessGrant:
     """Return a grant that is not saved yet, from inside an operation; a deciding role of a person's giving is
     unconfirmed. Raises InvalidInput, NotPossible.
@@ -80,6 +107,8 @@ def new_grant(
         account=account,
         role=held,
         environment=environment,
+        application=application,
+        application_group=application_group,
         starts_at=starts_at or moment,
         until=until,
         reason=reason,
@@ -96,7 +125,7 @@ def _only_one_ever() -> bool:
     Past administrators count, since one could otherwise revoke the others to decide alone. Accounts are counted
     and not persons, because an employee id can be edited afterwards.
     """
-    earlier = AccessGrant.objects.filter(role__key="administrator", confirmed_at__isnull=False)
+    earlier = AccessGrant.objects.for_application(None).filter(role__key="administrator", confirmed_at__isnull=False)
     accounts = earlier.values("account").distinct()
     if accounts.count() != 1:
         return False

@@ -8,15 +8,20 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
-from environments.models import AccessGrant, AccessRequest, Account, Environment, Role
+from environments.models import AccessGrant, AccessRequest, Account, Application, Environment, Role
 from environments.operations.access.grant import new_grant
 from environments.roles import ASKED_FOR
 
 MOST_HOURS = 72
 
 
-def request(*, role: str, environment_id: int, hours: int, reason: str) -> AccessRequest:
-    """Ask for a role in an environment for some hours (1 to MOST_HOURS). Raises NotPermitted, InvalidInput."""
+def request(
+    *, role: str, environment_id: int, hours: int, reason: str, application_id: int | None = None
+) -> AccessRequest:
+    """Ask for a role in an environment for some hours (1 to MOST_HOURS). Raises NotPermitted, InvalidInput.
+
+    application_id: left out, for all applications.
+    """
     with operation("access:request", reason=reason) as op:
         access.require("read")
         account = access.require_part()
@@ -25,6 +30,9 @@ def request(*, role: str, environment_id: int, hours: int, reason: str) -> Acces
         environment = Environment.objects.filter(pk=environment_id).first()
         if environment is None:
             raise InvalidInput(_("The selected environment does not exist."))
+        application = Application.objects.filter(pk=application_id).first() if application_id is not None else None
+        if application_id is not None and application is None:
+            raise InvalidInput(_("The selected application does not exist."))
         asked_for = Role.objects.filter(key=role, state=Role.State.IN_USE).first()
         if asked_for is None or asked_for.based_on not in ASKED_FOR:
             raise InvalidInput(_("This role cannot be granted for a limited time."))
@@ -32,15 +40,13 @@ def request(*, role: str, environment_id: int, hours: int, reason: str) -> Acces
             raise InvalidInput(_("Request access for 1 to %(hours)d hours.") % {"hours": MOST_HOURS})
         if not reason.strip():
             raise InvalidInput(_("Enter the purpose of this access."))
-        if role in access.roles_of(account, environment):
+        if role in access.roles_of(account, environment, application_id):
             text = _("You already hold the role “%(role)s” in this environment.")
             raise InvalidInput(text % {"role": str(asked_for)})
-        same = AccessRequest.objects.filter(account=account, role=asked_for, environment=environment, decided_at=None)
-        if same.exists():
+        what = {"account": account, "role": asked_for, "environment": environment, "application": application}
+        if AccessRequest.objects.filter(**what, decided_at=None).exists():
             raise InvalidInput(_("You have already requested this access. The request is awaiting a decision."))
-        asked = AccessRequest.objects.create(
-            account=account, role=asked_for, environment=environment, hours=hours, reason=reason.strip()
-        )
+        asked = AccessRequest.objects.create(**what, hours=hours, reason=reason.strip())
         op.about(asked, role=role, environment=environment.slug, hours=hours)
     return asked
 
@@ -60,6 +66,7 @@ def approve(request_id: int, *, answer: str = "") -> AccessRequest:
             reason=asked.reason,
             starts_at=moment,
             until=moment + timedelta(hours=asked.hours),
+            application=asked.application,
         )
         grant.save()
         asked.grant = grant

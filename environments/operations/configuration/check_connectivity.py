@@ -47,4 +47,6 @@ def _listed(version: ConfigurationVersion) -> tuple[Network, ...]:
 
 def _may(version: ConfigurationVersion) -> bool:
     acting = access.current_account()
-    return any(access.may(acting, right, place) for right, place in rights_in(version.environment))
+    return any(
+        access.may(acting, right, place, version.application_id) for right, place in rights_in(version.environment)
+    )

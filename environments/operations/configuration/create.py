@@ -25,7 +25,8 @@ def create(
     *, application_id: int, environment_id: int, values: dict[str, str], secrets: dict[str, str], reason: str
 ) -> ConfigurationVersion:
     """Make the next version. A secret given as an empty text keeps the value of the version before."""
-    with operation("configuration:create", (Environment, environment_id), reason=reason) as op:
+    rows = ((Application, application_id), (Environment, environment_id))
+    with operation("configuration:create", *rows, reason=reason) as op:
         environment = op.get(Environment)
         account = access.current_account()
         if not any(access.may(account, right, place) for right, place in rights_in(environment)):
@@ -41,7 +42,7 @@ def create(
             raise InvalidInput(
                 _("These settings have both a value and a secret: %(keys)s") % {"keys": listed(sorted(both))}
             )
-        application = Application.objects.get(pk=application_id)
+        application = op.get(Application)
         earlier = ConfigurationVersion.objects.filter(application=application, environment=environment)
         number = (earlier.aggregate(Max("number"))["number__max"] or 0) + 1
         before = earlier.first()

@@ -42,8 +42,9 @@ def apply_or_request(op: Operation, row: Any, after: dict[str, Any], *, by: Acco
         target=row if isinstance(row, DeploymentTarget) and not new else None,
         account=row if isinstance(row, Account) else None,
         environment=getattr(row, "environment", None),
+        application=getattr(row, "application", None),
         before=before,
-        after=after if not new else {**after, "application_id": row.application_id},
+        after=after,
         reason=reason,
         requested_by=by,
     )
@@ -77,7 +78,7 @@ def confirm_change(requested_change_id: int, *, reason: str = "") -> Model:
             requested.requested_by if requested.requested_by_id != requested.account_id else None, right
         )
         row: Any = (
-            DeploymentTarget(environment=requested.environment)
+            DeploymentTarget(environment=requested.environment, application=requested.application)
             if len(rows) == 1
             else op.get(DeploymentTarget if requested.target_id is not None else Account)
         )

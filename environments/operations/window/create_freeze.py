@@ -107,7 +107,7 @@ def _set(
         account = access.current_account()
         environments = [op.get(Environment, pk) for _model, pk in targets]
         for environment in environments:
-            account = access.require("plan", environment)
+            account = access.require("plan", environment, application=application_id)
         if not reason.strip():
             raise InvalidInput(_("A freeze needs a reason."))
         application = None

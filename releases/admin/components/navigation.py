@@ -23,9 +23,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("My tasks"), "home", "admin:index"),
                 _item(_("Calendar"), "calendar_month", "calendar"),
                 _item(_("Statistics"), "monitoring", "statistics"),
-                _item(_("Timeline"), "history", "timeline"),
-                _item(_("As of"), "manage_history", "as-of"),
-                _item(_("Access report"), "how_to_reg", "access-report"),
+                *(_of_all_applications() if rights.applications is None else []),
                 *(_auditing() if rights.may("audit") else []),
             ],
         },
@@ -93,6 +91,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Ledger resumptions"), "restore", "audit_ledgerresumption"),
             ],
         },
+    ]
+
+
+def _of_all_applications() -> list[dict[str, Any]]:
+    return [
+        _item(_("Timeline"), "history", "timeline"),
+        _item(_("As of"), "manage_history", "as-of"),
+        _item(_("Access report"), "how_to_reg", "access-report"),
     ]
 
 

@@ -2,25 +2,31 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.db.models import Model, Q
 from django.http import HttpRequest
 
 from environments.admin.rights import Rights, rights_of
+from environments.application_scope import applications_of
 from environments.models import ConfigurationCheck, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from releases.models import Document, Step, StepAttempt
 from releases.reporting.evidence_pack import scope
 
-# Label → (model, path to its environment, what an account must see there). A document of a release has no environment.
-SEEN_ONLY: dict[str, tuple[type[Model], str, str]] = {
-    DeploymentTarget._meta.label: (DeploymentTarget, "environment", "view"),
-    RequestedChange._meta.label: (RequestedChange, "environment", "view"),
-    ConfigurationVersion._meta.label: (ConfigurationVersion, "environment", "view"),
-    ConfigurationCheck._meta.label: (ConfigurationCheck, "version__environment", "view"),
-    Step._meta.label: (Step, "deployment__environment", "read_logs"),
-    StepAttempt._meta.label: (StepAttempt, "step__deployment__environment", "read_logs"),
-    Document._meta.label: (Document, "rollback__deployment__environment", "read_logs"),
+# Label → (model, paths to its environment and its application, what an account must see there). A document of a release
+# has no environment.
+SEEN_ONLY: dict[str, tuple[type[Model], tuple[str, str], str]] = {
+    model._meta.label: (model, (f"{path}environment", f"{path}application"), what)
+    for model, path, what in (
+        (DeploymentTarget, "", "view"),
+        (RequestedChange, "", "view"),
+        (ConfigurationVersion, "", "view"),
+        (ConfigurationCheck, "version__", "view"),
+        (Step, "deployment__", "read_logs"),
+        (StepAttempt, "step__deployment__", "read_logs"),
+        (Document, "rollback__deployment__", "read_logs"),
+    )
 }
 
 
@@ -29,6 +35,7 @@ def visibility_of(request: HttpRequest, labels: Iterable[str] = ()) -> Callable[
 
     labels: the labels that will be checked; they are read together.
     """
+    labels = list(labels)
     rights, known = rights_of(request), dict[str, bool]()
     if _sees_all(rights):
         return lambda label: True
@@ -40,18 +47,23 @@ def visibility_of(request: HttpRequest, labels: Iterable[str] = ()) -> Callable[
             if model in SEEN_ONLY:
                 by_model[model].add(pk)
         for model, pks in by_model.items():
-            kind, path, what = SEEN_ONLY[model]
+            kind, paths, what = SEEN_ONLY[model]
             found = kind._default_manager.filter(pk__in=[int(pk) for pk in pks if pk.isdecimal() and len(pk) < 19])
-            places = {str(pk): where for pk, where in found.values_list("pk", path)}
+            places = {str(pk): there for pk, *there in found.values_list("pk", *paths)}
             for pk in pks:
                 if pk in places:
-                    where = places[pk]
-                    known[f"{model}:{pk}"] = where is None or rights.sees(Environment(pk=where), what)
+                    where, application = places[pk]
+                    sees = rights.about(application).sees
+                    known[f"{model}:{pk}"] = where is None or sees(Environment(pk=where), what)
                 else:
                     # A deleted row belongs to no environment that could be checked: only overseers see it.
                     known[f"{model}:{pk}"] = rights.sees(None)
 
+    own = applications_of(labels) if rights.applications is not None else {}
+
     def seen(label: str) -> bool:
+        if rights.applications is not None and own.get(label) is not None and own[label] not in rights.applications:
+            return False
         if label.partition(":")[0] not in SEEN_ONLY:
             return True
         if label not in known:
@@ -70,14 +82,19 @@ def readable_by(request: HttpRequest) -> tuple[tuple[str, str, tuple[Any, ...]],
     rights = rights_of(request)
     if _sees_all(rights):
         return ()
-    named = {where for _role, where in (*rights.grants, *rights.levels) if where is not None}
+    named = {where for _role, where, _applications in rights.grants if where is not None}
+    named |= {where for _role, where in rights.levels}
     found = []
-    for name, (model, path, what) in SEEN_ONLY.items():
-        seen = [pk for pk in named if rights.sees(Environment(pk=pk), what)]
+    for name, (model, paths, what) in SEEN_ONLY.items():
+        seen = rights.seen([Environment(pk=pk) for pk in named], paths, partial(_sees, what))
         # Zero is no environment: an empty list would give no SQL.
-        rows = scope.labels(model).filter(Q(**{f"{path}__in": [0, *seen]}) | Q(**{f"{path}__isnull": True}))
+        rows = scope.labels(model).filter(seen | Q(**{f"{paths[0]}__in": [0]}) | Q(**{f"{paths[0]}__isnull": True}))
         found.append((name, *rows.query.sql_with_params()))
     return tuple(found)
+
+
+def _sees(what: str, rights: Rights, environment: Environment) -> bool:
+    return rights.sees(environment, what)
 
 
 def _sees_all(rights: Rights) -> bool:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from environments.admin.rights import rights_of, shown_to
 from environments.language import listed
 from environments.times import stamp
 from releases.models import CommitteeMeeting, Waiver
@@ -28,8 +29,10 @@ class MeetingAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CommitteeMeeting]:
-        """Read the attendees in the same query."""
-        return super().get_queryset(request).prefetch_related("attendees")
+        """Read the attendees in the same query; leave out the meetings on other applications only."""
+        rows: QuerySet[CommitteeMeeting] = super().get_queryset(request).prefetch_related("attendees")
+        seen = rights_of(request).applications
+        return rows if seen is None else rows.filter(decisions__release__application__in=seen).distinct()
 
     held = cell(stamp, "held_at", _("held"), "held_at")
 
@@ -41,9 +44,10 @@ class MeetingAdmin(ReadOnlyAdmin):
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the decisions and the approvals that link to the meeting."""
         return {
-            "decisions": row.decisions.select_related("release__application"),
-            "approvals": row.approval_decisions.select_related(
-                "account", "on_behalf", "approval_request__release__application"
+            "decisions": shown_to(request, row.decisions.select_related("release__application")),
+            "approvals": shown_to(
+                request,
+                row.approval_decisions.select_related("account", "on_behalf", "approval_request__release__application"),
             ),
         }
 

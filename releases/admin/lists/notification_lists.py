@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _t, gettext_lazy as _, pgettext_lazy
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
+from environments.admin.rights import rights_of
 from environments.language import language, listed, noted
 from environments.times import stamp
 from releases.admin.components.formatting import when
@@ -174,7 +175,7 @@ class NotificationTemplateAdmin(ReadOnlyAdmin):
     def extra(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Return the text in each language, as written and filled with real values."""
         words = NotificationTemplate.words(row.event)
-        values, about = example_values(row.event)
+        values, about = example_values(row.event, rights_of(request).applications)
         shown = [
             {
                 "language": name,

@@ -11,12 +11,14 @@ from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from audit.actor import MissingActor, current
 from environments import access, times
+from environments.admin.rights import read_rights
 from environments.models import (
     AccessGrant,
     AccessRequest,
     AccessReview,
     AccessReviewItem,
     Account,
+    Application,
     Delegation,
     Environment,
     Token,
@@ -128,20 +130,39 @@ def _role(fits: Callable[[Role], bool]) -> forms.ChoiceField:
 
 
 def _grant(instance: Any) -> Fields:
-    giver, where = access.current_account(), row(_("environment (none: all)"), Environment, required=False)
-    if not access.may(giver, "manage_access"):
-        # An account that manages access in some environments only chooses one of them.
-        places = [place.pk for place in Environment.objects.all() if access.may(giver, "manage_access", place)]
+    rights, everywhere = read_rights(access.current_account()), list(Environment.objects.all())
+    where = row(_("environment (none: all)"), Environment, required=False)
+    what = row(_("application (none: all)"), Application, required=False)
+    # An account that manages access in some environments only, or for some applications, chooses one of them.
+    scopes = {pk: rights.about(pk) for pk in (None, *rights.named)}
+    if not any(scope.may("manage_access") for scope in scopes.values()):
+        given = [e.pk for e in everywhere if any(scope.may("manage_access", e) for scope in scopes.values())]
         where = row(_("environment"), Environment)
-        where.queryset = Environment.objects.filter(pk__in=places)
+        where.queryset = Environment.objects.filter(pk__in=given)
+    if not any(rights.may("manage_access", place) for place in (None, *everywhere)):
+        named = [
+            pk for pk, scope in scopes.items() if pk and any(scope.may("manage_access", e) for e in (None, *everywhere))
+        ]
+        what = row(_("application"), Application)
+        what.queryset = Application.objects.filter(pk__in=named)
     service = isinstance(instance, Account) and instance.kind == Account.Kind.SERVICE
     return {
         "role": _role(lambda role: role.may_be_granted and role.is_service == service),
         "environment_id": where,
+        "application_id": what,
+        **({} if what.required else _groups()),
         "starts_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
         "until": ZonedDateTimeField(label=_("until"), required=False),
         "reason": text(_("reason")),
     }
+
+
+def _groups() -> Fields:
+    """Return the choice of a group in place of an application, where there are any."""
+    groups = Application.objects.exclude(group="").order_by("group").values_list("group", flat=True).distinct()
+    choices = [("", _("none")), *((group, group) for group in groups)]
+    field = forms.ChoiceField(label=_("or application group"), choices=choices, required=False)
+    return {"application_group": field} if len(choices) > 1 else {}
 
 
 def _asked_of_grant(instance: Any) -> list[tuple[str, Environment | None]]:
@@ -156,6 +177,7 @@ def _request(instance: Any) -> Fields:
     return {
         "role": _role(lambda role: role.state == Role.State.IN_USE and role.based_on in ASKED_FOR),
         "environment_id": row(_("environment"), Environment),
+        "application_id": row(_("application (none: all)"), Application, required=False),
         "hours": forms.IntegerField(label=_("duration in hours"), min_value=1, max_value=request.MOST_HOURS, initial=4),
         "reason": text(_("purpose of access")),
     }
@@ -175,6 +197,7 @@ def _asked(asked: AccessRequest) -> list[tuple[str, str]]:
         (_now("person"), str(asked.account)),
         (_now("role"), str(asked.role)),
         (_now("environment"), str(asked.environment)),
+        (_now("application"), str(asked.application or _now("all"))),
         (_now("access level"), str(cell.get_level_display()) if cell else "—"),
         (_now("hours"), str(asked.hours)),
         (_now("reason"), asked.reason),
@@ -186,6 +209,7 @@ def _granted(of: AccessGrant) -> list[tuple[str, str]]:
         (_now("person"), str(of.account)),
         (_now("role"), str(of.role)),
         (_now("environment"), str(of.environment or _now("all"))),
+        (_now("application"), str(of.application or of.application_group or _now("all"))),
         (_now("granted by"), str(of.granted_by or "—")),
         (_now("enrolled"), str(of.account.enrolled_at and times.shown(of.account.enrolled_at) or "—")),
         (_now("invited by"), str(of.account.invited_by or "—")),

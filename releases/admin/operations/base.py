@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from django_fsm import FSMField, can_proceed
 
 from environments import access, calendar
-from environments.admin.rights import Rights
+from environments.admin.rights import Rights, read_rights
+from environments.application_scope import application_of, paths_of, within
 from environments.models import Account, Environment
 from environments.roles import ENVIRONMENT_PERMISSIONS
 from releases.models import Release
@@ -167,7 +168,10 @@ def length(model: type[Model], name: str) -> int | None:
 
 def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:
     """Return a choice of one row; the operation gets its primary key."""
-    return forms.ModelChoiceField(label=label, queryset=model._default_manager.all(), required=required)
+    rows = model._default_manager.all()
+    if paths_of(model):
+        rows = within(rows, read_rights(access.current_account()).applications)
+    return forms.ModelChoiceField(label=label, queryset=rows, required=required)
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,8 @@ class Verb:
     edge: the state machine's transition that must be possible (left out: the one of the verb's name); states: the
     states in which it is offered instead. fields: left out, the reason, where the operation takes one. rights: any
     one is enough; without any, why_not_permitted alone decides. The verb asks a right in the row's environment;
-    everywhere: the operation asks all but an environment's own rights in all environments. asked: the pairs of right
+    everywhere: the operation asks all but an environment's own rights in all environments. for_all: it asks for all
+    applications, whatever the row's. asked: the pairs of right
     and environment, where these rules do not suffice. why_not_permitted: why a person may not do it to a row whatever
     their rights, as the operation asks it. by_delegate: a delegate may do it for the absent person. over: why a row
     without a state machine has nothing left to do. preview: the effects of the form's values; the page shows them and
@@ -233,6 +238,7 @@ class Verb:
     danger: bool = False
     by_delegate: bool = False
     everywhere: bool = False
+    for_all: bool = False
     asked: Callable[[Any], list[tuple[str, Environment | None]]] | None = None
     why_not_permitted: Callable[[Account, Any], str] | None = None
     page: Callable[[Any], str] | None = None
@@ -272,6 +278,11 @@ class Verb:
         return found if isinstance(found, Preview) else Preview(found)
 
     @property
+    def chooses_application(self) -> bool:
+        """Tell whether its form chooses the application in which the operation asks for its right."""
+        return "application_id" in signature(self.operation).parameters
+
+    @property
     def key(self) -> str:
         """Return `noun:verb`, as the ledger names it."""
         return f"{self.noun}:{self.name}"
@@ -291,10 +302,15 @@ class Verb:
         if rights.account is None or not self.rights:
             return rights.account is not None and self.why_not_permitted is not None
         asked = self.asks(instance)
-        if any(rights.may(right, place) for right, place in asked):
+        chooses = self.chooses_application and application_of(instance) is None
+        own = rights if self.for_all else rights.about(instance)
+        scopes = [own, *(map(rights.about, rights.named) if chooses else ())]
+        if any(scope.may(right, place) for scope in scopes for right, place in asked):
             return True
         absent = access.absent_persons_of(rights.account) if self.by_delegate else ()
-        return any(access.may(person, right, place) for person in absent for right, place in asked)
+        return any(
+            access.may(person, right, place, application_of(instance)) for person in absent for right, place in asked
+        )
 
     def refusal(self, rights: Rights, instance: Any) -> str:
         """Return why the verb is not for this reader; empty when it is."""
@@ -317,7 +333,8 @@ class Verb:
         """Return why this reader may not do it to this row, whatever their permissions; empty when they may."""
         if rights.account is None or instance is None or self.why_not_permitted is None:
             return ""
-        return self.why_not_permitted(rights.account, instance)
+        with access.about(instance):
+            return self.why_not_permitted(rights.account, instance)
 
     def not_now(self, instance: Any) -> str:
         """Return why the verb is not possible now; empty when it is."""

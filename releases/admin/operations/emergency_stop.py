@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from environments.admin.rights import Rights
-from environments.models import Application
+from environments.models import Application, Environment
 from releases.admin.operations.base import Verb, must
 from releases.models import EmergencyStop
 from releases.operations.emergency_stop import activate, request_lift
@@ -16,11 +16,19 @@ from releases.operations.emergency_stop import activate, request_lift
 
 @dataclass(frozen=True)
 class EmergencyStopVerb(Verb):
-    """A verb that is also offered to accounts that may stop deployments in one production environment only."""
+    """A verb that is also offered to accounts that may stop deployments in one production environment only, or those of
+    one application.
+    """
 
     def for_you(self, rights: Rights, instance: Any) -> bool:
-        """Answer as the operation does."""
-        return rights.account is not None and activate.may_activate(rights.account)
+        """Answer as the operation does; where the scope is yet to be chosen, for any application."""
+        places = list(Environment.objects.filter(tier=Environment.Tier.PRODUCTION))
+        scopes = [rights.about(instance), *(map(rights.about, rights.named) if instance is None else ())]
+        return any(
+            any(map(scope.may, activate.RIGHTS))
+            or any(scope.may(right, place) for place in places for right in activate.RIGHTS_THERE)
+            for scope in scopes
+        )
 
 
 def _activate_fields(instance: Any) -> Mapping[str, forms.Field]:

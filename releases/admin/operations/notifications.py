@@ -296,6 +296,7 @@ VERBS: tuple[Verb, ...] = (
         NotificationDelivery,
         danger=True,
         over=_unsent,
+        for_all=True,
     ),
     Verb(
         "suppressed_address",

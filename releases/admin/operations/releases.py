@@ -197,7 +197,7 @@ def _environment(instance: Any) -> Fields:
 
 
 def _places_for(account: Account, release: Release) -> list[Environment]:
-    return [e for e in release.places if access.may(account, request.right_for(e), e)]
+    return [e for e in release.places if access.may(account, request.right_for(e), e, release.application_id)]
 
 
 def _permission_to_deploy(release: Release) -> Asked:

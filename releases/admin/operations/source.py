@@ -8,6 +8,9 @@ from django import forms
 from django.utils.translation import gettext, gettext_lazy
 
 from audit.refusals import OperationRefused
+from environments import access
+from environments.admin.rights import read_rights
+from environments.application_scope import within
 from environments.models import Application
 from releases.admin.operations.base import LinesField, Verb, length, text
 from releases.models import Artefact, Procedure, Release, ReleaseImport
@@ -32,7 +35,8 @@ def with_hint(field: forms.CharField) -> forms.CharField:
 
 def _hint() -> str:
     lines = []
-    for application in Application.objects.all():
+    seen = read_rights(access.current_account()).applications
+    for application in within(Application.objects.all(), seen):
         row = set_version.next_versions(application)
         named = {"application": application, "version": row.in_force or "—"}
         named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
@@ -103,6 +107,12 @@ def _application(instance: Any) -> Fields:
     return {
         "slug": forms.SlugField(label=gettext_lazy("key"), max_length=length(Application, "slug")),
         **fields,
+        "group": forms.SlugField(
+            label=gettext_lazy("application group"),
+            max_length=length(Application, "group"),
+            required=False,
+            help_text=gettext_lazy("A key that the applications of a team share. A grant may name it. It stays."),
+        ),
         "signers": text(gettext_lazy("allowed signers"), required=False, rows=4),
     }
 

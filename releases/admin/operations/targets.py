@@ -9,6 +9,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
 from environments.admin.people import differences_of
+from environments.admin.rights import read_rights
 from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
 from environments.operations.configuration import check_connectivity, create as configurations
 from environments.operations.requested_change import decide as requested_changes
@@ -115,11 +116,16 @@ def _changed_target(instance: Any) -> Fields:
 
 def _configuration(instance: Any) -> Fields:
     account, where = access.current_account(), row(_("environment"), Environment)
+    applications = read_rights(account).named
     where.queryset = Environment.objects.filter(
         pk__in=[
             place.pk
             for place in Environment.objects.all()
-            if any(access.may(account, right, asked) for right, asked in configurations.rights_in(place))
+            if any(
+                access.may(account, right, asked, application)
+                for right, asked in configurations.rights_in(place)
+                for application in (None, *applications)
+            )
         ]
     )
     return {

@@ -170,16 +170,21 @@ def _rule(instance: Any) -> Fields:
     }
 
 
-def _freeze_there(pk: int, *, also_in: Iterable[Environment], **values: Any) -> ChangeFreeze:
-    return freezes.freeze(pk, also_in=[place.pk for place in also_in], **values)
+def _freeze_there(
+    pk: int, *, application_id: int | None, also_in: Iterable[Environment], **values: Any
+) -> ChangeFreeze:
+    return freezes.freeze(pk, application_id=application_id, also_in=[place.pk for place in also_in], **values)
 
 
-def _freeze_again_and_again(pk: int, *, also_in: Iterable[Environment], **values: Any) -> ChangeFreeze:
-    return freezes.freeze_recurring(pk, also_in=[place.pk for place in also_in], **values)
+def _freeze_again_and_again(
+    pk: int, *, application_id: int | None, also_in: Iterable[Environment], **values: Any
+) -> ChangeFreeze:
+    places = [place.pk for place in also_in]
+    return freezes.freeze_recurring(pk, application_id=application_id, also_in=places, **values)
 
 
-def _set_rule(pk: int, *, day_offset: int | None, **values: Any) -> ChangeWindow:
-    return set_rule.set_rule(pk, day_offset=day_offset or 0, **values)
+def _set_rule(pk: int, *, application_id: int | None, day_offset: int | None, **values: Any) -> ChangeWindow:
+    return set_rule.set_rule(pk, application_id=application_id, day_offset=day_offset or 0, **values)
 
 
 def _holiday(instance: Any) -> Fields:

@@ -10,9 +10,19 @@ from releases.sources import artefacts, git, versions
 
 
 def create_application(
-    *, slug: str, name: str, repository: str, signers: str = "", tag_format: str = "v{version}", reason: str = ""
+    *,
+    slug: str,
+    name: str,
+    repository: str,
+    group: str = "",
+    signers: str = "",
+    tag_format: str = "v{version}",
+    reason: str = "",
 ) -> Application:
-    """Create an application with its repository and the signers who are allowed to sign its tags."""
+    """Create an application with its repository and the signers who are allowed to sign its tags.
+
+    group: the key of the applications that grants name together; it stays.
+    """
     wrong = git.wrong_address(repository) or versions.wrong_pattern(tag_format) or artefacts.wrong_key(signers)
     with operation("application:create", reason=reason, sign=True) as op:
         access.require("plan")
@@ -21,7 +31,7 @@ def create_application(
         if wrong:
             raise InvalidInput(wrong)
         application = Application.objects.create(
-            slug=slug, name=name, repository=repository, allowed_signers=signers, tag_format=tag_format
+            slug=slug, name=name, repository=repository, group=group, allowed_signers=signers, tag_format=tag_format
         )
         op.about(application)
     return application

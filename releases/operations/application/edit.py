@@ -25,6 +25,9 @@ def edit(application_id: int, *, name: str, repository: str, tag_format: str, re
     with operation("application:edit", (Application, application_id), *rows, reason=reason, sign=True) as op:
         access.require("plan")
         application = op.get(Application)
+        if repository != application.repository:
+            # Whoever names a repository reads it with the server's means, as when an application is created.
+            access.require("plan", application=None)
         op.require_reason()
         if wrong:
             raise InvalidInput(wrong)

@@ -14,6 +14,7 @@ from audit.clock import now
 from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
+from environments.application_scope import application_of
 from environments.language import labelled
 from environments.models import AccessGrant, Account, ChangeFreeze, ChangeWindow, Environment
 from releases.gates import authorship, ledger, quorum
@@ -193,6 +194,8 @@ class Decider:
 
 def _decider(approval_request: ApprovalRequest, decision: str, on_behalf_id: int | None) -> Decider:
     """Return the person whose decision this is; raises NotPermitted when it cannot count."""
+    # That of what is decided about, whatever else is locked: a procedure moves releases.
+    application = application_of(approval_request)
     verb = quorum.right_for(approval_request)
     account = access.current_account()
     if account.kind != Account.Kind.PERSON:
@@ -202,18 +205,18 @@ def _decider(approval_request: ApprovalRequest, decision: str, on_behalf_id: int
         absent = next((a for a in access.absent_persons_of(account) if a.pk == on_behalf_id), None)
         if absent is None:
             raise NotPermitted(_("You are not the delegate of this person now."))
-        if not access.may(absent, verb, approval_request.environment):
+        if not access.may(absent, verb, approval_request.environment, application):
             text = _("%(name)s, whom you represent, does not have permission to approve this.")
             raise NotPermitted(text % {"name": absent})
         access.require_part()
     else:
-        access.require(verb, approval_request.environment)
+        access.require(verb, approval_request.environment, application=application)
     where = quorum.count(approval_request)
     if why := _unresponsive(account, where):
         raise NotPermitted(why)
     if absent is not None and (why := _unresponsive(absent, where)):
         raise NotPermitted(labelled(absent, why))
-    roles = access.counting_roles(absent or account, *approval_request.place_ids)
+    roles = access.counting_roles(absent or account, *approval_request.place_ids, application=application)
     if why := _not_asked(approval_request, where, roles, decision):
         raise NotPermitted(why)
     return Decider(account, absent, roles)
@@ -245,10 +248,9 @@ def _shown_roles(account: Account, approval_request: ApprovalRequest) -> set[str
     known = approval_request.__dict__.setdefault("_shown_roles", {})
     if account.pk not in known:
         people = [account.pk, *(person.pk for person in access.absent_persons_of(account))]
+        asked = (application_of(approval_request), *approval_request.place_ids)
         held = access.held(people).values()
-        known[account.pk] = {
-            role for grants in held for role in access.counting_in(grants, *approval_request.place_ids)
-        }
+        known[account.pk] = {role for grants in held for role in access.counting_in(grants, *asked)}
     found: set[str] = known[account.pk]
     return found
 

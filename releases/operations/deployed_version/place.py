@@ -25,6 +25,9 @@ def install(target_id: int, *, version: str, beside: bool = False, reason: str) 
     too.
     """
     target = target_named(target_id)
+    if not access.may(access.current_account(), "register_version", target.environment, target.application_id):
+        with operation("deployed_version:place", (DeploymentTarget, target_id), reason=reason, sign=True):
+            raise access.lacking("register_version", target.environment)
     try:
         text = versions.normalised(version)
         tag = target.application.tag_format.format(version=text)

@@ -43,7 +43,7 @@ def look(target_id: int, *, version: str, configuration_id: int, service: str) -
     service: "runs", "stopped" or "none". Raises InvalidInput where the comparison cannot be made.
     """
     target = target_named(target_id)
-    access.require("register_version", target.environment)
+    access.require("register_version", target.environment, application=target.application_id)
     configuration = ConfigurationVersion.objects.filter(
         pk=configuration_id, application=target.application, environment=target.environment
     ).first()
@@ -78,10 +78,10 @@ def request_registration(
     target_id: int, *, version: str, configuration_id: int, service: str, reason: str
 ) -> DeployedVersion:
     """State as the first person which version runs on a target; the measurement must agree."""
-    where = target_named(target_id).environment
-    if not access.may(access.current_account(), "register_version", where):
+    named = target_named(target_id)
+    if not access.may(access.current_account(), "register_version", named.environment, named.application_id):
         with operation("deployed_version:register", (DeploymentTarget, target_id), reason=reason, sign=True):
-            raise access.lacking("register_version", where)
+            raise access.lacking("register_version", named.environment)
     looked = look(target_id, version=version, configuration_id=configuration_id, service=service)
     target, configuration, measured, seen = looked.target, looked.configuration, looked.measured, looked.seen
     text, tag = looked.version, looked.tag
@@ -132,6 +132,9 @@ def register(pointer_id: int, *, reason: str = "") -> DeployedVersion:
     """Confirm it as the second person; the target is measured again and must be as the first person saw it."""
     unlocked = DeployedVersion.objects.select_related("application", "environment").get(pk=pointer_id)
     target = targets_in(unlocked.application, unlocked.environment)[0]
+    if not access.may(access.current_account(), "register_version", target.environment, target.application_id):
+        with operation("deployed_version:confirm", (DeployedVersion, pointer_id), reason=reason, sign=True):
+            raise access.lacking("register_version", target.environment)
     if unlocked.configuration_id is None:
         raise InvalidInput(_("No configuration chosen for: %(environments)s") % {"environments": unlocked.environment})
     try:

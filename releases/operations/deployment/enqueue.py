@@ -71,8 +71,8 @@ def require_starter(deployment: Deployment) -> None:
     Permission must hold now, not only then. Raises GateNotPassed also when the account is deactivated or the grant has
     expired.
     """
-    starter, environment = deployment.scheduled_by, deployment.environment
-    if not (access.may(starter, "schedule", environment) or access.may(starter, "start", environment)):
+    starter, where = deployment.scheduled_by, (deployment.environment, deployment.application_id)
+    if not (access.may(starter, "schedule", *where) or access.may(starter, "start", *where)):
         text = _("The person who scheduled this deployment no longer has permission to deploy to this environment.")
         raise GateNotPassed(text)
 

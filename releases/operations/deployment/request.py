@@ -18,7 +18,7 @@ def right_for(environment: Environment) -> str:
 
 def request(release_id: int, *, environment_id: int, reason: str = "") -> Deployment:
     """Request a deployment without a scheduled start; refused where the release's state does not allow one."""
-    with operation("deployment:request", (Environment, environment_id), (Release, release_id), reason=reason) as op:
+    with operation("deployment:request", (Release, release_id), (Environment, environment_id), reason=reason) as op:
         environment, release = op.get(Environment), op.get(Release)
         account = access.require(right_for(environment), environment)
         if release.kind != Release.Kind.EMERGENCY:

@@ -88,7 +88,7 @@ def _follow(deployment: Deployment, release: Release, how: str, found: dict[str,
 def _may(deployment: Deployment) -> bool:
     """Tell whether the current account may have the target measured; the operation says why not."""
     try:
-        return access.may(access.current_account(), "resolve", deployment.environment)
+        return access.may(access.current_account(), "resolve", deployment.environment, deployment.application_id)
     except NotPermitted:
         return False
 

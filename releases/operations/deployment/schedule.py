@@ -34,7 +34,7 @@ def schedule(deployment_id: int, *, at: datetime | None = None, reason: str = ""
     # The environment is locked as well, so that two deployments for one time see each other. The release is locked so
     # that the end of its approval waits: that operation has not yet taken the approval request that is written on the
     # deployment here.
-    targets = ((Environment, asked.environment_id), (Release, asked.release_id), (Deployment, deployment_id))
+    targets = ((Deployment, deployment_id), (Environment, asked.environment_id), (Release, asked.release_id))
     with operation("deployment:schedule", *targets, reason=reason, sign=signs) as op:
         deployment, environment = op.get(Deployment), op.get(Environment)
         release = op.get(Release)

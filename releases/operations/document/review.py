@@ -9,6 +9,7 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
+from environments.application_scope import application_of
 from environments.models import Account
 from environments.models.role import role_names
 from releases.gates.base import procedure_of
@@ -181,9 +182,11 @@ def why_not_permitted(account: Account, document: Document) -> str:
         return _("Only a person who wrote the text signs as its author.")
     if (wrote and role != AUTHOR) or account.accounts & _signers(document):
         return _("A different person from the one before must do this.")
-    if role not in ("", AUTHOR) and role not in access.counting_roles(account, None):
-        return _("The release procedure asks the role %(role)s to sign this.") % {"role": role_names().get(role, role)}
-    return ""
+    if role in ("", AUTHOR):
+        return ""
+    if role in access.counting_roles(account, None, application=application_of(document)):
+        return ""
+    return _("The release procedure asks the role %(role)s to sign this.") % {"role": role_names().get(role, role)}
 
 
 def _signers(document: Document) -> set[int]:

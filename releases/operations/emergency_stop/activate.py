@@ -19,13 +19,14 @@ from releases.operations.window.request import application_named
 log = logging.getLogger(__name__)
 # The permissions of those who run, plan or approve releases, and of those who may stop a deployment in production.
 RIGHTS = ("raise_rollback", "cancel", "approve_change")
+RIGHTS_THERE = ("stop", "raise_rollback")
 
 
-def may_activate(account: Account) -> bool:
-    """Tell whether an account may stop production, and request the lift."""
+def may_activate(account: Account, application: int | None) -> bool:
+    """Tell whether an account may stop production of an application (its key; None: of all), and request the lift."""
     places = Environment.objects.filter(tier=Environment.Tier.PRODUCTION)
-    return any(access.may(account, right) for right in RIGHTS) or any(
-        access.may(account, right, place) for place in places for right in ("stop", "raise_rollback")
+    return any(access.may(account, right, application=application) for right in RIGHTS) or any(
+        access.may(account, right, place, application) for place in places for right in RIGHTS_THERE
     )
 
 
@@ -37,7 +38,7 @@ def activate(*, reason: str, application_id: int | None = None, pauses: bool = F
     """
     with operation("emergency_stop:activate", reason=reason) as op:
         account = access.current_account()
-        if not may_activate(account):
+        if not may_activate(account, application_id):
             raise NotPermitted(_("You do not have permission to use the emergency stop."))
         op.require_reason()
         application = application_named(application_id)

@@ -19,7 +19,7 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
     try:
         with operation("emergency_stop:request_lift", (EmergencyStop, stop_id), reason=reason, sign=True) as op:
             stop, requester = op.get(EmergencyStop), access.current_account()
-            if not may_activate(requester):
+            if not may_activate(requester, stop.application_id):
                 raise NotPermitted(_("You do not have permission to use the emergency stop."))
             environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
             op.require_reason()

@@ -38,7 +38,8 @@ def bounce(delivery_id: int, *, reason: str) -> NotificationDelivery:
     InvalidInput.
     """
     with operation("notification_delivery:bounce", (NotificationDelivery, delivery_id), reason=reason) as op:
-        access.require("configure_notifications")
+        # An address is suppressed for the mails of all applications.
+        access.require("configure_notifications", application=None)
         row = op.get(NotificationDelivery)
         if not row.address or row.outcome != NotificationDelivery.Outcome.SENT:
             raise NotPossible(_("Only a mail that was sent can be marked as bounced."))

@@ -81,6 +81,6 @@ def _requested(procedure: Procedure) -> QuerySet[ApprovalRequest]:
 
 def why_not_permitted(account: Account, procedure: Procedure) -> str:
     """Return why a person may not request it; empty when they may: only an administrator."""
-    if "administrator" in access.roles_of(account):
+    if "administrator" in access.roles_of(account, application=None):
         return ""
     return _("Only an administrator may request that an earlier version takes effect again.")

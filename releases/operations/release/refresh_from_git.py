@@ -74,7 +74,7 @@ def _may_refresh(release: Release) -> None:
     """
     account = access.current_account()
     places = [None, *Environment.objects.filter(targets__application=release.application_id).distinct()]
-    if not any(access.may(account, right, place) for place in places for right in RIGHTS):
+    if not any(access.may(account, right, place, release.application_id) for place in places for right in RIGHTS):
         with operation("release:refresh_from_git", (Release, release.pk)):  # the refusal is an event
             access.require(RIGHTS[0])
 

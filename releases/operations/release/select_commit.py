@@ -89,7 +89,9 @@ def select_commit(
     expected_commit: full id of the commit that was shown; refused when the revision names another one by now.
     accept_rolled_back: required for content that was rolled back before. OperationRefused as `look` is.
     """
-    if not any(access.may(access.current_account(), right) for right in ("plan", "prepare")):
+    application = Release.objects.values_list("application", flat=True).get(pk=release_id)
+    may = [access.may(access.current_account(), right, application=application) for right in ("plan", "prepare")]
+    if not any(may):
         with operation("release:select_commit", (Release, release_id), reason=reason):
             access.require("plan")
     try:

@@ -176,7 +176,8 @@ def why_not_permitted(account: Account, release: Release, held: Collection[str] 
     """Return why a person may not sign the final check; empty when they may. held: their roles there, where known."""
     if any(account.is_among(row.account.identities) for row in _signed(release)):
         return _("You have already signed the final check.")
-    roles = access.roles_of(account, production_of(release)) if held is None else held
+    where = (production_of(release), release.application_id)
+    roles = access.roles_of(account, *where) if held is None else held
     try:
         waiting = open_roles(release)
     except Procedure.DoesNotExist:  # for a release from before the first procedure

@@ -34,7 +34,10 @@ def complete_manually(
     """
     unlocked = Rollback.objects.select_related("deployment__environment").get(pk=rollback_id)
     run = unlocked.deployment
-    may_look = access.may(access.current_account(), "roll_back", run.environment) and unlocked.state == "failed"
+    may_look = (
+        access.may(access.current_account(), "roll_back", run.environment, run.application_id)
+        and unlocked.state == "failed"
+    )
     measured = (
         manual_completion.looked(run) if may_look else {"maintenance": "unknown", "service": "unknown", "said": ""}
     )

@@ -76,9 +76,10 @@ def standing(rollback: Rollback) -> quorum.Standing | None:
     entries = {entry["account"]: entry["roles"] for entry in confirmations(rollback)}
     people = Account.objects.filter(Q(pk__in=entries) | Q(pk=rollback.authorised_by_id)).in_bulk()
     decider = people.get(rollback.authorised_by_id or 0)
-    held, place = access.held(entries), rollback.deployment.environment_id
+    held, deployment = access.held(entries), rollback.deployment
     counting = {
-        people[pk].person_key: access.roles_in(held[pk], place) & set(roles)
+        people[pk].person_key: access.roles_in(held[pk], deployment.environment_id, deployment.application_id)
+        & set(roles)
         for pk, roles in entries.items()
         if decider is None or not people[pk].is_among(decider.identities)
     }
@@ -115,7 +116,8 @@ def why_not_approved(rollback: Rollback) -> str:
 
 def why_not_permitted(account: Account, rollback: Rollback, held: Collection[str] | None = None) -> str:
     """Return why a person may not confirm a late rollback; empty when they may. held: their roles there, if known."""
-    roles = access.roles_of(account, rollback.deployment.environment) if held is None else held
+    deployment = rollback.deployment
+    roles = access.roles_of(account, deployment.environment, deployment.application_id) if held is None else held
     where = standing(rollback)
     if where is None or not where.wanted & set(roles) or account.kind != Account.Kind.PERSON:
         return _("This late rollback does not need approval from your role.")

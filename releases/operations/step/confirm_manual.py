@@ -82,8 +82,9 @@ def not_named(account: Account, step: Step, held: Collection[str] | None = None)
         return _("A worker runs this step; a person cannot confirm it.")
     wanted = ManualParameters(**step.parameters)
     environment = step.deployment.environment
-    roles = access.roles_of(account, environment) if held is None else held
-    named = wanted.person == account.username or wanted.role in roles
+    roles = access.roles_of(account, environment, step.deployment.application_id) if held is None else held
+    reads = wanted.person != account.username or access.may(account, "read", application=step.deployment.application_id)
+    named = (wanted.person == account.username and reads) or wanted.role in roles
     if not (named and account.is_active and account.kind == Account.Kind.PERSON):
         return _("Only %(who)s can confirm this step.") % {"who": role_names().get(wanted.role or "", wanted.who)}
     if wanted.role and environment.protected and step.deployment.was_started_by(account):

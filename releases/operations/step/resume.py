@@ -26,7 +26,7 @@ def retry(step_id: int, *, reason: str) -> Step:
     with _decision("step:retry", step_id, reason) as op:
         step, deployment = op.get(Step), op.get(Deployment)
         step.retry()
-        step.failure = ""
+        step.failure, step.reported = "", {}
         _require_time(deployment, step)
         _resume(step, deployment)
         _open_beside(op, step)

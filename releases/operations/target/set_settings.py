@@ -48,7 +48,7 @@ def create_target(
     )
     other = _shared_there(target)
     with operation("target:create", reason=reason, sign=True) as op:
-        account = access.require("edit_target")
+        account = access.require("edit_target", application=application_id)
         _require_unshared(other)
         values = {"root": root, "options": settings, "name": name, "group": group}
         return apply_or_request(op, target, values, by=account, two=target.environment.protected, reason=reason)
@@ -114,7 +114,9 @@ def _shared_there(target: DeploymentTarget) -> str:
 
     A host that cannot be reached yet is asked when a deployment starts, and holds it up.
     """
-    if "ssh" in target.options and access.may(access.current_account(), "edit_target"):
+    if "ssh" in target.options and access.may(
+        access.current_account(), "edit_target", application=target.application_id
+    ):
         with suppress(StepFailed):
             return shared(target, spec_of(target))
     return ""

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import get_language, gettext as _, override
 
 from audit.operation import operation
+from audit.refusals import InvalidInput
 from environments import access
 from environments.language import listed
 from environments.models import Application, DeploymentTarget, Environment
@@ -35,8 +36,12 @@ def try_settings(
     """
     rows = [(DeploymentTarget, target_id)] if target_id is not None else []
     with operation("target:test", *rows, sign=True) as op:
-        access.require("edit_target")
+        access.require("edit_target", application=application_id)
         require_valid(settings)
+        if target_id is not None:
+            known = op.get(DeploymentTarget)
+            if (known.application_id, known.environment_id) != (application_id, environment_id):
+                raise InvalidInput(_("This deployment target is of another application or environment."))
         target = DeploymentTarget(
             pk=target_id,
             application=Application.objects.get(pk=application_id),

@@ -27,7 +27,7 @@ def request_window(
     """Request an extra window, of one application or of all; it opens when its approval request is approved."""
     with operation("window:request", (Environment, environment_id), reason=reason) as op:
         environment = op.get(Environment)
-        requester = access.require("request_window", environment)
+        requester = access.require("request_window", environment, application=application_id)
         if not reason.strip():
             raise InvalidInput(_("An extra window needs a reason."))
         if ends_at <= starts_at or ends_at <= now():

@@ -43,7 +43,7 @@ def set_rule(
         targets.append((ChangeWindow, replaces_id))
     with operation("window:set_rule", *targets, reason=reason) as op:
         environment = op.get(Environment)
-        requester = access.require("request_window", environment)
+        requester = access.require("request_window", environment, application=application_id)
         zone = zone or environment.zone
         window = ChangeWindow(
             name=name.strip(),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.access_as_of import Held, Person, allows, once_protected
 from environments.language import listed
-from environments.models import Account, Environment
+from environments.models import Account, Application, Environment
 from environments.models.role import role_names
 from environments.roles import LEVEL_CHOICES
 from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
@@ -20,17 +20,20 @@ def holders(scope: Scope) -> Outcome:
     cells, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     environments = list(Environment.objects.all())
     accounts = {account.pk: account for account in Account.objects.all()}
+    names = {application.pk: application for application in Application.objects.all()}
     outcome.examined = sum(person.active for person in people.values())
     held = scope.then.with_delegates(scope.until)
     for one in sorted(held, key=lambda h: (people[h.account].name, h.role, h.environment or 0)):
         where = [e for e in environments if one.environment in (None, e.pk)]
         reach = "; ".join(f"{e}: {levels[cells.get((one.role, e.pk), 'none')]}" for e in where)
         absent = people.get(one.delegate_for) if one.delegate_for is not None else None
+        limited = (str(names.get(pk, pk)) for pk in sorted(one.applications)) if one.applications is not None else ()
         outcome.found(
             accounts.get(one.account),
             people[one.account].name,
             str(roles.get(one.role, one.role)),
             reach,
+            listed(limited) if one.applications is not None else _("all"),
             one.grant.values["starts_at"],
             one.grant.values["until"],
             one.grant.values["reason"],
@@ -43,7 +46,16 @@ ROLE_HOLDERS = SavedTest(
     key="role-holders",
     title=_("Holders of each permission on a date"),
     question=_("Who held which role, where, since when and why?"),
-    columns=(_("person"), _("role"), _("level"), _("from"), _("until"), _("reason"), _("delegate for")),
+    columns=(
+        _("person"),
+        _("role"),
+        _("level"),
+        _("applications"),
+        _("from"),
+        _("until"),
+        _("reason"),
+        _("delegate for"),
+    ),
     run=holders,
     listing=True,
     moment=True,
@@ -65,6 +77,8 @@ def approve_and_start(scope: Scope) -> Outcome:
             approve = [h for h in theirs if allows(h, "approve", environment.pk, levels)]
             own = [h for h in theirs if h.delegate_for is None]
             start = [h for h in own if any(allows(h, r, environment.pk, levels) for r in ("schedule", "start"))]
+            approve = [h for h in approve if any(map(h.meets, start))]
+            start = [h for h in start if any(map(h.meets, approve))]
             if approve and start:
                 first = theirs[0].account
                 roles = listed(dict.fromkeys(_words(h, people) for h in (*approve, *start)))

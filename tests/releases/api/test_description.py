@@ -50,7 +50,7 @@ def test_a_server_error_reveals_no_internals(
         raise RuntimeError("password=hunter2")
 
     world.planned()
-    monkeypatch.setattr("releases.api.deployments.schedule", broken)
+    monkeypatch.setattr("releases.api.ci.schedule", broken)
     answer = call(
         "post", "/ci/deployments", deployment_body("development"), **{"X-Request-Id": "trace-7", "Idempotency-Key": "k"}
     )

@@ -56,7 +56,7 @@ CASES = [
     Case("wait", {"seconds": 1}, ("wait:over",)),
 ]
 # Steps of people are made by no worker, containers need images, pipelines a server: they have tests of their own.
-ELSEWHERE = {"manual", "container", "pipeline_run"}
+ELSEWHERE = {"manual", "container", "pipeline_run", "external"}
 IDS = [
     "-".join([case.name, *(str(v) for v in case.parameters.values() if isinstance(v, str | bool))]) for case in CASES
 ]

@@ -183,6 +183,32 @@ def test_a_stop_cancels_the_run(place: Place) -> None:
     assert place.server.runs[0].cancelled
 
 
+def test_a_stop_before_the_run_is_found_cancels_it(place: Place) -> None:
+    """It was asked for, and would go on by itself."""
+    place.server.tells, place.server.unlisted, place.server.states = False, 2, ("running",)
+
+    def stopped() -> None:
+        if "requested" in place.effects():
+            raise StopRequested
+
+    with pytest.raises(StopRequested):
+        place.run(place.context(heartbeat=stopped))
+    assert place.server.runs[0].cancelled and place.effects() == ["requested", "started", "over"]
+
+
+def test_a_cancellation_that_is_refused_asks_a_person(place: Place) -> None:
+    place.server.states = ("running",)
+
+    def stopped() -> None:
+        if "started" in place.effects():
+            place.server.refuses = 9
+            raise StopRequested
+
+    with pytest.raises(NotProven, match="could not be cancelled"):
+        place.run(place.context(heartbeat=stopped))
+    assert not place.server.runs[0].cancelled and place.effects()[-1] == "started"
+
+
 def test_a_run_that_takes_too_long_is_cancelled(place: Place) -> None:
     place.server.states = ("running",)
     with pytest.raises(Overdue):

@@ -46,6 +46,18 @@ def test_sizes_of_batches(sizes: tuple[str, ...], batches: list[int]) -> None:
     assert [one.target.pk for one in back] == ([0, 3] if len(batches) == 1 else [3, 0])
 
 
+def test_a_rollback_has_no_step_on_a_first_target_that_was_not_touched() -> None:
+    """A person's step belongs to no target, and stays."""
+    targets = [DeploymentTarget(pk=number, name=f"t{number}") for number in range(3)]
+    once = row(TRUE) | {"on": "first"}
+    person = row(TRUE) | {"step_type": "manual"}
+    rows = [("rollback", once), ("rollback", row(TRUE)), ("rollback", person)]
+    laid = lay_out(rows, targets, Strategy(batches=("1",)), {2})
+    assert [(one.target.pk, one.row["step_type"]) for one in laid] == [(2, once["step_type"]), (0, "manual")]
+    laid = lay_out(rows, targets, Strategy(batches=("1",)), {0, 2})
+    assert [one.target.pk for one in laid] == [0, 2, 0, 0]
+
+
 def test_the_approval_is_of_all_targets(world: Any, production: Site) -> None:
     application, environment = world.application, world.environments["production"]
     before = target_digest(application, environment)

@@ -140,7 +140,16 @@ def test_every_type_describes_itself_without_a_target(world: Any, planned: Relea
     """The target's folder need not exist on the machine that shows the page."""
     alter(world.targets["staging"], root="/nowhere/at/all")
     found = dry_run(world.fresh(planned), world.environments["staging"])
-    in_no_default_plan = {"container", "pipeline_run", "command", "ansible_playbook", "http_call", "manual", "wait"}
+    in_no_default_plan = {
+        "container",
+        "pipeline_run",
+        "external",
+        "command",
+        "ansible_playbook",
+        "http_call",
+        "manual",
+        "wait",
+    }
     assert {step.step_type for step in found} >= {kind.name for kind in step_types.STEP_TYPES} - in_no_default_plan
     assert not [step.fault for step in found if step.fault]
 

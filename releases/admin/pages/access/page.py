@@ -69,7 +69,7 @@ def access(request: HttpRequest) -> HttpResponse:
     """Show the matrix, grants, access requests, reviews and delegations."""
     rights, moment, words = rights_of(request), now(), right_words()
     environments, rows = matrix(words)
-    related = ("account", "role", "environment", "granted_by", "confirmed_by")
+    related = ("account", "role", "environment", "application", "granted_by", "confirmed_by")
     ordered = AccessGrant.objects.select_related(*related).order_by("account__display_name", "role", "pk")
     lasting = by_standing(ordered.filter(pk__in=AccessGrant.objects.lasting().values("pk")), moment)
     ended = list(ordered.exclude(pk__in=AccessGrant.objects.lasting().values("pk")).order_by("-pk")[:ENDED_SHOWN])
@@ -92,7 +92,9 @@ def access(request: HttpRequest) -> HttpResponse:
             )
         ],
         ended=[(grant, standing(grant, moment)) for grant in ended],
-        requests=AccessRequest.objects.filter(decided_at=None).select_related("account", "role", "environment"),
+        requests=AccessRequest.objects.filter(decided_at=None).select_related(
+            "account", "role", "environment", "application"
+        ),
         reviews=reviews(moment),
         delegates=Delegation.objects.filter(revoked_at=None, until__gt=moment).select_related(
             "delegator", "delegate", "requested_by", "confirmed_by"

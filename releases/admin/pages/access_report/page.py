@@ -15,8 +15,10 @@ from audit.models import Event
 from audit.operation import record_event
 from audit.search import operations
 from environments.access_as_of import AccessAsOf, Held, Person, allows
-from environments.admin.rights import page
-from environments.models import Environment
+from environments.admin.rights import page, require_shown
+from environments.application_scope import applications_of
+from environments.language import listed, noted
+from environments.models import Application, Environment
 from environments.models.role import role_names
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES
 from releases.admin.components import sheet
@@ -83,12 +85,15 @@ def account_of(label: str) -> int | None:
 def could(then: AccessAsOf, moment: datetime, environment: Environment) -> list[tuple[Person, list[list[str]]]]:
     """Return everybody who could use a capability, with the roles that allow it, capability by capability."""
     levels, people = then.levels(moment), then.people(moment)
+    names = {application.pk: application for application in Application.objects.all()}
     found: dict[int, list[list[str]]] = {}
     for held in then.with_delegates(moment):
         for place, capability in enumerate(capabilities()):
             if not any(_might(held, capability, verb, environment, levels) for verb in capability.verbs()):
                 continue
             words = word(held.role)
+            if held.applications is not None:
+                words = noted(words, listed(str(names.get(pk, pk)) for pk in sorted(held.applications)))
             if held.delegate_for is not None:
                 absent = people.get(held.delegate_for)
                 words = _("%(role)s, for %(absent)s") % {"role": words, "absent": absent.name if absent else "?"}
@@ -131,10 +136,12 @@ def uses(then: AccessAsOf, environment: Environment, since: datetime, until: dat
         more |= len(done) > MOST_USES
         places = scope.environments_of(event.object for event in done)
         bound = _bound_for(event.object for event in done if _verb(event).asked is not None)
+        applications = applications_of({event.object for event in done})
         for event in done[:MOST_USES]:
             place = environment.pk if event.object.startswith(EMERGENCY_STOP) else places.get(event.object)
             if not anywhere or place in (None, environment.pk):
-                found.append(Use(capability, history_entry(event), _allowed(then, event, place, environment, bound)))
+                allowed = _allowed(then, event, place, environment, bound, applications.get(event.object))
+                found.append(Use(capability, history_entry(event), allowed))
     return sorted(found, key=lambda use: use.happening.at, reverse=True), more
 
 
@@ -153,7 +160,12 @@ def _bound_for(labels: Iterable[str]) -> dict[str, set[int]]:
 
 
 def _allowed(
-    then: AccessAsOf, event: Event, place: int | None, environment: Environment, bound: dict[str, set[int]]
+    then: AccessAsOf,
+    event: Event,
+    place: int | None,
+    environment: Environment,
+    bound: dict[str, set[int]],
+    application: int | None,
 ) -> bool | None:
     account = account_of(event.actor)
     if account is None:
@@ -164,7 +176,8 @@ def _allowed(
     asked = {(right, _where(right, place, environment)) for right in verb.rights}
     if verb.asked is not None:
         asked |= {(right, where) for right in verb.rights for where in bound.get(event.object, ())}
-    return any(allows(h, right, where, levels) for h in held for right, where in asked)
+    counting = [h for h in held if h.counts_for(application)]
+    return any(allows(h, right, where, levels) for h in counting for right, where in asked)
 
 
 def _taken(take: str, persons: list[tuple[Person, list[list[str]]]], used: list[Use]) -> Table:
@@ -194,6 +207,7 @@ def access_report(request: HttpRequest) -> HttpResponseBase:
     """Show the matrix, `could` and `did`, at `at` in `environment`, with the uses of `days` before; `take=could` and
     `take=did` give the tables.
     """
+    require_shown(request, "")
     moment = moment_of(request.GET.get("at", "").strip()[:40], end=True) or now()
     days = min(number_of(request.GET.get("days", "")) or DAYS, MOST_DAYS)
     environments = list(Environment.objects.all())

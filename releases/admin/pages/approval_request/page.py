@@ -1,10 +1,9 @@
 """The page of one approval request: what is approved, by whom so far, and who is missing."""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 
 from audit.operation import label
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import found_or_404, page, rights_of
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show
 from releases.admin.pages.approval_request.rows import standing_of
@@ -14,7 +13,8 @@ from releases.models import ApprovalRequest
 @page
 def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one approval request: about a release, an extra window, a procedure or a process."""
-    row = get_object_or_404(
+    row = found_or_404(
+        request,
         ApprovalRequest.objects.select_related(
             "environment",
             "requested_by",

@@ -17,7 +17,7 @@ from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.pages.deployment_process.page import process_contents
-from releases.admin.pages.procedure.difference import differences, effects
+from releases.admin.pages.procedure.difference import differences, effects, seen_by
 from releases.gates import authorship, quorum
 from releases.gates.content import NO_SIGNERS, clause_labels, document, target_digest
 from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
@@ -109,13 +109,16 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
     The commands come first, for readers whose access shows the environment.
     """
     document: dict[str, Any] = approval_request.document
+    if rights.applications is not None and approval_request.procedure_id is not None:
+        # They name releases of all applications.
+        document = {key: value for key, value in document.items() if key not in ("moved", "kept", "replay")}
     labels = clause_labels()
     if approval_request.release_id is None:
         labels["base"] = _("version in effect")
     order = {key: index for index, key in enumerate(labels)}
     return (
         _commands(approval_request, rights)
-        + _procedure_effects(approval_request)
+        + _procedure_effects(approval_request, rights)
         + _difference(approval_request)
         + [
             _waivers(labels.get(key, key), document, zone)
@@ -136,7 +139,7 @@ def _commands(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]
     ):
         return []
     found = []
-    for place in (place for place in release.destinations if rights.sees(place)):
+    for place in (place for place in release.destinations if rights.about(release).sees(place)):
         targets = targets_in(release.application_id, place)
         if targets and approval_request.content_for(place).get("target") == target_digest(release.application, place):
             found += _commands_in(release, place, targets)
@@ -174,13 +177,13 @@ def _commands_in(release: Release, place: Environment, targets: list[DeploymentT
     return found
 
 
-def _procedure_effects(approval_request: ApprovalRequest) -> list[Clause]:
+def _procedure_effects(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]:
     """Return what happens to each release under way that an open request moves to a new version of the procedure."""
     procedure, moved = approval_request.procedure, {pk for pk, _name in approval_request.document.get("moved", ())}
     if procedure is None or not moved or approval_request.state != "in_review":
         return []
     lines = []
-    for effect in effects(procedure, now()):
+    for effect in seen_by(rights, effects(procedure, now())):
         if effect.release.pk in moved:
             parts = [labelled(_("approval that ends"), words) for words in effect.approvals]
             parts += [labelled(name, f"{was} → {will}") for name, was, will in effect.milestones]

@@ -13,7 +13,7 @@ from audit import as_of
 from audit.actor import name_of
 from audit.audited_tables import AUDITED_TABLES
 from audit.clock import now
-from environments.admin.rights import page
+from environments.admin.rights import page, require_shown
 from releases.admin.components.change_history import kind_name, operation_name, shown_value
 from releases.admin.components.formatting import DEFAULT_ZONE, show, zoned_input
 from releases.admin.components.visibility import visibility_of
@@ -61,6 +61,7 @@ def as_of_page(request: HttpRequest) -> HttpResponse:
     if pk or model in known:
         kind = model
     seen = visibility_of(request)
+    require_shown(request, label)
     if pk and not seen(label):
         raise PermissionDenied
     context: dict[str, Any] = {"kind": kind, "label": label, "asked": bool(pk or kind in known)}

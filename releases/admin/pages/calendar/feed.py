@@ -53,7 +53,7 @@ def feed(request: HttpRequest, secret: str) -> HttpResponse:
         .select_related("account", "application")
         .first()
     )
-    if row is None or not access.may(row.account, "read"):
+    if row is None or not access.may(row.account, "read", application=row.application_id):
         return _private(HttpResponseNotFound("Not found\n", content_type="text/plain; charset=utf-8"))
     with translation.override(row.account.language):
         body = document(row.application, now())

@@ -1,22 +1,25 @@
 """One month of the calendar as a grid of days: windows, freezes, what is planned, milestones and holidays."""
 
 from calendar import MONDAY, SUNDAY, Calendar
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from environments import calendar
+from environments.application_scope import within
 from environments.language import language
 from environments.models import Environment
 from releases.admin.components.links import page_of
 from releases.admin.operations.base import ZONE
 from releases.admin.pages.calendar.entries import Entry, Rows, deployments_between, overlap, windows_of
-from releases.models import Milestone, Release
+from releases.models import Deployment, Milestone, Release
 
 KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
 
@@ -89,8 +92,19 @@ def chosen(text: str, moment: datetime) -> date:
     return found if 2000 < found.year < 2200 else moment.astimezone(ZONE).date().replace(day=1)
 
 
-def month(first: date, environments: list[Environment], rows: Rows, moment: datetime, *, may_plan: bool) -> Month:
-    """Return the grid of a month for some environments, from rows that were read for it and two more queries."""
+def month(
+    first: date,
+    environments: list[Environment],
+    rows: Rows,
+    moment: datetime,
+    *,
+    may_plan: bool,
+    seen: Collection[int] | None,
+) -> Month:
+    """Return the grid of a month for some environments, from rows that were read for it and two more queries.
+
+    seen: the keys of the applications whose releases the reader may open; None: all. Those of others only take a place.
+    """
     grid = Calendar(SUNDAY if language() == "ja" else MONDAY).monthdatescalendar(first.year, first.month)
     today = moment.astimezone(ZONE).date()
     days = {d: Day(d, d.month == first.month, d == today) for week in grid for d in week}
@@ -101,6 +115,10 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
         own = rows.company.get(day.day)
         day.holidays = list(dict.fromkeys([*names, *([own] if own else [])]))
     many = len(environments) > 1
+
+    def link(row: Release | Deployment) -> str:
+        return page_of(row) if seen is None or row.application_id in seen else ""
+
     for environment in environments:
         label = str(environment) if many else ""
         # At most one a day, and the stretch is 54 days long.
@@ -116,8 +134,8 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
         for release in rows.planned:
             if release.scheduled_start_at is not None:
                 at, state = release.scheduled_start_at, str(release.get_state_display())
-                _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", page_of(release), state))
-        for milestone in _milestones(begin, end):
+                _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", link(release), state))
+        for milestone in within(_milestones(begin, end), seen):
             _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
     for deployment in deployments_between(environments, begin, end):
         if deployment.scheduled_start_at is not None:
@@ -126,7 +144,7 @@ def month(first: date, environments: list[Environment], rows: Rows, moment: date
                 days,
                 deployment.scheduled_start_at,
                 zone,
-                Mark("run", _hour(deployment.scheduled_start_at, zone), str(deployment), page_of(deployment)),
+                Mark("run", _hour(deployment.scheduled_start_at, zone), str(deployment), link(deployment)),
             )
     for day in days.values():
         day.marks.sort(key=lambda m: (KINDS.index(m.kind) > 1, m.hour, KINDS.index(m.kind)))
@@ -221,8 +239,8 @@ def _weekday(day: date) -> str:
     return "月火水木金土日"[day.weekday()] if language() == "ja" else f"{day:%a}"
 
 
-def _milestones(begin: datetime, end: datetime) -> list[Milestone]:
+def _milestones(begin: datetime, end: datetime) -> QuerySet[Milestone]:
     rows = Milestone.objects.filter(
         release__state__in=Release.PREPARING, due_at__gte=begin, due_at__lt=end
     ).select_related("release__application")
-    return list(rows.exclude(guards="start"))
+    return rows.exclude(guards="start")

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import page, rights_of, shown_to
 from environments.models import Environment, Holiday
 from releases.admin.components.formatting import new_button, show
 from releases.admin.operations.base import ZONE
@@ -26,11 +26,12 @@ def calendar(request: HttpRequest) -> HttpResponse:
     if "week" in request.GET:
         day = week_of(request.GET["week"], moment)
         first = day.replace(day=1)
-    may_plan = rights_of(request).may("plan")
+    rights = rights_of(request)
+    may_plan, own = rights.anywhere("plan"), rights.applications
     rows = read(moment)
     past_too = read(min(moment, bounds(first)[0]))
     scheduled: Any = (
-        Deployment.objects.filter(state__in=["scheduled", "queued"])
+        shown_to(request, Deployment.objects.filter(state__in=["scheduled", "queued"]))
         .select_related("release__application", "environment")
         .order_by("scheduled_start_at")[:50]
     )
@@ -42,7 +43,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         rules = [r for r in rows.windows if r.environment_id == environment.pk and not r.extra]
         listed.append((environment, found, rules))
     today = moment.astimezone(ZONE).date()
-    grid = month(first, some, past_too, moment, may_plan=may_plan)
+    grid = month(first, some, past_too, moment, may_plan=may_plan, seen=own)
     return show(
         request,
         "pages/calendar/calendar.html",
@@ -54,6 +55,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
         kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
         wanted=some[0].slug if len(some) == 1 else "",
         scheduled=scheduled,
+        own=own,
         holidays=list(Holiday.objects.filter(removed_at=None, day__gte=today)[:20]),
         holiday_buttons=new_button(rights_of(request), Holiday),
     )

@@ -1,6 +1,7 @@
 """The page that compares two configurations: versions of one environment, or two environments."""
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
@@ -12,12 +13,13 @@ from releases.admin.components.formatting import show
 MOST = 200
 
 
-def _chosen(request: HttpRequest, name: str, seen: list[Environment]) -> ConfigurationVersion | None:
-    """Return the requested version; refused when its environment is hidden from the reader."""
+def _chosen(request: HttpRequest, name: str, shown: Q) -> ConfigurationVersion | None:
+    """Return the requested version; refused when it is hidden from the reader."""
     asked = request.GET.get(name, "")
     rows = ConfigurationVersion.objects.select_related("application", "environment", "created_by")
-    row = rows.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
-    if row is not None and row.environment not in seen:
+    known = asked.isdecimal() and len(asked) < 19
+    row = rows.filter(shown, pk=int(asked)).first() if known else None
+    if row is None and known and ConfigurationVersion.objects.filter(pk=int(asked)).exists():
         raise PermissionDenied
     return row
 
@@ -25,15 +27,14 @@ def _chosen(request: HttpRequest, name: str, seen: list[Environment]) -> Configu
 @page
 def configuration_difference(request: HttpRequest) -> HttpResponse:
     """Compare ?left= with ?right=; without `left`, the version before the right one is taken."""
-    rights = rights_of(request)
-    seen = [environment for environment in Environment.objects.all() if rights.sees(environment)]
-    left, right = _chosen(request, "left", seen), _chosen(request, "right", seen)
+    shown = rights_of(request).seen(Environment.objects.all(), ("environment", "application"))
+    left, right = _chosen(request, "left", shown), _chosen(request, "right", shown)
     if right is not None and left is None:
         earlier = ConfigurationVersion.objects.select_related("application", "environment", "created_by").filter(
             application=right.application_id, environment=right.environment_id, number__lt=right.number
         )
         left = earlier.first()
-    versions = ConfigurationVersion.objects.filter(environment__in=seen).select_related("application", "environment")
+    versions = ConfigurationVersion.objects.filter(shown).select_related("application", "environment")
     rows = difference(left, right) if right is not None or left is not None else []
     marks = {
         "same": _("same"),

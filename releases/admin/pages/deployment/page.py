@@ -7,13 +7,12 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import get_language, gettext as _
 
 from audit.clock import now
 from audit.cover import warning
 from audit.operation import label
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import found_or_404, page, rights_of
 from environments.targets.words import in_words
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
@@ -82,7 +81,8 @@ def matrix(steps: list[Step]) -> dict[str, Any]:
 @page
 def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one deployment."""
-    row = get_object_or_404(
+    row = found_or_404(
+        request,
         Deployment.objects.select_related(
             "release__application",
             "procedure",
@@ -95,7 +95,7 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         ).prefetch_related("rollbacks"),
         pk=pk,
     )
-    rights, moment, zone = rights_of(request), now(), row.environment.zone
+    rights, moment, zone = rights_of(request).about(row), now(), row.environment.zone
     steps = list(row.steps.select_related("assignee", "target").prefetch_related("attempts"))
     for step in steps:
         step.deployment = row
@@ -161,8 +161,8 @@ def _log_of(step: Step) -> tuple[str, int]:
 @page
 def step_log(request: HttpRequest, pk: int) -> HttpResponse:
     """Return a step's log as text; ?after=<chunk>: newer output as JSON; ?find=: lines with it; ?download=1: a file."""
-    step = get_object_or_404(Step.objects.select_related("deployment__environment"), pk=pk)
-    if not rights_of(request).sees(step.deployment.environment, "read_logs"):
+    step = found_or_404(request, Step.objects.select_related("deployment__environment"), pk=pk)
+    if not rights_of(request).about(step).sees(step.deployment.environment, "read_logs"):
         raise PermissionDenied
     rows = StepOutput.objects.filter(step=step).order_by("pk")
     after = request.GET.get("after", "")

@@ -12,11 +12,12 @@ from audit.ledger.note import BadNote, read
 from audit.ledger.proof import verify_inclusion
 from audit.ledger.tree import Tree
 from audit.models import Checkpoint, Event, LedgerEntry
-from environments.admin.rights import page
+from environments.admin.rights import page, require_shown
 from releases.admin.components.change_history import history_entry
 from releases.admin.components.formatting import show
 from releases.admin.components.visibility import visibility_of
 from releases.admin.pages.export.page import public_key
+from releases.admin.pages.timeline.page import own_events
 
 SHOWN = 100
 # Full subtrees never change: a page reuses what another page has read of them.
@@ -64,6 +65,7 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     found: Event = link.event
     found.ledger_entry = link
     seen = visibility_of(request)
+    require_shown(request, found.object)
     if not seen(found.object):
         raise PermissionDenied
     if request.GET.get("proof"):
@@ -81,7 +83,8 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     related = []
     if found.operation_id is not None:
         others = Event.objects.filter(operation_id=found.operation_id, ledger_entry__isnull=False).exclude(pk=found.pk)
-        shown = list(others.select_related("ledger_entry").order_by("ledger_entry__number")[:SHOWN])
+        rows = others.select_related("ledger_entry").order_by("ledger_entry__number")[:SHOWN]
+        shown = own_events(request, list(rows))
         seen = visibility_of(request, [other.object for other in shown])
         related = [history_entry(other, values=seen(other.object)) for other in shown]
     return show(

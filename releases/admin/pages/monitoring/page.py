@@ -10,11 +10,10 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from audit.cover import warning
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import labelled, language, noted
 from releases.admin.components.formatting import show
 from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw, figure
@@ -45,7 +44,8 @@ class Rule:
 
 
 def _monitoring(request: HttpRequest, pk: int) -> MonitoringPeriod:
-    monitoring = get_object_or_404(
+    monitoring = found_or_404(
+        request,
         MonitoringPeriod.objects.select_related(
             "deployment__release__application",
             "deployment__release__procedure",
@@ -56,7 +56,7 @@ def _monitoring(request: HttpRequest, pk: int) -> MonitoringPeriod:
         ),
         pk=pk,
     )
-    if not rights_of(request).sees(monitoring.deployment.environment):
+    if not rights_of(request).about(monitoring).sees(monitoring.deployment.environment):
         raise PermissionDenied
     return monitoring
 

@@ -44,14 +44,14 @@ def _requested_changes(reader: Reader) -> Iterator[Task]:
     asked = RequestedChange.objects.filter(decided_at=None)
     others = asked.exclude(requested_by=reader.account).exclude(account=reader.account)
     for row in others.select_related("target", "account", "environment")[:MOST]:
-        if reader.rights.may(OPERATIONS[row.event][0]):
+        if reader.rights.about(row).may(OPERATIONS[row.event][0]):
             yield task_on(row, _("Confirm or reject change"), row.reason, urgent=True)
 
 
 def _access_requests(reader: Reader) -> Iterator[Task]:
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=reader.account)
     for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
-        if reader.rights.may("manage_access", row.environment):
+        if reader.rights.about(row).may("manage_access", row.environment):
             hours = _("%(n)d h") % {"n": row.hours}
             yield task_on(row, _("Decide on access request"), f"{hours} · {row.reason}", urgent=True)
 

@@ -20,16 +20,18 @@ from releases.operations.step import confirm_manual
 from releases.queries.rollback_causes import seen_of
 from releases.queries.rollback_communication import uncommunicated
 
+OPEN = ("requested", "verifying", "awaiting_decision", "failed", "stopped", "rollback_failed")
+
 
 def _suspended(reader: Reader) -> Iterator[Task]:
     """Return what failed three times and is not retried automatically, for accounts that may resume it."""
     rows = PollFailure.objects.exclude(suspended_at=None).select_related(
         "deployment__release__application", "deployment__environment"
     )
-    for row in rows.order_by("pk")[:MOST]:
+    for row in reader.own(rows).order_by("pk")[:MOST]:
         deployment = row.deployment
         place = deployment.environment if deployment is not None else None
-        if reader.rights.may("decide" if place is not None else "prepare", place):
+        if reader.rights.about(row).may("decide" if place is not None else "prepare", place):
             page = reverse("operation", args=["poll", "resume", row.pk])
             yield Task(_("Decide on repeated failure"), str(row), page, in_words(row.error)[:300], urgent=True)
 
@@ -37,9 +39,7 @@ def _suspended(reader: Reader) -> Iterator[Task]:
 def _deployments(reader: Reader) -> Iterator[Task]:
     rights, account = reader.rights, reader.account
     rows = (
-        Deployment.objects.filter(
-            state__in=["requested", "verifying", "awaiting_decision", "failed", "stopped", "rollback_failed"]
-        )
+        reader.own(Deployment.objects.filter(state__in=OPEN))
         .select_related("release__application", "environment", "scheduled_by", "requested_by")
         .annotate(answer_until=Max("decision_requests__due_at", filter=Q(decision_requests__answered_at=None)))
         .order_by("pk")[:MOST]
@@ -56,7 +56,7 @@ def _deployments(reader: Reader) -> Iterator[Task]:
             "verifying": ("verify", _("Verify deployment"), True, verify.why_not_permitted(account, row)),
             "awaiting_decision": ("decide", _("Decide how to continue"), True, decide.why_not_permitted(account, row)),
         }.get(row.state, ("resolve", _("Roll back or resolve"), True, ""))
-        if rights.may(verb, row.environment) and not why_not:
+        if rights.about(row).may(verb, row.environment) and not why_not:
             due, zone = row.answer_until or row.scheduled_start_at, row.environment.zone
             yield task_on(row, what, row.get_state_display(), due, zone=zone, urgent=urgent)
 
@@ -70,7 +70,7 @@ def _deployments_to_request(reader: Reader) -> Iterator[Task]:
     )
     waiting_deployments = Deployment.objects.filter(state__in=Deployment.WAITING_TO_RUN)
     rows = (
-        Release.objects.filter(state="final_check_completed")
+        reader.own(Release.objects.filter(state="final_check_completed"))
         .select_related("application")
         .prefetch_related(Prefetch("application__targets", targets), Prefetch("deployments", waiting_deployments))
         .order_by("scheduled_start_at", "pk")[:MOST]
@@ -79,7 +79,7 @@ def _deployments_to_request(reader: Reader) -> Iterator[Task]:
         asked = {deployment.environment_id for deployment in row.deployments.all()}
         page = reverse("operation", args=["deployment", "request", row.pk])
         for place in dict.fromkeys(target.environment for target in row.application.targets.all()):
-            if place.pk not in asked and reader.rights.may(right_for(place), place):
+            if place.pk not in asked and reader.rights.about(row).may(right_for(place), place):
                 words = _("Request production deployment")
                 yield Task(words, str(row), page, str(place), row.scheduled_start_at, place.zone)
 
@@ -95,40 +95,41 @@ def _tasks(reader: Reader) -> Iterator[Task]:
         "deployment__requested_by",
         "assignee",
     )
-    for step in rows.order_by("pk")[:MOST]:
+    for step in reader.own(rows).order_by("pk")[:MOST]:
         deployment = step.deployment
-        if not confirm_manual.why_not_permitted(reader.account, step, reader.rights.held(deployment.environment)):
+        held = reader.rights.about(step).held(deployment.environment)
+        if not confirm_manual.why_not_permitted(reader.account, step, held):
             about, page, zone = f"{deployment} · {step}", page_of(deployment) + "#decide", deployment.environment.zone
             yield Task(_("Confirm manual step"), about, page, in_words(step.failure), zone=zone, urgent=True)
 
 
 def _monitoring_periods(reader: Reader) -> Iterator[Task]:
-    rows = MonitoringPeriod.objects.filter(result="inconclusive", ended_at=None).select_related(
+    rows = reader.own(MonitoringPeriod.objects.filter(result="inconclusive", ended_at=None)).select_related(
         "deployment__release__application",
         "deployment__environment",
         "deployment__scheduled_by",
         "deployment__requested_by",
     )[:MOST]
     for deployment in (row.deployment for row in rows):
-        if reader.rights.may("verify", deployment.environment) and not end.why_not_permitted(
-            reader.account, deployment
-        ):
+        may = reader.rights.about(deployment).may("verify", deployment.environment)
+        if may and not end.why_not_permitted(reader.account, deployment):
             yield task_on(deployment, _("Record monitoring result"), at="#monitoring", urgent=True)
 
 
 def _rollbacks(reader: Reader) -> Iterator[Task]:
-    rights, account = reader.rights, reader.account
+    account = reader.account
     rows = (
-        Rollback.objects.exclude(state__in=list(Rollback.ENDS))
+        reader.own(Rollback.objects.exclude(state__in=list(Rollback.ENDS)))
         .select_related(
             "deployment__release__application", "deployment__procedure", "deployment__environment", "authorised_by"
         )
         .order_by("raised_at")[:MOST]
     )
-    if rights.anywhere("authorise_rollback"):
+    if reader.rights.anywhere("authorise_rollback"):
         rows = rows.prefetch_related("deployment__release__team_members__account")
     for row in rows:
         environment: Environment = row.deployment.environment
+        rights = reader.rights.about(row)
         without_event = row.state == "assessed" and bool(uncommunicated(row))
         agrees = not confirm_late.why_not_permitted(account, row, rights.held(environment))
         decides = rights.may("authorise_rollback", environment) and not rollbacks.why_not_permitted(account, row)

@@ -1,5 +1,6 @@
 """The environment overview of My tasks: each deployed version, since when, active deployments, and drift."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 
+from environments.application_scope import within
 from environments.models import Application, ConfigurationVersion, Environment
 from releases.models import DeployedVersion, Deployment, Drift, Release, TargetMeasurement
 from releases.models.drift import words_of
@@ -32,10 +34,12 @@ class Place:
         return self.planned.window_in(self.environment)[0] if self.planned is not None else None
 
 
-def environment_overview(moment: datetime) -> dict[str, Any]:
-    """Return application × environment, in a constant number of seven queries."""
+def environment_overview(moment: datetime, seen: Collection[int] | None = None) -> dict[str, Any]:
+    """Return application × environment, in a constant number of seven queries. seen: the keys of the applications that
+    the reader sees; None: all.
+    """
     environments = list(Environment.objects.all())
-    applications = list(Application.objects.all()[:MOST])
+    applications = list(within(Application.objects.all(), seen)[:MOST])
     pointers = {
         (p.application_id, p.environment_id): p
         for p in DeployedVersion.objects.select_related("release", "environment", "configuration")

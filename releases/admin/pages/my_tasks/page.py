@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from audit.models import LedgerHead
 from environments import access
-from environments.admin.rights import rights_of
+from environments.admin.rights import rights_of, shown_to
 from environments.models import Account
 from releases.admin.components.formatting import new_button, show
 from releases.admin.pages.calendar.page import all_entries
@@ -54,26 +54,26 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         words, ask = access.undecided(account) or nothing_to_do(rights), access.holders_based_on("administrator")
         return show(request, "pages/my_tasks/no_role.html", _("My tasks"), words=words, ask=ask)
     alarms = list(
-        Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"])
+        shown_to(request, Rollback.objects.exclude(state__in=[*Rollback.ENDS, "reporting"]))
         .select_related("deployment__release__application", "deployment__environment")
         .order_by("-raised_at")[:20]
     )
     stuck = list(
-        Deployment.objects.filter(
-            state__in=["awaiting_decision", "failed", "stopped", "rollback_failed"]
+        shown_to(
+            request, Deployment.objects.filter(state__in=["awaiting_decision", "failed", "stopped", "rollback_failed"])
         ).select_related("release__application", "environment")[:20]
     )
     missed = list(
-        Deployment.objects.filter(state="missed", release__state__in=Release.UNDER_WAY).select_related(
-            "release__application", "environment"
-        )[:10]
+        shown_to(
+            request, Deployment.objects.filter(state="missed", release__state__in=Release.UNDER_WAY)
+        ).select_related("release__application", "environment")[:10]
     )
     under_way = list(
-        Release.objects.filter(state__in=Release.UNDER_WAY)
+        shown_to(request, Release.objects.filter(state__in=Release.UNDER_WAY))
         .select_related("application", "author")
         .order_by("scheduled_start_at", "-pk")[:20]
     )
-    shown = environment_overview(moment)
+    shown = environment_overview(moment, rights.applications)
     return show(
         request,
         "pages/my_tasks/my_tasks.html",
@@ -84,9 +84,10 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         stuck=stuck,
         missed=missed,
         board=shown,
-        deployments=list(active_deployments()[:20]),
+        deployments=list(shown_to(request, active_deployments())[:20]),
         ahead=[(e, found[:3]) for e, found in all_entries(shown["environments"], moment, WINDOWS) if found],
         under_way=under_way,
+        own=rights.applications,
         first_steps=first_steps(shown, under_way=bool(under_way)),
         plan=new_button(rights, Release),
         head=LedgerHead.objects.first() if rights.may("audit") else None,

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Model, QuerySet
+
 from environments.admin.rights import Rights
+from environments.application_scope import within
 from environments.models import Account
 from releases.admin.components.links import page_of
 
@@ -32,6 +35,10 @@ class Reader:
     rights: Rights
     account: Account
     moment: datetime
+
+    def own[M: Model](self, rows: QuerySet[M], right: str = "read") -> QuerySet[M]:
+        """Keep the rows of the applications for which the reader has a right in any environment."""
+        return within(rows, self.rights.applications_for(right))
 
 
 # The right without which a list is empty (none: the list asks row by row), and the list in a fixed number of queries.

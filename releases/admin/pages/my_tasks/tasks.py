@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from environments import access
 from environments.admin.rights import Rights
+from environments.application_scope import application_of
 from environments.language import labelled, listed
 from environments.models import AccessGrant, Account, ChangeFreeze, DeploymentTarget, Environment
 from releases.admin.components.formatting import remaining
@@ -41,7 +42,7 @@ from releases.operations.waiver import decide as waivers
 def pending_tasks(rights: Rights, account: Account, moment: datetime) -> list[Task]:
     """Return everything that this person could do now, alarms first, then by due time."""
     reader = Reader(rights, account, moment)
-    found = [task for right, source in SOURCES if not right or rights.may(right) for task in source(reader)]
+    found = [task for right, source in SOURCES if not right or rights.anywhere(right) for task in source(reader)]
     return sorted(found, key=lambda w: (not w.urgent, w.due is None, w.due or moment))
 
 
@@ -56,7 +57,7 @@ def _due(release: Release | None) -> datetime | None:
 def _approval_requests(reader: Reader) -> Iterator[Task]:
     rights, account = reader.rights, reader.account
     absent = access.absent_persons_of(account)
-    known = ApprovalRequest.objects.filter(state="in_review")
+    known = reader.own(ApprovalRequest.objects.filter(state="in_review"))
     if not (absent or rights.anywhere("approve") or rights.anywhere("approve_change")):
         known = known.filter(subject=ApprovalRequest.Subject.PROCEDURE_RESTORE)
         if not rights.anywhere("restore_procedure") or not known.exists():
@@ -81,7 +82,8 @@ def _approval_requests(reader: Reader) -> Iterator[Task]:
     for row in rows:
         where = counted[row.pk]
         wanted, places = where.standing.wanted, row.place_ids
-        fitting = [person for person in people if wanted & access.counting_in(held[person.pk], *places)]
+        application = application_of(row)
+        fitting = [person for person in people if wanted & access.counting_in(held[person.pk], application, *places)]
         unresponsive = where.kept_out.keys() | where.spoken
         if account.is_among(unresponsive) or all(person.is_among(unresponsive) for person in fitting):
             continue
@@ -97,7 +99,7 @@ def _approval_requests(reader: Reader) -> Iterator[Task]:
 
 def _checklist(reader: Reader) -> Iterator[Task]:
     rows = (
-        ChecklistItem.objects.filter(signed_at=None, release__state__in=Release.FIXED)
+        reader.own(ChecklistItem.objects.filter(signed_at=None, release__state__in=Release.FIXED), "sign_checklist")
         .select_related("release__application")
         .prefetch_related("release__milestones")
         .order_by("release__scheduled_start_at", "pk")[: MOST * 6]
@@ -111,10 +113,10 @@ def _checklist(reader: Reader) -> Iterator[Task]:
 
 
 def _documents(reader: Reader) -> Iterator[Task]:
-    if not any(map(reader.rights.may, (*review.CHECKING, "edit_document", "sign_document"))):
+    if not any(map(reader.rights.anywhere, (*review.CHECKING, "edit_document", "sign_document"))):
         return
     rows = (
-        Document.objects.filter(state__in=["draft", "content_checked", "approved"])
+        reader.own(Document.objects.filter(state__in=["draft", "content_checked", "approved"]))
         .filter(Q(release__state__in=Release.FIXED) | Q(rollback__state="reporting"))
         .select_related(
             "release__application", "rollback__deployment__release__application", "rollback__deployment__environment"
@@ -126,7 +128,7 @@ def _documents(reader: Reader) -> Iterator[Task]:
     for row in rows:
         signature = row.open_signature
         wanted = review.rights_for(row) if signature is not None else ("edit_document", "approve_document")
-        if any(map(reader.rights.may, wanted)) and (
+        if any(map(reader.rights.about(row).may, wanted)) and (
             signature is None or not review.why_not_permitted(reader.account, row)
         ):
             what, about = labelled(_step(signature), row), row.release or row.rollback
@@ -150,17 +152,17 @@ def _final_checks(reader: Reader) -> Iterator[Task]:
         "environment"
     )
     rows = (
-        Release.objects.filter(state="approved")
+        reader.own(Release.objects.filter(state="approved"))
         .select_related("application", "procedure")
         .prefetch_related("final_checks__account", "milestones", Prefetch("application__targets", targets))
         .order_by("scheduled_start_at")[:MOST]
     )
     for row in rows:
         places = [target.environment for target in row.application.targets.all()]
-        place = max(places, key=lambda place: place.order, default=None)
-        if place is None or not rights.may("sign_final_check", place):
+        place, there = max(places, key=lambda place: place.order, default=None), rights.about(row)
+        if place is None or not there.may("sign_final_check", place):
             continue
-        if not sign_final_check.why_not_permitted(reader.account, row, rights.held(place)):
+        if not sign_final_check.why_not_permitted(reader.account, row, there.held(place)):
             yield task_on(row, _("Sign final check"), due=_due(row), at="#final")
 
 
@@ -170,21 +172,21 @@ def _releases(reader: Reader) -> Iterator[Task]:
         "scope_locked": _("Complete testing"),
         "testing_completed": _("Submit for approval"),
     }
-    rows = Release.objects.filter(state__in=list(words)).select_related("application").prefetch_related("milestones")
+    rows = reader.own(Release.objects.filter(state__in=list(words)), "prepare")
+    rows = rows.select_related("application").prefetch_related("milestones")
     for row in rows.order_by("scheduled_start_at")[:MOST]:
         if row.state != "testing_completed" or row.bound_for_production:
             yield task_on(row, words[row.state], row.title, _due(row))
 
 
 def _follow_ups(reader: Reader) -> Iterator[Task]:
-    rights = reader.rights
     mine = [
         blocks
         for blocks, right in (("next", "complete_follow_up"), ("start", "approve"))
-        if rights.may(right) or (right == "approve" and any(right in may for may in rights.permissions.values()))
+        if reader.rights.anywhere(right)
     ]
     rows = (
-        FollowUp.objects.filter(completed_at=None, blocks__in=mine)
+        reader.own(FollowUp.objects.filter(completed_at=None, blocks__in=mine))
         .select_related("release__application", "release__author")
         .order_by("due_at")[:MOST]
     )
@@ -198,7 +200,8 @@ def _follow_ups(reader: Reader) -> Iterator[Task]:
 
 def _waivers(reader: Reader) -> Iterator[Task]:
     rows = (
-        Waiver.objects.filter(approved_at=None, rejected_at=None, revoked_at=None, until__gt=reader.moment)
+        reader.own(Waiver.objects.filter(approved_at=None, rejected_at=None, revoked_at=None), "confirm_waiver")
+        .filter(until__gt=reader.moment)
         .select_related("release__application", "release__author", "environment", "requested_by")
         .prefetch_related("release__milestones")
         .order_by("pk")[:MOST]
@@ -212,9 +215,9 @@ def _waivers(reader: Reader) -> Iterator[Task]:
 def _freezes(reader: Reader) -> Iterator[Task]:
     """Return the full freezes with a requested lift, for another account that plans."""
     rows = ChangeFreeze.objects.in_effect().exclude(lift_requested_by=None).filter(ends_at__gt=reader.moment)
-    for row in rows.select_related("lift_requested_by", "environment").order_by("ends_at")[:MOST]:
+    for row in reader.own(rows).select_related("lift_requested_by", "environment").order_by("ends_at")[:MOST]:
         own = getattr(row.lift_requested_by, "person_key", "") == reader.account.person_key
-        if reader.rights.may("plan", row.environment) and not own:
+        if reader.rights.about(row).may("plan", row.environment) and not own:
             yield task_on(row, _("Decide on lifting freeze"), str(row.lift_requested_by), row.ends_at)
 
 
@@ -225,7 +228,7 @@ def _milestones(reader: Reader) -> Iterator[Task]:
     if not turns:
         return
     rows = (
-        Milestone.objects.filter(reduce(or_, turns), done_at=None, due_at__lt=reader.moment)
+        reader.own(Milestone.objects.filter(reduce(or_, turns), done_at=None, due_at__lt=reader.moment))
         .select_related("release__application")
         .order_by("due_at")[:MOST]
     )
@@ -235,11 +238,11 @@ def _milestones(reader: Reader) -> Iterator[Task]:
 
 
 def _registrations(reader: Reader) -> Iterator[Task]:
-    rows = DeployedVersion.objects.filter(basis="requested").select_related(
+    rows = reader.own(DeployedVersion.objects.filter(basis="requested")).select_related(
         "application", "environment", "release", "requested_by"
     )
     for row in rows[:MOST]:
-        permitted = reader.rights.may("register_version", row.environment)
+        permitted = reader.rights.about(row).may("register_version", row.environment)
         if permitted and not register.why_not_permitted(reader.account, row):
             about = f"{row.application} · {row.environment}"
             yield Task(_("Confirm deployed version"), about, page_of(row), str(row.release))
@@ -250,14 +253,15 @@ def _grants(reader: Reader) -> Iterator[Task]:
         AccessGrant.objects.filter(confirmed_at=None, revoked_at=None)
         .exclude(Q(granted_by=reader.account) | Q(account=reader.account))
         .select_related("account", "granted_by", "environment")
-        .order_by(F("created_at"))[:MOST]
+        .order_by(F("created_at"))
     )
-    for row in rows:
+    for row in (one for one in rows[: MOST * 4] if reader.rights.about(one).may("manage_access", one.environment)):
         yield task_on(row, _("Confirm access grant"), f"{row.granted_by or ''} · {row.reason}")
 
 
 def _notifications(reader: Reader) -> Iterator[Task]:
     rows = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None)
+    rows = reader.own(rows, "approve_external")
     rows = rows.exclude(Q(cause=reader.account.person_key) | Q(writer=reader.account.person_key))
     for row in rows.order_by("pk")[:MOST]:
         yield task_on(row, _("Approve for external recipients"), row.event_label, row.made_at)

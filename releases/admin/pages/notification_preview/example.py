@@ -1,5 +1,6 @@
 """An example row for a notification event, so that its text can be read with real values before it happens."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from django.db.models import Model
 
 from audit.clock import now
 from audit.operation import label
+from environments.application_scope import within
 from environments.models import AccessRequest, ChangeFreeze
 from releases.models import (
     ApprovalRequest,
@@ -34,8 +36,11 @@ class Example:
     payload: dict[str, Any]
 
 
-def example_of(event: str, release: Release | None) -> Example | None:
-    """Return the newest row that an event could be about, of one release where given; None when there is none."""
+def example_of(event: str, release: Release | None, seen: Collection[int] | None = None) -> Example | None:
+    """Return the newest row that an event could be about, of one release where given; None when there is none.
+
+    seen: the keys of the applications of which it may be; None: of all.
+    """
     noun = event.partition(":")[0]
     mine: dict[str, Any] = {"release": release} if release is not None else {}
     deployment: dict[str, Any] = {"deployment__release": release} if release is not None else {}
@@ -66,11 +71,11 @@ def example_of(event: str, release: Release | None) -> Example | None:
             row = ApprovalRequest.objects.filter(**mine).order_by("-pk").first()
             payload = {"approval_request": row.pk} if row is not None else {}
         case "access":
-            row = AccessRequest.objects.first()
+            row = within(AccessRequest.objects.all(), seen).first()
         case "window" | "freeze":
-            row = ChangeFreeze.objects.order_by("-pk").first()
+            row = within(ChangeFreeze.objects.all(), seen).order_by("-pk").first()
         case "emergency_stop":
-            row = EmergencyStop.objects.first()
+            row = within(EmergencyStop.objects.all(), seen).first()
         case "notification_channel":
             row = NotificationChannel.objects.order_by("-unavailable_since", "pk").first()
         case "notification":
@@ -81,7 +86,7 @@ def example_of(event: str, release: Release | None) -> Example | None:
             asked = DecisionRequest.objects.filter(deployment=row).order_by("-pk").first() if row is not None else None
             payload = {"decision_request": asked.pk} if asked is not None else {}
         case _:
-            row = release or Release.objects.exclude(state="imported").order_by("-pk").first()
+            row = release or newest(seen)
             approval_request = (
                 ApprovalRequest.objects.filter(release=row).order_by("-pk").first() if row is not None else None
             )
@@ -96,9 +101,20 @@ def example_of(event: str, release: Release | None) -> Example | None:
     return Example(row, payload) if row is not None else None
 
 
-def example_values(event: str) -> tuple[dict[str, dict[str, str]], str]:
-    """Return language → values of the newest row that an event could be about, and what that is; empty for none."""
-    found = example_of(event, None) or example_of("release:announce", None)
+def newest(seen: Collection[int] | None) -> Release | None:
+    """Return the newest release of applications, by their keys; None: of all."""
+    return within(Release.objects.exclude(state="imported"), seen).order_by("-pk").first()
+
+
+def example_values(event: str, seen: Collection[int] | None = None) -> tuple[dict[str, dict[str, str]], str]:
+    """Return language → values of the newest row that an event could be about, and what that is; empty for none.
+
+    seen: as in `example_of`.
+    """
+    release = newest(seen) if seen is not None else None
+    if seen is not None and release is None:
+        return {"ja": {}, "en": {}}, ""
+    found = example_of(event, release, seen) or example_of("release:announce", release, seen)
     subject = subject_of(label(found.row)) if found is not None else None
     if found is None or subject is None:
         return {"ja": {}, "en": {}}, ""

@@ -12,7 +12,7 @@ from django.utils.translation import gettext, gettext as _
 from audit.clock import now
 from audit.models import Outbox
 from audit.operation import label
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import page, rights_of, shown_to
 from environments.language import language
 from releases.admin.components.formatting import show
 from releases.admin.pages.notification_preview.example import example_of
@@ -58,11 +58,12 @@ def preview(request: HttpRequest) -> HttpResponse:
     """Show which notifications an event would create for a release: texts, recipients, channels, delays."""
     event = request.GET.get("event", "")
     chosen = request.GET.get("release", "")
-    releases = list(Release.objects.exclude(state="imported").select_related("application").order_by("-pk")[:50])
+    there = Release.objects.exclude(state="imported").select_related("application")
+    releases = list(shown_to(request, there).order_by("-pk")[:50])
     release = next((one for one in releases if str(one.pk) == chosen), None)
     plan, missing = None, ""
     if event in KEYS and release is not None:
-        found = example_of(event, release)
+        found = example_of(event, release, rights_of(request).applications)
         if found is not None:
             entry = Outbox(
                 operation_id=uuid.uuid4(), event=event, object=label(found.row), payload=found.payload, created_at=now()

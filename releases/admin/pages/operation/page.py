@@ -11,6 +11,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, suspend_request
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -22,7 +23,7 @@ from audit.actor import Actor, acting, current
 from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
 from environments.actors import ASSERTION, proof_of
-from environments.admin.rights import rights_of
+from environments.admin.rights import rights_of, shown_to
 from environments.models import Account
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
@@ -64,9 +65,9 @@ def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None)
         raise Http404
     instance = None
     if verb.model is not None:
-        instance = verb.model._default_manager.filter(pk=pk).first()
+        instance = shown_to(request, verb.model._default_manager.filter(pk=pk)).first()
         if instance is None:
-            raise Http404
+            raise Http404 if rights_of(request).grants else PermissionDenied
     account = request.user
     assert isinstance(account, Account)
     if request.method == "GET":

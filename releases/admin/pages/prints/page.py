@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import language
 from environments.models import Environment
 from releases.admin.components.formatting import show
@@ -55,8 +55,9 @@ class Line:
     state: str = ""
 
 
-def _release(pk: int) -> Release:
-    return get_object_or_404(
+def _release(request: HttpRequest, pk: int) -> Release:
+    return found_or_404(
+        request,
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes__author",
             "checklist__signed_by",
@@ -87,7 +88,7 @@ def _sheet(request: HttpRequest, template: str, title: str, zone: str, **context
 @page
 def approval_request_form(request: HttpRequest, pk: int) -> HttpResponse:
     """Show 申請書兼承認記録: what is submitted, its evidence, and every approval decision about it."""
-    row = _release(pk)
+    row = _release(request, pk)
     place = _place(row)
     zone = place.zone if place is not None else ""
     approval_requests = list(
@@ -168,9 +169,9 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
     Only the protected environment's window belongs to the release. Elsewhere only a deployment has a start, and there
     is no rollback decision time.
     """
-    row = _release(pk)
+    row = _release(request, pk)
     place = get_object_or_404(Environment, slug=environment)
-    if not rights_of(request).sees(place):
+    if not rights_of(request).about(row).sees(place):
         raise PermissionDenied
     deployment = (
         Deployment.objects.filter(release=row, environment=place).exclude(state__in=["cancelled", "missed"]).first()
@@ -214,7 +215,7 @@ def runbook(request: HttpRequest, pk: int, environment: str) -> HttpResponse:
 @page
 def contact_list(request: HttpRequest, pk: int) -> HttpResponse:
     """Show 連絡網: the persons in the order in which they are called, with telephone numbers."""
-    row = _release(pk)
+    row = _release(request, pk)
     place = _place(row)
     entries = {entry.team_role: entry for entry in row.team_members.all()}
     order = list(DecisionRequest.ORDER)
@@ -237,7 +238,8 @@ def contact_list(request: HttpRequest, pk: int) -> HttpResponse:
 @page
 def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the rollback report with the facts that it was drafted from."""
-    row = get_object_or_404(
+    row = found_or_404(
+        request,
         Rollback.objects.select_related(
             "deployment__release__application",
             "deployment__release__procedure",
@@ -249,7 +251,7 @@ def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )
     deployment = row.deployment
-    sees = rights_of(request).sees(deployment.environment)
+    sees = rights_of(request).about(row).sees(deployment.environment)
     return _sheet(
         request,
         "pages/prints/print_rollback.html",
@@ -265,5 +267,5 @@ def rollback_report(request: HttpRequest, pk: int) -> HttpResponse:
         documents=Document.objects.filter(rollback=row).prefetch_related("signatures__account"),
         steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"]).order_by("ordinal")),
         digests=(row.facts.get("digests") or (digests(deployment) if deployment.started_at else {})) if sees else {},
-        logs=rights_of(request).sees(deployment.environment, "read_logs"),
+        logs=rights_of(request).about(row).sees(deployment.environment, "read_logs"),
     )

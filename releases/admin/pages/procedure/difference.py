@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from environments.admin.rights import page
+from environments.admin.rights import Rights, page, rights_of
 from environments.language import language, listed
 from releases.admin.components.formatting import show, when
 from releases.admin.pages.procedure.page import SECTIONS
@@ -51,6 +51,11 @@ def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Diffe
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(found, key=lambda place: (place[-1] in MARKS, order.get(place[0], -1), place))
     return [Difference(headings.get(p[0], p[0]), " › ".join(p[1:]) or p[0], *found[p]) for p in places]
+
+
+def seen_by(rights: Rights, found: list[Effect]) -> list[Effect]:
+    """Keep the effects on releases of the applications that the reader sees."""
+    return [one for one in found if rights.applications is None or one.release.application_id in rights.applications]
 
 
 def effects(procedure: Procedure, moment: datetime) -> list[Effect]:
@@ -110,6 +115,6 @@ def procedure_difference(request: HttpRequest) -> HttpResponse:
         left=left,
         right=right,
         differences=differences(left.content, right.content) if both and left is not None and right is not None else [],
-        effects=effects(right, now()) if pending and right is not None else [],
+        effects=seen_by(rights_of(request), effects(right, now())) if pending and right is not None else [],
         pending=pending,
     )

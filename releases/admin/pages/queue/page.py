@@ -9,7 +9,7 @@ from django.utils.translation import gettext, gettext as _
 from redis.exceptions import RedisError
 
 from audit.models import Verification
-from environments.admin.rights import page
+from environments.admin.rights import page, shown_to
 from releases.admin.components.formatting import show, when
 from releases.liveness import listeners, unresponsive_components
 from releases.models import NotificationChannel, PollFailure, Step
@@ -89,8 +89,8 @@ def queues(request: HttpRequest) -> HttpResponse:
     """Show queues and workers, and the counts in PostgreSQL, which are authoritative."""
     rows, reached = _queues()
     live = Step.objects.filter(state__in=["ready", "running"])
-    live = live.select_related("deployment__environment", "deployment__release__application")[:50]
-    suspended = PollFailure.objects.exclude(suspended_at=None).order_by("pk")[:50]
+    live = shown_to(request, live).select_related("deployment__environment", "deployment__release__application")[:50]
+    suspended = shown_to(request, PollFailure.objects.exclude(suspended_at=None)).order_by("pk")[:50]
     return show(
         request, "pages/queue/queues.html", _("Queues"), queues=rows, reached=reached, live=live, suspended=suspended
     )

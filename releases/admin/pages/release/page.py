@@ -7,12 +7,11 @@ from typing import Any
 
 from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _, ngettext
 
 from audit.clock import now
 from audit.operation import label
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import found_or_404, page, rights_of
 from environments.attach_related import attach_accounts, attach_related
 from environments.language import language, listed
 from environments.models import AccessRule, Environment
@@ -294,9 +293,9 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
 @page
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
-    row = get_object_or_404(Release.objects.select_related("application", "procedure"), pk=pk)
+    row = found_or_404(request, Release.objects.select_related("application", "procedure"), pk=pk)
     prefetch_related_objects([row], *BELONGING.split())
-    rights, moment = rights_of(request), now()
+    rights, moment = rights_of(request).about(row), now()
     procedure, content = _content(row)
     known = Known(row, moment)
     if content is not None:

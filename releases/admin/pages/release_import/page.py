@@ -1,10 +1,9 @@
 """The page of one import of past releases: what was found, its progress, and its result."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext, ngettext
 
-from environments.admin.rights import page
+from environments.admin.rights import found_or_404, page
 from releases.admin.components.formatting import show
 from releases.models import ReleaseImport
 
@@ -14,7 +13,7 @@ MOST_SHOWN = 40
 @page
 def release_import(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one import; the page polls its progress while a worker executes it."""
-    row = get_object_or_404(ReleaseImport.objects.select_related("application", "requested_by"), pk=pk)
+    row = found_or_404(request, ReleaseImport.objects.select_related("application", "requested_by"), pk=pk)
     found = _found(row) if row.stage != ReleaseImport.Stage.READING else []
     return show(
         request, "pages/release_import/release_import.html", str(row), row=row, found=found, progress=_progress(row)
@@ -24,7 +23,7 @@ def release_import(request: HttpRequest, pk: int) -> HttpResponse:
 @page
 def progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Return the state and a new line of progress as JSON, in the form of a step's log."""
-    row = get_object_or_404(ReleaseImport, pk=pk)
+    row = found_or_404(request, ReleaseImport.objects.all(), pk=pk)
     after = request.GET.get("after", "")
     text = f"\n{_progress(row)}" if after != str(row.done) else ""
     return JsonResponse({"text": text, "after": row.done, "run": row.stage, "ended": False})

@@ -19,7 +19,13 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
     moment = now()
     items = list(
         row.items.select_related(
-            "review", "decided_by", "grant__account", "grant__role", "grant__environment", "grant__granted_by"
+            "review",
+            "decided_by",
+            "grant__account",
+            "grant__role",
+            "grant__environment",
+            "grant__application",
+            "grant__granted_by",
         ).order_by("grant__account__display_name", "pk")
     )
     rows = [(item, standing(item.grant, moment)) for item in items]

@@ -4,11 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from audit.operation import label
-from environments.admin.rights import page, rights_of
+from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import listed
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
@@ -102,7 +101,8 @@ def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
 @page
 def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one rollback."""
-    row = get_object_or_404(
+    row = found_or_404(
+        request,
         Rollback.objects.select_related(
             "deployment__release__application",
             "deployment__procedure",
@@ -116,7 +116,7 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )
     deployment = row.deployment
-    rights, zone = rights_of(request), deployment.environment.zone
+    rights, zone = rights_of(request).about(row), deployment.environment.zone
     sees, logs = rights.sees(deployment.environment), rights.sees(deployment.environment, "read_logs")
     team = list(TeamMember.objects.filter(release=deployment.release).select_related("account"))
     decider = next((entry for entry in team if entry.team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER), None)

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
@@ -17,7 +16,7 @@ from audit.actor import acting, current
 from audit.clock import now
 from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import OperationRefused, SignatureRequired
-from environments.admin.rights import Rights, page, rights_of
+from environments.admin.rights import Rights, found_or_404, page, rights_of
 from environments.language import labelled
 from environments.models import Account
 from environments.signing import require_factor
@@ -135,8 +134,9 @@ def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str
     return [] if verb.shows is None or again or isinstance(row, ApprovalRequest | Document) else verb.shows(row)
 
 
-def _release(pk: int) -> Release:
-    return get_object_or_404(
+def _release(request: HttpRequest, pk: int) -> Release:
+    return found_or_404(
+        request,
         Release.objects.select_related("application", "author", "procedure").prefetch_related(
             "changes",
             "checklist",
@@ -153,7 +153,7 @@ def _release(pk: int) -> Release:
 @require_http_methods(["GET", "POST"])
 def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Show the reader's open signatures in a release, or sign what is ticked, one operation each."""
-    release = _release(pk)
+    release = _release(request, pk)
     if request.method == "GET":
         return _show(request, release)
     ticked = [s for s in _signatures(request, release) if s.key in request.POST.getlist("sign")]
@@ -194,7 +194,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
         messages.success(request, _("Signed: %(what)s") % {"what": "; ".join(done)})
     if not refused:
         return HttpResponseRedirect(reverse("release", args=[release.pk]))
-    left = _signatures(request, _release(release.pk), unread=refused)
+    left = _signatures(request, _release(request, release.pk), unread=refused)
     for signature in left:
         signature.refused = refused.get(signature.key, ())
     return _page(request, release, left, status=409)

@@ -5,12 +5,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from audit.clock import now
-from environments.admin.rights import page
+from environments.admin.rights import page, rights_of, shown_to
 from environments.language import language
 from environments.models import Application
 from releases.admin.components.formatting import DEFAULT_ZONE, show
@@ -156,9 +157,12 @@ def fiscal_words(year: Period) -> str:
 def statistics(request: HttpRequest) -> HttpResponseBase:
     """Show the statistics; `application` narrows them, `csv` gives one part as a table."""
     moment, period = now(), period_of(request)
-    applications = list(Application.objects.all())
+    applications = list(shown_to(request, Application.objects.all()))
     asked = request.GET.get("application", "")
-    chosen = next((a for a in applications if a.slug == asked), None)
+    limited = rights_of(request).applications is not None
+    chosen = next((a for a in applications if a.slug == asked), applications[0] if limited and applications else None)
+    if limited and chosen is None:
+        raise PermissionDenied
     found = gather(period, moment, chosen.pk if chosen is not None else None)
     active = Procedure.objects.filter(state="in_effect").first()
     words = words_of(active.document if active is not None else None)
@@ -176,6 +180,7 @@ def statistics(request: HttpRequest) -> HttpResponseBase:
         years=_years(moment, period),
         applications=applications,
         chosen=chosen,
+        limited=limited,
         statistics=found,
         before_words=fiscal_words(previous(period)) if period == fiscal_year(period.since) else _("the period before"),
         columns=_columns(found),

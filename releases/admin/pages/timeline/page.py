@@ -1,5 +1,6 @@
 """The timeline: all events, newest first, with filters; the auditors' view of the ledger."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -12,7 +13,8 @@ from django.utils.translation import get_language, gettext as _
 from audit.models import Event, LedgerHead
 from audit.search import Wanted, count, look
 from environments import calendar
-from environments.admin.rights import page
+from environments.admin.rights import page, require_shown, rights_of, shown_to
+from environments.application_scope import applications_of
 from environments.language import noted
 from environments.models import Account, Environment
 from releases.admin.components.change_history import history_entry, operation_name
@@ -77,7 +79,15 @@ def wanted_of(asked: dict[str, str]) -> Wanted:
     )
 
 
-def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
+def own_events(request: HttpRequest, events: Sequence[Event]) -> list[Event]:
+    """Leave out the events about other applications: one operation can concern several."""
+    if (own := rights_of(request).applications) is None:
+        return list(events)
+    known = applications_of(event.object for event in events)
+    return [event for event in events if known.get(event.object) in own]
+
+
+def rows_to_choose(request: HttpRequest) -> dict[str, list[tuple[int, str]]]:
     """Return the persons, releases and environments to filter by."""
     accounts = Account.objects.only("display_name", "username").order_by("display_name")[:MOST_ACCOUNTS]
     releases = Release.objects.only("version", "number", "application__name").select_related("application")
@@ -85,7 +95,7 @@ def rows_to_choose() -> dict[str, list[tuple[int, str]]]:
         "accounts": [(account.pk, str(account)) for account in accounts],
         "releases": [
             (release.pk, noted(release, release.number) if release.number else str(release))
-            for release in releases.order_by("-pk")[:MOST_RELEASES]
+            for release in shown_to(request, releases).order_by("-pk")[:MOST_RELEASES]
         ],
         "environments": [(environment.pk, str(environment)) for environment in Environment.objects.all()],
     }
@@ -104,18 +114,21 @@ def timeline(request: HttpRequest) -> HttpResponse:
     The history of one object has no choice of persons, releases and environments: it takes six queries in total.
     """
     asked = asked_of(request)
+    release = number_of(asked["release"])
+    require_shown(request, f"{Release._meta.label}:{release}" if release is not None else asked["object"])
     one_object = ":" in asked["object"] and not (asked["account"] or asked["release"] or asked["environment"])
     wanted = replace(wanted_of(asked), readable=readable_by(request))
     found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
     seen = visibility_of(request, [event.object for event in found.events])
-    choices: dict[str, list[tuple[int, str]]] = {} if one_object else rows_to_choose()
+    events = own_events(request, found.events)
+    choices: dict[str, list[tuple[int, str]]] = {} if one_object else rows_to_choose(request)
     names = {f"{NAMED[kind]}:{pk}": name for kind, rows in choices.items() for pk, name in rows}
     kept = {name: value for name, value in asked.items() if value}
     return show(
         request,
         "pages/timeline/timeline.html",
         _("Timeline"),
-        happenings=[history_entry(event, values=seen(event.object), names=names) for event in found.events],
+        happenings=[history_entry(event, values=seen(event.object), names=names) for event in events],
         asked=asked,
         kept=kept,
         older="?" + urlencode({**kept, "before": str(found.older)}) if found.older is not None else "",

@@ -1,0 +1,121 @@
+"""A pipeline that deploys by itself waits for its turn, reports, and is taken at its word by no check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from audit.actor import acting
+from audit.clock import now
+from audit.models import Event
+from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from releases.models import Deployment, Step
+from releases.operations.deployment import decide
+from releases.operations.deployment.enqueue import enqueue
+from releases.operations.step import resume
+from releases.operations.step.report import report
+from releases.worker.executor import run_from
+from tests.releases.api.conftest import ask, token_for
+
+from .conftest import TRUE, WORKER, expire, first, row, states
+
+
+def external(**parameters: Any) -> dict[str, Any]:
+    return {**row(TRUE), "step_type": "external", "parameters": {"task": "Deploy by the portal", **parameters}}
+
+
+@pytest.fixture
+def waiting(approved_deployment: Callable[..., Deployment]) -> Deployment:
+    """A production deployment whose second step waits for the report of CI."""
+    deployment = approved_deployment(row(TRUE), external(account="ci", minutes=30), row(TRUE))
+    with acting(WORKER):
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)  # returns: no worker is held
+    return deployment
+
+
+def second(deployment: Deployment) -> Step:
+    return deployment.steps.get(ordinal=2)
+
+
+def test_the_pipeline_is_told_when_it_may_deploy_and_its_report_lets_the_deployment_go_on(
+    world: Any, waiting: Deployment
+) -> None:
+    assert states(waiting)[:3] == ["succeeded", "running", "pending"] and not second(waiting).owner
+    token = token_for(world, world.people["ci"])
+    shown = ask("get", f"/ci/deployments/{waiting.pk}", token=token).json()["waits_for"]
+    assert (shown["ordinal"], shown["task"]) == (2, "Deploy by the portal")
+    body = {"result": "succeeded", "url": "https://ci.example.org/run/7", "says": "ok"}
+    answer = ask("post", f"/ci/deployments/{waiting.pk}/report", body, token=token)
+    assert answer.status_code == 200 and answer.json()["waits_for"] is None
+    again = ask("post", f"/ci/deployments/{waiting.pk}/report", body, token=token)
+    assert again.status_code == 200, "the same report again changes nothing"
+    with acting(WORKER):
+        assert (second(waiting).lease_until or now()) <= now(), "any worker may go on"
+        run_from(second(waiting).pk)
+    assert second(waiting).result == {"by": "ci", "url": "https://ci.example.org/run/7", "says": "ok"}
+    assert states(waiting) == ["succeeded"] * 4 and world.fresh(waiting).state == "verifying"
+    assert Event.objects.filter(kind="operation", operation="step:report").count() == 2
+
+
+def test_a_reported_failure_fails_the_step_and_a_retry_waits_for_another_report(
+    world: Any, waiting: Deployment
+) -> None:
+    with world.acting_as("ci"):
+        report(waiting.pk, result="failed", says="image not found")
+        with pytest.raises(NotPossible, match="waits for a report"):
+            report(waiting.pk, result="succeeded")
+    with acting(WORKER):
+        run_from(second(waiting).pk)
+    assert second(waiting).state == "failed" and "image not found" in second(waiting).failure
+    assert world.fresh(waiting).state == "awaiting_decision"
+    with world.acting_as("second_operator"):
+        resume.retry(second(waiting).pk, reason="it is built now")
+    with acting(WORKER):
+        run_from(second(waiting).pk)
+    assert second(waiting).state == "running" and second(waiting).reported == {}
+    with world.acting_as("ci"):
+        report(waiting.pk, result="succeeded")
+    with acting(WORKER):
+        run_from(second(waiting).pk)
+    assert world.fresh(waiting).state == "verifying"
+
+
+def test_without_a_report_in_time_a_person_decides(world: Any, waiting: Deployment, monkeypatch: Any) -> None:
+    assert second(waiting).started_at is not None
+    from tests.releases.gates.asking import alter
+
+    long_ago = second(waiting).started_at.replace(year=2025)
+    alter(second(waiting), started_at=long_ago)
+    expire(second(waiting))
+    with acting(WORKER):
+        run_from(second(waiting).pk)
+    assert (
+        second(waiting).state == "outcome_unknown" and "No pipeline has reported within 30" in second(waiting).failure
+    )
+    with world.acting_as("ci"), pytest.raises(NotPossible):
+        report(waiting.pk, result="succeeded")
+
+
+def test_only_the_named_service_account_reports(world: Any, waiting: Deployment) -> None:
+    for name in ("operator", "second_operator", "administrator"):
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            report(waiting.pk, result="succeeded")
+    with world.acting_as("ci"):
+        with pytest.raises(InvalidInput):
+            report(waiting.pk, result="fine")  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput):
+            report(waiting.pk, result="succeeded", says="x" * 501)
+    assert second(waiting).reported == {}
+    assert Client().post(f"/api/v1/ci/deployments/{waiting.pk}/report").status_code == 401
+
+
+def test_a_stop_ends_the_waiting(world: Any, waiting: Deployment) -> None:
+    with world.acting_as("operator"):
+        decide.stop(waiting.pk, reason="not tonight")
+    assert (world.fresh(waiting).state, second(waiting).state) == ("stopped", "stopped")
+    with world.acting_as("ci"), pytest.raises(NotPossible):
+        report(waiting.pk, result="succeeded")
