@@ -78,7 +78,10 @@ def may(
     """
     if account is None or not account.is_active or account.pk is None:
         return False
-    grants = _grants(account, environment, application, looking=permission == "read")
+    return _give(_grants(account, environment, application, looking=permission == "read"), permission, environment)
+
+
+def _give(grants: AccessGrantQuerySet, permission: str, environment: Environment | None) -> bool:
     if in_environment(permission) and environment is not None:
         rules = AccessRule.objects.filter(role__in=grants.values("role"), environment=environment)
         levels = rules.values_list("level", flat=True)
@@ -121,7 +124,8 @@ def lacking(
     key, account = at_hand(application), account or current_account()
     named = Application.objects.filter(pk=key).first() if key is not None else None
     # The application is what the person lacks only where they have the permission for others.
-    elsewhere = _has_for_others(account, permission, environment, key)
+    limited = AccessGrant.objects.in_effect().filter(account=account).exclude(application=None, application_group="")
+    elsewhere = _give(_there(limited, environment), permission, environment)
     if elsewhere and named is None:
         text = _("You have the permission “%(permission)s” for some applications only. This concerns all applications.")
     elif elsewhere:
@@ -133,16 +137,6 @@ def lacking(
     label = PERMISSION_LABELS.get(permission, permission)
     said = text % {"permission": label, "environment": environment, "application": named}
     return NotPermitted(f"{said} {undecided(account)}".strip())
-
-
-def _has_for_others(
-    account: Account, permission: str, environment: Environment | None, application: int | None
-) -> bool:
-    """Tell whether an account may do for another application what it may not do for this one."""
-    grants = AccessGrant.objects.in_effect().filter(account=account)
-    limited = grants.exclude(application=None, application_group="").with_applications()
-    others = {pk for keys in limited.values_list("applications", flat=True) for pk in keys} - {application}
-    return any(may(account, permission, environment, pk) for pk in others)
 
 
 def require_still(first: Account | None, permission: str, environment: Environment | None = None) -> None:

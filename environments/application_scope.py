@@ -83,13 +83,13 @@ def applications_of(labels: Iterable[str]) -> dict[str, int | None]:
 def only_application(rows: Sequence[Model]) -> int | None:
     """Return the key of the one application that rows belong to; None where they belong to none or to several.
 
-    Rows that name their application speak for those that are about one of them.
+    Rows that name their application speak for those that are about one of them. One that could name an application and
+    names none, such as a freeze of a whole environment, is about all.
     """
-    naming = [row for row in rows if "__" not in "".join(paths_of(type(row)))]
-    for some in (naming, rows):
-        if found := {application_of(row) for row in some} - {None}:
-            return found.pop() if len(found) == 1 else None
-    return None
+    having = [(row, paths) for row in rows if (paths := paths_of(type(row)))]
+    naming = [row for row, paths in having if "__" not in "".join(paths)]
+    found = {application_of(row) for row in naming or [row for row, _paths in having]}
+    return found.pop() if len(found) == 1 else None
 
 
 def within[M: Model](rows: QuerySet[M], applications: Collection[int] | None) -> QuerySet[M]:

@@ -52,7 +52,7 @@ class Application(models.Model):
     """An application: a name and the git repository that it comes from.
 
     group: a key that applications of a team share; a grant may name it in place of each of them. Fixed with the
-    application, because whoever moved one would give away access to it.
+    application, because moving one would give access to it away.
     """
 
     slug = models.SlugField(_("key"), unique=True)

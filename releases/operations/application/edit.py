@@ -26,7 +26,7 @@ def edit(application_id: int, *, name: str, repository: str, tag_format: str, re
         access.require("plan")
         application = op.get(Application)
         if repository != application.repository:
-            # Whoever names a repository reads it with the server's means, as when an application is created.
+            # The server reads the repository that is named, as when an application is created.
             access.require("plan", application=None)
         op.require_reason()
         if wrong:

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from audit.operation import operation
+from audit.operation import NothingToDo, operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
@@ -37,7 +37,9 @@ def report(deployment_id: int, *, result: Result, url: str = "", says: str = "")
         if max(len(url), len(says)) > MOST_CHARACTERS:
             raise InvalidInput(_("Shorten the text to at most %(number)d characters.") % {"number": MOST_CHARACTERS})
         given = {"result": result, "url": url, "says": says, "by": account.username}
-        if step.state != "running" or step.owner or step.reported not in ({}, given):
+        if step.reported == given:
+            raise NothingToDo
+        if step.state != "running" or step.owner or step.reported:
             raise NotPossible(_("No step of this deployment waits for a report."))
         op.details.update(given)
         step.reported = given

@@ -33,7 +33,7 @@ __all__ = ["portal"]
 def test_the_repository_of_an_application_is_named_with_a_grant_for_all(
     portal: Application, seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
 ) -> None:
-    """Whoever names it reads it: the mirror of another application lies on the same disk."""
+    """The server reads what is named, and the mirror of another application lies on the same disk."""
     limit(people, portal, "manager")
     kept = {"tag_format": portal.tag_format, "reason": "x"}
     with acting_as("manager"):

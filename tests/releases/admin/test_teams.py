@@ -20,7 +20,15 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import access
 from environments.admin.rights import read_rights
 from environments.application_scope import application_of
-from environments.models import AccessGrant, AccessRequest, Account, Application, ChangeWindow, Environment
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    Account,
+    Application,
+    ChangeFreeze,
+    ChangeWindow,
+    Environment,
+)
 from environments.operations.access import request as requests
 from environments.operations.access.grant import confirm, request_role, revoke
 from environments.operations.window.create_freeze import freeze
@@ -121,6 +129,19 @@ def test_what_belongs_to_no_application_needs_a_grant_for_all(
             freeze(production.pk, **when)
         with pytest.raises(NotPermitted, match="for ポータル"):
             freeze(production.pk, application_id=Application.objects.get(slug="portal").pk, **when)
+
+
+def test_a_row_that_names_no_application_where_it_could_is_about_all(
+    seeded: dict[str, Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """Also where a row of the person's application is locked beside it."""
+    limit(people, seeded["application"], "manager")
+    everywhere = ChangeFreeze.objects.filter(application=None).first()
+    assert everywhere is not None
+    beside = ((Release, seeded["review"].pk), (ChangeFreeze, everywhere.pk))
+    for rows, expected in ((beside[:1], True), (beside, False)):
+        with acting_as("manager"), operation("test:look", *rows):
+            assert access.may(people["manager"], "plan") is expected
 
 
 def test_pages_of_another_application_are_not_found(
@@ -285,7 +306,7 @@ def test_the_last_approvers_of_an_application_stay(
 def test_the_calendar_names_the_windows_of_others_without_leading_there(
     seeded: dict[str, Any], portal: Application, people: dict[str, Any], browsers: Callable[[str], Any]
 ) -> None:
-    """A window is shared: whoever plans must see what else is planned."""
+    """A window is shared: people who plan must see what else is planned."""
     address = reverse("calendar") + f"?month={seeded['review'].scheduled_start_at:%Y-%m}"
     link = f'href="{page_of(seeded["review"])}"'
     assert link in browsers("manager").get(address).content.decode()

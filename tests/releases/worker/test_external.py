@@ -58,7 +58,7 @@ def test_the_pipeline_is_told_when_it_may_deploy_and_its_report_lets_the_deploym
         run_from(second(waiting).pk)
     assert second(waiting).result == {"by": "ci", "url": "https://ci.example.org/run/7", "says": "ok"}
     assert states(waiting) == ["succeeded"] * 4 and world.fresh(waiting).state == "verifying"
-    assert Event.objects.filter(kind="operation", operation="step:report").count() == 2
+    assert Event.objects.filter(kind="operation", operation="step:report").count() == 1
 
 
 def test_a_reported_failure_fails_the_step_and_a_retry_waits_for_another_report(
