@@ -27,6 +27,8 @@ from releases.admin.pages.deployment.page import deployment, step_log
 from releases.admin.pages.dry_run.page import dry_run_page
 from releases.admin.pages.event.page import event
 from releases.admin.pages.export.page import ledger_export
+from releases.admin.pages.first_steps.page import first_steps
+from releases.admin.pages.from_file.page import from_file
 from releases.admin.pages.glossary.page import glossary
 from releases.admin.pages.monitoring.page import monitoring
 from releases.admin.pages.my_tasks.page import my_tasks
@@ -84,6 +86,8 @@ urlpatterns = [
     path("admin/audit-tests/", audit_tests, name="audit-tests"),
     path("admin/audit-tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),
+    path("admin/first-steps/", first_steps, name="first-steps"),
+    path("admin/first-steps/<int:pk>/", first_steps, name="first-steps-of"),
     path("admin/glossary/", glossary, name="glossary"),
     path("admin/statistics/", statistics, name="statistics"),
     path("admin/access/", access, name="access"),
@@ -99,6 +103,7 @@ urlpatterns = [
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/operation/<slug:noun>/<slug:name>/", operation, name="operation-new"),
+    path("admin/operation/<slug:noun>/<slug:name>/from-file/", from_file, name="operation-from-file"),
     path("admin/operation/<slug:noun>/<slug:name>/<int:pk>/", operation, name="operation"),
     # First, so that the first page and the one sign-in hold whichever site object the admin is given.
     path("admin/", first_page),

@@ -82,10 +82,6 @@ def may(
 
 
 def _give(grants: AccessGrantQuerySet, permission: str, environment: Environment | None) -> bool:
-    if in_environment(permission) and environment is not None:
-        rules = AccessRule.objects.filter(role__in=grants.values("role"), environment=environment)
-        levels = rules.values_list("level", flat=True)
-        return any(permission in LEVELS[level] for level in levels)
     return grants.filter(giving(permission, environment)).exists()
 
 
@@ -272,10 +268,13 @@ def _there(grants: AccessGrantQuerySet, environment: Environment | None) -> Acce
 
 
 def giving(right: str, environment: Environment | None) -> Q:
-    """Return the condition on grants that give a role's right in an environment, or in all, as `may` asks it.
+    """Return the condition on grants that give a right in an environment, or in all, as `may` asks it.
 
     Raises LookupError for the key of no permission.
     """
+    if in_environment(right) and environment is not None:
+        levels = [level for level, rights in LEVELS.items() if right in rights]
+        return Q(role__in=AccessRule.objects.filter(environment=environment, level__in=levels).values("role"))
     roles = Q(role__based_on__in=roles_with(right)) | Q(role__named_permissions__contains=[right])
     return roles & (Q() if environment is not None or right in READING else Q(environment=None))
 

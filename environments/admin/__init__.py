@@ -55,9 +55,9 @@ class EnvironmentAdmin(ReadOnlyAdmin):
 class ApplicationAdmin(ReadOnlyAdmin):
     """Applications."""
 
-    list_display = ("name", "slug", "group", "repository", "tag_format")
-    list_filter = ("group",)
-    shown_fields = ("slug", "name", "group", "repository", "tag_format", "allowed_signers")
+    list_display = ("name", "slug", "group", "repository", "tag_format", "retired")
+    list_filter = ("group", "retired")
+    shown_fields = ("slug", "name", "group", "repository", "tag_format", "allowed_signers", "retired")
     hint = _("An application is a name and the git repository that it comes from.")
     detail_template = "lists/application.html"
 
@@ -75,10 +75,10 @@ class SeenOnly(ReadOnlyAdmin):
 class TargetAdmin(SeenOnly):
     """The copies of an application."""
 
-    list_display = ("__str__", "root")
+    list_display = ("__str__", "group", "root", "retired")
     list_select_related = ("application", "environment")
-    list_filter = ("environment",)
-    shown_fields = ("application", "environment", "root", "options")
+    list_filter = ("environment", "retired")
+    shown_fields = ("application", "environment", "name", "group", "root", "options", "retired")
     detail_template = "lists/target.html"
     hint = _(
         "A deployment target is the folder of an application in an environment, with the options for running the "

@@ -1,10 +1,21 @@
 """Environments, applications, and the copies of an application that run in them."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
 from audit.snapshots import Snapshots
 from environments.queues import OWN_QUEUES
+
+
+class EnvironmentManager(models.Manager["Environment"]):
+    """Queries over environments."""
+
+    def of(self, application: "Application | int") -> models.QuerySet["Environment"]:
+        """Return the environments in which an application has a target in use."""
+        targets = DeploymentTarget.objects.filter(application=application)
+        return self.filter(pk__in=targets.values("environment"))
 
 
 class Environment(models.Model):
@@ -25,6 +36,7 @@ class Environment(models.Model):
     protected = models.BooleanField(_("protected"), default=False)
     requires_two_factor = models.BooleanField(_("two-factor authentication for signatures"), default=False)
     zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
+    objects: ClassVar[EnvironmentManager] = EnvironmentManager()
     history = Snapshots()
 
     LOCK_ORDER = 10
@@ -52,7 +64,7 @@ class Application(models.Model):
     """An application: a name and the git repository that it comes from.
 
     group: a key that applications of a team share; a grant may name it in place of each of them. Fixed with the
-    application, because moving one would give access to it away.
+    application, because moving one would give access to it away. retired: no release of it is planned any more.
     """
 
     slug = models.SlugField(_("key"), unique=True)
@@ -63,6 +75,7 @@ class Application(models.Model):
     allowed_signers = models.TextField(
         _("allowed signers"), blank=True, help_text=_("One key per line, as git reads it.")
     )
+    retired = models.BooleanField(_("retired"), default=False)
     history = Snapshots()
 
     LOCK_ORDER = 15
@@ -79,10 +92,19 @@ class Application(models.Model):
         return self.name
 
 
+class InUseManager(models.Manager["DeploymentTarget"]):
+    """The targets that are in use."""
+
+    def get_queryset(self) -> models.QuerySet["DeploymentTarget"]:
+        """Leave out the retired ones."""
+        return super().get_queryset().filter(retired=False)
+
+
 class DeploymentTarget(models.Model):
     """One copy of an application in an environment: the folder it lives in and how it is run there.
 
-    group: a key by which steps name some of several targets, such as `web`.
+    group: a key by which steps name some of several targets, such as `web`. retired: Ringi neither deploys to it nor
+    measures it any more; `objects` leaves it out, `every` holds it.
     """
 
     ONLY = "main"
@@ -93,6 +115,9 @@ class DeploymentTarget(models.Model):
     group = models.SlugField(_("group"), max_length=40, blank=True)
     root = models.CharField(_("folder"), max_length=400)
     options = models.JSONField(_("target options"), default=dict)
+    retired = models.BooleanField(_("retired"), default=False)
+    objects: ClassVar[InUseManager] = InUseManager()
+    every: ClassVar[models.Manager["DeploymentTarget"]] = models.Manager()
     history = Snapshots()
     LOCK_ORDER = 16
 

@@ -20,6 +20,8 @@ class RequestedChange(models.Model):
         ("target:set_options", _("Change folder and commands")),
         ("target:set_outbound_hosts", _("Set allowed outbound hosts")),
         ("target:set_monitoring", _("Set metric source")),
+        ("target:retire", _("Retire deployment target")),
+        ("target:reinstate", _("Reinstate deployment target")),
         ("account:create", _("Create account")),
         ("account:edit", _("Change account")),
         ("account:edit_own", _("Edit contact settings")),

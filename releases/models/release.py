@@ -153,7 +153,7 @@ class Release(ReleaseMachine):
         """The environments that it can be deployed to: where its application has a target, in the order of
         promotion.
         """
-        return list(Environment.objects.filter(targets__application=self.application_id).distinct())
+        return list(Environment.objects.of(self.application_id))
 
     @cached_property
     def destinations(self) -> list[Environment]:

@@ -18,10 +18,11 @@ BACK = ("rollback", "rollback_verification")
 
 def target_of(step: Step) -> DeploymentTarget:
     """Return the target that a step works on; a step from before there were several names none."""
-    rows = DeploymentTarget.objects.select_related("application", "environment")
+    rows = DeploymentTarget.every.select_related("application", "environment")
     if step.target_id is not None:
         return rows.get(pk=step.target_id)
-    return rows.get(application=step.deployment.application, environment=step.deployment.environment)
+    here = rows.filter(application=step.deployment.application, environment=step.deployment.environment)
+    return here.earliest("pk")
 
 
 @dataclass(frozen=True)

@@ -323,7 +323,7 @@ def running(tree: Tree, log: Path, **more: str) -> Iterator[tuple[str, str, str]
             start_new_session=True,
         )
     try:
-        announced = until("Ringi to answer", lambda: _announced(up, log), 120)
+        announced = until("Ringi to answer", lambda: _announced(up, log), 300)
         yield announced
     finally:
         os.killpg(up.pid, signal.SIGTERM)

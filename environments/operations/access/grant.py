@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.actor import current
 from audit.clock import now
-from audit.operation import operation
+from audit.operation import Operation, operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
@@ -42,10 +42,7 @@ def request_role(
         if giver is not None and giver.is_among(account.identities):
             raise NotPermitted(_("You cannot grant access to yourself."))
         grant = new_grant(account, role, environment, giver, reason=reason, starts_at=starts_at, until=until, **scope)
-        of_all = grant.role_id == "administrator" and application_id is None and not application_group
-        if grant.confirmed_at is None and of_all and _only_one_ever():
-            op.details["without_second"] = "there has never been a second administrator"
-            grant.confirmed_at, grant.confirmed_by = now(), giver
+        confirm_without_second(op, grant)
         grant.save()
         if giver is not None:
             op.signature()
@@ -96,9 +93,6 @@ def new_grant(
         raise InvalidInput(_("A service account can only hold the role CI."))
     if account.kind == Account.Kind.PERSON and held.is_service:
         raise InvalidInput(_("Only a service account holds the role CI."))
-    if giver is not None and held.decides and account.kind == Account.Kind.PERSON and account.enrolled_at is None:
-        text = _("%(name)s has not enrolled yet. Invite them first; grant the deciding role after that.")
-        raise NotPossible(text % {"name": account})
     if until is not None and until <= moment:
         raise InvalidInput(_("The end lies in the past."))
     if until is not None and starts_at is not None and until <= starts_at:
@@ -117,6 +111,15 @@ def new_grant(
     if giver is None or not held.decides:
         grant.confirmed_at, grant.confirmed_by = moment, giver
     return grant
+
+
+def confirm_without_second(op: Operation, grant: AccessGrant) -> None:
+    """Confirm, not saved yet, the role of the second administrator ever, whom only the first one could appoint."""
+    of_all = grant.role_id == "administrator" and grant.application_id is None and not grant.application_group
+    waits = grant.confirmed_at is None and grant.account.enrolled_at is not None
+    if waits and of_all and _only_one_ever():
+        op.details["without_second"] = "there has never been a second administrator"
+        grant.confirmed_at, grant.confirmed_by = now(), grant.granted_by
 
 
 def _only_one_ever() -> bool:
@@ -141,6 +144,9 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
         second = access.require("manage_access", grant.environment)
         if grant.confirmed_at is not None or grant.revoked_at is not None:
             raise NotPossible(_("This grant is not awaiting confirmation."))
+        if grant.account.kind == Account.Kind.PERSON and grant.account.enrolled_at is None:
+            text = _("%(name)s has not enrolled yet. Confirm the role after that, so that you know who holds it.")
+            raise NotPossible(text % {"name": grant.account})
         first = grant.granted_by
         if first is not None and second.is_among(first.identities):
             raise NotPermitted(_("A second person must confirm this."))

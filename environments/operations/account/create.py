@@ -1,4 +1,4 @@
-"""account:create: a person or a service, without any right."""
+"""account:create: a person or a service, with roles and an invitation where they are asked for."""
 
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
@@ -9,7 +9,9 @@ from audit.operation import operation
 from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Account
+from environments.operations.access.grant import new_grant
 from environments.operations.account.edit import addresses, mail_address, put_identity
+from environments.operations.account.invite import new_invitation, with_link
 
 
 def create(
@@ -24,12 +26,15 @@ def create(
     git_addresses: tuple[str, ...] = (),
     language: str = "ja",
     email: str = "",
+    roles: tuple[str, ...] = (),
+    invite: bool = False,
     reason: str = "",
 ) -> Account:
-    """Make an account without any right or password: a person chooses one by an invitation, a service comes by token.
+    """Make an account without a password: a person chooses one by an invitation, a service comes by token.
 
-    Git addresses, employee id and mail address say who a person is: those that a person enters wait for a second
-    person. Raises NotPermitted, InvalidInput.
+    roles: keys of roles, for all environments and applications; deciding ones wait for a second person. invite: issue
+    the link too, as `account:invite` does. Git addresses, employee id and mail address say who a person is: those that
+    a person enters wait for a second person. Raises NotPermitted, InvalidInput.
     """
     by_command = current().kind == "command"
     with operation("account:create", reason=reason, sign=not by_command) as op:
@@ -56,8 +61,17 @@ def create(
             "email": mail_address(email),
         }
         account.set_unusable_password()
+        secret = new_invitation(op, account, creator) if invite else ""
         account.save()
         op.about(account)
+        if roles:
+            giver = None if by_command else access.require("manage_access")
+            op.details["roles"] = list(roles)
+            for role in roles:
+                grant = new_grant(account, role, None, giver, reason=reason)
+                grant.save()
+                op.add_event("access:grant", grant, role=role, waits=grant.confirmed_at is None)
+            op.signature()
         if identity := {name: value for name, value in identity.items() if value}:
             put_identity(op, account, identity, by=creator, reason=reason)
-    return account
+    return with_link(account, secret) if secret else account

@@ -22,6 +22,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
 from environments.models import AccessGrant, Account, Delegation
+from environments.operations.access.grant import confirm_without_second
 from environments.operations.account.deactivate import end_factors, end_sessions
 
 VALID = timedelta(hours=72)
@@ -35,16 +36,27 @@ def invite(account_id: int, *, reason: str = "") -> Account:
     with operation("account:invite", (Account, account_id), reason=reason, sign=not by_command) as op:
         issuer = None if by_command else access.require("manage_accounts")
         account = op.get(Account)
-        if account.kind != Account.Kind.PERSON:
-            raise InvalidInput(_("A service account authenticates with a token and has no password."))
         if not account.is_active:
             raise NotPossible(_("This account is deactivated."))
         if issuer is not None and issuer.is_among(account.identities):
             raise NotPermitted(_("Change your own password on your account's page."))
-        secret = secrets.token_urlsafe(32)
-        account.invitation, account.invited_by = digest_of(secret), issuer
-        account.invited_until = now() + VALID
-        op.details["until"] = account.invited_until.isoformat()
+        secret = new_invitation(op, account, issuer)
+    return with_link(account, secret)
+
+
+def new_invitation(op: Operation, account: Account, issuer: Account | None) -> str:
+    """Give an account an invitation, inside an open operation; return its secret. Raises InvalidInput for a service."""
+    if account.kind != Account.Kind.PERSON:
+        raise InvalidInput(_("A service account authenticates with a token and has no password."))
+    secret = secrets.token_urlsafe(32)
+    account.invitation, account.invited_by = digest_of(secret), issuer
+    account.invited_until = now() + VALID
+    op.details["until"] = account.invited_until.isoformat()
+    return secret
+
+
+def with_link(account: Account, secret: str) -> Account:
+    """Return the account with its link, which is shown once."""
     account.secret = settings.BASE_URL.rstrip("/") + reverse("invitation", args=[secret])  # type: ignore[attr-defined]
     account.secret_words = _("This invitation is shown only once. Give it to the person: %(secret)s")  # type: ignore[attr-defined]
     return account
@@ -83,7 +95,8 @@ def _wait_for_another(op: Operation, account: Account, issuer: Account) -> None:
     grants = AccessGrant.objects.lasting().filter(account=account, role__decides=True)
     check_departures(op, list(grants.values_list("pk", flat=True)), refuses=False)
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
-        grant.granted_by, grant.confirmed_by, grant.confirmed_at = issuer, None, None
+        grant.account, grant.granted_by, grant.confirmed_by, grant.confirmed_at = account, issuer, None, None
+        confirm_without_second(op, grant)
         grant.save()
     delegates = Delegation.objects.lasting().filter(delegate=account)
     for row in delegates.select_for_update(of=("self",), no_key=True).order_by("pk"):

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _, gettext_lazy
 
 from environments import times
@@ -152,8 +153,14 @@ def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> lis
 
 
 def new_button(rights: Rights, model: type[Model]) -> list[Button]:
-    """Return the button that creates a row of a model; only an account with permission gets it."""
-    return [button(verb, None, main=True) for verb in VERBS if verb.makes is model and offered(verb, rights, None)]
+    """Return the buttons that create rows of a model; only an account with permission gets them."""
+    found = [verb for verb in VERBS if verb.makes is model and offered(verb, rights, None)]
+    several = [
+        Button(_("Add from a file"), reverse("operation-from-file", args=[verb.noun, verb.name]), f"{verb.key}:file")
+        for verb in found
+        if verb.from_file
+    ]
+    return [*(button(verb, None, main=True) for verb in found), *several]
 
 
 def stations(row: Any, path: Sequence[str], *reached: str) -> list[dict[str, str]]:

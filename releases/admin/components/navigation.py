@@ -75,6 +75,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         {
             "title": _("People and operation"),
             "items": [
+                _item(_("First steps"), "flag_circle", "first-steps"),
                 _list(_("Accounts"), "group", "environments_account"),
                 _list(_("Grants"), "badge", "environments_accessgrant"),
                 _list(_("Tokens"), "key", "environments_token"),

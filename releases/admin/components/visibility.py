@@ -48,7 +48,7 @@ def visibility_of(request: HttpRequest, labels: Iterable[str] = ()) -> Callable[
                 by_model[model].add(pk)
         for model, pks in by_model.items():
             kind, paths, what = SEEN_ONLY[model]
-            found = kind._default_manager.filter(pk__in=[int(pk) for pk in pks if pk.isdecimal() and len(pk) < 19])
+            found = kind._base_manager.filter(pk__in=[int(pk) for pk in pks if pk.isdecimal() and len(pk) < 19])
             places = {str(pk): there for pk, *there in found.values_list("pk", *paths)}
             for pk in pks:
                 if pk in places:

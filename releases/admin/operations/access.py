@@ -83,6 +83,14 @@ def _account(instance: Any) -> Fields:
         "username": text(_("sign-in name"), most=length(Account, "username")),
         "kind": forms.ChoiceField(label=_("type"), choices=Account.Kind.choices),
         **_profile(None),
+        "roles": forms.MultipleChoiceField(
+            label=_("roles in all environments"),
+            choices=[(key, str(role)) for key, role in roles().items() if role.may_be_granted],
+            widget=forms.CheckboxSelectMultiple,
+            required=False,
+        ),
+        "invite": forms.BooleanField(label=_("show an invitation link for the person"), required=False),
+        "reason": text(_("reason"), required=False),
     }
 
 
@@ -267,7 +275,16 @@ on_access = partial(Verb, "access")
 on_access_review = partial(Verb, "access_review", rights=GIVE, signs=True)
 on_delegation = partial(Verb, "delegation")
 VERBS: tuple[Verb, ...] = (
-    on_account("create", _("Create account"), accounts.create, ADMIN, fields=_account, signs=True, makes=Account),
+    on_account(
+        "create",
+        _("Create account"),
+        accounts.create,
+        ADMIN,
+        fields=_account,
+        signs=True,
+        makes=Account,
+        from_file=True,
+    ),
     on_account("edit", _("Change account"), editing.edit, ADMIN, model=Account, fields=_edit, signs=True),
     on_account("edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own),
     on_account("invite", _("Invite person"), invitations.invite, ADMIN, model=Account, fields=must, signs=True),

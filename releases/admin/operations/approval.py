@@ -146,7 +146,7 @@ def _waiver(instance: Any) -> Fields:
     found = waivable(instance) if isinstance(instance, Release) else []
     where = row(_("environment"), Environment)
     if isinstance(instance, Release):
-        where.queryset = Environment.objects.filter(targets__application=instance.application).distinct()
+        where.queryset = Environment.objects.of(instance.application)
     return {
         "environment_id": where,
         "gate": forms.ChoiceField(

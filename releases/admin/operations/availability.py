@@ -10,7 +10,9 @@ from environments.models import (
     AccessReview,
     AccessReviewItem,
     Account,
+    Application,
     Delegation,
+    DeploymentTarget,
     RequestedChange,
     Token,
 )
@@ -52,6 +54,8 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
             return verb.name == "use_process" and instance.process_id is None
         case Procedure():
             return verb.name == "withdraw_restore" and bool(verb.not_now(instance))
+        case Application() | DeploymentTarget() if verb.name in ("retire", "reinstate"):
+            return instance.retired == (verb.name == "retire")
         case DeployedVersion():
             return instance.basis != "requested"
         case CheckpointDelivery() | LedgerResumption():
@@ -67,6 +71,7 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
                 instance.confirmed_at is None
                 and instance.granted_by_id != getattr(me, "pk", 0)
                 and instance.account.person_key != mine
+                and (instance.account.enrolled_at is not None or instance.account.kind == Account.Kind.SERVICE)
             )
             return instance.revoked_at is not None or not second
         case AccessRequest():

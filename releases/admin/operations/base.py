@@ -22,7 +22,7 @@ from django_fsm import FSMField, can_proceed
 from environments import access, calendar
 from environments.admin.rights import Rights, read_rights
 from environments.application_scope import application_of, paths_of, within
-from environments.models import Account, Environment
+from environments.models import Account, Application, Environment
 from environments.roles import ENVIRONMENT_PERMISSIONS
 from releases.models import Release
 from releases.queries import release_facts
@@ -169,6 +169,8 @@ def length(model: type[Model], name: str) -> int | None:
 def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:
     """Return a choice of one row; the operation gets its primary key."""
     rows = model._default_manager.all()
+    if model is Application:
+        rows = rows.filter(retired=False)
     if paths_of(model):
         rows = within(rows, read_rights(access.current_account()).applications)
     return forms.ModelChoiceField(label=label, queryset=rows, required=required)
@@ -222,7 +224,8 @@ class Verb:
     changes, so only the form must stay the same. result_message: what the page says about the result. beside: fields
     that only the page with the preview shows. warns: the preview is shown only where it has content. makes: the model
     on whose list it is offered. tries: checks what the form's values name, before anything is stored; the form has a
-    button for it (try_label). fills: values of fields that the query of a link stands for.
+    button for it (try_label). fills: values of fields that the query of a link stands for. from_file: its form can be
+    filled from each line of a file.
     """
 
     noun: str
@@ -253,6 +256,7 @@ class Verb:
     tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
     fills: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
     try_label: Any = ""
+    from_file: bool = False
 
     def __post_init__(self) -> None:
         if self.model is None or self.edge or self.states or self.over:

@@ -16,6 +16,7 @@ from releases.admin.operations.base import LinesField, Verb, length, text
 from releases.models import Artefact, Procedure, Release, ReleaseImport
 from releases.operations.application.create import create_application
 from releases.operations.application.edit import edit
+from releases.operations.application.retire import reinstate, retire
 from releases.operations.application.set_allowed_signers import set_allowed_signers
 from releases.operations.application.set_publication import set_publication
 from releases.operations.artefact.register import register
@@ -36,7 +37,7 @@ def with_hint(field: forms.CharField) -> forms.CharField:
 def _hint() -> str:
     lines = []
     seen = read_rights(access.current_account()).applications
-    for application in within(Application.objects.all(), seen):
+    for application in within(Application.objects.filter(retired=False), seen):
         row = set_version.next_versions(application)
         named = {"application": application, "version": row.in_force or "—"}
         named |= {"patch": row.patch, "minor": row.minor, "major": row.major}
@@ -237,6 +238,7 @@ VERBS: tuple[Verb, ...] = (
         looks=True,
         warns=True,
         makes=Application,
+        from_file=True,
     ),
     on_application(
         "edit",
@@ -259,6 +261,21 @@ VERBS: tuple[Verb, ...] = (
         ("upload_evidence",),
         model=Application,
         fields=_artefact,
+    ),
+    on_application(
+        "retire",
+        gettext_lazy("Retire application"),
+        retire,
+        model=Application,
+        danger=True,
+        over=lambda row: gettext("%(name)s is already retired.") % {"name": row} if row.retired else "",
+    ),
+    on_application(
+        "reinstate",
+        gettext_lazy("Reinstate application"),
+        reinstate,
+        model=Application,
+        over=lambda row: "" if row.retired else gettext("%(name)s is in use.") % {"name": row},
     ),
     on_application(
         "set_allowed_signers",

@@ -17,7 +17,7 @@ from releases.admin.components import target_form
 from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, row, text
 from releases.models import DeployedVersion, Release
 from releases.operations.deployed_version import place as install, register
-from releases.operations.target import measure
+from releases.operations.target import measure, retire
 from releases.operations.target.set_settings import OWN, create_target, set_settings
 from releases.operations.target.test import try_settings
 
@@ -39,7 +39,7 @@ def _key(label: Any, column: str, initial: str) -> forms.SlugField:
     field = forms.SlugField(label=label, initial=initial, required=False, max_length=length(DeploymentTarget, column))
     field.help_text = (
         _("The name tells several targets of an application in an environment apart.")
-        if initial
+        if column == "name"
         else _("Steps name some of several targets by their group, such as web.")
     )
     return field
@@ -67,8 +67,8 @@ def _create(
     )
 
 
-def _set_settings(pk: int, *, root: str, reason: str, **given: Any) -> Any:
-    return set_settings(pk, root=root, settings=target_form.settings_of(given), reason=reason)
+def _set_settings(pk: int, *, root: str, group: str, reason: str, **given: Any) -> Any:
+    return set_settings(pk, root=root, group=group, settings=target_form.settings_of(given), reason=reason)
 
 
 def _tried(instance: Any, values: dict[str, Any]) -> list[Shown]:
@@ -111,7 +111,12 @@ def _requested_change(row: RequestedChange) -> list[tuple[str, str]]:
 
 def _changed_target(instance: Any) -> Fields:
     known = instance if isinstance(instance, DeploymentTarget) else DeploymentTarget()
-    return {"root": _folder(known.root), **target_form.fields_of(known.options), "reason": text(_("reason"))}
+    return {
+        "root": _folder(known.root),
+        "group": _key(_("group"), "group", known.group),
+        **target_form.fields_of(known.options),
+        "reason": text(_("reason")),
+    }
 
 
 def _configuration(instance: Any) -> Fields:
@@ -182,6 +187,10 @@ def _laying(instance: Any) -> Fields:
     }
 
 
+def _is_retired(target: DeploymentTarget) -> str:
+    return gettext("%(name)s is already retired.") % {"name": target} if target.retired else ""
+
+
 on_target = partial(Verb, "target", rights=("edit_target",))
 on_requested_change = partial(
     Verb,
@@ -203,6 +212,7 @@ VERBS: tuple[Verb, ...] = (
         tries=_tried,
         try_label=_("Test target options"),
         makes=DeploymentTarget,
+        from_file=True,
     ),
     on_target(
         "set_options",
@@ -223,7 +233,26 @@ VERBS: tuple[Verb, ...] = (
         why_not_permitted=requested_changes.why_not_permitted,
     ),
     on_requested_change("reject", _("Reject requested change"), requested_changes.reject_change),
-    on_target("measure", _("Measure now"), measure.ask, model=DeploymentTarget, everywhere=True),
+    on_target("measure", _("Measure now"), measure.ask, model=DeploymentTarget, everywhere=True, over=_is_retired),
+    on_target(
+        "retire",
+        _("Retire deployment target"),
+        retire.retire,
+        model=DeploymentTarget,
+        signs=True,
+        danger=True,
+        everywhere=True,
+        over=_is_retired,
+    ),
+    on_target(
+        "reinstate",
+        _("Reinstate deployment target"),
+        retire.reinstate,
+        model=DeploymentTarget,
+        signs=True,
+        everywhere=True,
+        over=lambda target: "" if target.retired else gettext("%(name)s is in use.") % {"name": target},
+    ),
     on_configuration(
         "create",
         _("Create configuration"),

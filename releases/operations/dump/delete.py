@@ -71,7 +71,7 @@ def delete(step_id: int) -> bool:
     if step is None:
         return False
     deployment, failure, done = step.deployment, "", {}
-    rows = DeploymentTarget.objects.select_related("application", "environment")
+    rows = DeploymentTarget.every.select_related("application", "environment")
     here = rows.filter(application=deployment.application, environment=deployment.environment)
     target = (here.filter(pk=step.target_id) if step.target_id is not None else here).first()
     try:

@@ -70,6 +70,8 @@ def plan(
     with operation("release:plan", (Application, application_id), reason=reason) as op:
         author = access.require("plan")
         application = op.get(Application)
+        if application.retired:
+            raise NotPossible(_("%(application)s is retired. Reinstate it first.") % {"application": application})
         try:
             text = versions.normalised(version)
         except versions.BadVersion as fault:

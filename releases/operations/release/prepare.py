@@ -134,7 +134,7 @@ def _complete(release: Release) -> None:
         raise InvalidInput(_("The release has no change entries yet."))
     if release.bound_for_production and release.scheduled_start_at is None:
         raise InvalidInput(_("No scheduled start has been set yet."))
-    targets = Environment.objects.filter(targets__application=release.application).distinct()
+    targets = Environment.objects.of(release.application)
     if not release.bound_for_production:
         targets = targets.exclude(tier="production")
     lacking = [str(e) for e in targets if e.slug not in release.configurations]

@@ -73,7 +73,7 @@ def _may_refresh(release: Release) -> None:
     goes.
     """
     account = access.current_account()
-    places = [None, *Environment.objects.filter(targets__application=release.application_id).distinct()]
+    places = [None, *Environment.objects.of(release.application_id)]
     if not any(access.may(account, right, place, release.application_id) for place in places for right in RIGHTS):
         with operation("release:refresh_from_git", (Release, release.pk)):  # the refusal is an event
             access.require(RIGHTS[0])

@@ -76,14 +76,14 @@ def wake(target_id: int, moment: datetime) -> None:
 
 def take(target_id: int) -> TargetMeasurement:
     """Measure a target and keep the result; a difference that begins or ends is an operation of its own."""
-    target = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
+    target = DeploymentTarget.every.select_related("application", "environment").get(pk=target_id)
     compared = _compared(target)
     return _keep(target, _kept(target, compared) if compared.expected else compared)
 
 
 def give_up(target_id: int, why: str) -> TargetMeasurement:
     """Record that a target could not be measured: the measurement was cut off."""
-    return _keep(DeploymentTarget.objects.get(pk=target_id), Compared(None, Result.UNKNOWN, Reason.NOT_REACHED, why))
+    return _keep(DeploymentTarget.every.get(pk=target_id), Compared(None, Result.UNKNOWN, Reason.NOT_REACHED, why))
 
 
 def _keep(target: DeploymentTarget, compared: Compared) -> TargetMeasurement:

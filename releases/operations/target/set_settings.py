@@ -55,15 +55,17 @@ def create_target(
 
 
 def set_settings(
-    target_id: int, *, root: str, settings: dict[str, Any], reason: str
+    target_id: int, *, root: str, settings: dict[str, Any], reason: str, group: str | None = None
 ) -> DeploymentTarget | RequestedChange:
-    """Change the folder and the commands of a target, without the options that have operations of their own (OWN).
+    """Change the folder, the group and the commands of a target, without the options that have operations of their own
+    (OWN). group: left out, it stays.
 
     Refused while a deployment there is scheduled, under way, monitored or rolled back. An approval with other commands
     is invalidated.
     """
     given = {name: value for name, value in settings.items() if name not in OWN}
-    return _set("target:set_options", target_id, reason, given, keeps=OWN, root=root)
+    more = {"root": root} | ({"group": group} if group is not None else {})
+    return _set("target:set_options", target_id, reason, given, keeps=OWN, **more)
 
 
 def set_hosts(target_id: int, *, hosts: Sequence[str] = (), reason: str) -> DeploymentTarget | RequestedChange:
@@ -85,12 +87,12 @@ def set_metric_sources(
 
 
 def _set(
-    event: str, target_id: int, reason: str, given: Mapping[str, Any], *, keeps: Sequence[str] = (), root: str = ""
+    event: str, target_id: int, reason: str, given: Mapping[str, Any], *, keeps: Sequence[str] = (), **columns: str
 ) -> Any:
     other = ""
-    if root:
-        seen = DeploymentTarget.objects.select_related("application", "environment").get(pk=target_id)
-        seen.root, seen.options = root, dict(given)
+    if columns:
+        seen = DeploymentTarget.every.select_related("application", "environment").get(pk=target_id)
+        seen.root, seen.options = columns["root"], dict(given)
         other = _shared_there(seen)
     with operation(event, (DeploymentTarget, target_id), reason=reason, sign=True) as op:
         account = access.require("edit_target")
@@ -98,9 +100,7 @@ def _set(
         op.require_reason()
         target = op.get(DeploymentTarget)
         kept = {name: value for name, value in target.options.items() if not keeps or name in keeps}
-        values: dict[str, Any] = {"options": {**kept, **given}}
-        if root:
-            values["root"] = root
+        values: dict[str, Any] = {"options": {**kept, **given}, **columns}
         return apply_or_request(op, target, values, by=account, two=target.environment.protected, reason=reason)
 
 
@@ -128,8 +128,13 @@ def _require_unshared(other: str) -> None:
 
 
 def _require_new(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
-    here = DeploymentTarget.objects.filter(application=target.application, environment=target.environment)
+    if target.application.retired:
+        raise GateNotPassed(_("%(application)s is retired. Reinstate it first.") % {"application": target.application})
+    here = DeploymentTarget.every.filter(application=target.application, environment=target.environment)
     known = here.filter(name=target.name).first()
+    if known is not None and known.retired:
+        text = _("A retired deployment target has the name “%(name)s”. Reinstate it, or choose another name.")
+        raise InvalidInput(text % {"name": target.name})
     if known is not None:
         text = _(
             "This application already has a deployment target “%(name)s” in %(environment)s: %(root)s. "
@@ -148,8 +153,14 @@ def _require_no_deployment(target: DeploymentTarget) -> None:
         raise GateNotPassed(text % {"run": deployment})
 
 
-def _require_idle(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+def require_idle_and_valid(target: DeploymentTarget, persons: tuple[Account, ...]) -> None:
+    """Raise an OperationRefused unless a target's options are valid, and no deployment there is under way."""
     _require_possible(target, persons)
+    require_idle(target)
+
+
+def require_idle(target: DeploymentTarget) -> None:
+    """Raise GateNotPassed while a deployment of a target is scheduled, under way, monitored or rolled back."""
     deployments = Deployment.objects.filter(application=target.application, environment=target.environment)
     back = Rollback.objects.filter(deployment__in=deployments).exclude(state__in=[*Rollback.ENDS, "reporting"]).first()
     if deployment := not_over(target).first() or (back and back.deployment):
@@ -167,7 +178,7 @@ def _require_others(target: DeploymentTarget, persons: tuple[Account, ...]) -> N
 
 OPERATIONS |= {
     "target:create": ("edit_target", _require_new),
-    "target:set_options": ("edit_target", _require_idle),
-    "target:set_outbound_hosts": ("edit_target", _require_idle),
+    "target:set_options": ("edit_target", require_idle_and_valid),
+    "target:set_outbound_hosts": ("edit_target", require_idle_and_valid),
     "target:set_monitoring": ("edit_target", _require_others),
 }

@@ -52,7 +52,7 @@ def assign(release_id: int, *, team_role: str, account_id: int, telephone: str, 
 
 def _may_decide(release: Release, account: Account) -> None:
     """Raise InvalidInput for a decision maker who could not authorise a rollback wherever the team is asked."""
-    places = Environment.objects.filter(targets__application=release.application_id, protected=True).distinct()
+    places = Environment.objects.of(release.application_id).filter(protected=True)
     if place := next((e for e in places if not access.may(account, "authorise_rollback", e)), None):
         text = _(
             "%(name)s does not have permission to authorise a rollback in %(environment)s and cannot be the "

@@ -122,7 +122,7 @@ def deployments(since: datetime, until: datetime) -> Population:
         ever = cursor.fetchall()
     begun: dict[str, datetime] = {}
     for model, column, path in _BEGUN:
-        found = model._default_manager.filter(**{f"{column}__isnull": False, f"{path}environment__in": protected})
+        found = model._base_manager.filter(**{f"{column}__isnull": False, f"{path}environment__in": protected})
         begun |= {f"{model._meta.label}:{pk}": at for pk, at in found.values_list("pk", column)}
     known = [one for one in ever if one[0] in begun or _lay_in(one[0], protected)]
     rows = _rows(label for label, at, _event in known if since <= at < until)
@@ -149,7 +149,7 @@ def _rows(labels: Iterable[str]) -> dict[str, Deployment | Rollback]:
         name = model._meta.label
         pks = [int(label.partition(":")[2]) for label in wanted if label.startswith(f"{name}:")]
         related = [f"{path}{one}" for one in ("release__application", "environment", "scheduled_by")]
-        rows = model._default_manager.select_related(*related, *(["authorised_by", "raised_by"] if path else []))
+        rows = model._base_manager.select_related(*related, *(["authorised_by", "raised_by"] if path else []))
         found |= {f"{name}:{row.pk}": row for row in rows.filter(pk__in=pks)}
     return found
 

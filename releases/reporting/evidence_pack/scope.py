@@ -98,7 +98,7 @@ def label_of(model: type[Model], pk: Any) -> str:
 def labels(model: type[Model], **wanted: Any) -> QuerySet[Any, Any]:
     """Return the labels of the rows of a model."""
     name = Concat(Value(label_of(model, "")), Cast(F("pk"), TextField()), output_field=TextField())
-    return model._default_manager.filter(**wanted).order_by().annotate(label_=name).values_list("label_", flat=True)
+    return model._base_manager.filter(**wanted).order_by().annotate(label_=name).values_list("label_", flat=True)
 
 
 def _all(found: list[QuerySet[Any, Any]]) -> tuple[str, tuple[Any, ...]]:
@@ -215,7 +215,7 @@ def in_environment(environment_id: int) -> tuple[str, tuple[Any, ...]]:
         if first == "pk" or model is Step:
             continue
         field: Any = model._meta.get_field(first)
-        ends = field.related_model._default_manager.filter(**{rest or "pk": environment_id}).order_by()
+        ends = field.related_model._base_manager.filter(**{rest or "pk": environment_id}).order_by()
         there, given = ends.annotate(pk_=Cast(F("pk"), TextField())).values_list("pk_").query.sql_with_params()
         query += (
             f" UNION ALL (SELECT d.object FROM audit_event d WHERE d.outcome = 'deleted' AND d.object >= %s"
@@ -238,6 +238,6 @@ def environments_of(labels: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, pks in by_model.items():
         model, path = paths[name]
-        rows = model._default_manager.filter(pk__in=pks, **{f"{path}__isnull": False}).order_by()
+        rows = model._base_manager.filter(pk__in=pks, **{f"{path}__isnull": False}).order_by()
         found |= {f"{name}:{pk}": where for pk, where in rows.values_list("pk", path)}
     return found

@@ -42,9 +42,10 @@ def test_a_deciding_role_counts_for_a_person_who_enrolled_with_a_factor(
     """The account is made, invited, enrolled; two give the role; without a second factor nothing of it counts."""
     with acting_as("administrator"):
         made = create(username="sato", display_name="佐藤 花子")
-        with pytest.raises(NotPossible, match="has not enrolled yet"):
-            request_role(made.pk, role="committee", reason="new member")
+        early = request_role(made.pk, role="committee", reason="new member")
         link = invite(made.pk, reason="new member").secret
+    with acting_as("second_administrator"), pytest.raises(NotPossible, match="has not enrolled yet"):
+        confirm(early.pk)
     assert not made.has_usable_password()
     assert walked(link) == 302
     made.refresh_from_db()
@@ -163,8 +164,11 @@ def test_an_administrator_does_not_become_two(people: dict[str, Any], acting_as:
             assert request_role(account.pk, role="administrator", reason="alone now").confirmed_at is None
         deactivate(people["second_administrator"].pk, reason="takes over")
         reactivate(people["second_administrator"].pk, reason="takes over")
-        with pytest.raises(NotPossible, match="has not enrolled yet"):
-            request_role(people["second_administrator"].pk, role="administrator", reason="x")
+        again = request_role(people["second_administrator"].pk, role="administrator", reason="x")
+        assert again.confirmed_at is None
+        link = invite(people["second_administrator"].pk, reason="x").secret
+    assert walked(link) == 302
+    assert not AccessGrant.objects.filter(pk=again.pk, confirmed_at__isnull=False).exists()
 
 
 def test_the_command_gives_the_role_when_no_administrator_is_left(people: dict[str, Any], capsys: Any) -> None:
@@ -181,3 +185,20 @@ def test_the_command_gives_the_role_when_no_administrator_is_left(people: dict[s
         call_command("grant_administrator", "nobody", "--reason", "x")
     with pytest.raises(CommandError, match="service"):
         call_command("grant_administrator", "ci", "--reason", "x")
+
+
+def test_the_second_administrator_ever_counts_from_their_enrolment_on(people: dict[str, Any], acting_as: Any) -> None:
+    """Made with the role and a link in one form: nothing counts before the person has enrolled; a third one waits."""
+    others = AccessGrant.objects.filter(role="administrator").exclude(account=people["administrator"])
+    with acting(COMMAND), operation("test:alone", (Account, people["outsider"].pk)):
+        others.update(role="auditor")
+    with acting_as("administrator"):
+        made = create(username="sato", display_name="佐藤", roles=("administrator",), invite=True, reason="the second")
+        assert not AccessGrant.objects.get(account=made).confirmed_at
+    assert walked(made.secret) == 302
+    grant = AccessGrant.objects.get(account=made)
+    assert grant.confirmed_at is not None and grant.confirmed_by == people["administrator"]
+    with acting_as("administrator"):
+        third = create(username="kato", display_name="加藤", roles=("administrator",), invite=True, reason="the third")
+    assert walked(third.secret) == 302
+    assert AccessGrant.objects.get(account=third).confirmed_at is None

@@ -12,7 +12,7 @@ from django.urls import reverse
 from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
-from environments.models import Environment
+from environments.models import Application, Environment
 from environments.operations.access.grant import request_role
 from releases.models import ApprovalRequest, Document, Release, Waiver
 from tests.conftest import PASSWORD
@@ -79,6 +79,25 @@ def test_an_expired_proof_of_identity_is_asked_for_once(world: dict[str, Any], b
     client.post(answer.url, {"password": PASSWORD})
     assert not release.checklist.filter(signed_at=None).exists()
     assert client.get(reverse("admin:index")).status_code == 200, "who has signed is still signed in"
+
+
+def test_a_form_that_a_link_filled_in_is_sent_after_the_proof(
+    people: dict[str, Any], browsers: Any, tmp_path: Any
+) -> None:
+    """The address of such a form has a query; what was typed must not be lost when the password is asked for."""
+    client = browsers("manager")
+    session = client.session
+    session["account_authentication_methods"] = OLD
+    session.save()
+    form = {"slug": "wiki", "name": "Wiki", "repository": str(tmp_path), "tag_format": "v{version}", "confirmed": "x"}
+    answer = client.post("/admin/operation/application/create/?back=first-steps", form)
+    if answer.status_code == 200:  # what cannot be read is shown first
+        form["confirmed"] = answer.context["confirmed"]
+        answer = client.post("/admin/operation/application/create/?back=first-steps", form)
+    assert answer.status_code == 302 and answer.url.startswith(reverse("account_reauthenticate")), answer
+    answer = client.post(answer.url, {"password": PASSWORD})
+    made = Application.objects.get(slug="wiki")
+    assert answer.url == reverse("first-steps-of", args=[made.pk])
 
 
 def test_a_missing_text_prevents_every_signature(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:

@@ -43,7 +43,7 @@ def fields_of(label: str, values: dict[str, Any]) -> list[tuple[str, str, str]]:
         if field is not None and field.choices:
             text = str(dict(field.flatchoices).get(value, text))
         elif isinstance(field, ForeignKey) and value is not None:
-            row = field.remote_field.model._default_manager.filter(pk=value).first()
+            row = field.remote_field.model._base_manager.filter(pk=value).first()
             text = f"{value} · {row}" if row is not None else text
         found.append((column, names.get(column, column), text))
     return found

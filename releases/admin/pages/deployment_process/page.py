@@ -18,10 +18,12 @@ TEMPLATES = Path(processes.__file__).with_name("processes")
 # Name of a template → its label. The first is made of the procedure in effect.
 LABELS = {
     "service-with-database": _("Service with a database: the steps of the release procedure"),
+    "database": _("Service with a database: backup, migration, restart"),
     "service": _("Service without a database"),
     "static-files": _("Static files behind a web server"),
     "containers": _("Service in a container"),
     "pipeline": _("Pipeline that deploys already"),
+    "manual": _("Deployment by hand"),
 }
 
 

@@ -22,7 +22,7 @@ def dry_run_page(request: HttpRequest, pk: int, environment: str) -> HttpRespons
         raise PermissionDenied
     described = dry_run(row, where)
     base = DeployedVersion.established(row.application, where)
-    places = Environment.objects.filter(targets__application=row.application).distinct()
+    places = Environment.objects.of(row.application)
     others = places.exclude(pk=where.pk).order_by("order")
     return show(
         request,

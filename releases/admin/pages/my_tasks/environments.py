@@ -39,7 +39,7 @@ def environment_overview(moment: datetime, seen: Collection[int] | None = None) 
     the reader sees; None: all.
     """
     environments = list(Environment.objects.all())
-    applications = list(within(Application.objects.all(), seen)[:MOST])
+    applications = list(within(Application.objects.filter(retired=False), seen)[:MOST])
     pointers = {
         (p.application_id, p.environment_id): p
         for p in DeployedVersion.objects.select_related("release", "environment", "configuration")
@@ -65,7 +65,12 @@ def environment_overview(moment: datetime, seen: Collection[int] | None = None) 
         .defer("step_plan")
     }
     still = Drift.objects.filter(target=OuterRef("target"), ended_at=None).values("parts")[:1]
-    rows = TargetMeasurement.objects.exclude(at=None).select_related("target").annotate(drifted=Subquery(still))
+    rows = (
+        TargetMeasurement.objects.filter(target__retired=False)
+        .exclude(at=None)
+        .select_related("target")
+        .annotate(drifted=Subquery(still))
+    )
     measured = {(row.target.application_id, row.target.environment_id): row for row in rows}
     found = []
     for application in applications:
@@ -88,7 +93,6 @@ def environment_overview(moment: datetime, seen: Collection[int] | None = None) 
     return {
         "environments": environments,
         "rows": found,
-        "registered": bool(pointers),
         "drifted": sum(1 for _a, places in found for p in places if p.drift),
     }
 

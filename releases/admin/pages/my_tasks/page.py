@@ -1,7 +1,5 @@
 """My tasks, the admin's first page: the reader's open tasks, alarms, deployed versions, and the next windows."""
 
-from typing import Any
-
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
@@ -15,31 +13,12 @@ from environments.models import Account
 from releases.admin.components.formatting import new_button, show
 from releases.admin.pages.calendar.page import all_entries
 from releases.admin.pages.deployment.page import active_deployments
+from releases.admin.pages.first_steps.page import unfinished
 from releases.admin.pages.my_tasks.environments import environment_overview
 from releases.admin.pages.my_tasks.tasks import nothing_to_do, pending_tasks
-from releases.models import Deployment, Procedure, Release, Rollback
+from releases.models import Deployment, Release, Rollback
 
 WINDOWS = 2
-
-
-def first_steps(shown: dict[str, Any], *, under_way: bool) -> list[tuple[str, str, bool]]:
-    """Return (what, link name, done) of the first steps of an empty system; empty once a release is possible.
-
-    `shown` is the board, which has read the applications and the deployed versions; `under_way`: whether a release is.
-    """
-    active = Procedure.objects.filter(state="in_effect").exists()
-    planned = under_way or Release.objects.exclude(state="imported").exists()
-    steps = [
-        (_("A procedure is in effect"), "releases_procedure", active),
-        (_("An application is entered"), "environments_application", bool(shown["rows"])),
-        (_("The deployed version of each target is registered"), "environments_deploymenttarget", shown["registered"]),
-        (_("A release is planned"), "releases_release", planned),
-    ]
-    return (
-        []
-        if all(done for _what, _model, done in steps)
-        else [(what, f"admin:{model}_changelist", done) for what, model, done in steps]
-    )
 
 
 def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
@@ -88,7 +67,7 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         ahead=[(e, found[:3]) for e, found in all_entries(shown["environments"], moment, WINDOWS) if found],
         under_way=under_way,
         own=rights.applications,
-        first_steps=first_steps(shown, under_way=bool(under_way)),
+        first_steps=unfinished(),
         plan=new_button(rights, Release),
         head=LedgerHead.objects.first() if rights.may("audit") else None,
     )

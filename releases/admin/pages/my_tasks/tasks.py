@@ -252,6 +252,7 @@ def _grants(reader: Reader) -> Iterator[Task]:
     rows = (
         AccessGrant.objects.filter(confirmed_at=None, revoked_at=None)
         .exclude(Q(granted_by=reader.account) | Q(account=reader.account))
+        .exclude(account__kind=Account.Kind.PERSON, account__enrolled_at=None)
         .select_related("account", "granted_by", "environment")
         .order_by(F("created_at"))
     )

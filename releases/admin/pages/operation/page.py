@@ -11,6 +11,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, suspend_request
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
@@ -24,7 +25,7 @@ from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
 from environments.actors import ASSERTION, proof_of
 from environments.admin.rights import rights_of, shown_to
-from environments.models import Account
+from environments.models import Account, Application
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
 from releases.admin.operations.base import Preview, Shown, Verb
@@ -40,7 +41,7 @@ STATUS = {
 }
 
 NO_FACTOR = gettext_lazy("Set up two-factor authentication on your account page first.")
-PREFILLED = ("application_id", "start", "event", "group_id")
+PREFILLED = ("application_id", "environment_id", "start", "event", "group_id")
 
 
 def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> forms.Form:
@@ -65,7 +66,7 @@ def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None)
         raise Http404
     instance = None
     if verb.model is not None:
-        instance = shown_to(request, verb.model._default_manager.filter(pk=pk)).first()
+        instance = shown_to(request, verb.model._base_manager.filter(pk=pk)).first()
         if instance is None:
             raise Http404 if rights_of(request).grants else PermissionDenied
     account = request.user
@@ -183,10 +184,11 @@ def prove_again(request: HttpRequest, refused: OperationRefused) -> HttpResponse
     way = next((ways[name] for name in wanted if name in ways), None)
     if way is None:
         return None
-    asked = suspend_request(request, way)
+    suspend_request(request, way)
     request.session.pop(ASSERTION, None)
     request.session[STATE_SESSION_KEY] |= {"digests": list(refused.digests), "kind": refused.kind}
-    return asked
+    # The kept request has its query; with a query in `next` too, allauth would show the empty form in its place.
+    return HttpResponseRedirect(f"{way}?{urlencode({REDIRECT_FIELD_NAME: request.path})}")
 
 
 def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:
@@ -201,6 +203,9 @@ def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpR
             + "?"
             + urlencode({"start": request.GET["start"]})
         )
+    if request.GET.get("back") == "first-steps":
+        about = subject if isinstance(subject, Application) else getattr(subject, "application", None)
+        target = reverse("first-steps-of", args=[about.pk]) if about is not None else reverse("first-steps")
     if _wants_json(request):
         return JsonResponse(
             {

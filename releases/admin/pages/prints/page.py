@@ -72,7 +72,7 @@ def _release(request: HttpRequest, pk: int) -> Release:
 
 def _place(release: Release) -> Environment | None:
     """Return the final environment of a release: the production environment that has a target."""
-    places = Environment.objects.filter(targets__application_id=release.application_id).distinct().order_by("-order")
+    places = Environment.objects.of(release.application_id).order_by("-order")
     return places.filter(tier=Environment.Tier.PRODUCTION).first() or places.first()
 
 

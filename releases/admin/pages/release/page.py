@@ -133,7 +133,7 @@ def who_next(
 
 def roles_for_deployment(release: Release) -> list[str]:
     """Return the roles that may request its production deployment, in their usual order."""
-    places = Environment.objects.filter(targets__application=release.application_id, tier="production").distinct()
+    places = Environment.objects.of(release.application_id).filter(tier="production")
     held = {
         rule.role_id
         for rule in AccessRule.objects.filter(environment__in=places).select_related("environment")
