@@ -43,6 +43,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.Release"),
     AuditedTable("releases.Release.editors"),
     AuditedTable("releases.ChangeEntry"),
+    AuditedTable("releases.MergeRequest"),
     AuditedTable("releases.Milestone"),
     AuditedTable("releases.ChecklistItem"),
     AuditedTable("releases.TeamMember"),

@@ -54,6 +54,7 @@ DECIDED_BY_PEOPLE = (
     "releases_approvaldecision",
     "releases_waiver",
     "releases_evidence",
+    "releases_mergerequest",
     "releases_artefact",
     "releases_checklistitem",
     "releases_teammember",

@@ -82,6 +82,13 @@ class Application(models.Model):
 
     documents_branch = models.CharField(_("branch for published documents"), max_length=200, blank=True)
     documents_folder = models.CharField(_("folder for published documents"), max_length=200, blank=True)
+    # Where merge requests are read; the token is the secret FORGE_TOKEN of the newest configuration.
+    forge = models.CharField(
+        _("forge"), max_length=10, blank=True, choices=[("github", "GitHub"), ("gitlab", "GitLab")]
+    )
+    forge_url = models.CharField(_("address of the interface"), max_length=400, blank=True)
+    forge_project = models.CharField(_("project"), max_length=200, blank=True)
+    ticket_formats = models.CharField(_("formats of tickets"), max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("application")

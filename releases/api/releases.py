@@ -47,13 +47,14 @@ from releases.operations.release import (
     create_tag,
     plan,
     prepare,
-    refresh_from_git,
+    read_merge_requests,
     reschedule,
     select_commit,
     set_version,
 )
 from releases.operations.release.withdraw_request import withdraw_request
 from releases.queries import changes_since
+from releases.queries.reviewed_requests import reading_of
 from releases.worker.dry_run import dry_run
 
 router = Router(tags=["releases"])
@@ -203,7 +204,7 @@ VERBS: tuple[ApiVerb, ...] = (
     ),
     ApiVerb("lock_scope", ReasonIn, prepare.lock_scope, "Lock the scope (T-14)."),
     ApiVerb("create_tag", ReasonIn, create_tag.make_tag, "Create the signed tag of a release whose scope is locked."),
-    ApiVerb("refresh_from_git", NothingIn, refresh_from_git.refresh_from_git, "Refresh from Git."),
+    ApiVerb("refresh_from_git", NothingIn, read_merge_requests.refresh, "Refresh from Git and the forge."),
     ApiVerb("complete_testing", ReasonIn, prepare.complete_testing, "Complete testing (T-7)."),
     ApiVerb("close", ReasonIn, prepare.close, "Close a release that does not go to production."),
     ApiVerb("submit", ReasonIn, submit.submit, "Submit for approval."),
@@ -299,6 +300,7 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
     deployments = Deployment.objects.filter(release=release, environment__in=caller.readable(release)).select_related(
         "release", "application", "environment", "requested_by", "scheduled_by"
     )
+    reading = reading_of(Known(release))
     return shapes.release_out(
         release,
         shapes.ReleaseDetail,
@@ -306,6 +308,9 @@ def show_release(request: HttpRequest, release_id: Id) -> Any:
         source=CommitOut(**commit) if (commit := changes_since.commit_of(release)) is not None else None,
         environments=environment_statuses(caller, release),
         changes=[shapes.filled(shapes.ChangeOut, change) for change in release.changes.all()],
+        merge_requests=[shapes.filled(shapes.MergeRequestOut, row) for row in release.merge_requests.all()],
+        merge_requests_fault=reading.fault if release.application.forge else "",
+        uncovered_commits=[commit for commit, *_words in reading.uncovered],
         milestones=[shapes.filled(shapes.MilestoneOut, row, label=str(row)) for row in release.milestones.all()],
         deployments=[shapes.deployment_out(row, shapes.DeploymentLine) for row in deployments[: cursors.MOST]],
     )

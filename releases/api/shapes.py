@@ -118,6 +118,31 @@ class ChangeOut(Schema):
     ticket: str
 
 
+class ReviewOut(Schema):
+    """The last decision of a reviewer, and the commit that it was given for (empty: not known)."""
+
+    login: str
+    state: str
+    at: str
+    commit: str
+
+
+class MergeRequestOut(Schema):
+    """A merge request, how it was reviewed, and the commits of the release that it covers."""
+
+    number: int
+    title: str
+    url: str
+    author: str
+    merged_at: datetime
+    head: str
+    labels: list[str]
+    tickets: list[str]
+    commits: list[str]
+    reviews: list[ReviewOut]
+    result: str
+
+
 class MilestoneOut(Schema):
     """One milestone."""
 
@@ -145,12 +170,18 @@ class DeploymentLine(Schema):
 
 
 class ReleaseDetail(ReleaseOut):
-    """A release with what blocks it and what would clear it, per environment that the caller reads."""
+    """A release with what blocks it and what would clear it, per environment that the caller reads.
+
+    `merge_requests_fault`: why the last reading of its merge requests is not a complete one of its commits.
+    """
 
     source: CommitOut | None
     artefact: ArtefactOut | None
     environments: list[EnvironmentStatusOut]
     changes: list[ChangeOut]
+    merge_requests: list[MergeRequestOut]
+    merge_requests_fault: str
+    uncovered_commits: list[str]
     milestones: list[MilestoneOut]
     deployments: list[DeploymentLine]
 

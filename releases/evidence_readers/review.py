@@ -15,6 +15,8 @@ from releases.evidence_readers.base import (
     words_of,
 )
 
+INCOMPLETE = "incomplete"
+
 
 def read(document: Document) -> Reading:
     """Return reviewer and decision."""
@@ -27,15 +29,19 @@ def read(document: Document) -> Reading:
 
 
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
-    """Pass an approved review."""
+    """Pass an approved review. What the forge says is incomplete while commits lack a reviewed merge request."""
+    if values["decision"] == INCOMPLETE:
+        text = _("%(reviewer)s: commits without a merge request that another person approved: %(commits)d.")
+        return "failed", text % {"reviewer": values["reviewer"], "commits": values["commits"]}
     return "passed" if values["decision"] == "approved" else "failed", _("%(reviewer)s: %(decision)s.") % {
         "reviewer": values["reviewer"],
         "decision": values["decision"],
     }
 
 
-# Each reviewer's last decision counts, whatever the file's name.
-KIND = EvidenceType("review", evaluate, named=False)
+# Each reviewer's last decision counts, whatever the file's name. Where the forge knows no review of some commits, a
+# review that was uploaded counts as it does without a forge.
+KIND = EvidenceType("review", evaluate, named=False, says_nothing=lambda values: values.get("decision") == INCOMPLETE)
 FORM = Form(
     "review",
     "statement",

@@ -151,6 +151,14 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
                     yield release.pk, version.created_by_id
 
 
+def writers(everybody: Sequence[Account], addresses: Iterable[str]) -> list[Account]:
+    """Return the accounts of the persons to whom one of the Git addresses belongs or has belonged."""
+    wanted = set(addresses)
+    own = [a for a in everybody if {str(g).lower() for g in (*a.git_addresses, *a.former_identities)} & wanted]
+    persons = {identity for a in own for identity in a.identities}
+    return [a for a in everybody if a.is_among(persons)]
+
+
 def unknown_authors(release: Release) -> list[str]:
     """Return why the authors of a release are unknown, a sentence each; then no one may approve it. Empty when known.
 

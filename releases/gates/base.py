@@ -61,10 +61,28 @@ class Known:
 
     @cached_property
     def evidence(self) -> list[Evidence]:
-        """The evidence for the release's tree that counts, the newest first."""
-        found = list(Evidence.objects.counting(self.release.application_id, self.release.tree))
+        """The evidence for the release's tree that counts, the newest first. A review that was read from the forge
+        counts for the commits alone that it was read for.
+        """
+        rows = Evidence.objects.counting(self.release.application_id, self.release.tree)
+        found = [row for row in rows if not row.from_forge or self._is_of_these_commits(row)]
         attach_related({place.pk: place for place in self.environments}, found, "environment")
         return found
+
+    def _is_of_these_commits(self, row: Evidence) -> bool:
+        return row.commit == self.release.commit and row.values["base"] == (self.base or "")
+
+    @cached_property
+    def base(self) -> str | None:
+        """The commit that the changes of the release begin at: the one in production, None for nothing. While the
+        release goes there, the one that was there before.
+        """
+        if self.release.state == "releasing":
+            known = self.facts.get("migrations")
+            if known is not None and known.value.get("commit") == self.release.commit:
+                return known.value["base"]  # type: ignore[no-any-return]
+        before = DeployedVersion.in_production(self.release.application)
+        return before.commit if before is not None else None
 
     @cached_property
     def facts(self) -> dict[str, Fact]:

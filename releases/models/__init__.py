@@ -14,6 +14,7 @@ from releases.models.evidence import Evidence, Fact
 from releases.models.follow_up import FollowUp
 from releases.models.heartbeat import Heartbeat
 from releases.models.idempotency import IdempotencyKey
+from releases.models.merge_request import MergeRequest
 from releases.models.monitoring import Measurement, MonitoringCheck, MonitoringPeriod
 from releases.models.notification import InboxItem, Notification, NotificationDelivery, SuppressedAddress
 from releases.models.poll_failure import PollFailure

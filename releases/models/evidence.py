@@ -8,6 +8,9 @@ from environments.language import noted
 from environments.models import Account, Application, Environment
 from releases.models.release import Release
 
+# The suite of the reviews that Ringi itself reads from GitHub or GitLab.
+FORGE = "forge"
+
 
 class EvidenceQuerySet(models.QuerySet["Evidence"]):
     """Evidence, and what of it counts."""
@@ -51,6 +54,11 @@ class Evidence(models.Model):
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.kind, self.test_type, self.suite, self.commit[:12])))
+
+    @property
+    def from_forge(self) -> bool:
+        """Tell whether Ringi read it from the forge; no uploaded review has the commit before the release."""
+        return self.kind == "review" and "base" in self.values
 
     @property
     def source(self) -> str:

@@ -47,7 +47,7 @@ def credentials_of(application: Application) -> git.Credentials:
 
     The keys are GIT_USERNAME, GIT_PASSWORD, GIT_SSH_KEY and GIT_KNOWN_HOSTS.
     """
-    return git.Credentials.of(_opened(application, git.Credentials.KEYS))
+    return git.Credentials.of(opened(application, git.Credentials.KEYS))
 
 
 def artefact_access(application: Application) -> artefacts.Access:
@@ -55,10 +55,11 @@ def artefact_access(application: Application) -> artefacts.Access:
 
     The keys are ARTEFACT_USERNAME and ARTEFACT_PASSWORD.
     """
-    return artefacts.Access.of(_opened(application, artefacts.Access.KEYS))
+    return artefacts.Access.of(opened(application, artefacts.Access.KEYS))
 
 
-def _opened(application: Application, keys: Collection[str]) -> Mapping[str, str]:
+def opened(application: Application, keys: Collection[str]) -> Mapping[str, str]:
+    """Return the configuration in which the credentials of these keys are looked for; empty without any of them."""
     environments = list(
         Environment.objects.filter(configurations__application=application).distinct().order_by("order")
     )

@@ -8,7 +8,7 @@ from environments.targets.base import TargetSpec
 from environments.targets.masking import passwords_in
 from environments.targets.ssh import place as ssh
 from releases.models import DeployedVersion, MonitoringPeriod
-from releases.sources import artefacts, git
+from releases.sources import artefacts, forges, git
 from releases.sources.git.remote import as_lines
 
 
@@ -72,6 +72,6 @@ def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     if row is None:
         return {}, ()
     # Credentials of the repository and the host are for the product alone; a target does not get them.
-    own = {*git.Credentials.KEYS, *artefacts.Access.KEYS, ssh.KEY}
+    own = {*git.Credentials.KEYS, *artefacts.Access.KEYS, ssh.KEY, forges.TOKEN}
     values = {key: value for key, value in row.opened().items() if key not in own}
     return values, (*row.secret_values(), *passwords_in(values.values()))

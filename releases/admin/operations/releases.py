@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
 from environments.calendar import print_time
@@ -25,6 +25,7 @@ from releases.operations.release import (
     end_incomplete,
     plan,
     prepare,
+    read_merge_requests,
     refresh_from_git,
     reschedule,
     select_commit,
@@ -34,9 +35,11 @@ from releases.operations.release.withdraw_request import withdraw_request
 from releases.procedures.document import Procedure as Content
 from releases.queries import changes_since
 from releases.queries.step_plan import production_of
+from releases.queries.suggested_changes import suggested_changes
 
 Fields = Mapping[str, forms.Field]
 Asked = list[tuple[str, Environment | None]]
+LEFT_OUT = [("", _("leave out")), *ChangeEntry.Kind.choices]
 EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
 
 
@@ -136,6 +139,24 @@ def _change(instance: Any) -> Fields:
         "text": text(_("change entry"), most=length(ChangeEntry, "text")),
         "ticket": text(_("ticket"), required=False, most=length(ChangeEntry, "ticket")),
     }
+
+
+def _suggested(instance: Any) -> Fields:
+    """Return the fields of one change for each merge request that no entry names yet."""
+    fields: dict[str, forms.Field] = {}
+    for one in suggested_changes(instance) if isinstance(instance, Release) else ():
+        kind = forms.ChoiceField(label=f"#{one.number} {_('type')}", choices=LEFT_OUT, required=False)
+        kind.initial = one.kind
+        ticket = text(_("ticket"), required=False, most=length(ChangeEntry, "ticket"), initial=one.ticket)
+        words = text(_("change entry"), required=False, most=length(ChangeEntry, "text"), initial=one.text)
+        fields |= {f"kind_{one.number}": kind, f"text_{one.number}": words, f"ticket_{one.number}": ticket}
+    return fields
+
+
+def _add_suggested(pk: int, **given: str) -> Release:
+    numbers = [name.removeprefix("kind_") for name, kind in given.items() if name.startswith("kind_") and kind]
+    rows = [(given[f"kind_{n}"], given[f"text_{n}"], given[f"ticket_{n}"]) for n in numbers]
+    return plan.add_changes(pk, entries=rows)
 
 
 def _configuration(instance: Any) -> Fields:
@@ -258,6 +279,16 @@ VERBS: tuple[Verb, ...] = (
         states=frozenset({"draft"}),
     ),
     on_release(
+        "add_change_entries",
+        _("Add suggested changes"),
+        _add_suggested,
+        ("edit_changes", "plan"),
+        model=Release,
+        fields=_suggested,
+        states=frozenset({"draft"}),
+        over=lambda release: "" if suggested_changes(release) else gettext("No merge request suggests a change."),
+    ),
+    on_release(
         "set_configuration",
         _("Choose configuration"),
         plan.set_configuration,
@@ -279,7 +310,7 @@ VERBS: tuple[Verb, ...] = (
     on_release(
         "refresh_from_git",
         _("Refresh from Git"),
-        refresh_from_git.refresh_from_git,
+        read_merge_requests.refresh,
         refresh_from_git.RIGHTS,
         model=Release,
         states=frozenset(Release.PREPARING),

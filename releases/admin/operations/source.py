@@ -18,6 +18,7 @@ from releases.operations.application.create import create_application
 from releases.operations.application.edit import edit
 from releases.operations.application.retire import reinstate, retire
 from releases.operations.application.set_allowed_signers import set_allowed_signers
+from releases.operations.application.set_forge import set_forge
 from releases.operations.application.set_publication import set_publication
 from releases.operations.artefact.register import register
 from releases.operations.release import create_tag, import_past, set_version
@@ -131,6 +132,25 @@ def _publication(instance: Any) -> Fields:
     return {
         "branch": branch,
         "folder": text(gettext_lazy("folder"), required=False, initial=known.documents_folder),
+        "reason": text(gettext_lazy("reason")),
+    }
+
+
+def _forge(instance: Any) -> Fields:
+    known = instance if isinstance(instance, Application) else Application()
+    choices = [("", "—"), *Application._meta.get_field("forge").flatchoices]  # type: ignore[union-attr]
+    url = text(gettext_lazy("address of the interface"), required=False, initial=known.forge_url)
+    url.help_text = gettext_lazy(
+        "Such as https://api.github.com or https://gitlab.example.org. Enter the token as the secret FORGE_TOKEN of "
+        "the configuration."
+    )
+    tickets = text(gettext_lazy("formats of tickets"), required=False, initial=known.ticket_formats)
+    tickets.help_text = gettext_lazy("Separated by spaces, such as #{number} PROJECT-{number}.")
+    return {
+        "forge": forms.ChoiceField(label=gettext_lazy("forge"), choices=choices, required=False, initial=known.forge),
+        "url": url,
+        "project": text(gettext_lazy("project"), required=False, initial=known.forge_project),
+        "tickets": tickets,
         "reason": text(gettext_lazy("reason")),
     }
 
@@ -253,6 +273,7 @@ VERBS: tuple[Verb, ...] = (
     on_application(
         "set_publication", gettext_lazy("Set document branch"), set_publication, model=Application, fields=_publication
     ),
+    on_application("set_forge", gettext_lazy("Set forge"), set_forge, model=Application, fields=_forge, for_all=True),
     Verb(
         "artefact",
         "register",

@@ -13,8 +13,10 @@ from environments import access
 from environments.language import listed
 from environments.models import Account, Application, Environment, sign_in_name
 from releases import evidence_readers as reading
+from releases.gates.authorship import writers
 from releases.gates.quorum import words_for
 from releases.models import DeployedVersion, Evidence, Procedure
+from releases.models.evidence import FORGE
 from releases.queries.repository import holding
 from releases.sources import git
 
@@ -48,6 +50,8 @@ def upload(
     if not Environment.objects.filter(pk=environment_id).exists():
         raise InvalidInput(_("The selected environment does not exist."))
     check_amount([len(content) for _name, content in files])
+    if kind == "review" and suite == FORGE:
+        raise InvalidInput(_("Ringi reads the reviews of the forge itself. Name another suite."))
     try:
         readings = _read(kind, files)
         repository = holding(application, commit)
@@ -175,10 +179,7 @@ def _authors(application: Application, repository: Path, seen: git.CommitFacts) 
 
 def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None:
     """Refuse a review that an author uploads, or that names an author as the reviewer."""
-    everybody = list(Account.objects.all())
-    own = [a for a in everybody if {str(g).lower() for g in (*a.git_addresses, *a.former_identities)} & set(authors)]
-    persons = {identity for a in own for identity in a.identities}
-    wrote = [a for a in everybody if a.is_among(persons)]
+    wrote = writers(list(Account.objects.all()), authors)
     if account in wrote:
         raise NotPermitted(_("You wrote a part of this change; another person must upload its review."))
     named = sign_in_name(reviewer)

@@ -1,5 +1,6 @@
 """release:plan, release:edit, release:add_change_entry: writing a release while it is a draft."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -122,17 +123,33 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
 def add_change(release_id: int, *, kind: str, text: str, ticket: str = "", reason: str = "") -> ChangeEntry:
     """Add a change to a draft."""
     with operation("release:add_change_entry", (Release, release_id), reason=reason) as op:
-        release = op.get(Release)
-        account = access.require("edit_changes", instead="plan")
-        _draft(release)
-        if kind not in ChangeEntry.Kind.values:
-            raise InvalidInput(_("Unknown change type: %(kind)s") % {"kind": kind})
-        text = plain(text, _("change entry"))
-        added = ChangeEntry.objects.create(release=release, kind=kind, text=text, ticket=ticket, author=account)
-        release.editors.add(account)
-        clear_signatures(release)
+        (added,) = _add(op.get(Release), [(kind, text, ticket)])
         op.about(added)
     return added
+
+
+def add_changes(release_id: int, *, entries: Sequence[tuple[str, str, str]]) -> Release:
+    """Add several changes (type, text, ticket) to a draft at once, as a person has confirmed them."""
+    with operation("release:add_change_entries", (Release, release_id)) as op:
+        release = op.get(Release)
+        op.about(release, entries=[str(added) for added in _add(release, entries)])
+    return release
+
+
+def _add(release: Release, entries: Sequence[tuple[str, str, str]]) -> list[ChangeEntry]:
+    account = access.require("edit_changes", instead="plan")
+    _draft(release)
+    if not entries:
+        raise InvalidInput(_("Select at least one change."))
+    made = []
+    for kind, text, ticket in entries:
+        if kind not in ChangeEntry.Kind.values:
+            raise InvalidInput(_("Unknown change type: %(kind)s") % {"kind": kind})
+        row = {"kind": kind, "text": plain(text, _("change entry")), "ticket": ticket, "author": account}
+        made.append(ChangeEntry.objects.create(release=release, **row))
+    release.editors.add(account)
+    clear_signatures(release)
+    return made
 
 
 def set_configuration(release_id: int, *, configuration_id: int, reason: str = "") -> Release:

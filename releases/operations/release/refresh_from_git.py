@@ -9,7 +9,8 @@ from audit.clock import now
 from audit.operation import operation
 from environments import access
 from environments.models import Environment
-from releases.models import DeployedVersion, Fact, Release
+from releases.gates.base import Known
+from releases.models import Fact, Release
 from releases.queries import changes_since
 from releases.queries.repository import place_of, refreshed
 from releases.sources import git, migrations
@@ -84,7 +85,7 @@ def _look(release: Release) -> dict[str, Any]:
         repository = refreshed(release.application)
     except git.SourceUnavailable as fault:
         return dict.fromkeys(("tag", *SOURCE), {"fault": str(fault)})
-    base = _base(release)
+    base = Known(release).base
     seen: dict[str, Any] = {}
     try:
         with git.known(release.application.allowed_signers) as signers:
@@ -104,18 +105,6 @@ def _look(release: Release) -> dict[str, Any]:
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         seen |= dict.fromkeys(SOURCE, {"fault": str(fault)})
     return seen | _migrations(release, repository, base)
-
-
-def _base(release: Release) -> str | None:
-    """Return the commit that the changes of a release begin at: the one in production, None for nothing. While the
-    release goes there, the one that was there before.
-    """
-    if release.state == "releasing":
-        known = Fact.objects.filter(release=release, kind="migrations", environment=None).first()
-        if known is not None and known.value.get("commit") == release.commit:
-            return known.value["base"]  # type: ignore[no-any-return]
-    before = DeployedVersion.in_production(release.application)
-    return before.commit if before is not None else None
 
 
 def _signature(release: Release, repository: Path, signers: git.Signers) -> dict[str, Any]:

@@ -22,5 +22,14 @@ from releases.sources.git.message import changes as named_changes, kind_of, tag_
 from releases.sources.git.program import SourceUnavailable
 from releases.sources.git.remote import Credentials, is_remote, publish, push_files, reach, refresh, wrong_address
 from releases.sources.git.signing import BadKey, Signature, Signers, accepted_as, known, public_key
-from releases.sources.git.span import MOST_COMMITS, Commit, Span, described, span
+from releases.sources.git.span import (
+    MOST_COMMITS,
+    Commit,
+    Span,
+    described,
+    is_ancestor,
+    is_clean_merge,
+    listed_between,
+    span,
+)
 from releases.sources.git.tags import Tagged, TagRefused, create_tag, listed, subjects, tag_object

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.utils.translation import gettext as _
+
 from releases.sources.git.facts import resolve
-from releases.sources.git.program import read
+from releases.sources.git.program import SourceUnavailable, read, run
 
 MOST_COMMITS = 20
+MOST_LISTED = 500
 _FORM = "--format=%H%x00%s%x00%an%x00%aI"
 
 
@@ -42,6 +45,31 @@ def span(repository: Path, base: str, commit: str) -> Span:
     counted = read(repository, ["rev-list", "--left-right", "--count", f"{base}...{commit}", "--"])
     behind, ahead = map(int, counted.split())
     return Span(ahead, behind, tuple(_listed(repository, [f"--max-count={MOST_COMMITS}", f"{base}..{commit}"])))
+
+
+def listed_between(repository: Path, base: str | None, commit: str) -> list[tuple[Commit, tuple[str, ...]]]:
+    """Return the commits after `base` (None: from the beginning) up to a commit with their parents, the newest first.
+    Raises SourceUnavailable, also for more than MOST_LISTED of them, and NoSuchRevision.
+    """
+    revisions = [resolve(repository, commit), *([f"^{resolve(repository, base)}"] if base is not None else [])]
+    lines = read(repository, ["rev-list", "--parents", f"--max-count={MOST_LISTED + 1}", *revisions, "--"]).splitlines()
+    if len(lines) > MOST_LISTED:
+        text = _("The release has more than %(count)d commits since the deployed version.")
+        raise SourceUnavailable(text % {"count": MOST_LISTED})
+    parents = {own: tuple(others) for own, *others in map(str.split, lines)}
+    found = {one.commit: one for one in _listed(repository, revisions)}
+    return [(found.get(own) or Commit(own, "", "", ""), others) for own, others in parents.items()]
+
+
+def is_clean_merge(repository: Path, commit: str) -> bool:
+    """Tell whether a merge of two commits holds what git makes of them, and nothing else. Raises SourceUnavailable."""
+    shown = run(repository, ["show", "--remerge-diff", "--no-ext-diff", "--format=", "--name-only", commit, "--"])
+    return shown.returncode == 0 and not shown.stdout.strip()
+
+
+def is_ancestor(repository: Path, ancestor: str, commit: str) -> bool:
+    """Tell whether a commit holds another; one that the repository lacks is not held. Raises SourceUnavailable."""
+    return run(repository, ["merge-base", "--is-ancestor", "--", ancestor, commit]).returncode == 0
 
 
 def _listed(repository: Path, arguments: list[str]) -> list[Commit]:

@@ -20,6 +20,7 @@ from releases.admin.lists.notification_lists import example_values
 from releases.admin.operations import verb as find
 from releases.models import ApprovalRequest, Deployment, NotificationDelivery, PollFailure, Procedure, Release
 from releases.operations.application.edit import edit
+from releases.operations.application.set_forge import set_forge
 from releases.operations.approval import decide
 from releases.operations.notification_delivery.disable import bounce
 from releases.operations.target.test import try_settings
@@ -41,6 +42,17 @@ def test_the_repository_of_an_application_is_named_with_a_grant_for_all(
         with pytest.raises(NotPermitted, match="some applications only"):
             edit(portal.pk, name="Portal", repository=f"{seeded['application'].repository}/", **kept)
     assert Application.objects.get(pk=portal.pk).repository == portal.repository
+
+
+def test_the_forge_of_an_application_is_set_with_a_grant_for_all(
+    portal: Application, people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """The server sends a token to the address, and believes what it answers."""
+    limit(people, portal, "manager")
+    given = {"forge": "github", "url": "https://api.github.com", "project": "team/portal", "reason": "x"}
+    with acting_as("manager"), pytest.raises(NotPermitted, match="some applications only"):
+        set_forge(portal.pk, **given)
+    assert Application.objects.get(pk=portal.pk).forge == ""
 
 
 def test_an_address_is_suppressed_for_all_with_a_grant_for_all(

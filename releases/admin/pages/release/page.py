@@ -33,6 +33,7 @@ from releases.operations.deployment.request import right_for
 from releases.operations.release.sign_final_check import announcement_of, facts_now, words_of_item
 from releases.procedures.document import Procedure as Content
 from releases.queries.changes_since import chosen
+from releases.queries.reviewed_requests import reading_of
 from releases.queries.rollback_plan import faults, migrations_of
 from releases.queries.step_plan import production_of
 from releases.queries.waivable import waivable_in
@@ -40,7 +41,7 @@ from releases.queries.waivable import waivable_in
 PATH = (*Release.UNDER_WAY, "completed")
 BELONGING = (
     "editors changes checklist team_members documents__signatures final_checks milestones follow_ups waivers facts "
-    "approval_requests deployments"
+    "approval_requests deployments merge_requests"
 )
 PHASES = ("deployment", "verification", "rollback", "rollback_verification")
 # Only the newest deployments and events; the others are on their lists.
@@ -349,6 +350,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         commit=commit_shown(row),
         artefact=row.artefact_to_deploy,
         contents=content_of(row, configurations, rights),
+        forge=reading_of(known) if row.application.forge else None,
         dry_runs=[e for e in environments if rights.sees(e)],
         plan=[(phase, row.step_plan[phase]) for phase in PHASES if phase in row.step_plan],
         evidence=known.evidence[:SHOWN],
