@@ -118,17 +118,10 @@ class ChangeOut(Schema):
     ticket: str
 
 
-class ReviewOut(Schema):
-    """The last decision of a reviewer, and the commit that it was given for (empty: not known)."""
-
-    login: str
-    state: str
-    at: str
-    commit: str
-
-
 class MergeRequestOut(Schema):
-    """A merge request, how it was reviewed, and the commits of the release that it covers."""
+    """A merge request, how it was reviewed, and the commits of the release that it covers. reviews: the last decision
+    of each reviewer (`login`, `state`, `at`, `commit`: the one that it was given for).
+    """
 
     number: int
     title: str
@@ -139,7 +132,7 @@ class MergeRequestOut(Schema):
     labels: list[str]
     tickets: list[str]
     commits: list[str]
-    reviews: list[ReviewOut]
+    reviews: list[dict[str, str]]
     result: str
 
 

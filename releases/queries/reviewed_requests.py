@@ -52,7 +52,7 @@ def reading_of(known: Known) -> Reading:
 
 def forge_of(application: Application) -> Forge:
     """Return the forge of an application, with the token from its newest configuration."""
-    token = opened(application, (forges.TOKEN,)).get(forges.TOKEN, "")
+    token = opened(application, (forges.TOKEN,)).get(forges.TOKEN, "").strip()
     return forges.PROVIDERS[application.forge](application.forge_url, application.forge_project, token)
 
 
@@ -70,7 +70,8 @@ def read(forge: Forge, repository: Path, span: Sequence[tuple[git.Commit, tuple[
                 if number not in found:
                     request = forge.request(number)
                     commits = _covered(forge, repository, request, parents)
-                    result = _result(repository, request, commits, everybody)
+                    squashed = [one for one in commits if one not in request.commits and len(parents[one]) == 1]
+                    result = _result(repository, request, squashed, everybody)
                     found[number] = Read(request, commits, result)
                     reviewed.update(commits if result == Result.APPROVED else ())
     except (KeyError, TypeError, AttributeError, ValueError) as fault:
@@ -94,10 +95,12 @@ def _covered(forge: Forge, repository: Path, request: Request, parents: Mapping[
     return found
 
 
-def _result(repository: Path, request: Request, commits: Sequence[str], everybody: Sequence[Account]) -> Result:
-    """Judge a request. A reviewer is known by the forge's private Git address at the account."""
+def _result(repository: Path, request: Request, squashed: Sequence[str], everybody: Sequence[Account]) -> Result:
+    """Judge a request. A reviewer is known by the forge's private Git address at the account. A person who merges it
+    is no author: a clean merge adds nothing.
+    """
     addresses = {address for one in request.commits.values() for address in one}
-    for commit in {*commits} - {*request.commits}:
+    for commit in squashed:
         addresses.update(git.commit_facts(repository, commit).authors)
     known = {str(address).lower() for account in everybody for address in account.git_addresses}
     opener = _person(request.author, everybody)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from django.conf import settings
@@ -27,6 +27,7 @@ ANSWER_SECONDS, ALL_SECONDS, MOST_PAGES = 15.0, 90.0, 20
 LONGEST = 20_000
 NUMBER = "{number}"
 _PROJECT = re.compile(r"[\w.-]+(?:/[\w.-]+)+", re.ASCII)
+_TOKEN = re.compile(r"[!-~]+", re.ASCII)
 _CO_AUTHOR = re.compile(r"^co-authored-by:(.*)$", re.IGNORECASE | re.MULTILINE)
 _ADDRESS = re.compile(r"[^\s<>,;@]+@[^\s<>,;@]+")
 
@@ -76,8 +77,9 @@ class Request:
 
 @dataclass
 class Forge(ABC):
-    """One project. url: without a slash at the end."""
+    """One project. url: without a slash at the end. HEADER: of the token, with the text before it."""
 
+    HEADER: ClassVar[tuple[str, str]]
     url: str
     project: str
     token: str = field(repr=False)
@@ -95,30 +97,29 @@ class Forge(ABC):
     def made(self, commit: str) -> bool:
         """Tell whether the forge itself made the squash commit of a request. Raises ForgeUnavailable."""
 
-    @abstractmethod
-    def headers(self) -> dict[str, str]:
-        """Return the header with the token."""
-
     def one(self, path: str) -> dict[str, Any]:
         """Return an object. Raises ForgeUnavailable."""
-        return _an(dict, self._ask(path)[0], path)
+        return self._ask(path, dict)[0]
 
     def every(self, path: str) -> list[dict[str, Any]]:
         """Return the rows of all pages. Raises ForgeUnavailable, also where there are more than MOST_PAGES."""
         found: list[dict[str, Any]] = []
         for page in range(1, MOST_PAGES + 1):
-            rows, headers = self._ask(f"{path}?{urlencode({'per_page': 100, 'page': page})}")
-            found += [_an(dict, row, path) for row in _an(list, rows, path)]
+            rows, headers = self._ask(f"{path}?{urlencode({'per_page': 100, 'page': page})}", list)
+            found += rows
             if 'rel="next"' not in headers.get("link", "") and len(rows) < 100:
                 return found
         raise ForgeUnavailable(_("%(path)s has more pages than Ringi reads.") % {"path": path})
 
-    def _ask(self, path: str) -> tuple[Any, Mapping[str, str]]:
+    def _ask[T](self, path: str, kind: type[T]) -> tuple[T, Mapping[str, str]]:
         left = self.until - time.monotonic()
         if left <= 0:
             text = _("The merge requests could not be read within %(seconds)d seconds.")
             raise ForgeUnavailable(text % {"seconds": ALL_SECONDS})
-        headers = {"Accept": "application/json", "User-Agent": "Ringi", **(self.headers() if self.token else {})}
+        if not _TOKEN.fullmatch(self.token):  # else the fault would repeat it
+            raise ForgeUnavailable(_refused_token())
+        name, before = self.HEADER
+        headers = {"Accept": "application/json", "User-Agent": "Ringi", name: f"{before}{self.token}"}
         listed = networks(settings.GIT_NETWORKS)
         try:
             answer = fetch(self.url + path, seconds=min(ANSWER_SECONDS, left), listed=listed, headers=headers)
@@ -128,9 +129,12 @@ class Forge(ABC):
         if answer.status != 200:
             raise ForgeUnavailable(_refusal(answer, path))
         try:
-            return json.loads(answer.body), answer.headers
+            value = json.loads(answer.body)
         except ValueError:
-            raise ForgeUnavailable(_misread(path)) from None
+            value = None
+        if not isinstance(value, kind):
+            raise ForgeUnavailable(_("The answer to %(path)s cannot be read.") % {"path": path})
+        return value, answer.headers
 
 
 def _text(value: Any) -> str:
@@ -138,19 +142,13 @@ def _text(value: Any) -> str:
     return str(value or "").encode("utf-8", "replace").decode().replace("\0", "")
 
 
-def _misread(path: str) -> str:
-    return _("The answer to %(path)s cannot be read.") % {"path": path}
-
-
-def _an(kind: type[Any], value: Any, path: str) -> Any:
-    if not isinstance(value, kind):
-        raise ForgeUnavailable(_misread(path))
-    return value
+def _refused_token() -> str:
+    return _("The secret %(key)s is missing, or it is not accepted.") % {"key": TOKEN}
 
 
 def _refusal(answer: Fetched, path: str) -> str:
     if answer.status == 401:
-        return _("The token in %(key)s is not accepted.") % {"key": TOKEN}
+        return _refused_token()
     if answer.status == 429 or (
         answer.status == 403 and ("retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0")
     ):
@@ -181,9 +179,7 @@ def _last(reviews: list[Review]) -> tuple[Review, ...]:
 class GitHub(Forge):
     """GitHub: pull requests and their reviews; each review names the commit that it was given for."""
 
-    def headers(self) -> dict[str, str]:
-        """Return the header with the token."""
-        return {"Authorization": f"Bearer {self.token}"}
+    HEADER = "Authorization", "Bearer "
 
     def numbers(self, commit: str) -> list[int]:
         """Leave out the requests of forks, which are listed as well."""
@@ -239,9 +235,7 @@ def _github(user: Any) -> Person:
 class GitLab(Forge):
     """GitLab: merge requests; an approval counts for the head that was there when it was given."""
 
-    def headers(self) -> dict[str, str]:
-        """Return the header with the token."""
-        return {"PRIVATE-TOKEN": self.token}
+    HEADER = "PRIVATE-TOKEN", ""
 
     @property
     def _path(self) -> str:

@@ -18,6 +18,7 @@ from releases.models import (
     GroupRecipient,
     InboxItem,
     MeetingDecision,
+    MergeRequest,
     MonitoringPeriod,
     Release,
     ReleaseImport,
@@ -44,7 +45,7 @@ def page_of(row: Any) -> str:
         return reverse("admin:environments_deploymenttarget_change", args=[row.target_id]) + "#drift"
     if isinstance(row, (Step, MonitoringPeriod)):
         return reverse("deployment", args=[row.deployment_id])
-    if isinstance(row, (ChangeEntry, ChecklistItem, TeamMember, Waiver, FollowUp)):
+    if isinstance(row, (ChangeEntry, ChecklistItem, MergeRequest, TeamMember, Waiver, FollowUp)):
         return reverse("release", args=[row.release_id])
     if isinstance(row, ApprovalRequest):
         return (

@@ -44,7 +44,9 @@ def refresh(release_id: int) -> dict[str, Any]:
         value["fault"] = str(fault)
     else:
         covered = {commit for one in requests for commit in one.commits}
-        left = [(one.commit, one.subject, one.author) for one, _parents in commits if one.commit not in covered]
+        left = [
+            (one.commit, one.subject[:120], one.author[:60]) for one, _parents in commits if one.commit not in covered
+        ]
         value |= {"commits": len(commits), "uncovered": left}
     with operation("release:refresh_from_git", (Application, release.application_id), (Release, release_id)) as op:
         release = op.get(Release)

@@ -29,6 +29,7 @@ TO_RELEASE = _paths(
             *(
                 r.Release.editors.through,
                 r.ChangeEntry,
+                r.MergeRequest,
                 r.Milestone,
                 r.ChecklistItem,
                 r.TeamMember,
