@@ -15,7 +15,7 @@ from releases.operations.evidence.upload import upload
 from releases.operations.release.refresh_from_git import refresh_from_git
 from tests.releases.gates.asking import alter, ask, git
 from tests.releases.operations.forging import AUTHOR, Forged, asked
-from tests.releases.sources.forge_server import Asked, serving
+from tests.releases.sources.forge_server import TOKEN, Asked, serving
 
 
 def test_a_request_that_another_person_approved_meets_the_gate(forged: Forged) -> None:
@@ -266,6 +266,7 @@ def test_the_server_is_down(world: Any, tmp_path: Path) -> None:
         forged.token("two\nlines")
         forged.again()
         assert "FORGE_TOKEN" in forged.fact["fault"] and "lines" not in forged.fact["fault"]
+        forged.token(TOKEN)
     forged.again()
     assert "gives no answer" in forged.fact["fault"] and forged.gate != "passed"
 
