@@ -163,6 +163,9 @@ def _digest(path: Path, heartbeat: Heartbeat, *, data: bool = True) -> DataDiges
     with _open(path) as connection:
         connection.execute("BEGIN")
         rows = connection.execute(_SCHEMA).fetchall()
+        # The number by which an application knows its schema.
+        if number := connection.execute("PRAGMA user_version").fetchone()[0]:
+            rows.append(("pragma", "user_version", number))
         if not rows:
             return DataDigest("", "")
         schema = hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -303,7 +303,8 @@ def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, A
 
 def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> DataStore | None:
     """Return where the target keeps its data: the database that the first configuration names, else the folder or the
-    commands that its options name; None: nowhere. Raises StepFailed for a path that leads out of the target's folder.
+    commands that its options name; None: nowhere. Raises StepFailed for a path that leads out of the target's folder,
+    and where only a database of another kind is named.
     """
     key = str(target.settings.get("database_key", "DATABASE_URL"))
     address = next((configuration[key] for configuration in configurations if configuration.get(key)), "")
@@ -311,7 +312,8 @@ def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Dat
         path = sqlite.path_of(target.root, address)
         inside(target, path)
         return sqlite.SQLite(path)
-    if address:
+    scheme = address.partition("://")[0] if "://" in address else ""
+    if address and scheme in ("", "postgresql", "postgres"):
         return postgresql.PostgreSQL(address, str(target.settings.get("postgres_bin", "")))
     if folder := target.settings.get("data_folder"):
         inside(target, target.root / str(folder))
@@ -319,6 +321,12 @@ def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Dat
     if commands := target.settings.get("data_commands"):
         named = {name: filled(arguments, target) for name, arguments in commands.items()}
         return DataCommands(named, target.root / runner.TEMPORARY)
+    if address:
+        text = _(
+            "Ringi cannot use a database whose address begins with “%(scheme)s://”. Enter the commands for its data "
+            "(data_commands) in the target options."
+        )
+        raise StepFailed(text % {"scheme": scheme})
     return None
 
 

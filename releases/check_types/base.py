@@ -68,10 +68,10 @@ class TargetCheck(CheckType):
     """A type that examines the target itself, on the target's host."""
 
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:
-        """Measure once; an unreachable host is an error."""
-        if not place.lies_elsewhere(context.target):
-            return self.look(context, parameters)
+        """Measure once; a host or a data store that cannot be used is an error."""
         try:
+            if not place.lies_elsewhere(context.target):
+                return self.look(context, parameters)
             found = call.ask(
                 context.target,
                 "look",

@@ -76,11 +76,11 @@ class TargetSource(MetricSource):
     """A source on the target itself: it is read on the target's host."""
 
     def read(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
-        """Read once; an unreachable host returns up=False."""
-        if not place.lies_elsewhere(target):
-            return self.look(target, parameters, configuration)
+        """Read once; a host or a data store that cannot be used returns up=False."""
         at = datetime.now(UTC)
         try:
+            if not place.lies_elsewhere(target):
+                return self.look(target, parameters, configuration)
             found = call.ask(
                 target, "look", kind=self, parameters=parameters, configuration=configuration, seconds=SECONDS_ELSEWHERE
             )

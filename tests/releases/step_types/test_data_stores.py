@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from environments.targets.base import Probe, StepFailed
+from environments.targets.data_commands import DataCommands
 from environments.targets.data_folder import DataFolder
 from environments.targets.data_store import DataStore
 from environments.targets.measured import measure
@@ -26,6 +27,7 @@ from environments.targets.target import Layout, data_store_of, journal_lines
 from environments.targets.written_rows import written_since
 from releases.check_types.backup import newest, prove
 from releases.check_types.base import CheckContext, Result
+from releases.metric_sources.sql import Sql
 from releases.step_types import by_name
 from tests.releases.step_types.conftest import Target
 
@@ -314,3 +316,38 @@ def test_data_that_change_while_they_are_dumped_are_no_backup(bare_target: Targe
     with pytest.raises(StepFailed, match="changed while they were dumped"):
         bare_target.step("backup", bare_target.context("1/1/x"))
     assert not list(bare_target.spec.root.glob("backups/*/data.dump"))
+
+
+def test_a_database_of_another_kind_needs_commands(bare_target: Target) -> None:
+    """The address of such a database is no address of PostgreSQL."""
+    given = {"DATABASE_URL": "mysql+pymysql://app:word@localhost/app"}
+    with pytest.raises(StepFailed, match="mysql") as refused:
+        data_store_of(bare_target.spec, given)
+    assert "word" not in str(refused.value)
+    _with(bare_target, data_commands={"digest": ["/bin/true"], "dump": ["/bin/true"], "restore": ["/bin/true"]})
+    assert isinstance(data_store_of(bare_target.spec, given), DataCommands)
+    reading = Sql().read(bare_target.spec, Sql.parameters(statement="SELECT 1", values={"up": "up"}), given)
+    assert not reading.up
+
+
+def test_a_migration_that_only_counts_its_version_is_undone(bare_target: Target) -> None:
+    """An application compares the number in SQLite's header with its own before it starts."""
+    (bare_target.spec.root / "data").mkdir()
+    path = bare_target.spec.root / "data" / "app.db"
+
+    def number(put: str = "") -> int:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"PRAGMA user_version{put}")
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE dataset (id INTEGER PRIMARY KEY)")
+    number(" = 5")
+    bare_target.configuration["DATABASE_URL"] = "sqlite:///data/app.db"
+    raise_it = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version = 6')"
+    _with(bare_target, migrate=[sys.executable, "-c", raise_it, str(path)])
+    earlier = {"backup": bare_target.step("backup", bare_target.context("1/1/x"))}
+    earlier["database_update"] = bare_target.step("database_update", bare_target.context("1/4/x", earlier=earlier))
+    assert number() == 6
+    facts = bare_target.step("database_update", bare_target.back("1/8/x", earlier), direction="rollback")
+    assert (facts["restored"], number()) == (True, 5)
