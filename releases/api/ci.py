@@ -16,6 +16,7 @@ from releases.models import Deployment
 from releases.operations.deployment.request import request as request_operation
 from releases.operations.deployment.schedule import schedule
 from releases.operations.step.report import Result, report, waiting_step
+from releases.worker.context import BACK
 
 ci = Router(tags=["ci"])
 
@@ -38,10 +39,13 @@ class ReportIn(Body):
 
 
 class WaitsForOut(Schema):
-    """The report that a deployment waits for: what the pipeline does now, and until when."""
+    """The report that a deployment waits for: what the pipeline does now, which version it deploys (in a rollback the
+    earlier one; empty for none), and until when.
+    """
 
     ordinal: int
     task: str
+    version: str
     until: datetime
 
 
@@ -111,4 +115,6 @@ def _waits_for(deployment: Deployment) -> WaitsForOut | None:
     step = waiting_step(deployment.pk)
     if step is None or step.reported or step.lease_until is None:
         return None
-    return WaitsForOut(ordinal=step.ordinal, task=step.parameters["task"], until=step.lease_until)
+    recorded = deployment.previous.get("deployed_version" if step.phase in BACK else "wanted") or {}
+    version = str(recorded.get("version", ""))
+    return WaitsForOut(ordinal=step.ordinal, task=step.parameters["task"], version=version, until=step.lease_until)

@@ -47,7 +47,7 @@ def test_the_pipeline_is_told_when_it_may_deploy_and_its_report_lets_the_deploym
     assert states(waiting)[:3] == ["succeeded", "running", "pending"] and not second(waiting).owner
     token = token_for(world, world.people["ci"])
     shown = ask("get", f"/ci/deployments/{waiting.pk}", token=token).json()["waits_for"]
-    assert (shown["ordinal"], shown["task"]) == (2, "Deploy by the portal")
+    assert (shown["ordinal"], shown["task"], shown["version"]) == (2, "Deploy by the portal", "1.3.0")
     body = {"result": "succeeded", "url": "https://ci.example.org/run/7", "says": "ok"}
     answer = ask("post", f"/ci/deployments/{waiting.pk}/report", body, token=token)
     assert answer.status_code == 200 and answer.json()["waits_for"] is None
@@ -119,3 +119,12 @@ def test_a_stop_ends_the_waiting(world: Any, waiting: Deployment) -> None:
     assert (world.fresh(waiting).state, second(waiting).state) == ("stopped", "stopped")
     with world.acting_as("ci"), pytest.raises(NotPossible):
         report(waiting.pk, result="succeeded")
+
+
+def test_in_a_rollback_the_pipeline_is_told_the_earlier_version(world: Any, waiting: Deployment) -> None:
+    from tests.releases.gates.asking import alter
+
+    alter(waiting, previous={**waiting.previous, "deployed_version": {"version": "1.2.0"}})
+    alter(second(waiting), phase="rollback")
+    shown = ask("get", f"/ci/deployments/{waiting.pk}", token=token_for(world, world.people["ci"])).json()["waits_for"]
+    assert shown["version"] == "1.2.0"
