@@ -10,9 +10,10 @@ from environments.targets import runner
 from environments.targets.base import TargetSpec
 from environments.targets.configuration_file import configuration_digest
 from environments.targets.container import container_of, state_of
+from environments.targets.data_commands import DataCommands
 from environments.targets.data_store import DataDigest
 from environments.targets.ssh import call, place
-from environments.targets.target import Layout, data_store_of
+from environments.targets.target import Layout, data_store_of, own_folders
 from environments.targets.trees import tree_digest
 
 
@@ -39,6 +40,8 @@ def measure(
     if place.lies_elsewhere(target):
         return Measured(**call.ask(target, "measure", configuration=configuration, seconds=seconds, data=data))
     store = data_store_of(target, configuration)
+    if isinstance(store, DataCommands):  # which are programs of the target, and may need temporary files
+        own_folders(target)
     tool = partial(runner.run_tool, target)
     digest = store.digest(tool, data=data) if store is not None else DataDigest("", "")
     return Measured(

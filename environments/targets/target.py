@@ -195,6 +195,14 @@ def refuse_elsewhere(target: TargetSpec) -> None:
         raise StepFailed(_("this only works on a target on this host; this target is on another host"))
 
 
+def own_folders(target: TargetSpec) -> None:
+    """Make Ringi's own folder on a target, and the one for temporary files of programs. Raises StepFailed."""
+    layout = Layout(target.root)
+    inside(target, layout.root / runner.TEMPORARY)
+    private_folder(layout.own)
+    private_folder(layout.root / runner.TEMPORARY, 0o070)
+
+
 @contextmanager
 def holding(context: StepContext) -> Iterator[Held]:
     """Hold the target's lock for one attempt.
@@ -204,14 +212,13 @@ def holding(context: StepContext) -> Iterator[Held]:
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
-    paths = [layout.lock, layout.lock_record, layout.journal, layout.service_record, layout.root / runner.TEMPORARY]
+    paths = [layout.lock, layout.lock_record, layout.journal, layout.service_record]
     paths += [layout.releases, layout.maintenance, layout.backup(context.deployment_key)]
     for path in (*paths, layout.log(context.target.settings)):
         inside(context.target, path)
     path_of(context.target)  # which asks the same
     until = time.monotonic() + context.deadline_seconds
-    private_folder(layout.own)
-    private_folder(layout.root / runner.TEMPORARY, 0o070)
+    own_folders(context.target)
     descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:

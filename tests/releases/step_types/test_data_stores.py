@@ -37,9 +37,12 @@ MIGRATE = (
 )
 # The target's own commands: a file of which they know the form.
 OWN = """
-import hashlib, pathlib, shutil, sys
+import hashlib, os, pathlib, shutil, sys
 verb, data, dump = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[-1])
-if verb == "digest": print(hashlib.sha256(data.read_bytes()).hexdigest())
+if verb == "digest":
+    copy = pathlib.Path(os.environ["TMPDIR"], "copy")
+    shutil.copyfile(data, copy)
+    print(hashlib.sha256(copy.read_bytes()).hexdigest())
 if verb == "verify": print(hashlib.sha256(dump.read_bytes()).hexdigest())
 if verb == "dump": shutil.copyfile(data, dump)
 if verb == "restore": shutil.copyfile(dump, data)
