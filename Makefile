@@ -14,6 +14,8 @@ WITH_SERVERS = $(PYTHON) -m config.development.embedded exec --with-parent --sta
 FOR_A_RUN = $(PYTHON) -m config.development.embedded exec --with-parent --throw-away --state
 TESTS ?= tests
 PYTEST = $(PYTHON) -m pytest $(PYTEST_FLAGS)
+# Released in trials before the newest; placement needs the library of its time.
+EARLIER := radicale==3.2.3 openstack-placement==15.0.0 oslo.policy==5.1.0 kinto==26.4.0 pypiserver==2.4.1
 # What the product has today; it is to come down to 60,000.
 MOST_LINES := 75004
 ROOT_COPY = /var/tmp/ringi-$(shell printf %s "$(realpath .)" | sha256sum | cut -c1-12)
@@ -140,7 +142,7 @@ lock: $(UV_FILE) ## pin all packages with their hashes
 	  --constraint requirements.lock --group peers --output-file requirements-peers.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --group applications --output-file requirements-applications.lock
-	echo "radicale==3.2.3" | $(UV) pip compile --quiet --universal --no-deps --python-version 3.12 --generate-hashes \
+	printf '%s\n' $(EARLIER) | $(UV) pip compile --quiet --universal --no-deps --python-version 3.12 --generate-hashes \
 	  --no-header - --output-file tests/applications/earlier.lock
 
 .PHONY: clean

@@ -50,13 +50,12 @@ SHORT = (*SHORT_MONITORING, ("monitoring_seconds = 86400", f"monitoring_seconds 
 
 @dataclass
 class Target:
-    """One copy of the application on this machine; `database_url` is empty: Ringi manages no database here."""
+    """One copy of the application on this machine."""
 
     application: Application
     environment: str
     root: Path
     port: int
-    database_url: str = ""
 
     @property
     def address(self) -> str:
@@ -78,8 +77,8 @@ class Target:
         return self.application.values(self) | more
 
     def measure(self) -> Measured:
-        """Measure code and configuration on the target itself."""
-        return measure(self.spec, {})
+        """Measure code, configuration and data on the target itself."""
+        return measure(self.spec, self.values() | self.application.secrets(self))
 
     def answer(self, path: str) -> tuple[int, str]:
         """Return status and text of the answer at that address; (0, reason) without an answer."""
@@ -111,6 +110,10 @@ class Application(ABC):
     def values(self, target: Target) -> dict[str, str]:
         """Return the configuration of a target."""
 
+    def secrets(self, target: Target) -> dict[str, str]:
+        """Return the secrets of its configuration: none where Ringi manages no database."""
+        return {}
+
     @abstractmethod
     def version_served(self, target: Target) -> str:
         """Return the version that the running program itself reports; "" without an answer."""
@@ -123,8 +126,15 @@ class Application(ABC):
         """Return the names of its targets in an environment."""
         return ("main",)
 
+    def lay(self, target: Target) -> None:  # noqa: B027  most have nothing there
+        """Lay what the operators keep on a target, beside the application."""
+
     def built(self, organisation: Organisation, version: str) -> None:  # noqa: B027  most deploy their Git tree
         """Build what is deployed of a version, and register it."""
+
+    def deploy_lower(self, organisation: Organisation, version: str, environment: str) -> None:
+        """Let CI deploy a version to an environment before production."""
+        organisation.deploy_lower(version, environment)
 
     def end(self, target: Target) -> None:  # noqa: B027  most leave nothing
         """End processes of the application that Ringi does not know."""
@@ -184,6 +194,7 @@ class Organisation(Stage):
                 root = self.state / "targets" / name / copy
                 root.mkdir(parents=True)
                 self.copies.setdefault(name, []).append(Target(self.what, name, root, free_port()))
+                self.what.lay(self.copies[name][-1])
                 self._target(name, copy)
             self.places[name] = self.copies[name][0]  # type: ignore[assignment]
         self._process()
@@ -227,16 +238,17 @@ class Organisation(Stage):
             self.place(name, "target:set_monitoring", target, **given)
 
     def configure(self, environment: str, **more: str) -> int:
-        """Make a configuration version of an environment; this application has no secrets."""
-        place = self.places[environment]
-        lines = "\n".join(f"{key}={value}" for key, value in place.values(**more).items())
+        """Make a configuration version of an environment."""
+        place = self.copies[environment][0]
+        given = (place.values(**more), self.what.secrets(place))
+        values, secrets = ("\n".join(f"{key}={value}" for key, value in one.items()) for one in given)
         return int(
             self.manager.do(
                 "configuration:create",
                 application_id=self.ids[self.application],
                 environment_id=self.ids[environment],
-                values=lines,
-                secrets="",
+                values=values,
+                secrets=secrets,
                 reason="values for the next version",
             )
         )
@@ -255,7 +267,8 @@ class Organisation(Stage):
 
     def plan(self, version: str, **application: Any) -> int:
         """Plan a release for today, lock its scope and upload its evidence; returns its id."""
-        release = self.write(version, kind="regular", branch="main", changes=[("feature", f"What {version} brings")])
+        kind = "feature" if version.endswith(".0") else "fix"
+        release = self.write(version, kind="regular", branch="main", changes=[(kind, f"What {version} brings")])
         self.what.built(self, version)
         if application:
             self.edit(version, **application)
@@ -268,7 +281,7 @@ class Organisation(Stage):
         """Bring a release from plan to approval; returns its id."""
         release = self.release.get(version) or self.plan(version, **application)
         for name in ENVIRONMENTS[:2]:
-            self.deploy_lower(version, name)
+            self.what.deploy_lower(self, version, name)
         self.sign_checklist(version)
         self.documents(version)
         self.assign_team(version)

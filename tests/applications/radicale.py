@@ -9,6 +9,7 @@ from typing import Any
 
 from releases.procedures.load import DEFAULT
 from tests.applications.organisation import Application, Target, replaced
+from tests.applications.published import package
 
 # The operator's start command, with the configuration file as its environment.
 START = (
@@ -76,7 +77,7 @@ class Radicale(Application):
 
     def trees(self) -> dict[str, dict[str, bytes]]:
         """Two published versions, one of them broken on top, and a draft."""
-        old, new = (_files(self.packages[name]) for name in ("3.2.3", "3.3.3"))
+        old, new = (package(self.packages[name], "radicale") for name in ("3.2.3", "3.3.3"))
         application = "radicale/app/__init__.py"
         found = {
             self.before: old,
@@ -139,11 +140,3 @@ class Radicale(Application):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted((folder / "radicale").rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }

@@ -47,12 +47,13 @@ class Story:
 
     # -- operations -------------------------------------------------------------------------------------------------
 
-    def register(self) -> None:
-        """Register the version that runs everywhere, started by hand, as the deployed version."""
-        for name in ENVIRONMENTS:
+    def register(self, *names: str) -> None:
+        """Register the version that runs in environments (none: in all), started by hand, as the deployed version."""
+        for name in names or ENVIRONMENTS:
             place = self.place(name)
             self.at.lay_by_hand(name)
-            (place.root / "shared" / "config.env").write_bytes(render_configuration(place.values()))
+            values = place.values() | self.what.secrets(place)
+            (place.root / "shared" / "config.env").write_bytes(render_configuration(values))
             self.start_by_hand(name)
             pointer = self.at.operator.do(
                 "deployed_version:register",
