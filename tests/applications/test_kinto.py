@@ -1,0 +1,62 @@
+"""Kinto on PostgreSQL, through plan, production, a broken version with a migration, and a restore of its backup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.applications.kinto import RECORDS, Kinto
+from tests.applications.organisation import Application, Organisation
+from tests.applications.story import Story
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def story(organisation: Callable[[Application], Organisation], installed: Path) -> Iterator[Story]:
+    played = Story(organisation(Kinto(installed)))
+    yield played
+    played.end()
+
+
+def test_kinto(story: Story, record_property: Callable[[str, object], None]) -> None:
+    at, what, production = story.at, story.what, story.place("production")
+    assert isinstance(what, Kinto)
+
+    def row(did: str, seen: object) -> None:
+        record_property("row", (what.slug, did, str(seen)))
+
+    story.register("production")
+    what.create(production, "One", "Two")
+    row("register what was started by hand, on PostgreSQL", f"serves {what.version_served(production)}")
+
+    story.end_by_hand("production")
+    at.prepare(what.sound)
+    deployment = at.go(what.sound)
+    at.checks_done(deployment)
+    at.verify(deployment)
+    assert {what.version_served(place) for place in at.places.values()} == {what.sound}
+    assert what.records(production).keys() == {"One", "Two"}
+    row("three environments", f"each serves {what.sound}, the records are there")
+
+    what.create(production, "Three")
+    before, known = production.measure(), what.records(production)
+    assert before.data and before.schema
+    at.prepare(what.broken)
+    at.finished(deployment, {"succeeded"}, 90)
+    deployment = at.go(what.broken)
+    at.checks_done(deployment)
+    at.verify(deployment)
+    what.create(production, "Four", "Five")
+    changed = [what.call(production, "PUT", f"{RECORDS}/{known['One']}", {"title": "1"}).status_code for _ in range(5)]
+    assert changed == [500] * 5
+    ended = story.roll_back(deployment)
+    assert ended["state"] == "rolled_back", ended
+    assert production.measure() == before
+    assert what.records(production) == known and what.version_served(production) == what.sound
+    counted = ended["rollback"]["facts"]["rows"]
+    assert counted["objects"] == 2, counted
+    row("a broken version with a migration, rolled back", f"digests equal; counted since: {counted}")
+    assert not at.faults, at.faults
