@@ -27,7 +27,11 @@ _TABLES = (
     "SELECT name FROM {}.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     " AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
 )
-_SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name"
+# With the number by which an application knows its schema.
+_SCHEMA = (
+    "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' UNION ALL"
+    " SELECT 'pragma', '', user_version FROM pragma_user_version WHERE user_version ORDER BY type, name"
+)
 
 
 def path_of(root: Path, address: str) -> Path:
@@ -163,9 +167,6 @@ def _digest(path: Path, heartbeat: Heartbeat, *, data: bool = True) -> DataDiges
     with _open(path) as connection:
         connection.execute("BEGIN")
         rows = connection.execute(_SCHEMA).fetchall()
-        # The number by which an application knows its schema.
-        if number := connection.execute("PRAGMA user_version").fetchone()[0]:
-            rows.append(("pragma", "user_version", number))
         if not rows:
             return DataDigest("", "")
         schema = hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -310,8 +310,7 @@ def journal_once(context: StepContext, effect: str, **facts: Any) -> dict[str, A
 
 def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> DataStore | None:
     """Return where the target keeps its data: the database that the first configuration names, else the folder or the
-    commands that its options name; None: nowhere. Raises StepFailed for a path that leads out of the target's folder,
-    and where only a database of another kind is named.
+    commands that its options name; None: nowhere. Raises StepFailed for a path out of the folder, and another database.
     """
     key = str(target.settings.get("database_key", "DATABASE_URL"))
     address = next((configuration[key] for configuration in configurations if configuration.get(key)), "")
@@ -329,10 +328,7 @@ def data_store_of(target: TargetSpec, *configurations: Mapping[str, str]) -> Dat
         named = {name: filled(arguments, target) for name, arguments in commands.items()}
         return DataCommands(named, target.root / runner.TEMPORARY)
     if address:
-        text = _(
-            "Ringi cannot use a database whose address begins with “%(scheme)s://”. Enter the commands for its data "
-            "(data_commands) in the target options."
-        )
+        text = _("Enter data_commands in the target options: Ringi cannot use a database with %(scheme)s://.")
         raise StepFailed(text % {"scheme": scheme})
     return None
 

@@ -39,9 +39,7 @@ class ReportIn(Body):
 
 
 class WaitsForOut(Schema):
-    """The report that a deployment waits for: what the pipeline does now, which version it deploys (in a rollback the
-    earlier one; empty for none), and until when.
-    """
+    """The report that a deployment waits for: what the pipeline does with which version (empty: none), until when."""
 
     ordinal: int
     task: str
@@ -115,6 +113,6 @@ def _waits_for(deployment: Deployment) -> WaitsForOut | None:
     step = waiting_step(deployment.pk)
     if step is None or step.reported or step.lease_until is None:
         return None
-    recorded = deployment.previous.get("deployed_version" if step.phase in BACK else "wanted") or {}
-    version = str(recorded.get("version", ""))
+    wanted = deployment.previous.get("deployed_version" if step.phase in BACK else "wanted") or {}
+    version = wanted.get("version", "")
     return WaitsForOut(ordinal=step.ordinal, task=step.parameters["task"], version=version, until=step.lease_until)
