@@ -200,7 +200,13 @@ def _columns(verb: Verb) -> list[dict[str, Any]]:
         elif isinstance(known, forms.BooleanField):
             values = ["yes"]
         found.append(
-            {"name": name, "label": known.label, "required": known.required, "several": several, "values": values}
+            {
+                "name": name,
+                "label": known.label,
+                "required": known.required and not known.initial,
+                "several": several,
+                "values": values,
+            }
         )
     return found
 
