@@ -82,7 +82,8 @@ def from_file(request: HttpRequest, noun: str, name: str) -> HttpResponseBase:
     if verb is None or not verb.from_file:
         raise Http404
     if why := verb.refusal(rights_of(request), None):
-        record_refusal(verb.key, why, object="", kind=NotPermitted.kind)
+        if request.method == "POST":
+            record_refusal(verb.key, why, object="", kind=NotPermitted.kind)
         return _page(request, verb, refused=why, status=STATUS[NotPermitted.kind])
     if request.method == "GET":
         return _blank(verb) if "columns" in request.GET else _page(request, verb)
