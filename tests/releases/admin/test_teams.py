@@ -34,7 +34,7 @@ from environments.operations.access.grant import confirm, request_role, revoke
 from environments.operations.window.create_freeze import freeze
 from environments.roles import ENVIRONMENT_PERMISSIONS, ROLE_PERMISSIONS
 from releases.admin.components.links import page_of
-from releases.admin.operations import verbs_on
+from releases.admin.operations import VERBS, verbs_on
 from releases.admin.operations.base import environment_of
 from releases.gates import quorum
 from releases.models import ApprovalRequest, Deployment, Release, Step
@@ -45,6 +45,8 @@ from releases.queries.notification_subject import subject_of
 from tests.conftest import CAST
 from tests.releases.gates.asking import COMMAND
 
+# These need a grant for all applications.
+FOR_ALL = frozenset(verb.key for verb in VERBS if verb.for_all)
 RIGHTS = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
 
 
@@ -90,7 +92,8 @@ def test_a_team_has_the_rights_of_its_roles_on_its_own_rows_and_none_on_those_of
     assert {seeded["application"].pk, portal.pk} <= set(applications.values())
     for own in (seeded["application"], portal):
         limit(people, own, *CAST)
-        there = {entry for entry in everything if applications[entry[1], entry[2]] == own.pk}
+        own_rows = {entry for entry in everything if applications[entry[1], entry[2]] == own.pk}
+        there = {entry for entry in own_rows if entry[3] not in FOR_ALL}
         assert there, own
         assert offered(people, rows) == there
 

@@ -23,7 +23,6 @@ LABELS = {
     "static-files": _("Static files behind a web server"),
     "containers": _("Service in a container"),
     "pipeline": _("Pipeline that deploys already"),
-    "manual": _("Deployment by hand"),
 }
 
 
