@@ -77,7 +77,9 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Leave out the rows that the reader does not see, but none because it is out of use."""
-        rows = self.model._base_manager.order_by(*self.get_ordering(request))
+        rows = self.model._base_manager.all()
+        if ordering := self.get_ordering(request):
+            rows = rows.order_by(*ordering)
         for limit in _limits:
             rows = limit(request, rows)
         return rows

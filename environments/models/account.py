@@ -80,6 +80,11 @@ class Account(AbstractUser):
         return f"employee:{employee}" if employee else f"account:{self.pk}"
 
     @property
+    def must_enrol(self) -> bool:
+        """Tell whether it is a person's who has not enrolled yet."""
+        return self.kind == self.Kind.PERSON and self.enrolled_at is None
+
+    @property
     def identities(self) -> frozenset[str]:
         """Return the keys under which this person counts, and counted before an identity was edited."""
         return frozenset({self.person_key, *self.former_identities})

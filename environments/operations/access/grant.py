@@ -144,7 +144,7 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
         second = access.require("manage_access", grant.environment)
         if grant.confirmed_at is not None or grant.revoked_at is not None:
             raise NotPossible(_("This grant is not awaiting confirmation."))
-        if grant.account.kind == Account.Kind.PERSON and grant.account.enrolled_at is None:
+        if grant.account.must_enrol:
             text = _("%(name)s has not enrolled yet. Confirm the role after that, so that you know who holds it.")
             raise NotPossible(text % {"name": grant.account})
         first = grant.granted_by

@@ -71,7 +71,7 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
                 instance.confirmed_at is None
                 and instance.granted_by_id != getattr(me, "pk", 0)
                 and instance.account.person_key != mine
-                and (instance.account.enrolled_at is not None or instance.account.kind == Account.Kind.SERVICE)
+                and not instance.account.must_enrol
             )
             return instance.revoked_at is not None or not second
         case AccessRequest():

@@ -9,12 +9,13 @@ import pytest
 
 from audit.actor import acting
 from audit.operation import operation
-from environments.models import Application, DeploymentTarget
+from environments.models import AccessGrant, Application, DeploymentTarget
 from environments.operations.account.create import create
 from releases.admin.pages.first_steps.page import FirstStep, unfinished
 from releases.operations.application.create import create_application
 from tests.environments.conftest import COMMAND
 from tests.releases.admin.seed_deployments import make_deployment
+from tests.releases.admin.test_teams import limit
 
 PAGE = "/admin/first-steps/"
 
@@ -45,8 +46,33 @@ def test_a_role_that_waits_is_named_with_what_it_waits_for(
     assert any("Sato has not enrolled yet." in line for line in says), says
 
 
+def test_a_service_waits_for_a_second_administrator_and_enrols_never(
+    people: dict[str, Any], acting_as: Callable[..., Any], browsers: Any
+) -> None:
+    with acting_as("administrator"):
+        create(username="robot", display_name="Robot", kind="service", roles=("ci",), reason="builds")
+    says = steps(browsers("administrator").get(PAGE))["People for every rule of the procedure"].says
+    assert any("a second administrator confirms the grant of Robot" in line for line in says), says
+
+
+def test_a_reader_of_one_application_learns_nothing_of_the_people_of_another(
+    world: Any, people: dict[str, Any], browsers: Any
+) -> None:
+    portal, datasets = (Application.objects.get(slug=slug) for slug in ("portal", "datasets"))
+    limit(people, portal, "tester")
+    with acting(COMMAND), operation("test:waits"):
+        AccessGrant.objects.filter(account=people["committee_a"]).update(
+            application=datasets, confirmed_by=None, confirmed_at=None
+        )
+    name = str(people["committee_a"])
+    title = "People for every rule of the procedure"
+    assert any(name in line for line in steps(browsers("administrator").get(PAGE))[title].says)
+    says = steps(browsers("tester").get(PAGE))[title].says
+    assert not any(name in line or str(datasets) in line for line in says), says
+
+
 def test_a_new_application_lacks_everything_and_the_buttons_fill_in_its_forms(
-    world: Any, acting_as: Callable[..., Any], browsers: Any
+    world: Any, people: dict[str, Any], acting_as: Callable[..., Any], browsers: Any
 ) -> None:
     with acting_as("manager"):
         wiki = create_application(slug="wiki", name="Wiki", repository="https://git.example/wiki.git")
@@ -56,6 +82,9 @@ def test_a_new_application_lacks_everything_and_the_buttons_fill_in_its_forms(
     assert not targets.done and targets.says == ["Not yet: Development, Staging, Production"]
     form = browser.get(targets.buttons[0].url).context["form"]
     assert form["application_id"].value() == str(wiki.pk)
+    configurations = shown["A configuration of each environment"]
+    assert str(people["developer"]) in configurations.who, "who may edit those of development"
+    assert str(people["developer"]) not in targets.who
     assert not shown["A verified deployment in Development"].done
     known = steps(browser.get(f"{PAGE}{Application.objects.get(slug='datasets').pk}/"))
     assert known["A deployment target in each environment"].done and known["A first release"].done

@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib import admin
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
 from audit.admin.sheet import cell
+from environments.models import Environment
 from releases.models import Release
 
 RELEASES = "admin:releases_release_changelist"
@@ -64,3 +66,11 @@ def test_the_exported_table_hides_the_columns_and_rows_that_the_list_hides(
     targets = reverse("admin:environments_deploymenttarget_changelist")
     assert len(_table(browsers("tester").get(targets, {"csv": "1"}))) < len(_table(client.get(targets, {"csv": "1"})))
     assert browsers("outsider").get(targets, {"csv": "1"}).status_code in (302, 403)
+
+
+def test_a_list_keeps_the_order_of_its_model(people: dict[str, Any], rf: Any) -> None:
+    """Environments have no order of their own in the admin: it is that of promotion."""
+    request = rf.get("/")
+    request.user = people["manager"]
+    shown = admin.site.get_model_admin(Environment).get_queryset(request)
+    assert [row.order for row in shown] == sorted(row.order for row in shown) and shown.ordered

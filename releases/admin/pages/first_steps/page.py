@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from environments import access
 from environments.admin.rights import Rights, found_or_404, page, rights_of, shown_to
+from environments.application_scope import within
 from environments.language import listed
 from environments.models import AccessGrant, Account, Application, ConfigurationVersion, DeploymentTarget, Environment
 from releases.admin.components.formatting import Button, show
@@ -63,38 +64,40 @@ def of_organisation(rights: Rights) -> list[FirstStep]:
     """Return the steps that all applications share."""
     held = AccessGrant.objects.in_effect().for_application(None).filter(role__key="administrator", environment=None)
     administrators = [str(account) for account in Account.objects.filter(grants__in=held).distinct().order_by("pk")]
-    granted = AccessGrant.objects.lasting().filter(confirmed_at=None).select_related("account", "role")
+    granted = within(AccessGrant.objects.lasting().filter(confirmed_at=None), rights.applications)
     waiting = [
         _("%(role)s: %(name)s has not enrolled yet.") % {"role": grant.role, "name": grant.account}
-        if grant.account.enrolled_at is None
+        if grant.account.must_enrol
         else _("%(role)s: a second administrator confirms the grant of %(name)s.")
         % {"role": grant.role, "name": grant.account}
-        for grant in granted.order_by("pk")[:20]
+        for grant in granted.select_related("account", "role").order_by("pk")[:20]
     ]
     procedure = Procedure.objects.filter(state="in_effect").first()
-    lacking = list(map(str, shortfalls(procedure.document))) if procedure is not None else []
+    seen = {"", *within(Application.objects.all(), rights.applications).values_list("slug", flat=True)}
+    lacks = shortfalls(procedure.document) if procedure is not None else []
+    lacking = [str(one) for one in lacks if one.application in seen]
     create = _button(rights, "account:create")
     return [
         FirstStep(
             _("A second administrator"),
             len(administrators) > 1,
             [listed(administrators), _("Deciding roles need two administrators: one grants, the other confirms.")],
-            _who("manage_access"),
+            _who([("manage_access", None)]),
             create,
         ),
         FirstStep(
             _("A release procedure in effect"),
             procedure is not None,
             [str(procedure)] if procedure is not None else [],
-            _who("create_procedure"),
+            _who([("create_procedure", None)]),
             _button(rights, "procedure:load"),
             reverse("admin:releases_procedure_changelist"),
         ),
         FirstStep(
             _("People for every rule of the procedure"),
-            procedure is not None and not lacking,
+            procedure is not None and not lacks,
             [*lacking, *waiting],
-            _who("manage_access"),
+            _who([("manage_access", None)]),
             create,
             reverse("admin:environments_account_changelist"),
         ),
@@ -114,23 +117,9 @@ def of(application: Application, rights: Rights) -> list[FirstStep]:
     first, goal = (next((one for one in places if one.protected is kind), None) for kind in (False, True))
     return [
         _application_step(rights, application),
+        _in_each(_("A deployment target in each environment"), places, targets, "target:create", application, about),
         _in_each(
-            _("A deployment target in each environment"),
-            places,
-            targets,
-            "edit_target",
-            "target:create",
-            application,
-            about,
-        ),
-        _in_each(
-            _("A configuration of each environment"),
-            places,
-            configured,
-            "edit_target",
-            "configuration:create",
-            application,
-            about,
+            _("A configuration of each environment"), places, configured, "configuration:create", application, about
         ),
         FirstStep(
             _("A deployment process"),
@@ -140,7 +129,7 @@ def of(application: Application, rights: Rights) -> list[FirstStep]:
                 if process is not None
                 else _("Without one, the steps and checks of the release procedure apply.")
             ],
-            _who("create_process", application),
+            _who([("create_process", None)], application),
             _templates(about, application),
             f"{here}#process",
         ),
@@ -148,7 +137,7 @@ def of(application: Application, rights: Rights) -> list[FirstStep]:
             _("A first release"),
             newest is not None,
             [str(newest)] if newest is not None else [],
-            _who("plan", application),
+            _who([("plan", None)], application),
             _button(rights, "release:plan", application_id=application.pk),
             reverse("release", args=[newest.pk]) if newest is not None else "",
         ),
@@ -161,20 +150,14 @@ def _application_step(rights: Rights, application: Application | None) -> FirstS
         _("An application with its repository"),
         application is not None,
         [application.repository] if application is not None else [],
-        _who("plan"),
+        _who([("plan", None)]),
         _button(rights, "application:create"),
         reverse("admin:environments_application_change", args=[application.pk]) if application is not None else "",
     )
 
 
 def _in_each(
-    title: str,
-    places: Iterable[Environment],
-    there: set[int],
-    right: str,
-    key: str,
-    application: Application,
-    rights: Rights,
+    title: str, places: Iterable[Environment], there: set[int], key: str, application: Application, rights: Rights
 ) -> FirstStep:
     """Return a step that each environment needs: the missing ones by name, and the button for the first of them."""
     missing = [place for place in places if place.pk not in there]
@@ -185,7 +168,8 @@ def _in_each(
     if not missing:
         return FirstStep(title, True, link=link)
     buttons = _button(rights, key, application_id=application.pk, environment_id=missing[0].pk)
-    return FirstStep(title, False, says, _who(right, application, missing[0]), buttons, link)
+    asked = [(right, place) for right, place in known.asks(None) if place in (None, missing[0])]
+    return FirstStep(title, False, says, _who(asked, application), buttons, link)
 
 
 def _deployed(
@@ -200,14 +184,15 @@ def _deployed(
         _("A verified deployment in %(environment)s") % {"environment": place},
         found is not None,
         [str(found)] if found is not None else [],
-        _who("schedule", application, place),
+        _who([("schedule", place)], application),
         link=link,
     )
 
 
-def _who(right: str, application: Application | None = None, place: Environment | None = None) -> str:
-    """Return the names of persons who have a right, for all applications or one."""
-    found = access.holders_with(right, place, application=application.pk if application is not None else None)
+def _who(asked: Iterable[tuple[str, Environment | None]], application: Application | None = None) -> str:
+    """Return the names of persons who have one of the rights, for all applications or one."""
+    pk = application.pk if application is not None else None
+    found = [*dict.fromkeys(one for right, place in asked for one in access.holders_with(right, place, application=pk))]
     more = [_("%(n)d more") % {"n": len(found) - MOST}] if len(found) > MOST else []
     return listed([*map(str, found[:MOST]), *more]) if found else _("no one yet")
 
