@@ -12,10 +12,10 @@ def _roles_of_the_procedure_in_effect(**_kwargs: Any) -> None:
     """Give the roles of a database from before roles were rows the names of its procedure."""
     from environments.models import Role
     from releases.models import Procedure
-    from releases.operations.procedure.put_into_effect import apply_roles
+    from releases.operations.procedure.apply_roles import apply_roles
 
     there = {Role._meta.db_table, Procedure._meta.db_table} <= set(connection.introspection.table_names())
-    active = Procedure.objects.filter(state="in_effect").first() if there else None
+    active = Procedure.objects.filter(state="in_effect", key="").first() if there else None
     if active is not None and not Role.objects.exclude(names={}).exists():
         apply_roles(active.document)
 

@@ -25,8 +25,11 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
         )
 
     def reaching(self, application: Application | int) -> "ChangeWindowQuerySet":
-        """Keep the windows of an application and those of whole environments."""
-        return self.filter(models.Q(application=None) | models.Q(application=application))
+        """Keep the windows of an application, those of its procedure, and those of people for whole environments."""
+        pk = application.pk if isinstance(application, Application) else application
+        followed = Application.objects.filter(pk=pk).values("procedure")
+        whole = models.Q(application=None) & (models.Q(from_procedure=False) | models.Q(procedure__in=followed))
+        return self.filter(whole | models.Q(application=pk))
 
 
 class ChangeFreezeQuerySet(models.QuerySet["ChangeFreeze"]):
@@ -78,6 +81,8 @@ class ChangeWindow(models.Model):
     in_effect_at = models.DateTimeField(_("in effect since"), null=True, blank=True)
     cancelled_at = models.DateTimeField(_("cancelled"), null=True, blank=True)
     from_procedure = models.BooleanField(_("comes with the procedure"), default=False)
+    # Of which procedure; empty: of the organisation's. It opens for the applications that follow this one.
+    procedure = models.SlugField(_("key of the release procedure"), max_length=40, blank=True)
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", verbose_name=_("replaces")
     )

@@ -65,6 +65,7 @@ class Application(models.Model):
 
     group: a key that applications of a team share; a grant may name it in place of each of them. Fixed with the
     application, because moving one would give access to it away. retired: no release of it is planned any more.
+    procedure: key of the release procedure that it follows; empty: the one of the organisation.
     """
 
     slug = models.SlugField(_("key"), unique=True)
@@ -76,6 +77,8 @@ class Application(models.Model):
         _("allowed signers"), blank=True, help_text=_("One key per line, as git reads it.")
     )
     retired = models.BooleanField(_("retired"), default=False)
+    # Written when a procedure that names the application takes effect.
+    procedure = models.SlugField(_("key of the release procedure"), max_length=40, blank=True)
     history = Snapshots()
 
     LOCK_ORDER = 15

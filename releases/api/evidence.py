@@ -36,10 +36,13 @@ class EvidenceIn(Schema):
 
 
 def evaluated(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
-    """Return evidence with the results that the thresholds of the procedure in effect give."""
-    procedure = Procedure.objects.filter(state="in_effect").first()
-    limits = procedure.document.threshold_values() if procedure is not None else {}
-    return [shapes.evidence_out(row, *reading.evaluate(row.kind, row.values, limits)) for row in rows]
+    """Return evidence with the results that the thresholds of its application's procedure give."""
+    in_effect = Procedure.objects.filter(state="in_effect")
+    limits = {row.key: row.document.threshold_values() for row in in_effect}
+    return [
+        shapes.evidence_out(row, *reading.evaluate(row.kind, row.values, limits.get(row.application.procedure, {})))
+        for row in rows
+    ]
 
 
 @router.post("", response=shapes.UploadedOut)

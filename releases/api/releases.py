@@ -230,7 +230,7 @@ def environment_statuses(caller: Caller, release: Release) -> list[shapes.Enviro
     """Return the status of a release in each environment that the caller reads and the release is bound for."""
     found = []
     known = Known(release)
-    ready = release.procedure is not None or Procedure.objects.filter(state="in_effect").exists()
+    ready = (release.procedure or Procedure.objects.of(release.application)) is not None
     places = changes_since.active(release)
     contents = {row.environment.pk: row for row in changes_since.kept(release, places)}
     pointers, chosen = {place.pk: pointer for place, pointer in places}, changes_since.chosen(release)
@@ -348,7 +348,7 @@ def show_gates(request: HttpRequest, application: Slug, version: Version, enviro
     where = environment_named(caller, environment)
     release = release_named(caller, application, version)
     caller.read(where, release)
-    if release.procedure is None and not Procedure.objects.filter(state="in_effect").exists():
+    if (release.procedure or Procedure.objects.of(release.application)) is None:
         return []
     return [shapes.filled(shapes.GateOut, answer) for answer in evaluate(release, where)]
 

@@ -17,8 +17,8 @@ def environment_named(caller: Caller, name: str) -> Environment:
     """Return an environment by its key, or by the key of a test environment that the procedure maps to one."""
     environment = Environment.objects.filter(slug=name).first()
     if environment is None:
-        procedure = Procedure.objects.filter(state="in_effect").first()
-        places = procedure.document.testing.environments if procedure is not None else ()
+        in_effect = Procedure.objects.filter(state="in_effect").order_by("key")
+        places = [place for row in in_effect for place in row.document.testing.environments]
         mapped = next((place.environment for place in places if place.key == name), "")
         environment = Environment.objects.filter(slug=mapped).first()
     if environment is None:

@@ -21,7 +21,7 @@ COUNT = 24
 
 
 def _any_time(application: Application, environment: Environment) -> bool:
-    asked = active_procedure().document.gates_for(environment)
+    asked = active_procedure(application).document.gates_for(environment)
     return all(gate.type != "change_window" for gate in asked) and environment.pk not in ruled(application.pk)
 
 

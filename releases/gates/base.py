@@ -293,5 +293,5 @@ def procedure_of(release: Release) -> Content:
     """Return the procedure that a release follows, the one its scope was locked under, else the one in effect, with the
     deployment process of its application.
     """
-    row = release.procedure or Procedure.objects.get(state="in_effect")
+    row = release.procedure or Procedure.objects.get(state="in_effect", key=release.application.procedure)
     return release.process.applied_to(row.document) if release.process is not None else row.document

@@ -171,6 +171,8 @@ def clause_labels() -> dict[str, str]:
         "notification_templates": _("notification templates for external stakeholders on rollback"),
         "due_immediately": _("milestones due immediately (rescheduled)"),
         "waivers": _("waivers"),
+        "applications": _("applications that will follow this procedure"),
+        "leaving": _("applications that will follow the organisation's procedure again"),
         "moved": _("open releases that will follow the new version"),
         "kept": _("open releases that stay on the current version"),
         "grants": _("access grants that begin to count"),

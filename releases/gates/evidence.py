@@ -171,7 +171,7 @@ def count_with(row: Evidence) -> Count:
     found = Evidence.objects.counting(row.application_id, row.tree).filter(kind=row.kind)
     if row.kind == "junit":
         found = found.filter(test_type=row.test_type, environment=row.environment_id)
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(row.application)
     return count(row.kind, list(found), procedure.document.threshold_values() if procedure is not None else {})
 
 

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from audit.operation import Operation
 from audit.refusals import GateNotPassed
@@ -64,24 +65,45 @@ class Shortfall:
 
 
 def shortfalls(
-    content: Content,
+    draft: Content | None = None,
     *,
     without: Collection[int] = (),
     at: datetime | None = None,
     absences: Iterable[tuple[Account, Account]] = (),
 ) -> list[Shortfall]:
-    """Return what the rules of a procedure lack at a time (None: now), each person counted once, over all stages.
+    """Return what the rules of the procedures in effect lack at a time (None: now), each person counted once, over all
+    stages; those of a draft in place of the version in effect that it would replace.
 
     without: grants that do not count; absences: (absent, delegate) beside those in effect. The exclusions of one
     release and the roles of its team do not count here.
     """
-    absences = list(absences)
+    contents = {row.key: row.document for row in Procedure.objects.filter(state="in_effect")}
+    contents |= {draft.key: draft} if draft is not None else {}
+    elsewhere = {key for content in contents.values() for key in content.applications}
+    absences, found = list(absences), list[Shortfall]()
+    for content in contents.values():
+        followers = (
+            Application.objects.filter(slug__in=content.applications)
+            if content.key
+            else Application.objects.exclude(slug__in=elsewhere)
+        )
+        found += _of_one(content, _told_apart(followers, own=bool(content.key)), without, at, absences)
+    return found
+
+
+def _of_one(
+    content: Content,
+    applications: list[Application | None],
+    without: Collection[int],
+    at: datetime | None,
+    absences: list[tuple[Account, Account]],
+) -> list[Shortfall]:
     found: list[Shortfall] = []
     shipped = {role.key: role.shipped for role in content.roles}
     signs = [key for key, based_on in shipped.items() if "sign_checklist" in ROLE_PERMISSIONS[based_on]]
     deciding = [key for key, based_on in shipped.items() if based_on in DECIDING or key in content.named_permissions()]
     # Without a place last: what is asked of all environments is answered by holders of a role in any of them.
-    for place, application in product((*Environment.objects.all(), None), _applications()):
+    for place, application in product((*Environment.objects.all(), None), applications):
         key = application.pk if application is not None else None
         known = partial(access.roles_by_person, place, at, without=without, absences=absences, application=key)
         lacks = partial(_lacks, place, application)
@@ -92,7 +114,7 @@ def shortfalls(
         places = [place] if place is not None else []
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
         if place is None and application is not None:
-            subjects = ["process"]  # the procedure is that of all applications
+            subjects = ["process"]  # the procedure is a matter of the organisation
         if all(rule.subject != "process" for rule in content.approval_rules):
             subjects = [s for s in subjects if s != "process"]  # it has the rules of the procedure
         for subject in subjects:
@@ -110,16 +132,18 @@ def shortfalls(
     return found
 
 
-def _applications() -> list[Application | None]:
-    """Return one application of each set for which the same grants count; None for those that no grant names, and for
-    what belongs to none.
+def _told_apart(applications: QuerySet[Application], *, own: bool) -> list[Application | None]:
+    """Return one of some applications for each set for which the same grants count. Those that no grant names: None,
+    which is also what belongs to no application; where they have a procedure of their own, the first of them.
     """
-    found: list[Application | None] = [None]
     limited = AccessGrant.objects.lasting().filter(account__kind=Account.Kind.PERSON)
     named = set(limited.exclude(application=None).values_list("application", flat=True))
-    found += Application.objects.filter(pk__in=named)
-    grouped = Application.objects.filter(group__in=limited.exclude(application_group="").values("application_group"))
-    return [*found, *grouped.exclude(pk__in=named).order_by("group", "pk").distinct("group")]
+    groups = set(limited.exclude(application_group="").values_list("application_group", flat=True))
+    found: list[Application | None] = [*applications.filter(pk__in=named)]
+    grouped = applications.filter(group__in=groups).exclude(pk__in=named)
+    found += grouped.order_by("group", "pk").distinct("group")
+    others = applications.exclude(pk__in=named).exclude(group__in=groups).order_by("pk")
+    return [*(others[:1] if own else [None]), *found]
 
 
 def _lacks(
@@ -147,13 +171,13 @@ def of_departure(op: Operation, grants: Collection[int], refuses: bool) -> None:
     """Refuse to end grants without which an approval rule could not be met any more; notify of other unmet rules.
     Two operations at once are counted one after the other.
     """
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(None)
     if procedure is None:
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_staffing'))")
-    before = shortfalls(procedure.document)
-    found = worse(before, shortfalls(procedure.document, without=grants))
+    before = shortfalls()
+    found = worse(before, shortfalls(without=grants))
     unmet = {s.key for s in before}
     ruin = [s for s in found if s.binding and s.key not in unmet]
     if ruin and refuses:

@@ -21,7 +21,7 @@ def subject_of(release: Release) -> str:
 
 def change_of(release: Release) -> StandardChange | None:
     """Return the standard change that a release is one of; None where the procedure in effect does not have it."""
-    row = Procedure.objects.filter(state="in_effect").first()
+    row = Procedure.objects.of(release.application)
     known = row.document.standard_changes() if row is not None else ()
     return next((change for change in known if change.key == release.criterion), None)
 
@@ -60,6 +60,7 @@ def counted(release: Release, change: StandardChange, start: datetime, zone: str
     return ApprovalRequest.objects.filter(
         subject=ApprovalRequest.Subject.STANDARD,
         release__criterion=change.key,
+        release__application__procedure=release.application.procedure,
         state__in=["in_review", "approved", "used"],
         valid_from__gte=monday,
         valid_from__lt=following,

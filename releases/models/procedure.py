@@ -2,7 +2,7 @@
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -10,15 +10,28 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
-from environments.models import Account
+from environments.models import Account, Application
 from releases.procedures.document import Procedure as Content
 from releases.state_machines.procedure import ProcedureMachine
 
 
-class Procedure(ProcedureMachine):
-    """One version. `content` is releases.procedures.document.Procedure as JSON; one in effect never changes."""
+class ProcedureManager(models.Manager["Procedure"]):
+    """Queries over procedures."""
 
-    version = models.CharField(_("version"), max_length=40, unique=True)
+    def of(self, application: Application | None) -> "Procedure | None":
+        """Return the version in effect that an application follows; None as application: the organisation's."""
+        key = application.procedure if application is not None else ""
+        return self.filter(state="in_effect", key=key).first()
+
+
+class Procedure(ProcedureMachine):
+    """One version. `content` is releases.procedures.document.Procedure as JSON; one in effect never changes.
+
+    key: empty for the procedure of the organisation; a further procedure applies to the applications that it names.
+    """
+
+    key = models.SlugField(_("key"), max_length=40, blank=True)
+    version = models.CharField(_("version"), max_length=40)
     content = models.JSONField(_("content"))
     digest = models.CharField(_("digest"), max_length=64)
     reason = models.CharField(_("reason"), max_length=300)
@@ -26,6 +39,7 @@ class Procedure(ProcedureMachine):
     writers = models.JSONField(_("contributing accounts"), default=list)
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     in_effect_at = models.DateTimeField(_("effective since"), null=True, blank=True)
+    objects: ClassVar[ProcedureManager] = ProcedureManager()
     history: Any = Snapshots()
 
     LOCK_ORDER = 5
@@ -35,11 +49,12 @@ class Procedure(ProcedureMachine):
         verbose_name_plural = _("procedures")
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["state"], condition=Q(state="in_effect"), name="procedure_one_in_effect")
+            models.UniqueConstraint(fields=["key"], condition=Q(state="in_effect"), name="procedure_one_in_effect"),
+            models.UniqueConstraint(fields=["key", "version"], name="procedure_version_unique"),
         ]
 
     def __str__(self) -> str:
-        return self.version
+        return f"{self.key} {self.version}".strip()
 
     @property
     def document(self) -> Content:

@@ -56,6 +56,8 @@ def faults_between(
 ) -> Found:
     """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
     yield from _twice(raw)
+    if raw.get("applications") and not raw.get("key"):
+        yield ("applications",), "names applications, so the procedure needs a key; the organisation's is that of all"
     yield from _languages(raw)
     yield from _references(raw)
     yield from _history(raw)

@@ -15,14 +15,17 @@ from releases.procedures.consistency import faults_between
 from releases.procedures.left_out import completed
 from releases.procedures.part import meant
 from releases.procedures.places import UNKNOWN_KEY, Fault, Path, ProcedureFaults, fault_at, lines_of, message_of, near
+from releases.procedures.shared import with_shared
 from releases.procedures.values import (
     AUTHOR,
     CHECK_TYPES,
     GATE_TYPES,
     NAMED_PERMISSIONS,
     STEP_TYPES,
+    ApplicationKey,
     Decision,
     Language,
+    ProcedureKey,
     VersionText,
 )
 
@@ -76,11 +79,17 @@ class Plans(Section):
 
 
 class Procedure(Section):
-    """A written procedure, complete and free of contradictions."""
+    """A written procedure, complete and free of contradictions.
+
+    key: empty for the procedure of the organisation. A further procedure has a key, and applies to the applications
+    that it names, by their keys; it shares some sections with the one of the organisation, see procedures/shared.py.
+    """
 
     format: Literal[1]
+    key: Annotated[ProcedureKey, parts.LeftOutIfEmpty] = ""
     version: VersionText
     name: parts.Label
+    applications: Annotated[tuple[ApplicationKey, ...], parts.LeftOutIfEmpty] = ()
     languages: Annotated[tuple[Language, ...], parts.LeftOutIfEmpty] = ()
     history: tuple[parts.HistoryEntry, ...] = ()
     purpose: tuple[parts.Item, ...] = ()
@@ -120,11 +129,13 @@ class Procedure(Section):
     retention: parts.Retention
 
     @classmethod
-    def from_toml(cls, text: str | Mapping[str, str], **types: Collection[str]) -> Self:
+    def from_toml(
+        cls, text: str | Mapping[str, str], organisation: "Procedure | None" = None, **types: Collection[str]
+    ) -> Self:
         """Read a procedure from TOML. Raises ProcedureFaults with every fault, each with its line.
 
         text: one text, or file name → text of the files that make up the document; no two files define the same key.
-        types: as in `checked`.
+        organisation: the procedure that a further one shares sections with. types: as in `checked`.
         """
         raw: dict[str, Any] = {}
         lines: dict[Path, str] = {}
@@ -141,6 +152,11 @@ class Procedure(Section):
             raw, lines = part | raw, here | lines
         if faults:
             raise ProcedureFaults(faults)
+        if raw.get("key"):
+            if organisation is None:
+                text = "is of a further procedure, which is read together with the one of the organisation"
+                raise ProcedureFaults([fault_at(("key",), text, lines)])
+            raw = with_shared(raw, organisation.model_dump(mode="json"))
         return cls.checked(raw, lines, **types)
 
     @classmethod

@@ -26,11 +26,11 @@ def texts(path: Path) -> dict[str, str]:
     return found
 
 
-def read(path: Path, **types: Collection[str]) -> Procedure:
-    """Read a procedure from a TOML file or a folder of them; types as in `Procedure.checked`. Raises
+def read(path: Path, organisation: Procedure | None = None, **types: Collection[str]) -> Procedure:
+    """Read a procedure from a TOML file or a folder of them; arguments as in `Procedure.from_toml`. Raises
     ProcedureFaults.
     """
-    return Procedure.from_toml(texts(path), **types)
+    return Procedure.from_toml(texts(path), organisation, **types)
 
 
 def default() -> Procedure:

@@ -7,6 +7,7 @@ import tomli_w
 
 from releases.procedures.document import Procedure, Section
 from releases.procedures.load import DEFAULT, texts
+from releases.procedures.shared import without_shared
 
 REST = "1-01-introduction.toml"
 
@@ -20,8 +21,15 @@ def as_files(procedure: Procedure) -> dict[str, str]:
     return {name: tomli_w.dumps(found[name], multiline_strings=True) for name in sorted(found)}
 
 
+def further_from(procedure: Procedure) -> Procedure:
+    """Return a further procedure with the values of another one, for an author to change: its key and its values."""
+    return procedure.model_copy(update={"key": "further", "version": "1.0.0", "history": (), "applications": ()})
+
+
 def _sections(document: Section) -> dict[str, Any]:
     values = document.model_dump(mode="python", exclude_defaults=True)
+    if isinstance(document, Procedure) and document.key:
+        values = without_shared(values)
     return {section: _in_order(value) for section, value in values.items()}
 
 

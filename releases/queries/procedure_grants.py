@@ -9,7 +9,7 @@ def begin_to_count(content: Content) -> list[list[str]]:
     """Return role, sign-in name and environment ("": all) of each, in order; also those from before a role was
     retired.
     """
-    present = Procedure.objects.filter(state="in_effect").first()
+    present = Procedure.objects.filter(state="in_effect", key="").first()
     known = {row.key for row in present.document.roles} if present is not None else set()
     rows = AccessGrant.objects.lasting().filter(role__key__in={row.key for row in content.roles} - known)
     columns = rows.values_list("role__key", "account__username", "environment__slug")

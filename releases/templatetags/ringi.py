@@ -116,6 +116,14 @@ def process_templates(context: dict[str, Any]) -> list[tuple[str, Any]]:
     return list(LABELS.items()) if _shown().rights_of(context["request"]).may("create_process") else []
 
 
+@register.simple_tag
+def followed_procedure(application: Any) -> Any:
+    """Return the version in effect of the procedure that an application follows, or None."""
+    from releases.models import Procedure
+
+    return Procedure.objects.of(application)
+
+
 @register.filter
 def pretty(value: Any) -> str:
     """Return a value of a JSON document as text: as it is when it is one, else indented JSON."""

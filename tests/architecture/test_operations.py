@@ -47,6 +47,8 @@ INSIDE = {
     "releases/operations/follow_up/create.py",
     "releases/operations/notification_rule/apply_procedure.py",
     "releases/operations/procedure/apply_freezes.py",
+    "releases/operations/procedure/apply_roles.py",
+    "releases/operations/procedure/further.py",
     "releases/operations/release/follow.py",
 }
 # Operations of another noun that belong to the same mechanism.

@@ -260,7 +260,7 @@ class World:
                     release=release,
                     application=release.application,
                     environment=self.environments[environment],
-                    procedure=Procedure.objects.get(state="in_effect"),
+                    procedure=Procedure.objects.of(self.application),
                     requested_by=self.people["ci"],
                     previous={"wanted_tree": self.built.trees[f"v{release.version}"]},
                 )

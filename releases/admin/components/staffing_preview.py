@@ -28,8 +28,7 @@ def of_absence(instance: Any, values: dict[str, Any]) -> Lines:
 
 
 def _lines(**then: Any) -> Lines:
-    procedure = Procedure.objects.filter(state="in_effect").first()
-    if procedure is None:
+    if Procedure.objects.of(None) is None:
         return []
-    found = worse(shortfalls(procedure.document, at=then.get("at")), shortfalls(procedure.document, **then))
+    found = worse(shortfalls(at=then.get("at")), shortfalls(**then))
     return [(_("Rules that could no longer be met"), "\n".join(map(str, found)) or _("none"))]

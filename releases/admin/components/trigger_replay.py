@@ -37,7 +37,7 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
 
 
 def _words() -> dict[str, str]:
-    """Return the label of each trigger key in the procedure in effect; a key that only a draft has stays as it is."""
-    active = Procedure.objects.filter(state="in_effect").first()
+    """Return the label of each trigger key in the procedures in effect; a key that only a draft has stays as it is."""
     language = get_language() or "ja"
-    return {} if active is None else {t.key: t.label(language) for t in active.document.triggers}
+    rows = Procedure.objects.filter(state="in_effect").order_by("-key")  # the words of the organisation come last
+    return {t.key: t.label(language) for row in rows for t in row.document.triggers}

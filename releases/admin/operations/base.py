@@ -254,7 +254,7 @@ class Verb:
     beside: tuple[str, ...] = ()
     warns: bool = False
     tries: Callable[[Any, dict[str, Any]], list[Shown]] | None = None
-    fills: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
+    fills: Callable[[Any, Mapping[str, str]], dict[str, Any]] | None = None
     try_label: Any = ""
     from_file: bool = False
 

@@ -26,23 +26,23 @@ Fields = Mapping[str, forms.Field]
 
 def _fields(instance: Any) -> Fields:
     current = DeploymentProcess.current(instance.pk) if isinstance(instance, Application) else None
-    shown = as_text(current.document) if current is not None else template_text("service-with-database")
+    shown = as_text(current.document) if current is not None else template_text("service-with-database", instance)
     return {"content": text(_("deployment process (TOML)"), rows=30, initial=shown), "reason": text(_("reason"))}
 
 
-def _from_template(query: Mapping[str, str]) -> dict[str, Any]:
+def _from_template(instance: Any, query: Mapping[str, str]) -> dict[str, Any]:
     name = query.get("template", "")
-    return {"content": template_text(name)} if name in LABELS else {}
+    return {"content": template_text(name, instance)} if name in LABELS else {}
 
 
-def _read(content: str) -> Process:
-    return Process.from_toml(content, active_procedure().document, **procedure_types())
+def _read(application: Application, content: str) -> Process:
+    return Process.from_toml(content, active_procedure(application).document, **procedure_types())
 
 
 def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
     """Return the faults of the document, or that it has none; nothing is stored."""
     try:
-        _read(values["content"])
+        _read(instance, values["content"])
     except ProcedureFaults as faults:
         return [Shown(fault.place, "failed", fault.message) for fault in faults.faults]
     return [Shown(str(instance), "passed", gettext("The document has no fault."))]
@@ -50,7 +50,7 @@ def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
 
 def _create(pk: int, *, content: str, reason: str) -> DeploymentProcess:
     try:
-        return create.create(application_id=pk, content=_read(content), reason=reason)
+        return create.create(application_id=pk, content=_read(Application.objects.get(pk=pk), content), reason=reason)
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 

@@ -68,7 +68,7 @@ def _seen(target: DeploymentTarget, values: dict[str, Any]) -> list[tuple[str, s
         )
     except InvalidInput as faults:
         return [(gettext("Not possible"), "\n".join(map(str, faults.reasons)))]
-    metrics = {metric.key: metric for metric in active_procedure().document.metrics}
+    metrics = {metric.key: metric for metric in active_procedure(target.application).document.metrics}
     words = {key: metric.label(get_language() or "ja") for key, metric in metrics.items()}
     units = {key: metric.unit for key, metric in metrics.items()}
     rows = []

@@ -1,6 +1,6 @@
 """Verbs on versions of the procedure: their way into effect, and the forms that change a part of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from releases.models import Procedure
 from releases.operations.procedure import put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default_text
-from releases.procedures.save import as_text
+from releases.procedures.save import as_text, further_from
 from releases.queries.procedure_types import procedure_types
 
 Fields = dict[str, forms.Field]
@@ -90,8 +90,23 @@ def _revise_checklist(
     return revise.revise(pk, reason=reason, values=values, removed=numbers, added=added)
 
 
+def _from_version(instance: Any, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the text of the version that a link names, or of a further procedure that is made from it."""
+    pk = query.get("version", "")
+    version = Procedure.objects.filter(pk=pk).first() if pk.isdecimal() else None
+    if version is None:
+        return {}
+    content = version.document
+    return {"content": as_text(content if query.get("further") is None else further_from(content))}
+
+
+def _read(content: str) -> Content:
+    active = Procedure.objects.of(None)
+    return Content.from_toml(content, active.document if active is not None else None, **procedure_types())
+
+
 def _procedure(instance: Any) -> Fields:
-    active = Procedure.objects.filter(state="in_effect").first()
+    active = Procedure.objects.of(None)
     shown = as_text(active.document) if active is not None else default_text()
     return {"content": text(_("release procedure (TOML)"), rows=30, initial=shown), "reason": text(_("reason"))}
 
@@ -99,7 +114,7 @@ def _procedure(instance: Any) -> Fields:
 def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
     """Return the faults of the document, or that it has none; nothing is stored."""
     try:
-        content = Content.from_toml(values["content"], **procedure_types())
+        content = _read(values["content"])
     except ProcedureFaults as faults:
         return [Shown(fault.place, "failed", fault.message) for fault in faults.faults]
     return [Shown(content.version, "passed", gettext("The document has no fault."))]
@@ -107,7 +122,7 @@ def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
 
 def _load(*, content: str, reason: str) -> Procedure:
     try:
-        return put_into_effect.load(Content.from_toml(content, **procedure_types()), reason=reason)
+        return put_into_effect.load(_read(content), reason=reason)
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 
@@ -152,6 +167,7 @@ VERBS: tuple[Verb, ...] = (
         _("Create procedure version"),
         _load,
         fields=_procedure,
+        fills=_from_version,
         tries=_checked,
         try_label=_("Check document"),
         makes=Procedure,

@@ -32,7 +32,6 @@ from releases.operations.release import (
     sign_final_check,
 )
 from releases.operations.release.withdraw_request import withdraw_request
-from releases.procedures.document import Procedure as Content
 from releases.queries import changes_since
 from releases.queries.step_plan import production_of
 from releases.queries.suggested_changes import suggested_changes
@@ -44,22 +43,23 @@ EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
 
 
 def _plan(instance: Any) -> Fields:
-    content = plan.active_procedure().document
-    conditional = (Release.Kind.EMERGENCY, Release.Kind.STANDARD)
-    kinds = [choice for choice in Release.Kind.choices if choice[0] not in conditional or content.criteria(choice[0])]
+    plan.active_procedure()
+    contents = [row.document for row in Procedure.objects.filter(state="in_effect").order_by("key")]
+    conditional = {
+        kind: {row.key: row.label(language()) for content in reversed(contents) for row in content.criteria(kind)}
+        for kind in (Release.Kind.EMERGENCY, Release.Kind.STANDARD)
+    }
+    kinds = [choice for choice in Release.Kind.choices if conditional.get(Release.Kind(choice[0]), True)]
+    criteria = [choice for labels in conditional.values() for choice in labels.items()]
     return {
         "application_id": row(_("application"), Application),
         "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
         "title": text(_("title"), most=length(Release, "title")),
         "kind": forms.ChoiceField(label=_("type"), choices=kinds),
         "criterion": forms.ChoiceField(
-            label=_("emergency criterion or standard change"), required=False, choices=[("", "—"), *_criteria(content)]
+            label=_("emergency criterion or standard change"), required=False, choices=[("", "—"), *criteria]
         ),
     }
-
-
-def _criteria(content: Content) -> list[tuple[str, str]]:
-    return [(row.key, row.label(language())) for kind in Release.Kind.values for row in content.criteria(kind)]
 
 
 def _copy(instance: Any) -> Fields:
@@ -178,9 +178,10 @@ def _postpone(instance: Any) -> Fields:
 
 
 def _test_types() -> list[tuple[str, str]]:
-    active = Procedure.objects.filter(state="in_effect").first()
-    types = active.document.testing.types if active is not None else ()
-    return [("", "—"), *((row.key, row.label(language())) for row in types)]
+    """Return the test types of all procedures; the organisation's label counts where several have a key."""
+    rows = Procedure.objects.filter(state="in_effect").order_by("-key")
+    types = {one.key: one.label(language()) for row in rows for one in row.document.testing.types}
+    return [("", "—"), *types.items()]
 
 
 def _evidence(instance: Any) -> Fields:

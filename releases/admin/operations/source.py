@@ -166,8 +166,8 @@ def _place(known: Application) -> Fields:
 
 
 def _usual_format() -> str:
-    """Return the tag format of the procedure in effect."""
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    """Return the tag format of the organisation's procedure."""
+    procedure = Procedure.objects.of(None)
     return procedure.document.versions.tag_format if procedure is not None else f"v{versions.PLACE}"
 
 

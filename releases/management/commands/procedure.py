@@ -29,6 +29,10 @@ class Command(BaseCommand):
         parser.add_argument("verb", choices=["check", "diff", "load", "export"])
         parser.add_argument("path", type=Path, help="a TOML file, or a folder of TOML files that make up one procedure")
         parser.add_argument(
+            "--organisation", type=Path, help="check: of a further procedure, the files of the organisation's procedure"
+        )
+        parser.add_argument("--key", default="", help="export: of a further procedure (left out: the organisation's)")
+        parser.add_argument(
             "--put-into-effect", action="store_true", help="load: in an empty system, put the procedure into effect"
         )
 
@@ -36,22 +40,26 @@ class Command(BaseCommand):
         """Do it. `load --put-into-effect` starts a system: where a procedure is in effect, it loads nothing, for that
         procedure may have changed since.
         """
-        path = options["path"]
+        path, beside = options["path"], options["organisation"]
         if options["verb"] == "check":
-            self.stdout.write(f"procedure {_read(path).version}: no fault")
+            organisation = _read(beside) if beside is not None else None
+            self.stdout.write(f"procedure {_read(path, organisation).version}: no fault")
             return  # without a database
-        active = Procedure.objects.filter(state="in_effect").first()
+        active = Procedure.objects.of(None)
+        organisation = active.document if active is not None else None
         match options["verb"]:
             case "diff":
-                self._diff(_read(path), active)
+                content = _read(path, organisation)
+                own = Procedure.objects.filter(state="in_effect", key=content.key).first()
+                self._diff(content, own or active)
             case "load":
-                content = _read(path)
+                content = _read(path, organisation)
                 if options["put_into_effect"] and active is not None:
                     self.stdout.write(f"procedure {active.version} is in effect; {path.name} was not loaded")
                 else:
                     self._load(content, path, options["put_into_effect"])
             case _export:
-                self._export(path, active)
+                self._export(path, Procedure.objects.filter(state="in_effect", key=options["key"]).first())
 
     def _diff(self, content: Content, active: Procedure | None) -> None:
         if active is None:
@@ -85,9 +93,9 @@ class Command(BaseCommand):
         self.stdout.write(f"procedure {active.version} was written into {path}")
 
 
-def _read(path: Path) -> Content:
+def _read(path: Path, organisation: Content | None = None) -> Content:
     try:
-        return read(path, **procedure_types())
+        return read(path, organisation, **procedure_types())
     except ProcedureFaults as faults:
         lines = ["the procedure has faults:", *(f"  {fault}" for fault in faults.faults)]
         raise CommandError("\n".join(lines)) from None

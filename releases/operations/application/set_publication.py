@@ -18,7 +18,7 @@ def set_publication(application_id: int, *, branch: str, folder: str, reason: st
         application = op.get(Application)
         op.require_reason()
         branch, parts = branch.strip(), [part for part in folder.strip().split("/") if part]
-        if branch and (why := wrong_branch(branch)):
+        if branch and (why := wrong_branch(branch, application)):
             raise InvalidInput(why)
         if any(part.startswith(".") or not part.isprintable() for part in parts):
             raise InvalidInput(_("A folder is a path inside the repository, such as docs/releases."))

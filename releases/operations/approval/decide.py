@@ -16,7 +16,7 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from environments import access
 from environments.application_scope import application_of
 from environments.language import labelled
-from environments.models import AccessGrant, Account, ChangeFreeze, ChangeWindow, Environment
+from environments.models import Account, ChangeWindow
 from releases.gates import authorship, ledger, quorum
 from releases.gates.base import procedure_of
 from releases.gates.content import clause_labels, difference, digest, document
@@ -154,20 +154,8 @@ def _targets(approval_request_id: int) -> list[tuple[type, int]]:
         process = DeploymentProcess.objects.get(pk=row["process"])
         targets += process_effect.targets_of(process, approval_request_id)
     if row["procedure"] is not None:
-        # The operation writes the environments, the releases that the procedure takes over, the version that it
-        # replaces, and its rivals.
-        targets += [(Release, pk) for pk, _name in row["document"].get("moved", [])]
-        content = Procedure.objects.get(pk=row["procedure"]).document
-        targets += [(AccessGrant, pk) for pk in put_into_effect.unconfirmed_by(content)]
-        own = ChangeFreeze.objects.in_effect().filter(from_procedure=True)
-        targets += [(ChangeFreeze, pk) for pk in own.values_list("pk", flat=True)]
-        targets += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
-        targets += [(Procedure, pk) for pk in Procedure.objects.filter(state="in_effect").values_list("pk", flat=True)]
-        others = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(
-            pk=approval_request_id
-        )
-        for other, procedure in others.values_list("pk", "procedure"):
-            targets += [(ApprovalRequest, other), (Procedure, procedure)]
+        approval_request = ApprovalRequest.objects.get(pk=approval_request_id)
+        targets += put_into_effect.targets_of(Procedure.objects.get(pk=row["procedure"]), approval_request)
     return targets
 
 
@@ -317,7 +305,8 @@ def _meeting(approval_request: ApprovalRequest, decider: Decider, meeting_id: in
 def _same_content(approval_request: ApprovalRequest) -> None:
     if approval_request.valid_until is not None and now() >= approval_request.valid_until:
         raise GateNotPassed(_("The approval request expired at the end of its change window."))
-    if approval_request.procedure is not None and approval_request.document["base"] != put_into_effect.in_effect():
+    procedure = approval_request.procedure
+    if procedure is not None and approval_request.document["base"] != put_into_effect.in_effect(procedure.key):
         text = _("Another version of the release procedure has taken effect since then. Submit for approval again.")
         raise GateNotPassed(text)
     process = approval_request.process

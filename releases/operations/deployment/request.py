@@ -42,7 +42,7 @@ def request(release_id: int, *, environment_id: int, reason: str = "") -> Deploy
             release=release,
             application=release.application,
             environment=environment,
-            procedure=release.procedure or active_procedure(),
+            procedure=release.procedure or active_procedure(release.application),
             process=release.process,
             requested_by=account,
         )

@@ -33,7 +33,7 @@ def submit(process_id: int, *, reason: str) -> ApprovalRequest:
         process = op.get(DeploymentProcess)
         process.submit()
         op.require_reason()
-        procedure = active_procedure().document
+        procedure = active_procedure(process.application).document
         try:
             Process.checked(process.content, procedure, **procedure_types())
         except ProcedureFaults as faults:
@@ -66,7 +66,7 @@ def submit(process_id: int, *, reason: str) -> ApprovalRequest:
 
 def replayed_for(process: DeploymentProcess) -> dict[str, Any] | None:
     """Return which measured triggers a version changes and what that would have done; None when it changes none."""
-    procedure = active_procedure().document
+    procedure = active_procedure(process.application).document
     active = DeploymentProcess.objects.filter(application=process.application_id, state="in_effect").first()
     before = active.applied_to(procedure) if active is not None else procedure
     after = process.applied_to(procedure)

@@ -15,7 +15,7 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import NotPossible
 from environments import access
-from environments.models import Account
+from environments.models import Account, Application
 from releases import dispatch
 from releases.models import Document, Procedure, Release
 from releases.operations.document.review import digest_of
@@ -89,9 +89,9 @@ def not_due(account: Account, document: Document) -> str:
     return "" if document.publish_at is not None else _("The document is published when its release is completed.")
 
 
-def wrong_branch(branch: str) -> str:
+def wrong_branch(branch: str, application: Application) -> str:
     """Return why documents are not committed to a branch, empty when they may be: never to one of a release."""
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(application)
     rows = procedure.document.accepted_branches if procedure is not None else ()
     if not git.head_accepts([branch], [p for row in rows for p in (*row.patterns, *row.emergency_patterns)]):
         return ""
@@ -107,7 +107,7 @@ def _put_out(document: Document, commit: str = "") -> None:
 def _commit(release: Release, documents: list[Document]) -> str:
     application = release.application
     branch, folder = application.documents_branch, application.documents_folder.strip("/")
-    if why := wrong_branch(branch):
+    if why := wrong_branch(branch, application):
         raise git.FilesRefused(why)
     top = f"{folder}/" if folder else ""
     files = {f"{top}{release.version}/{row.kind}.md": row.body.rstrip("\n") + "\n" for row in documents}

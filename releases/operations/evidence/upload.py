@@ -59,7 +59,7 @@ def upload(
         authors = _authors(application, repository, seen) if kind == "review" else []
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise InvalidInput(str(fault))
-    _known_type(kind, test_type)
+    _known_type(kind, test_type, application)
     # The application's row is locked, so that two calls are processed one after the other.
     with operation("evidence:upload", (Application, application_id)) as op:
         account = access.require("upload_evidence")
@@ -70,7 +70,7 @@ def upload(
         made, earlier = list[Evidence](), list(Evidence.objects.counting(application.pk, seen.tree).filter(**same))
         held = access.roles_of(account, environment)
         for read in readings if kind == "statement" else ():
-            _require_role(str(read.values["subject"]), held)
+            _require_role(str(read.values["subject"]), held, application)
             read.values["roles"] = ", ".join(sorted(held))
         for (name, content), read in zip(files, readings, strict=True):
             row = Evidence.objects.create(
@@ -98,9 +98,9 @@ def upload(
     return made
 
 
-def _require_role(subject: str, held: Collection[str]) -> None:
+def _require_role(subject: str, held: Collection[str], application: Application) -> None:
     """Refuse a statement about a subject for which the procedure names other roles: it would replace theirs."""
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(application)
     gates = procedure.document.gates if procedure is not None else ()
     wanted = {role for gate in gates if gate.subject == subject for role in gate.roles}
     if wanted and not wanted & set(held):
@@ -157,13 +157,13 @@ def _supersede(
     return ended
 
 
-def _known_type(kind: str, test_type: str) -> None:
+def _known_type(kind: str, test_type: str, application: Application) -> None:
     """Refuse a type that the procedure does not know: it would fill no cell of its matrix, so a typing error is shown
     at once.
     """
     if kind == "junit" and not test_type:
         raise InvalidInput(_("A test report needs a test type."))
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(application)
     known = [row.key for row in procedure.document.testing.types] if procedure is not None else []
     if test_type and known and test_type not in known:
         text = _("“%(type)s” is not a test type of the release procedure. Known test types: %(known)s.")

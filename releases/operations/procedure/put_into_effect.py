@@ -3,7 +3,7 @@
 from datetime import time
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from audit.actor import current
@@ -11,24 +11,23 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
-from environments.language import labelled, listed
-from environments.models import AccessGrant, AccessRule, ChangeWindow, Environment, Role
-from environments.roles import ALWAYS, DECIDING, ROLE_PERMISSIONS
+from environments.language import listed
+from environments.models import AccessGrant, AccessRule, Application, ChangeFreeze, ChangeWindow, Environment
 from releases.gates import staffing
 from releases.gates.content import digest as content_digest
-from releases.models import ApprovalRequest, DeploymentProcess, Procedure, Release
+from releases.models import ApprovalRequest, Procedure, Release
 from releases.notifications.templates.events import notification_event
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
+from releases.operations.procedure import further
 from releases.operations.procedure.apply_freezes import apply_freezes
+from releases.operations.procedure.apply_roles import apply_roles, plan_roles, unconfirmed_by
 from releases.operations.release.end_approval import withdraw_open
 from releases.procedures import parts
-from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.procedures.document import Procedure as Content
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
-from releases.procedures.process import Process
 from releases.queries import trigger_replay
 from releases.queries.procedure_grants import begin_to_count
-from releases.queries.procedure_types import procedure_types
 
 
 def load(content: Content, *, reason: str) -> Procedure:
@@ -41,10 +40,13 @@ def load(content: Content, *, reason: str) -> Procedure:
         raise InvalidInput(
             _("`messages` names events that Ringi does not know: %(events)s.") % {"events": listed(unknown)}
         )
-    active = Procedure.objects.filter(state="in_effect").first()
+    organisation = Procedure.objects.of(None)
+    active = Procedure.objects.filter(state="in_effect", key=content.key).first() or organisation
     if active is not None:
         content = marked(content, active.document)
-    existing = Procedure.objects.filter(version=content.version).first()
+    if content.key and (faults := further.faults_of_further(content, organisation)):
+        raise InvalidInput(*faults)
+    existing = Procedure.objects.filter(key=content.key, version=content.version).first()
     if existing is not None:
         if existing.digest == digest(content):
             return existing
@@ -54,13 +56,14 @@ def load(content: Content, *, reason: str) -> Procedure:
     with operation("procedure:load", reason=reason) as op:
         author = None if current().kind == "command" else access.require("create_procedure")
         procedure = Procedure.objects.create(
+            key=content.key,
             version=content.version,
             content=content.model_dump(mode="json"),
             digest=digest(content),
             reason=reason,
             author=author,
         )
-        _plan_roles(content)
+        plan_roles(content)
         op.about(procedure, digest=procedure.digest)
     return procedure
 
@@ -90,12 +93,14 @@ def _only_first() -> None:
 
 def open_releases(procedure: Procedure) -> list[Release]:
     """Return the open releases under an earlier version that could be moved to this one."""
-    rows = Release.objects.filter(state__in=Release.FIXED).exclude(procedure=procedure)
+    rows = Release.objects.filter(
+        state__in=Release.FIXED, application__in=further.followers(procedure.document)
+    ).exclude(procedure=procedure)
     return list(rows.select_related("application", "procedure").order_by("pk"))
 
 
 def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ApprovalRequest:
-    """Request that a draft is put into effect, under the rules of the procedure in effect.
+    """Request that a draft is put into effect, under the rules of the organisation's procedure in effect.
 
     moved: the open releases that will follow the new version, which invalidates their approval; every other one stays
     under the version in which its scope was locked, for the reason given. Both lists are part of what is approved, and
@@ -107,10 +112,10 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         procedure = op.get(Procedure)
         procedure.submit()
         op.require_reason()
-        if faults := [*environment_faults(procedure.document), *_process_faults(procedure.document)]:
+        organisation, content_then = Procedure.objects.get(state="in_effect", key=""), procedure.document
+        if faults := [*environment_faults(content_then), *further.faults(content_then, organisation)]:
             raise InvalidInput(*faults)
-        now_active = Procedure.objects.get(state="in_effect")
-        unmet = staffing.worse(staffing.shortfalls(now_active.document), staffing.shortfalls(procedure.document))
+        unmet = staffing.worse(staffing.shortfalls(), staffing.shortfalls(content_then))
         if ruin := [s for s in unmet if s.binding]:
             text = _(
                 "The available people cannot meet these rules. Grant the roles to more people first, or "
@@ -121,18 +126,24 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         strange = sorted(set(moved) - candidates.keys())
         if strange:
             raise InvalidInput(_("These releases are not under way: %(keys)s") % {"keys": listed(map(str, strange))})
-        rules = now_active.document.rules_for("procedure")
+        rules = organisation.document.rules_for("procedure")
         if not rules:
             raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
         content = {
-            "base": in_effect(),
+            "base": in_effect(procedure.key),
             "version": procedure.version,
             "digest": procedure.digest,
             "moved": [[pk, name] for pk, name in candidates.items() if pk in moved],
             "kept": [[pk, name] for pk, name in candidates.items() if pk not in moved],
             "reason": reason,
         }
-        if grants := begin_to_count(procedure.document):
+        if procedure.key:
+            content |= {
+                "procedure": procedure.key,
+                "applications": list(content_then.applications),
+                "leaving": [row.slug for row in further.leaving(content_then)],
+            }
+        if grants := begin_to_count(content_then):
             content["grants"] = grants
         if replayed is not None:
             content["replay"] = replayed
@@ -152,25 +163,54 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
 
 def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
     """Return which measured triggers a draft changes and what that would have done; None when it changes none."""
-    active = Procedure.objects.filter(state="in_effect").first()
+    active = Procedure.objects.filter(state="in_effect", key=procedure.key).first()
     if active is None:
         return None
     differ = trigger_replay.changed(active.document, procedure.document)
     return {"triggers": differ, "monitoring_periods": trigger_replay.report(procedure.document)} if differ else None
 
 
-def in_effect() -> dict[str, str]:
-    """Return version and digest of the procedure in effect, as a request for a new one names them."""
-    active = Procedure.objects.get(state="in_effect")
+def in_effect(key: str = "") -> dict[str, str]:
+    """Return version and digest of the procedure in effect, as a request for a new one names them: the organisation's
+    before the first version of a further procedure.
+    """
+    active = Procedure.objects.filter(state="in_effect", key=key).first()
+    active = active or Procedure.objects.get(state="in_effect", key="")
     return {"version": active.version, "digest": active.digest}
+
+
+def rivals(granted: ApprovalRequest, procedure: Procedure) -> QuerySet[ApprovalRequest]:
+    """Return the other open requests that end when one is granted: those for versions of the same procedure, and all
+    when the organisation's procedure changes, whose rules they were made under.
+    """
+    found = ApprovalRequest.objects.filter(procedure__isnull=False, state="in_review").exclude(pk=granted.pk)
+    return found.filter(procedure__key=procedure.key) if procedure.key else found
+
+
+def targets_of(procedure: Procedure, approval_request: ApprovalRequest) -> list[tuple[type, int]]:
+    """Return the rows that putting it into effect writes: environments or applications, the releases that it takes
+    over, grants, freezes, the version that it replaces, and its rivals.
+    """
+    content = procedure.document
+    found: list[tuple[type, int]] = [(Release, pk) for pk, _name in approval_request.document.get("moved", [])]
+    found += [(AccessGrant, pk) for pk in unconfirmed_by(content)]
+    own = ChangeFreeze.objects.in_effect().filter(from_procedure=True)
+    found += [(ChangeFreeze, pk) for pk in own.values_list("pk", flat=True)]
+    found += [(Environment, pk) for pk in Environment.objects.values_list("pk", flat=True)]
+    active = Procedure.objects.filter(state="in_effect", key=procedure.key)
+    found += [(Procedure, pk) for pk in active.values_list("pk", flat=True)]
+    if procedure.key:
+        followed = further.followers(content) | further.leaving(content)
+        found += [(Application, pk) for pk in followed.values_list("pk", flat=True)]
+    for other, pk in rivals(approval_request, procedure).values_list("pk", "procedure"):
+        found += [(ApprovalRequest, other), (Procedure, pk)]
+    return found
 
 
 def end_other_requests(granted: ApprovalRequest) -> None:
     """Send back the requests made under the rules that have just been replaced, inside an open operation."""
-    approval_requests = ApprovalRequest.objects.select_for_update(no_key=True).filter(
-        procedure__isnull=False, state="in_review"
-    )
-    for other in approval_requests.exclude(pk=granted.pk):
+    assert granted.procedure is not None
+    for other in rivals(granted, granted.procedure).select_for_update(no_key=True, of=("self",)):
         assert other.procedure is not None
         other.invalidate()
         other.invalidated_by, other.ended_at = "base", now()
@@ -223,17 +263,6 @@ def environment_faults(content: Content) -> list[str]:
     return faults
 
 
-def _process_faults(content: Content) -> list[str]:
-    """Return why a procedure does not go with the deployment processes in effect."""
-    faults = []
-    for process in DeploymentProcess.objects.filter(state="in_effect").select_related("application"):
-        try:
-            Process.checked(process.content, content, **procedure_types())
-        except ProcedureFaults as found:
-            faults += [labelled(process, fault) for fault in found.faults]
-    return faults
-
-
 def _environments(content: Content, *, restores: bool) -> list[tuple[parts.Environment, Environment]]:
     """Create or update the environments that a procedure names, and return them. restores: it is an earlier version,
     and those that only a later one named stay, after the others.
@@ -275,62 +304,9 @@ def _environments(content: Content, *, restores: bool) -> list[tuple[parts.Envir
     return found
 
 
-def _of_one_person() -> QuerySet[AccessGrant]:
-    return AccessGrant.objects.filter(granted_by__isnull=False, confirmed_by=F("granted_by"))
-
-
-def unconfirmed_by(content: Content) -> list[int]:
-    """Return the grants that a second person must confirm once a procedure is in effect, because it lets their roles
-    decide.
-    """
-    decide = [row.key for row in content.roles if row.shipped in DECIDING or row.key in content.named_permissions()]
-    return list(_of_one_person().filter(role__key__in=decide).values_list("pk", flat=True))
-
-
-def apply_roles(content: Content) -> None:
-    """Create or update the roles that a procedure names, inside an open operation or a migration; the others are no
-    longer in use. A role that begins to decide counts only for those whose grant a second person has confirmed.
-    """
-    there, named = Role.objects.in_bulk(field_name="key"), content.named_permissions()
-    for order, row in enumerate(content.roles, 1):
-        permissions = sorted(named.get(row.key, frozenset()) - ROLE_PERMISSIONS[row.shipped])
-        values = {
-            "based_on": row.shipped,
-            "names": {"ja": row.ja, "en": row.en},
-            "named_permissions": permissions,
-            "decides": row.shipped in DECIDING or row.key in named,
-            "state": Role.State.IN_USE,
-            "order": order,
-        }
-        role = there.get(row.key) or Role(key=row.key)
-        if row.key not in there or any(getattr(role, name) != value for name, value in values.items()):
-            for name, value in values.items():
-                setattr(role, name, value)
-            role.save()
-        for grant in _of_one_person().filter(role=role) if values["decides"] else ():
-            grant.confirmed_by, grant.confirmed_at = None, None
-            grant.save()
-    for role in there.values():
-        if role.state == Role.State.IN_USE and role.key not in (*(row.key for row in content.roles), *ALWAYS):
-            role.state = Role.State.RETIRED
-            role.save()
-
-
-def _plan_roles(content: Content) -> None:
-    """Make the roles that a draft names beside those that there are known, so that people can be given them."""
-    there = Role.objects.in_bulk(field_name="key")
-    for order, row in enumerate(content.roles, 1):
-        role = there.get(row.key)
-        if role is None or role.state == Role.State.RETIRED:
-            role = role or Role(key=row.key)
-            role.based_on, role.names, role.order = row.shipped, {"ja": row.ja, "en": row.en}, order
-            role.named_permissions, role.decides, role.state = [], True, Role.State.PLANNED
-            role.save()
-
-
 def put_into_effect(procedure: Procedure) -> None:
-    """Retire the procedure in effect and replace it by this one, inside an open operation; create what it names."""
-    for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect"):
+    """Retire the version in effect and replace it by this one, inside an open operation; create what it names."""
+    for earlier in Procedure.objects.select_for_update(no_key=True).filter(state="in_effect", key=procedure.key):
         earlier.retire()
         earlier.save()
     restores = procedure.state == Procedure.State.RETIRED
@@ -338,10 +314,24 @@ def put_into_effect(procedure: Procedure) -> None:
     procedure.in_effect_at = now()
     procedure.save()
     content = procedure.document
-    laid, regular = _environments(content, restores=restores), content.schedule.regular
+    if procedure.key:
+        further.apply_to_applications(content)
+        _apply_windows(content)
+        apply_roles(Procedure.objects.get(state="in_effect", key="").document)
+        return
+    laid = _environments(content, restores=restores)
+    _apply_windows(content)
+    apply_freezes(content)
+    apply_roles(content)
+    _apply_access(content, laid)
+    apply_notification_settings(content)
+
+
+def _apply_windows(content: Content) -> None:
+    regular = content.schedule.regular
     if fault := calendar.country_fault(regular.country):
         raise InvalidInput(fault)
-    own = ChangeWindow.objects.filter(from_procedure=True, cancelled_at=None)
+    own = ChangeWindow.objects.filter(from_procedure=True, procedure=content.key, cancelled_at=None)
     for window in own.exclude(rrule=regular.rrule, environment__protected=True):
         window.cancelled_at = now()
         window.save()
@@ -350,6 +340,7 @@ def put_into_effect(procedure: Procedure) -> None:
             environment=environment,
             application=None,
             from_procedure=True,
+            procedure=content.key,
             rrule=regular.rrule,
             defaults={
                 "name": regular.name.ja,
@@ -365,8 +356,9 @@ def put_into_effect(procedure: Procedure) -> None:
                 "reason": content.version,
             },
         )
-    apply_freezes(content)
-    apply_roles(content)
+
+
+def _apply_access(content: Content, laid: list[tuple[parts.Environment, Environment]]) -> None:
     for row, environment in laid:
         for role in content.roles:
             level = content.level_of(role.key, row.key)
@@ -379,4 +371,3 @@ def put_into_effect(procedure: Procedure) -> None:
     for rule in AccessRule.objects.exclude(named).exclude(level="none"):
         rule.level = "none"
         rule.save()
-    apply_notification_settings(content)

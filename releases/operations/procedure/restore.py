@@ -35,7 +35,7 @@ def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
         if ApprovalRequest.objects.filter(procedure=procedure, state="in_review").exists():
             raise InvalidInput(_("An approval request for this version is open already."))
         content: dict[str, Any] = {
-            "base": in_effect(),
+            "base": in_effect(procedure.key),
             "version": procedure.version,
             "digest": procedure.digest,
             "reason": reason,

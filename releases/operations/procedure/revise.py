@@ -13,7 +13,9 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from releases.models import Procedure
+from releases.operations.procedure.further import faults_of_further
 from releases.operations.procedure.put_into_effect import load
+from releases.procedures import shared
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
@@ -53,7 +55,7 @@ def cells(content: Mapping[str, Any], parts: Iterable[str]) -> list[Cell]:
 def next_version(content: Mapping[str, Any]) -> str:
     """Return the first patch version after a procedure's that no stored version has."""
     version = versions.parse(content["version"]).finalize_version()
-    while Procedure.objects.filter(version=str(version)).exists():
+    while Procedure.objects.filter(key=content.get("key", ""), version=str(version)).exists():
         version = version.bump_patch()
     return str(version)
 
@@ -92,6 +94,9 @@ def revise(
         raise InvalidInput(
             _("Nothing differs from version %(version)s. Change a value first.") % {"version": base.version}
         )
+    organisation = Procedure.objects.get(state="in_effect", key="")
+    if base.key and not any(wanted.get(name) != base.content.get(name) for name in shared.SECTIONS):
+        wanted = shared.refreshed(wanted, organisation.content, places=True)
     if base.state == "in_effect":
         _add_to_history(wanted, reason)
         return load(_checked(wanted), reason=reason)
@@ -100,8 +105,10 @@ def revise(
         account, draft = access.require("create_procedure"), op.get(Procedure)
         if draft.state != "draft" or draft.digest != base.digest:
             raise NotPossible(_("This version has changed in the meantime, or is no draft any more. Open it again."))
-        active = Procedure.objects.get(state="in_effect")
+        active = Procedure.objects.filter(state="in_effect", key=base.key).first() or organisation
         content = marked(content, active.document)
+        if base.key and (faults := faults_of_further(content, organisation)):
+            raise InvalidInput(*faults)
         draft.content, draft.digest = content.model_dump(mode="json"), digest(content)
         draft.writers = sorted({*draft.writers, account.pk})
         op.about(draft, digest=draft.digest)

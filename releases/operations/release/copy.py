@@ -32,7 +32,7 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
             raise InvalidInput(str(fault))
         require_free(application, text)
         process = DeploymentProcess.current(application.pk)
-        content = active_procedure().document
+        content = active_procedure(application).document
         content = process.applied_to(content) if process is not None else content
         made = Release.objects.create(
             application=application,

@@ -78,7 +78,7 @@ def plan(
         except versions.BadVersion as fault:
             raise InvalidInput(str(fault))
         process = DeploymentProcess.current(application.pk)
-        content = active_procedure().document
+        content = active_procedure(application).document
         content = process.applied_to(content) if process is not None else content
         if why := wrong_kind(content, kind, criterion):
             raise InvalidInput(why)
@@ -195,9 +195,11 @@ def clear_final_check(release: Release, moment: Any) -> None:
         row.save(update_fields=["invalidated_at"])  # the scheduler may write no other column of it
 
 
-def active_procedure() -> Procedure:
-    """Return the procedure in effect; raises InvalidInput when there is none."""
-    procedure = Procedure.objects.filter(state="in_effect").first()
+def active_procedure(application: Application | None = None) -> Procedure:
+    """Return the procedure in effect that an application follows (None: the organisation's); raises InvalidInput when
+    there is none.
+    """
+    procedure = Procedure.objects.of(application)
     if procedure is None:
         raise InvalidInput(_("No release procedure is in effect."))
     return procedure

@@ -39,7 +39,7 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         _complete(release)
         if faults := wrong(release):
             raise InvalidInput(*faults)
-        procedure = active_procedure()
+        procedure = active_procedure(release.application)
         if why := wrong_kind(procedure.document, release.kind, release.criterion):
             raise InvalidInput(why)
         release.procedure = procedure

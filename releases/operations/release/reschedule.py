@@ -61,7 +61,7 @@ def _set_window(release: Release, start: datetime, reopened: Collection[str] = (
         raise GateNotPassed(closed_sentence(answer, environment))
     if start < moment - timedelta(hours=12):
         raise InvalidInput(_("That time lies in the past."))
-    procedure = procedure_of(release) if release.procedure else active_procedure().document
+    procedure = procedure_of(release) if release.procedure else active_procedure(release.application).document
     release.scheduled_start_at = start
     if emergency:
         release.scheduled_end_at = start + timedelta(hours=procedure.validity_hours())

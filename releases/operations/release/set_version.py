@@ -46,7 +46,7 @@ def next_version(application: Application, kinds: Sequence[str], *, kind: str = 
     but: primary key of a release whose own version does not count as taken. Raises InvalidInput for an unknown type.
     """
     taken = used_versions(application, but)
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(application)
     raises = procedure.document.change_types() if procedure is not None else versions.KINDS
     try:
         found = versions.next_version(deployed_version(application), kinds, raises, taken)

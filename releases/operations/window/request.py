@@ -66,7 +66,7 @@ def open_request(
     rule.
     """
     environment, application = window.environment, window.application
-    rules = active_procedure().document.rules_for("extra_window", environment)
+    rules = active_procedure(application).document.rules_for("extra_window", environment)
     if not rules:
         raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
     document = {

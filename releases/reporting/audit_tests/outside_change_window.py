@@ -36,6 +36,7 @@ class Openings:
             and row.cancelled_at is None
             and row.pk not in replaced
             and _reaches(row, deployment)
+            and (not row.from_procedure or row.procedure == deployment.procedure.key)
         ]
 
     def inside(self, deployment: Deployment, at: datetime) -> bool:

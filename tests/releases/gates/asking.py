@@ -40,7 +40,8 @@ def open_to_programs(target: Any, *paths: object) -> Any:
 def make(model: Any, **fields: Any) -> Any:
     """Make a row through the operation; a deployment pins a procedure, as its request does."""
     if model is Deployment:
-        fields.setdefault("procedure", fields["release"].procedure or Procedure.objects.get(state="in_effect"))
+        release = fields["release"]
+        fields.setdefault("procedure", release.procedure or Procedure.objects.of(release.application))
     with acting(COMMAND), operation("test:make") as op:
         row = model._default_manager.create(**fields)
         op.about(row)

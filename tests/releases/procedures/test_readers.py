@@ -36,6 +36,7 @@ SOURCE = "releases/gates/source.py"
 # Part.field → the file that reads it. A sheet holds text only; the code decides.
 READERS = {
     "Procedure.format": "releases/procedures/document.py",
+    "Procedure.applications": "releases/operations/procedure/further.py",
     "Procedure.version": PUT_INTO_EFFECT,
     "Procedure.name": SHEET,
     "Procedure.history": SHEET,

@@ -111,7 +111,7 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
     document: dict[str, Any] = approval_request.document
     if rights.applications is not None and approval_request.procedure_id is not None:
         # They name releases of all applications.
-        document = {key: value for key, value in document.items() if key not in ("moved", "kept", "replay")}
+        document = {key: value for key, value in document.items() if key not in ("moved", "kept", "replay", "leaving")}
     labels = clause_labels()
     if approval_request.release_id is None:
         labels["base"] = _("version in effect")

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from environments import calendar
-from environments.language import language, listed
+from environments.language import language, listed, noted
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.admin.components.links import page_of
 from releases.models import Deployment, Release
@@ -75,7 +75,8 @@ def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -
     """Return the entry of one day of a rule: held, moved or left out, with the reason."""
     window = occurrence.window or occurrence.named
     kind = "window" if occurrence.window is not None else "skipped"
-    entry = Entry(window.start, window.end, window.zone, str(row), kind, url=url, application=row.application)
+    name = noted(row, row.procedure) if row.procedure else str(row)
+    entry = Entry(window.start, window.end, window.zone, name, kind, url=url, application=row.application)
     why = listed(occurrence.holidays)
     if occurrence.moved:
         words = {"day": short_day(occurrence.day), "why": why}

@@ -8,9 +8,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell
+from environments.models import Application
 from environments.times import stamp
 from releases.admin.pages.procedure.page import SECTIONS, Section, lines_of
 from releases.models import DeploymentProcess, Procedure
+from releases.operations.release.plan import active_procedure
 from releases.procedures import process as processes
 from releases.procedures.save import as_text
 
@@ -26,10 +28,10 @@ LABELS = {
 }
 
 
-def template_text(name: str) -> str:
-    """Return the TOML of a template; empty for a name that is no template."""
+def template_text(name: str, application: Application | None = None) -> str:
+    """Return the TOML of a template, for an application that follows a procedure; empty for a name that is none."""
     if name == "service-with-database":
-        active = Procedure.objects.filter(state="in_effect").first()
+        active = Procedure.objects.of(application)
         if active is None:
             return ""
         own = {key: getattr(active.document, key) for key in processes.SECTIONS}
@@ -41,7 +43,7 @@ def process_contents(process: DeploymentProcess, base_number: str) -> tuple[dict
     """Return two contents to compare, with the sections of the procedure in effect where a version has none of its own:
     of the version with this number ("": the procedure's own steps), and of `process`.
     """
-    procedure = Procedure.objects.get(state="in_effect").document
+    procedure = active_procedure(process.application).document
     rows = DeploymentProcess.objects.filter(application=process.application_id)
     base = rows.get(number=base_number) if base_number else None
     found = []

@@ -72,9 +72,9 @@ def of_organisation(rights: Rights) -> list[FirstStep]:
         % {"role": grant.role, "name": grant.account}
         for grant in granted.select_related("account", "role").order_by("pk")[:20]
     ]
-    procedure = Procedure.objects.filter(state="in_effect").first()
+    procedure = Procedure.objects.of(None)
     seen = {"", *within(Application.objects.all(), rights.applications).values_list("slug", flat=True)}
-    lacks = shortfalls(procedure.document) if procedure is not None else []
+    lacks = shortfalls()
     lacking = [str(one) for one in lacks if one.application in seen]
     create = _button(rights, "account:create")
     return [

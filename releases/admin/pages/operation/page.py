@@ -53,7 +53,7 @@ def form_for(verb: Verb, instance: Any, request: HttpRequest | None = None) -> f
         # A link may fill in fields without a signature, such as the date of a window clicked in the calendar.
         known = [name for name in PREFILLED if name in request.GET and name in kind.base_fields]  # type: ignore[attr-defined]
         given = {name: request.GET[name] for name in known}
-        given |= verb.fills(request.GET) if verb.fills is not None else {}
+        given |= verb.fills(instance, request.GET) if verb.fills is not None else {}
         return kind(initial=given)  # type: ignore[no-any-return]
     return kind(request.POST, request.FILES)  # type: ignore[no-any-return]
 

@@ -77,7 +77,7 @@ def _place(release: Release) -> Environment | None:
 
 
 def _content(release: Release) -> Any:
-    row = release.procedure or Procedure.objects.filter(state="in_effect").first()
+    row = release.procedure or Procedure.objects.of(release.application)
     return procedure_of(release) if row is not None else None
 
 

@@ -101,10 +101,11 @@ def procedure_difference(request: HttpRequest) -> HttpResponse:
     """Show two versions side by side: `left` and `right` are keys; left out, the one in effect and the newest draft."""
     rows = list(Procedure.objects.order_by("-pk")[:100])
     by_key = {str(row.pk): row for row in rows}
-    active = next((row for row in rows if row.state == "in_effect"), None)
     newest = next((row for row in rows if row.state in ("draft", "in_review")), rows[0] if rows else None)
-    left = by_key.get(request.GET.get("left", "")) or active
     right = by_key.get(request.GET.get("right", "")) or newest
+    active = [row for row in rows if row.state == "in_effect" and right is not None and row.key in (right.key, "")]
+    own = max(active, key=lambda row: row.key, default=None)  # before the first of a further one: the organisation's
+    left = by_key.get(request.GET.get("left", "")) or own
     both = left is not None and right is not None and left.pk != right.pk
     pending = right is not None and right.state in ("draft", "in_review")
     return show(

@@ -394,6 +394,6 @@ def procedure_document(request: HttpRequest, pk: int) -> HttpResponse:
 def procedure_download(request: HttpRequest, pk: int) -> HttpResponse:
     """Return a version as one TOML text, which `procedure load` and the page of a new version take."""
     row = get_object_or_404(Procedure, pk=pk)
-    answer = HttpResponse(as_text(row.document), content_type="application/toml; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="procedure-{row.version}.toml"'
-    return answer
+    name = "-".join(filter(None, ("procedure", row.key, row.version)))
+    headers = {"Content-Disposition": f'attachment; filename="{name}.toml"'}
+    return HttpResponse(as_text(row.document), content_type="application/toml; charset=utf-8", headers=headers)

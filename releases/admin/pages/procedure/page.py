@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _t, gettext_lazy as _
 from pydantic import BaseModel
 
 from audit.admin.read_only import ReadOnlyAdmin, cell
+from environments.admin.rights import rights_of
 from environments.language import language, listed
 from environments.times import stamp
 from releases.models import Procedure
@@ -134,15 +136,22 @@ def lines_of(place: str, value: Any, depth: int = 0) -> list[Line]:
 class ProcedureAdmin(ReadOnlyAdmin):
     """Versions of the procedure; each reads like the written one."""
 
-    list_display = ("version", "state", "reason", "author", "created", "since")
+    list_display = ("__str__", "state", "followed", "reason", "author", "created", "since")
     list_select_related = ("author",)
     list_filter = ("state",)
-    shown_fields = ("version", "state", "reason", "author", "created_at", "in_effect_at", "digest")
+    shown_fields = ("version", "state", "followed", "reason", "author", "created_at", "in_effect_at", "digest")
     detail_template: ClassVar[str] = "pages/procedure/procedure.html"
     hint = _("A new version is submitted for approval and approved like a release. A version in effect never changes.")
 
     created = cell(stamp, "created_at", _("created"), "created_at")
     since = cell(stamp, "in_effect_at", _("effective since"), "in_effect_at")
+
+    @admin.display(description=_("applies to"))
+    def followed(self, row: Procedure) -> str:
+        """Return the applications that a further procedure names; the organisation's is that of all others."""
+        if row.key:
+            return listed(row.content.get("applications", ()))
+        return _t("all applications without a procedure of their own")
 
     def extra(self, request: HttpRequest, row: Model) -> dict[str, Any]:
         """Add the document and its approval requests."""
@@ -150,6 +159,7 @@ class ProcedureAdmin(ReadOnlyAdmin):
         content = row.document
         return {
             "name": content.name.label(language()),
+            "writes": rights_of(request).may("create_procedure"),
             "sections": [Section(key, str(words), lines_of(key, getattr(content, key))) for key, words in SECTIONS],
             "approval_requests": row.approval_requests.select_related("environment")[:10],
         }

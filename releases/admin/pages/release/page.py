@@ -212,7 +212,7 @@ def line(release: Release, moment: datetime) -> dict[str, Any]:
 
 
 def _content(release: Release) -> tuple[Procedure | None, Content | None]:
-    row = release.procedure or Procedure.objects.filter(state="in_effect").first()
+    row = release.procedure or Procedure.objects.of(release.application)
     return row, row.document if row is not None else None
 
 

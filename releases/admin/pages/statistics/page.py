@@ -164,7 +164,7 @@ def statistics(request: HttpRequest) -> HttpResponseBase:
     if limited and chosen is None:
         raise PermissionDenied
     found = gather(period, moment, chosen.pk if chosen is not None else None)
-    active = Procedure.objects.filter(state="in_effect").first()
+    active = Procedure.objects.of(chosen)
     words = words_of(active.document if active is not None else None)
     part = request.GET.get("csv", "")
     if part in csv.PARTS:
