@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
@@ -93,6 +93,21 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
         )
 
 
+class AccessGrantManager(models.Manager.from_queryset(AccessGrantQuerySet)):  # type: ignore[misc]
+    """The grants. What counts now is asked in every operation and on every page, so that query is built once."""
+
+    _now: ClassVar[AccessGrantQuerySet | None] = None
+
+    def in_effect(self, *args: Any, **options: Any) -> AccessGrantQuerySet:
+        """Keep the grants that count; see AccessGrantQuerySet."""
+        grants: AccessGrantQuerySet = self.get_queryset()
+        if args or options or type(self) is not AccessGrantManager:  # those of a row are a part of all
+            return grants.in_effect(*args, **options)
+        if AccessGrantManager._now is None:
+            AccessGrantManager._now = grants.in_effect()
+        return AccessGrantManager._now.all()
+
+
 class AccessGrant(models.Model):
     """A role given to an account, in one environment or all, for one application, a group of them or all, for a time,
     with a reason. Never deleted, only ended.
@@ -129,7 +144,7 @@ class AccessGrant(models.Model):
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     history = Snapshots()
 
-    objects = AccessGrantQuerySet.as_manager()
+    objects: ClassVar[AccessGrantManager] = AccessGrantManager()
     LOCK_ORDER = 3
 
     class Meta:

@@ -6,7 +6,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,13 @@ def sample_repository(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @dataclass
 class Later:
-    """The world with a tested release, kept as a database that tests copy once one of them has made it."""
+    """The world with a release in a later state, kept as a database that tests copy once one of them has made it.
+
+    names: state → name of its database.
+    """
 
     head: int
-    name: str = ""
+    names: dict[str, str] = field(default_factory=dict)
 
     def untouched(self) -> bool:
         """Tell whether nothing was written since the world was copied, and no other connection uses the copy."""
@@ -49,18 +52,18 @@ class Later:
             (others,) = cursor.fetchone()
         return not others and LedgerHead.objects.get().number == self.head
 
-    def entered(self) -> bool:
+    def entered(self, state: str) -> bool:
         """Replace the test's own database by the kept one; False when no kept one exists yet."""
-        if not self.name:
+        if state not in self.names:
             return False
-        copy_over(self.name, replaced())
+        copy_over(self.names[state], replaced())
         return True
 
-    def keep(self) -> None:
+    def keep(self, state: str) -> None:
         """Keep the test's database as it is now."""
         name = f"ringi_later_{uuid.uuid4().hex[:16]}"
         copy_over(replaced(), name)
-        self.name = name
+        self.names[state] = name
 
 
 def replaced() -> str:
@@ -130,23 +133,25 @@ class World:
             set_scheduled_start(release.pk, start=datetime.now(UTC))
         return self.fresh(release)
 
-    def tested(self, version: str = "1.3.0", **options: Any) -> Any:
-        """Bring a release to `tested`, with evidence, checklist, documents and team."""
-        if self.later is None or version != "1.3.0" or options:
-            return self._tested(version, **options)
-        untouched = self.later.untouched()
-        if untouched and self.later.entered():
-            from releases.models import Release
-            from releases.operations.release.refresh_from_git import refresh_from_git
+    def _brought(self, state: str, walk: Callable[..., object], version: str, options: dict[str, Any]) -> Any:
+        """Bring a release to a state by `walk`, or by a copy of a database in which it was."""
+        from releases.models import Release
+        from releases.operations.release.refresh_from_git import refresh_from_git
 
+        usual = self.later is not None and version == "1.3.0" and not options and self.later.untouched()
+        if usual and self.later is not None and self.later.entered(state):
             release = Release.objects.get(version=version)
             with self.acting_as("manager"):
                 refresh_from_git(release.pk)  # the result of a look at the repository counts for a minute
-            return self.fresh(release)
-        release = self._tested(version)
-        if untouched:
-            self.later.keep()
-        return release
+        else:
+            walk(version, **options)
+            if usual and self.later is not None:
+                self.later.keep(state)
+        return Release.objects.get(version=version)
+
+    def tested(self, version: str = "1.3.0", **options: Any) -> Any:
+        """Bring a release to `tested`, with evidence, checklist, documents and team."""
+        return self._brought("tested", self._tested, version, options)
 
     def _tested(self, version: str, **options: Any) -> Any:
         from releases.operations.checklist.sign import sign
@@ -184,32 +189,41 @@ class World:
 
     def submitted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release into review; returns it with its approval request."""
+        release = self._brought("submitted", self._submitted, version, options)
+        return release, release.approval_requests.get()
+
+    def _submitted(self, version: str, **options: Any) -> None:
         from releases.operations.approval.submit import submit
 
         release = self.tested(version, **options)
         with self.acting_as("manager"):
-            approval_request = submit(release.pk)
-        return self.fresh(release), approval_request
+            submit(release.pk)
 
     def approved(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to an approved request."""
+        release = self._brought("approved", self._approved, version, options)
+        return release, release.approval_requests.get()
+
+    def _approved(self, version: str, **options: Any) -> None:
         from releases.operations.approval.decide import approve
 
-        release, approval_request = self.submitted(version, **options)
+        _release, approval_request = self.submitted(version, **options)
         for name in ("committee_a", "committee_b"):
             with self.acting_as(name):
                 approve(approval_request.pk, digest=approval_request.digest)
-        return self.fresh(release), self.fresh(approval_request)
 
     def final_checked(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to `final_check_completed`."""
+        release = self._brought("final_checked", self._final_checked, version, options)
+        return release, release.approval_requests.get()
+
+    def _final_checked(self, version: str, **options: Any) -> None:
         from releases.operations.release.sign_final_check import sign
 
-        release, approval_request = self.approved(version, **options)
+        release, _request = self.approved(version, **options)
         for name in ("manager", "operator"):
             with self.acting_as(name):
                 sign(release.pk)
-        return self.fresh(release), self.fresh(approval_request)
 
     def scheduled(self, version: str = "1.3.0", **options: Any) -> Any:
         """Schedule the production deployment for now."""
@@ -302,8 +316,8 @@ def world_template(
         later = Later(LedgerHead.objects.get().number)
         connection.close()
         yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, later)
-        if later.name:
-            dropped(later.name)
+        for name in later.names.values():
+            dropped(name)
 
 
 @pytest.fixture

@@ -126,8 +126,9 @@ def approved_deployment(world: Any, tmp_path: Path) -> Callable[..., Deployment]
     """Return a function: a deployment to production with this plan, approved and scheduled by `operator`."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
+        tested = world.tested()  # before anything else is written, so that a kept one can be copied
         open_to_programs(world.targets["production"], tmp_path)
-        release = alter(world.tested(), step_plan=plan(*forward, **options))
+        release = alter(tested, step_plan=plan(*forward, **options))
         with world.acting_as("manager"):
             approval_request = submit(release.pk)
         for name in ("committee_a", "committee_b"):
