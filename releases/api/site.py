@@ -15,7 +15,19 @@ from ninja.openapi.docs import DocsBase
 from ninja.openapi.schema import OpenAPISchema
 
 from audit.refusals import OperationRefused
-from releases.api import artefacts, ci, deployments, emergency_stop, evidence, permissions, problems, releases, windows
+from releases.api import (
+    artefacts,
+    ci,
+    deployments,
+    emergency_stop,
+    evidence,
+    figures,
+    permissions,
+    preparation,
+    problems,
+    releases,
+    windows,
+)
 from releases.api.body import JsonParser
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
@@ -23,12 +35,14 @@ from releases.api.token import TokenBearer
 
 ROUTERS: tuple[tuple[str, Router], ...] = (
     ("/releases", releases.router),
+    ("/releases", preparation.router),
     ("/deployments", deployments.router),
     ("/ci/deployments", ci.ci),
     ("/evidence", evidence.router),
     ("/artefacts", artefacts.router),
     ("/windows", windows.router),
     ("/permissions", permissions.router),
+    ("/figures", figures.router),
     ("/emergency-stop", emergency_stop.router),
 )
 

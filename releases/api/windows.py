@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
-from ninja import Router
+from ninja import Router, Schema
 
 from audit.clock import now
-from environments.models import Application, Environment
+from environments.models import Application, ChangeFreeze, Environment
 from releases.api import shapes
 from releases.api.rows import application_named, environment_named
 from releases.api.token import caller_of
@@ -34,6 +35,59 @@ def coming(application: Application, environment: Environment, at: datetime) -> 
         found.append(shapes.WindowOut(name=name, starts_at=answer.next_start, ends_at=answer.next_end))
         answer = opening(application, environment, answer.next_start)
     return found
+
+
+class FreezeOut(Schema):
+    """A freeze that holds or will hold, of a recurring one the next time. `application` null: all; `full`: not even an
+    emergency release passes.
+    """
+
+    id: int
+    name: str
+    environment: str
+    application: str | None
+    starts_at: datetime
+    ends_at: datetime
+    recurring: bool
+    full: bool
+    reason: str
+
+
+@router.get("/freezes", response=list[FreezeOut])
+def list_freezes(request: HttpRequest, application: Slug | None = None, environment: Slug | None = None) -> Any:
+    """List the freezes that hold now or later, by their beginning: for one application and its environments, or all
+    that the caller reads.
+    """
+    caller, moment = caller_of(request), now()
+    caller.read_any()
+    chosen = application_named(caller, application) if application is not None else None
+    places = caller.readable(chosen)
+    if environment is not None:
+        where = environment_named(caller, environment)
+        caller.read(where, chosen)
+        places = [where]
+    rows = ChangeFreeze.objects.in_effect().filter(environment__in=places, ends_at__gt=moment)
+    if chosen is not None:
+        rows = rows.reaching(chosen)
+    elif caller.applications is not None:
+        rows = rows.filter(Q(application=None) | Q(application__in=caller.applications))
+    found = []
+    for row in rows.select_related("environment", "application"):
+        if span := next((one for one in row.spans(moment) if one.ends_at > moment), None):
+            found.append(
+                FreezeOut(
+                    id=row.pk,
+                    name=row.name,
+                    environment=row.environment.slug,
+                    application=row.application.slug if row.application is not None else None,
+                    starts_at=span.starts_at,
+                    ends_at=span.ends_at,
+                    recurring=bool(row.rrule),
+                    full=row.full,
+                    reason=row.reason,
+                )
+            )
+    return sorted(found, key=lambda row: (row.starts_at, row.id))
 
 
 @router.get("", response=shapes.WindowsOut)

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -87,6 +87,7 @@ def known(world: Any) -> dict[str, list[Any]]:
     """Known values by the name of the parameter or field, the likeliest first."""
     release = world.planned()
     deployment, now = world.verified_deployment(release, "development"), datetime.now(UTC).isoformat()
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     return {
         "release_id": [release.pk],
         "release": [release.pk],
@@ -102,6 +103,8 @@ def known(world: Any) -> dict[str, list[Any]]:
         "configuration_id": [world.configurations["staging"].pk],
         "start": [now],
         "at": [now],
+        "since": [yesterday],
+        "until": [now],
         "file": [JUNIT],
     }
 
