@@ -12,9 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from environments.operations.configuration.create import create
 from releases.demo.targets import own_database
+from releases.operations.step.report import report
 from tests.chaos.running import SCRIPT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
+from tests.releases.gates.asking import alter
+from tests.releases.step_types.pipeline_server import Server, serving
 
 Begin = Callable[[list[dict[str, Any]]], Running]
 
@@ -37,6 +41,7 @@ VICTIMS = (
         "configuration_update", "append .ringi/journal.jsonl configuration_update.py", "configuration_update:written"
     ),
     Victim("database_update", "", "database_update:migrated"),
+    Victim("pipeline_run", "", "pipeline_run:done"),
 )
 
 
@@ -45,7 +50,6 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     """A database of production's target, with a migration that is held in its middle."""
     from audit.operation import operation
     from environments.models import DeploymentTarget
-    from environments.operations.configuration.create import create
 
     address = own_database("chaos")
     script = SCRIPT
@@ -68,7 +72,29 @@ def target_database(world: World, point: Point) -> Iterator[str]:
     yield address
 
 
-def _victim_step(victim: Victim, point: Point) -> dict[str, Any]:
+@pytest.fixture
+def pipeline(world: World) -> Iterator[Server]:
+    """A pipeline whose run goes on until it is told to end; production's steps may call it."""
+    from environments.models import DeploymentTarget
+
+    with serving("webhook") as server:
+        server.states = ("running",)
+        target = DeploymentTarget.objects.get(pk=world.targets["production"].pk)
+        alter(target, options={**target.options, "http_hosts": [f"127.0.0.1:{server.port}"]})
+        with world.acting_as("manager"):
+            world.configurations["production"] = create(
+                application_id=world.application.pk,
+                environment_id=world.environments["production"].pk,
+                values={"PORT": "8080"},
+                secrets={"PIPELINE_TOKEN": "token-word-1234"},
+                reason="with a pipeline",
+            )
+        yield server
+
+
+def _victim_step(victim: Victim, point: Point, pipeline: Server | None) -> dict[str, Any]:
+    if pipeline is not None:
+        return step("pipeline_run", provider="webhook", url=pipeline.url, poll_seconds=0.1)
     if victim.name.startswith("command"):
         return command("second", repeatable=victim.goes_on, point=point.folder)
     return step(victim.name)
@@ -82,28 +108,64 @@ def test_a_killed_worker_costs_no_step_and_doubles_none(
     victim: Victim, moment: str, killed: str, scheduled_deployment: Begin, point: Point, request: pytest.FixtureRequest
 ) -> None:
     address = request.getfixturevalue("target_database") if victim.name == "database_update" else ""
-    running = scheduled_deployment([command("first"), _victim_step(victim, point), command("third")])
+    pipeline: Server | None = request.getfixturevalue("pipeline") if victim.name == "pipeline_run" else None
+    running = scheduled_deployment([command("first"), _victim_step(victim, point, pipeline), command("third")])
     running.scheduler()
     workers = [running.worker(victim.point, point if victim.point else None) for _ in range(2)]
-    point.announced()
+    if pipeline is None:
+        point.announced()
+    else:
+        until("the run to be followed", lambda: running.journal("pipeline_run:started", 2))
+
+    def go_on() -> None:
+        if pipeline is None:
+            point.let_go()
+        else:
+            pipeline.runs[0].states = ["success"]
+
     worker = running.owner(2)
     assert worker in [process.pid for process in workers]
     if moment == "during the effect":
-        _kill(worker, also=killed == "both")
+        kill(worker, also=killed == "both")
     else:
         with running.outcome_held(2):
-            point.let_go()
+            go_on()
             until("the effect to be made", lambda: running.journal(victim.made, 2))
-            _kill(worker, also=killed == "both")
+            kill(worker, also=killed == "both")
+    if pipeline is not None:
+        go_on()
     asks = moment == "during the effect" and not victim.goes_on
     assert running.comes_to("verifying", "awaiting_decision") == ("awaiting_decision" if asks else "verifying")
     assert [attempt.outcome for attempt in running.attempts(2)][0] == "worker_lost"
     assert running.step(2).state == ("outcome_unknown" if asks else "succeeded")
     _ran_once(running, asks)
     _effect_is_right(victim, moment, running, address)
+    if pipeline is not None:
+        assert len(pipeline.runs) == 1, "the run is found again, and no second one started"
 
 
-def _kill(worker: int, *, also: bool) -> None:
+@pytest.mark.timeout(90)
+def test_a_report_reaches_a_deployment_whose_processes_were_killed(world: World, scheduled_deployment: Begin) -> None:
+    """Nobody holds a step that waits for a report; the report comes while no process of Ringi's workers lives."""
+    waits = step("external", task="Deploy by the portal", account="ci")
+    running = scheduled_deployment([command("first"), waits, command("third")])
+    processes = [running.scheduler(), running.worker(), running.worker()]
+    running.comes_to("running")
+    until("the report to be waited for", lambda: (row := running.step(2)).state == "running" and not row.owner)
+    for process in processes:
+        kill(process.pid, also=True)
+    assert running.step(2).owner == "" and running.tally() == ["first began", "first ended"]
+    with world.acting_as("ci"):
+        report(running.deployment_id, result="succeeded", says="four targets", url="https://ci.example/7")
+    assert running.step(3).state == "pending", "nothing goes on by itself"
+    running.scheduler()
+    running.worker()
+    assert running.comes_to("verifying", "awaiting_decision") == "verifying"
+    assert running.attempts(2)[-1].outcome == "succeeded"
+    _ran_once(running, False)
+
+
+def kill(worker: int, *, also: bool) -> None:
     """Kill a worker, and with `also` its programs at the same time; they end with it in any case."""
     programs = children(worker)
     for pid in (*(programs if also else []), worker):

@@ -139,6 +139,7 @@ class World:
         from releases.operations.release.refresh_from_git import refresh_from_git
 
         usual = self.later is not None and version == "1.3.0" and not options and self.later.untouched()
+        usual = usual and "tested" not in vars(self)  # a test may bring it there in a way of its own
         if usual and self.later is not None and self.later.entered(state):
             release = Release.objects.get(version=version)
             with self.acting_as("manager"):
