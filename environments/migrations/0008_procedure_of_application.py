@@ -13,21 +13,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='application',
             name='procedure',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='key of the release procedure'),
+            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
         ),
         migrations.AddField(
             model_name='changewindow',
             name='procedure',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='key of the release procedure'),
+            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
         ),
         migrations.AddField(
             model_name='historicalapplication',
             name='procedure',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='key of the release procedure'),
+            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
         ),
         migrations.AddField(
             model_name='historicalchangewindow',
             name='procedure',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='key of the release procedure'),
+            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
         ),
     ]

@@ -82,7 +82,9 @@ class ChangeWindow(models.Model):
     cancelled_at = models.DateTimeField(_("cancelled"), null=True, blank=True)
     from_procedure = models.BooleanField(_("comes with the procedure"), default=False)
     # Of which procedure; empty: of the organisation's. It opens for the applications that follow this one.
-    procedure = models.SlugField(_("key of the release procedure"), max_length=40, blank=True)
+    procedure = models.SlugField(
+        _("key of the release procedure"), max_length=40, blank=True, default="", db_default=""
+    )
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", verbose_name=_("replaces")
     )

@@ -78,7 +78,9 @@ class Application(models.Model):
     )
     retired = models.BooleanField(_("retired"), default=False)
     # Written when a procedure that names the application takes effect.
-    procedure = models.SlugField(_("key of the release procedure"), max_length=40, blank=True)
+    procedure = models.SlugField(
+        _("key of the release procedure"), max_length=40, blank=True, default="", db_default=""
+    )
     history = Snapshots()
 
     LOCK_ORDER = 15

@@ -19,12 +19,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='historicalprocedure',
             name='key',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='key'),
+            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key'),
         ),
         migrations.AddField(
             model_name='procedure',
             name='key',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='key'),
+            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key'),
         ),
         migrations.AlterField(
             model_name='historicalprocedure',

@@ -30,7 +30,7 @@ class Procedure(ProcedureMachine):
     key: empty for the procedure of the organisation; a further procedure applies to the applications that it names.
     """
 
-    key = models.SlugField(_("key"), max_length=40, blank=True)
+    key = models.SlugField(_("key"), max_length=40, blank=True, default="", db_default="")
     version = models.CharField(_("version"), max_length=40)
     content = models.JSONField(_("content"))
     digest = models.CharField(_("digest"), max_length=64)
@@ -62,7 +62,7 @@ class Procedure(ProcedureMachine):
         return _typed(json.dumps(self.content))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _typed(content: str) -> Content:
     """Read a content once for all callers: parsing its two hundred parts took longer than the gates that use them."""
     return Content.model_validate(json.loads(content))

@@ -80,12 +80,12 @@ def shared(target: DeploymentTarget, spec: TargetSpec) -> str:
 
 def _beside(target: DeploymentTarget) -> dict[str, str]:
     """Return root → name of the other targets that lie on the same host."""
-    own = _host(target.options)
+    own = hosts_of(target.options)
     rows = DeploymentTarget.objects.exclude(pk=target.pk).select_related("application", "environment")
-    return {row.root: str(row) for row in rows if own & _host(row.options)}
+    return {row.root: str(row) for row in rows if own & hosts_of(row.options)}
 
 
-def _host(settings: Mapping[str, Any]) -> set[str]:
+def hosts_of(settings: Mapping[str, Any]) -> set[str]:
     """Return the names by which a host is known: its name and its keys; "" for this machine."""
     ssh = settings.get("ssh")
     if not isinstance(ssh, Mapping):

@@ -29,13 +29,13 @@ def _rule(trigger: Mapping[str, Any] | None) -> Any:
     return None if trigger is None else [trigger[name] for name in names]
 
 
-def last_monitoring_periods(count: int = WATCHES, *, application_id: int | None = None) -> list[MonitoringPeriod]:
-    """Return the monitoring periods after deployments, with measurements, newest first; of one application or of
-    all.
+def last_monitoring_periods(applications: Any = None, count: int = WATCHES) -> list[MonitoringPeriod]:
+    """Return the monitoring periods after deployments, with measurements, newest first. applications: rows or keys of
+    those whose periods they are (None: all).
     """
     looked = Exists(Measurement.objects.filter(period=OuterRef("pk")))
     rows = MonitoringPeriod.objects.exclude(purpose=MonitoringPeriod.Purpose.BASELINE).filter(looked)
-    rows = rows.filter(deployment__application=application_id) if application_id is not None else rows
+    rows = rows.filter(deployment__application__in=applications) if applications is not None else rows
     return list(
         rows.select_related("deployment__release__application", "deployment__environment").order_by("-pk")[:count]
     )

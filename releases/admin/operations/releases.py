@@ -15,6 +15,7 @@ from releases import evidence_readers as reading
 from releases.admin.operations import source
 from releases.admin.operations.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.gates.evidence import count_with
+from releases.gates.window import opening
 from releases.models import ChangeEntry, Evidence, Procedure, Release
 from releases.models.waiver import NOTIFICATIONS_SENT
 from releases.operations.approval import submit
@@ -32,7 +33,7 @@ from releases.operations.release import (
     sign_final_check,
 )
 from releases.operations.release.withdraw_request import withdraw_request
-from releases.queries import changes_since
+from releases.queries import changes_since, shared_hosts
 from releases.queries.step_plan import production_of
 from releases.queries.suggested_changes import suggested_changes
 
@@ -173,6 +174,14 @@ def _start(instance: Any) -> Fields:
     }
 
 
+def _beside(release: Release, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Show which releases of other applications would be deployed then on the same hosts."""
+    place, start = production_of(release), values["start"]
+    answer = opening(release.application, place, start, emergency=release.kind == Release.Kind.EMERGENCY)
+    found = shared_hosts.warnings(release, place, start, answer.until or start) if answer.open else []
+    return [(gettext("same hosts"), sentence) for sentence in found]
+
+
 def _postpone(instance: Any) -> Fields:
     return {"start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)), "reason": text(_("reason"))}
 
@@ -305,6 +314,8 @@ VERBS: tuple[Verb, ...] = (
         PLAN,
         model=Release,
         fields=_start,
+        preview=_beside,
+        warns=True,
         states=frozenset({"draft", "scope_locked", "testing_completed"}),
     ),
     on_release("lock_scope", _("Lock scope"), prepare.lock_scope, PREPARE, model=Release),
@@ -323,7 +334,15 @@ VERBS: tuple[Verb, ...] = (
     on_release("withdraw_request", _("Withdraw request"), withdraw_request, PREPARE, model=Release),
     on_release("reopen_scope", _("Reopen scope"), prepare.reopen_scope, PREPARE, model=Release, danger=True),
     on_release(
-        "reschedule", _("Reschedule"), reschedule.reschedule, PREPARE, model=Release, fields=_postpone, danger=True
+        "reschedule",
+        _("Reschedule"),
+        reschedule.reschedule,
+        PREPARE,
+        model=Release,
+        fields=_postpone,
+        preview=_beside,
+        warns=True,
+        danger=True,
     ),
     on_release(
         "end_incomplete",

@@ -70,7 +70,7 @@ def replayed_for(process: DeploymentProcess) -> dict[str, Any] | None:
     active = DeploymentProcess.objects.filter(application=process.application_id, state="in_effect").first()
     before = active.applied_to(procedure) if active is not None else procedure
     after = process.applied_to(procedure)
-    periods = trigger_replay.last_monitoring_periods(application_id=process.application_id)
+    periods = trigger_replay.last_monitoring_periods([process.application_id])
     differ = trigger_replay.changed(before, after)
     return {"triggers": differ, "monitoring_periods": trigger_replay.report(after, periods)} if differ else None
 

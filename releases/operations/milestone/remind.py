@@ -36,10 +36,10 @@ def turn_of(release: Release) -> Milestone | None:
 def remind_due() -> list[int]:
     """Remind of every milestone whose lead time has come, each lead once; return the milestones (the poll calls it)."""
     reminded = []
-    leads_of: dict[int | None, list[int]] = {}
+    leads_of: dict[int | str, list[int]] = {}
     rows = Milestone.objects.filter(done_at=None, release__state__in=Release.PREPARING).exclude(guards="start")
-    for row in rows.exclude(reminded__contains=LATE).select_related("release"):
-        pinned = row.release.procedure_id
+    for row in rows.exclude(reminded__contains=LATE).select_related("release__application"):
+        pinned = row.release.procedure_id or row.release.application.procedure
         if pinned not in leads_of:
             leads_of[pinned] = sorted(procedure_of(row.release).reminders.hours_before, reverse=True)
         if not _passed(row, leads_of[pinned]):

@@ -166,8 +166,10 @@ def replayed_for(procedure: Procedure) -> dict[str, Any] | None:
     active = Procedure.objects.filter(state="in_effect", key=procedure.key).first()
     if active is None:
         return None
-    differ = trigger_replay.changed(active.document, procedure.document)
-    return {"triggers": differ, "monitoring_periods": trigger_replay.report(procedure.document)} if differ else None
+    content = procedure.document
+    differ = trigger_replay.changed(active.document, content)
+    periods = trigger_replay.last_monitoring_periods(further.followers(content)) if differ else []
+    return {"triggers": differ, "monitoring_periods": trigger_replay.report(content, periods)} if differ else None
 
 
 def in_effect(key: str = "") -> dict[str, str]:

@@ -323,3 +323,40 @@ def test_a_week_shows_its_seven_days_with_all_entries(world: dict[str, Any], bro
     assert grid.count('class="r-day"') == 7 and "T-0" in cell(html, day)
     assert f"?week={day + timedelta(days=7)}" in html and f"?week={day - timedelta(days=7)}" in html
     assert page(browsers("manager"), week="yesterday").split('id="month"')[1].split("</table>")[0].count("r-day") == 7
+
+
+def test_other_applications_on_the_same_hosts_are_named(
+    world: Any, browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    """In the calendar, and before a release is planned beside them."""
+    from environments.models import DeploymentTarget
+    from releases.models import Release
+    from releases.operations.application.create import create_application
+    from releases.operations.release.plan import plan
+
+    place, application = production(), world["application"]
+    at = ChangeWindow.objects.filter(environment=place).first()
+    assert at is not None
+    with_ssh = {"ssh": {"host": "web1.example.org", "user": "deploy"}}
+    target = DeploymentTarget.objects.get(application=application, environment=place)
+    alter(target, options={**target.options, **with_ssh})
+    with acting_as("manager"):
+        other = create_application(
+            slug="other", name="Other", repository=application.repository, signers=application.allowed_signers
+        )
+        release = plan(application_id=other.pk, version="1.3.0", title="Other 1.3.0")
+    make(DeploymentTarget, application=other, environment=place, root="/srv/other", options=with_ssh)
+    planned = Release.objects.filter(application=application, state="in_review").first()
+    assert planned is not None and planned.scheduled_start_at is not None
+    alter(release, scheduled_start_at=planned.scheduled_start_at, scheduled_end_at=planned.scheduled_end_at)
+    shown = page(browsers("manager"))
+    assert f"{planned} is deployed at the same time on the same host: web1.example.org" in shown
+    assert f"{release} is deployed at the same time on the same host: web1.example.org" in shown
+    local = planned.scheduled_start_at.astimezone(TOKYO).strftime("%Y-%m-%d %H:%M")
+    said = browsers("manager").post(
+        reverse("operation", args=["release", "set_scheduled_start", release.pk]), {"start": local, "reason": ""}
+    )
+    assert f"{planned} is deployed at the same time" in said.content.decode()
+    elsewhere = DeploymentTarget.objects.get(application=other)
+    alter(elsewhere, options={"ssh": {"host": "web2.example.org", "user": "deploy"}})
+    assert "on the same host" not in page(browsers("manager"))

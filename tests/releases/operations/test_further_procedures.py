@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from audit.actor import Actor, acting
+from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput
 from environments.models import Application, ChangeWindow, Environment, Role
 from releases.gates.base import procedure_of
 from releases.gates.staffing import shortfalls
 from releases.gates.window import opening
-from releases.models import Deployment, Procedure
+from releases.models import Deployment, Milestone, Procedure
 from releases.operations.application.create import create_application
 from releases.operations.approval import decide
 from releases.operations.deployment_process.create import create as create_process
 from releases.operations.deployment_process.put_into_effect import submit as submit_process
+from releases.operations.milestone.remind import remind_due
 from releases.operations.procedure import put_into_effect, revise
+from releases.operations.release.plan import plan
 from releases.operations.release.prepare import lock_scope
 from releases.procedures import shared
 from releases.procedures.document import Procedure as Content, ProcedureFaults
@@ -27,7 +31,7 @@ from releases.procedures.process import Process
 from releases.procedures.save import as_text, further_from
 from releases.queries.procedure_types import procedure_types
 from releases.reporting.audit_tests.outside_change_window import Openings
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 
 from .test_own_roles import in_effect
 
@@ -291,3 +295,20 @@ def test_pages_name_the_followed_procedure_and_begin_another(world: Any, browser
     assert "key = &quot;further&quot;" in form and "[[roles]]" not in form
     listed = manager.get(reverse("admin:releases_procedure_changelist")).content.decode()
     assert "datasets" in listed and "without a procedure of their own" in listed
+
+
+def test_drafts_are_reminded_by_the_procedure_that_their_application_follows(world: Any, portal: Any) -> None:
+    early = further("datasets").model_dump(mode="json")
+    early["reminders"]["hours_before"] = [300]
+    in_effect(world, Content.checked(early), office="")
+    with world.acting_as("author_on_committee"):
+        other = plan(application_id=portal.pk, version="1.3.0", title="Portal 1.3.0")
+    drafts = [world.planned(), other]
+    for row in drafts[0].milestones.all():
+        alter(row, due_at=now() + timedelta(hours=2000))
+    for release in drafts:
+        due = now() + timedelta(hours=200)
+        make(Milestone, release=release, key="scope", guards="lock_scope", label_ja="x", label_en="x", due_at=due)
+    with acting(Actor(account_id=None, name="tests", kind="scheduler", channel="scheduler")):
+        reminded = remind_due()
+    assert reminded == [drafts[0].milestones.get(key="scope").pk], "the other is reminded of it some days before"

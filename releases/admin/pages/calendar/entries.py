@@ -10,10 +10,11 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from environments import calendar
-from environments.language import language, listed, noted
+from environments.language import labelled, language, listed, noted
 from environments.models import Application, ChangeFreeze, ChangeWindow, Environment, Holiday
 from releases.admin.components.links import page_of
 from releases.models import Deployment, Release
+from releases.queries.shared_hosts import on_the_same_hosts
 
 AHEAD = 24
 SHOWN = timedelta(days=31)
@@ -39,6 +40,10 @@ class Entry:
     releases: list[Release] = field(default_factory=list)
     frozen: str = ""
     plan: str = ""
+    # Key of the procedure whose applications it is for; None: any.
+    procedure: str | None = None
+    # What is deployed then on the same hosts, a sentence each.
+    beside: list[str] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -77,6 +82,7 @@ def of_rule(row: ChangeWindow, occurrence: calendar.Occurrence, url: str = "") -
     kind = "window" if occurrence.window is not None else "skipped"
     name = noted(row, row.procedure) if row.procedure else str(row)
     entry = Entry(window.start, window.end, window.zone, name, kind, url=url, application=row.application)
+    entry.procedure = row.procedure if row.from_procedure else None
     why = listed(occurrence.holidays)
     if occurrence.moved:
         words = {"day": short_day(occurrence.day), "why": why}
@@ -152,6 +158,13 @@ def all_entries(
     return [(e, entries(e, rows, moment, ahead)) for e in environments]
 
 
+def name_neighbours(found: list[Entry], planned: list[Release], environment: Environment) -> None:
+    """Add to the windows of an environment which releases of several applications meet there on the same hosts."""
+    beside = on_the_same_hosts(environment, planned) if environment.protected else {}
+    for entry in found:
+        entry.beside = [labelled(r, sentence) for r in entry.releases for sentence in beside.get(r.pk, ())]
+
+
 def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release], environment: Environment) -> None:
     """Add to a window of an environment what is planned in it and what freezes it."""
     entry.releases = [
@@ -161,6 +174,7 @@ def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release], envi
         and (start := r.window_in(environment)[0]) is not None
         and entry.start <= start < entry.end
         and (entry.application is None or entry.application.pk == r.application_id)
+        and entry.procedure in (None, r.application.procedure)
     ]
     mine = [f for f in freezes if f.environment_id == environment.pk]
     hits = [f for f in mine if overlap(f.starts_at, f.ends_at, entry.start, entry.end)]

@@ -10,7 +10,13 @@ from environments.admin.rights import page, rights_of, shown_to
 from environments.models import Environment, Holiday
 from releases.admin.components.formatting import new_button, show
 from releases.admin.operations.base import ZONE
-from releases.admin.pages.calendar.entries import Entry as Entry, all_entries as all_entries, entries, read
+from releases.admin.pages.calendar.entries import (
+    Entry as Entry,
+    all_entries as all_entries,
+    entries,
+    name_neighbours,
+    read,
+)
 from releases.admin.pages.calendar.month import bounds, chosen, month, only_week, plan_url, week_of
 from releases.models import Deployment
 
@@ -38,6 +44,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
     listed = []
     for environment in everywhere:
         found = entries(environment, rows, moment)
+        name_neighbours(found, rows.planned, environment)
         for entry in found:
             entry.plan = plan_url(entry) if may_plan and entry.empty and environment.protected else ""
         rules = [r for r in rows.windows if r.environment_id == environment.pk and not r.extra]
