@@ -22,19 +22,19 @@ def planned_between(environment: Environment, start: datetime, end: datetime, *,
     return found
 
 
-def on_the_same_hosts(environment: Environment, releases: Iterable[Release]) -> dict[int, list[str]]:
-    """Return key of a release → a sentence for each other one that is deployed at the same time on a host of its own
-    application in this environment.
+def on_the_same_hosts(environment: Environment, releases: Iterable[Release]) -> dict[int, dict[int, str]]:
+    """Return key of a release → key of each other one that is deployed at the same time on a host of its own
+    application in this environment → a sentence about that.
     """
     rows = list(releases)
     applications = {row.application_id for row in rows}
     known = _hosts(environment, applications) if len(applications) > 1 else {}
-    found: dict[int, list[str]] = {}
+    found: dict[int, dict[int, str]] = {}
     for one in rows:
         for other, names in _beside(environment, one, rows, known):
             text = _("%(release)s is deployed at the same time on the same host: %(hosts)s")
             hosts = ", ".join(name or _("this server") for name in names)
-            found.setdefault(one.pk, []).append(text % {"release": other, "hosts": hosts})
+            found.setdefault(one.pk, {})[other.pk] = text % {"release": other, "hosts": hosts}
     return found
 
 
@@ -71,4 +71,4 @@ def warnings(release: Release, environment: Environment, start: datetime, end: d
     there, planned = planned_between(environment, start, end, but=release), copy(release)
     planned.scheduled_start_at, planned.scheduled_end_at = start, end
     planned.later_windows = {key: value for key, value in release.later_windows.items() if key != environment.slug}
-    return on_the_same_hosts(environment, [planned, *there]).get(release.pk, [])
+    return list(on_the_same_hosts(environment, [planned, *there]).get(release.pk, {}).values())

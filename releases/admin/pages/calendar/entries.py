@@ -162,7 +162,13 @@ def name_neighbours(found: list[Entry], planned: list[Release], environment: Env
     """Add to the windows of an environment which releases of several applications meet there on the same hosts."""
     beside = on_the_same_hosts(environment, planned) if environment.protected else {}
     for entry in found:
-        entry.beside = [labelled(r, sentence) for r in entry.releases for sentence in beside.get(r.pk, ())]
+        here = [release.pk for release in entry.releases]
+        entry.beside = [
+            labelled(release, sentence)
+            for release in entry.releases
+            for other, sentence in beside.get(release.pk, {}).items()
+            if other not in here or release.pk < other  # two that stand here are said once
+        ]
 
 
 def fill(entry: Entry, freezes: list[ChangeFreeze], planned: list[Release], environment: Environment) -> None:
