@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Schema
 
+from environments.models.role import role_names
 from releases.api import shapes
 from releases.api.rows import release_numbered
 from releases.api.token import caller_of
@@ -116,10 +117,10 @@ def _document(row: Document) -> DocumentOut:
 
 def _final_check(release: Release) -> list[SignatureOut]:
     signed = {row.role: row for row in release.final_checks.filter(invalidated_at=None).select_related("account")}
-    asked = final_check_of(release).signers if release.procedure is not None else ()
+    asked, names = final_check_of(release).signers if release.procedure is not None else (), role_names()
     return [
         SignatureOut(
-            label=role,
+            label=names.get(role, role),
             role=role,
             signed_by=str(signed[role].account) if role in signed else None,
             signed_at=signed[role].signed_at if role in signed else None,

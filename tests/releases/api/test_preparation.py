@@ -27,9 +27,9 @@ def test_what_is_prepared_is_read_with_its_signatures(world: Any, call: Callable
     ]
     assert {row["team_role"]: row["name"] for row in shown["team"]}["implementer"] == str(world.people["operator"])
     assert "+81" not in str(shown), "telephone numbers stay on the pages"
-    assert [(row["role"], row["signed_by"]) for row in shown["final_check"]] == [
-        ("release_manager", None),
-        ("operator", None),
+    assert [(row["role"], row["label"], row["signed_by"]) for row in shown["final_check"]] == [
+        ("release_manager", "Release manager", None),
+        ("operator", "Operator", None),
     ]
 
 
