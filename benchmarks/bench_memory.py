@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from benchmarks import deployments
 from benchmarks.bench_wake import until
 from benchmarks.report import Report
+from config.development.ports import free_port
 from config.development.processes import rows
 from releases.models import Deployment
 from tests.releases.conftest import World
@@ -41,13 +41,6 @@ def megabytes(pid: int) -> tuple[float, float]:
             else:
                 rss += int(found[1])
     return pss / MB, rss / MB
-
-
-def free_port() -> int:
-    """Ask the system for a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(address: str, cookie: str = "") -> bool:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.development.ports import free_port
+
 NEEDED = ("podman", "runc", "docker-registry", "busybox")
 
 
@@ -59,12 +61,6 @@ class Containers:
 def missing() -> str:
     """Return which programs are not installed; empty for none."""
     return ", ".join(name for name in NEEDED if shutil.which(name) is None)
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @contextmanager

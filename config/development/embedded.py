@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from psycopg import sql
 
 from audit.private_files import write_private
 from config.development import processes
+from config.development.ports import free_port
 from config.development.processes import spawn
 from config.external_servers import external_servers
 from config.secret_files import Unavailable, load_or_create_secrets
@@ -197,8 +197,7 @@ class _Starter:
         """Start a server on a free port, which ends `argv`; return the port once `ready` no longer raises."""
         log = self.state / "logs" / f"{name}.log"
         for _ in range(5):
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                port: int = probe.getsockname()[1]
+            port = free_port()
             child = spawn([*argv, str(port)], log=log, death_signal=SIGNALS[name][0], **self.options)
             self.stack.callback(processes.stop, child, SIGNALS[name])
             processes.record(self.state / "run" / f"{name}.json", child.pid)

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from config.development.ports import free_port
 from environments.targets.base import StepContext, TargetSpec, Version
 from environments.targets.measured import Measured, measure
 from environments.targets.processes import start_time
@@ -33,12 +33,6 @@ from releases.step_types.service_control import ServiceControl, stop_service
 
 ENVIRONMENTS = ("development", "staging", "production")
 ROWS = {"development": 200, "staging": 200, "production": 3000}
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def server_url() -> str:

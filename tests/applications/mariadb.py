@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.development.ports import free_port
 from releases.demo.site import until
-from tests.containers import free_port
 
 NEEDED = ("mariadbd", "mariadb-install-db", "mariadb", "mariadb-admin", "mariadb-dump")
 # It prints a digest, dumps, restores, and prints the digest of a dump that it has restored elsewhere.

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from config.development.ports import free_port
 from environments.targets.base import TargetSpec
 from environments.targets.measured import Measured, measure
 from releases.demo.chapters.setup import add_people, as_fields, put_into_effect, second_administrator
@@ -312,12 +312,6 @@ class Organisation(Stage):
     def draft(self, version: str) -> int:
         """Plan a release that stays a draft, with its commit and configuration; returns its id."""
         return self.write(version, kind="regular", branch="main", changes=[("fix", "Tried out")])
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @contextmanager

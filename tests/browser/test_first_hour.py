@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
+from config.development.ports import free_port
 from environments.targets.service_proof import running_service
 from releases.demo.site import one_time
 from releases.step_types.service_control import stop_service
-from tests.applications.organisation import free_port, running
+from tests.applications.organisation import running
 from tests.chaos.tree import copied
 
 pytestmark = pytest.mark.timeout(900)

@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from config.development.embedded import ROOTS_FOLDER
+from config.development.ports import free_port
 from config.development.processes import PROJECT, identity
 
 # Variables of the surrounding test's servers; the copy starts servers of its own.
@@ -45,13 +45,11 @@ class Tree:
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start `make demo` in a session of its own; its output goes to demo.out in the copy."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
         with (self.folder / "demo.out").open("ab") as output:
             return subprocess.Popen(
                 ["make", "demo", *words],
                 cwd=self.folder,
-                env=clean_environment() | {"RINGI_PORT": str(port)},
+                env=clean_environment() | {"RINGI_PORT": str(free_port())},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

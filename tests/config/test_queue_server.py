@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from django.core.cache import caches
 from django.test import Client
 
 from config.development import embedded
+from config.development.ports import free_port
 from config.development.processes import PROJECT
 from config.health import queue_answers
 from config.queue_server import NoAddress, behind, client, queue_settings
@@ -38,8 +38,7 @@ class Site:
 
     def start(self, name: str, settings: str, *words: str) -> None:
         """Start one server on a free port of the loopback and wait until it answers."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.ports[name] = probe.getsockname()[1]
+        self.ports[name] = free_port()
         file = self.folder / f"{name}.conf"
         file.write_text(f"bind 127.0.0.1\nport {self.ports[name]}\ndir {self.folder}\n{settings}")
         with (self.folder / f"{name}.log").open("wb") as log:

@@ -5,7 +5,6 @@ user anything.
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from django.core.cache import caches
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from rq.serializers import JSONSerializer
 
+from config.development.ports import free_port
 from config.development.processes import PROJECT
 from config.queue_server import queue_settings
 from releases import dispatch, liveness
@@ -66,8 +66,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         (HOW_TO / "redis-users.acl").read_text().replace("WEB_PASSWORD", "web-1").replace("WORKER_PASSWORD", "worker-1")
     )
     (tmp_path / "ringi.acl").write_text(users)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     text = (
         (HOW_TO / "redis.conf")
         .read_text()
@@ -98,6 +97,7 @@ def as_user(settings: Any, url: str) -> None:
     settings.CACHES = caches_now
 
 
+@pytest.mark.usefixtures("database")
 def test_the_web_may_enqueue_and_the_worker_may_take(
     server: Server, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from config.development.ports import free_port
 from environments.targets.base import NotProven, Probe, StepFailed, TargetSpec
 from environments.targets.processes import family, holders, listeners, start_time
 from environments.targets.service_proof import answers, is_version, reported, running_service
 from environments.targets.service_settings import VersionReport
 from environments.targets.target import journal_lines
 from releases.step_types import by_name
-from tests.releases.step_types.conftest import Target, free_port, wait_for
+from tests.releases.step_types.conftest import Target, wait_for
 
 # A process without any tie to its parent holds the port; the parent lives on.
 ORPHAN = """

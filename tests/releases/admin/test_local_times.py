@@ -15,6 +15,7 @@ from django.urls import reverse
 from environments.models import Environment
 from releases.models import Release
 from tests.releases.admin import seed
+from tests.releases.admin.test_calendar import confirmation_digest
 from tests.releases.gates.asking import alter
 
 
@@ -40,7 +41,9 @@ def test_a_new_date_is_read_in_the_environments_zone(elsewhere: dict[str, Any], 
     address, opens = reverse("operation", args=["release", "set_scheduled_start", release.pk]), seed.next_window_start()
     assert "Local time in Europe/Berlin" in manager.get(address).content.decode()
     there = opens.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%dT%H:%M")
-    answer = manager.post(address, {"start": there, "reason": "later"})
+    preview = manager.post(address, {"start": there, "reason": "later"}).content.decode()
+    assert "ポータル 2.0.0 is deployed at the same time on the same host" in preview
+    answer = manager.post(address, {"start": there, "reason": "later", "confirmed": confirmation_digest(preview)})
     assert answer.status_code == 302, answer.content.decode()
     assert Release.objects.get(pk=release.pk).scheduled_start_at == opens
 

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from config.development.ports import free_port
+
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 NAME, PASSWORD = "deploy", "p@ss/w:rd £1"
 
@@ -155,8 +157,7 @@ def over_ssh(
     folder.mkdir(mode=0o700)
     host = key(folder / "host")
     (folder / "authorized").write_text(allowed.read_text())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = {
         "Port": str(port),
         "ListenAddress": address,

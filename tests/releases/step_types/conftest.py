@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,13 +20,15 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from config.development.ports import free_port
 from environments.targets.base import StepContext, TargetSpec, Version
 from environments.targets.service_proof import running_service
 from releases.step_types import by_name
 from tests.releases.sources.repositories import SSHD, key, over_ssh
 from tests.releases.step_types.receiver import Receiver, receiving
 
-PASSWORD = "a:b\\c-word"
+# Of this process alone: a test that looks for it elsewhere must not find it in what another one runs.
+PASSWORD = f"a:b\\c-{uuid4().hex[:12]}"
 
 READ_CONFIGURATION = """
 import json
@@ -91,12 +92,6 @@ def git(repository: Path, *arguments: str) -> str:
     who = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
     command = ["git", "-C", str(repository), *who, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -291,7 +286,7 @@ def _with_receiver(tmp_path: Path, versions: Versions, database: str, receiver: 
     }
     root = tmp_path / "target"
     root.mkdir()
-    configuration = {"DATABASE_URL": database, "PORT": str(port), "SECRET": 'pass "word"/+ é'}
+    configuration = {"DATABASE_URL": database, "PORT": str(port), "SECRET": f'pass "word"/+ é{uuid4().hex[:12]}'}
     made = Target(TargetSpec("sample", "production", root, settings), versions, configuration, database, receiver)
     yield made
     running = running_service(root)

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from config.development.ports import free_port
 from environments.targets.base import StepFailed, TargetSpec
 from environments.targets.database import Database
 from environments.targets.measured import measure
 from environments.targets.runner import Outcome
 from environments.targets.target import Layout, journal_lines
-from tests.releases.step_types.conftest import Target, free_port
+from tests.releases.step_types.conftest import Target
 
 
 def _with(target: Target, **settings: object) -> None:

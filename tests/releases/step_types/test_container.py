@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from config.development.ports import free_port
 from environments.targets.base import Fenced, Probe, StepContext, StepFailed, TargetSpec, Version
 from environments.targets.container import container_of, state_of
 from environments.targets.measured import measure
@@ -19,7 +20,7 @@ from environments.targets.target import holding, journal_lines
 from releases.check_types import by_name as check_named
 from releases.check_types.base import CheckContext, Result
 from releases.step_types import by_name
-from tests.containers import Containers, containers, free_port
+from tests.containers import Containers, containers
 from tests.releases.sources.repositories import SSHD, key, over_ssh
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from config.development.ports import free_port
 from environments.connectivity import addresses
 from environments.targets.base import NoResponse, Overdue, Probe, StepContext, StepFailed, StopRequested
 from environments.targets.target import journal_lines
@@ -133,8 +134,7 @@ def test_the_name_is_resolved_once_and_its_address_is_contacted(
 
 
 def test_an_unsent_request_is_certainly_not_made(bare_target: Target) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        closed = f"127.0.0.1:{nobody.getsockname()[1]}"
+    closed = f"127.0.0.1:{free_port()}"
     bare_target.spec.settings["http_hosts"].append(closed)  # type: ignore[index]
     with pytest.raises(StepFailed, match="gave no answer") as refused:
         call(bare_target, url=f"http://{closed}/hook")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
+from config.development.ports import free_port
 from environments.targets.service_proof import running_service
 from releases.models import Deployment
 from releases.operations.deployment.enqueue import enqueue
@@ -19,7 +20,6 @@ from releases.operations.step.resume import mark_succeeded
 from releases.step_types.service_control import stop_service
 from releases.worker.executor import run_from
 from tests.releases.gates.asking import alter
-from tests.releases.step_types.conftest import free_port
 
 from .conftest import TRUE, WORKER, first, row, states
 

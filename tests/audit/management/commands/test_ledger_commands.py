@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from audit import capture
 from audit.apps import table_of
 from audit.roles import Roles
+from config.development.ports import free_port
 from tests.audit.conftest import AUDITED_TABLES, TABLE_OF, LedgerDatabase, Listed, events, fill
 from tests.audit.ledger.test_delivery import _enter, dripping
 from tests.audit.ledger.test_resumption import _approval
@@ -187,8 +187,7 @@ def test_addresses_that_hang_do_not_delay_a_signature(ledger: LedgerDatabase, tm
     """
     app = ledger.as_app()
     fill(app, 1)
-    with socket.create_server(("127.0.0.1", 0)) as shut:
-        refusing = f"http://127.0.0.1:{shut.getsockname()[1]}"
+    refusing = f"http://127.0.0.1:{free_port()}"
     with dripping(b"H") as (url, calls), dripping(b"2", listens=False) as (mail, _mails):
         for address in (refusing, *(f"{url}/{n}" for n in range(3))):
             _enter(ledger, "post", address)

@@ -217,7 +217,7 @@ def test_secrets_are_in_no_argument_variable_file_or_log(installed: Target, host
                     content = (entry / name).read_bytes()
                 except OSError:
                     continue
-                found.extend(f"{entry}/{name}" for secret in secrets if secret in content)
+                found.extend(f"{entry}/{name}: {content!r}" for secret in secrets if secret in content)
         looks.append(time.monotonic())
 
     def look_on() -> None:
