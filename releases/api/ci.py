@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 from pydantic import Field
 
+from environments import access
 from releases.api import shapes
 from releases.api.once import writes
 from releases.api.rows import deployment_numbered, environment_named, release_named
@@ -16,7 +17,7 @@ from releases.models import Deployment
 from releases.operations.deployment.request import request as request_operation
 from releases.operations.deployment.schedule import schedule
 from releases.operations.step.report import Result, report, waiting_step
-from releases.worker.context import BACK
+from releases.reporting.approval_statement import approval_statement, wanted_by
 
 ci = Router(tags=["ci"])
 
@@ -80,6 +81,17 @@ def show_ci_deployment(request: HttpRequest, deployment_id: Id) -> Any:
     return _out(caller_of(request), deployment_id)
 
 
+@ci.get("/{int:deployment_id}/approval", response=dict[str, Any])
+def show_approval(request: HttpRequest, deployment_id: Id) -> HttpResponse:
+    """Show the signed statement that the deployment has its approval now, for the pipeline that it waits for."""
+    caller = caller_of(request)
+    deployment = deployment_numbered(caller, deployment_id, to_read=False)
+    if not access.may(caller.account, "start", deployment.environment, deployment.application_id):
+        raise access.lacking("start", deployment.environment, caller.account, deployment.application_id)
+    statement = approval_statement(deployment, caller.account)
+    return HttpResponse(statement, content_type="application/json")
+
+
 @ci.post("/{int:deployment_id}/report", response=CiDeploymentOut)
 @writes
 def report_external_deployment(request: HttpRequest, deployment_id: Id, fields: ReportIn) -> CiDeploymentOut:
@@ -113,6 +125,5 @@ def _waits_for(deployment: Deployment) -> WaitsForOut | None:
     step = waiting_step(deployment.pk)
     if step is None or step.reported or step.lease_until is None:
         return None
-    wanted = deployment.previous.get("deployed_version" if step.phase in BACK else "wanted") or {}
-    version = wanted.get("version", "")
+    version = wanted_by(deployment, step).get("version", "")
     return WaitsForOut(ordinal=step.ordinal, task=step.parameters["task"], version=version, until=step.lease_until)

@@ -20,6 +20,7 @@ from releases.models import (
     Evidence,
     Fact,
     FollowUp,
+    MonitoringPeriod,
     Procedure,
     Release,
     Waiver,
@@ -103,12 +104,29 @@ class Known:
         return [place for place in self.environments if place.bound]  # type: ignore[attr-defined]
 
     @cached_property
+    def _verified(self) -> list[Deployment]:
+        rows = (deployment for deployment in self.release.deployments.all() if deployment.state in Deployment.VERIFIED)
+        return [deployment for deployment in rows if deployment.brought_content_of(self.release)]
+
+    @property
     def verified(self) -> set[int]:
         """The environments in which the release was verified with the tree that it has now."""
-        deployments = (
-            deployment for deployment in self.release.deployments.all() if deployment.state in Deployment.VERIFIED
+        return {deployment.environment_id for deployment in self._verified}
+
+    @cached_property
+    def verified_at(self) -> dict[int, datetime]:
+        """Environment → when the release was first verified there with the tree that it has now: when its monitoring
+        began, or, without one, when the deployment ended.
+        """
+        began = MonitoringPeriod.objects.filter(
+            deployment__in=self._verified, purpose=MonitoringPeriod.Purpose.DEPLOYMENT
         )
-        return {deployment.environment_id for deployment in deployments if deployment.brought_content_of(self.release)}
+        times = dict(began.values_list("deployment", "started_at"))
+        found: dict[int, datetime] = {}
+        for deployment in self._verified:
+            at = times.get(deployment.pk) or deployment.ended_at or self.moment
+            found[deployment.environment_id] = min(at, found.get(deployment.environment_id, at))
+        return found
 
     @cached_property
     def open_follow_ups(self) -> list[FollowUp]:

@@ -310,9 +310,9 @@ def _attestation(raw: Raw, path: Path, row: Raw) -> Found:
     if row.get("type") == "attestation" and not row.get("subject"):
         yield (*path, "subject"), "is missing: an attestation names the subject of the statement it asks for"
     yield from all_unknown((*path, "roles"), row.get("roles"), keys_of(raw, "roles"), "role")
-    for name in ("subject", "roles"):
-        if row.get("type") != "attestation" and row.get(name):
-            yield (*path, name), "is written for a gate of the type attestation only"
+    for name, of in (("subject", "attestation"), ("roles", "attestation"), ("hours", "promotion")):
+        if row.get("type") != of and row.get(name):
+            yield (*path, name), f"is written for a gate of the type {of} only"
 
 
 def _evidence_of_gate(raw: Raw, path: Path, row: Raw) -> Found:

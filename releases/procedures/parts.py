@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, Strict, StringConstraints, model_validator
 
 from releases.procedures.part import (
     Condition,
@@ -248,8 +248,7 @@ class ApprovalRule(Part):
 class Gate(Item):
     """A check made when a deployment is scheduled and again when it starts, in the tiers and environments named.
 
-    subject, roles: what the statement of an attestation is about, and who may upload it (left out: every role that
-    may upload evidence).
+    subject, roles: of an attestation (roles left out: as any evidence). hours: of a promotion, since each verification.
     """
 
     type: Key
@@ -260,6 +259,7 @@ class Gate(Item):
     threshold: str = ""
     subject: Annotated[str, LeftOutIfEmpty, StringConstraints(max_length=60)] = ""
     roles: Annotated[tuple[Key, ...], LeftOutIfEmpty] = ()
+    hours: Annotated[int, LeftOutIfEmpty, Strict(), Field(ge=0, le=1000)] = 0
 
 
 class Threshold(Item):

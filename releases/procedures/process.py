@@ -7,6 +7,7 @@ procedure's.
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError
@@ -24,11 +25,14 @@ _Own = Field(exclude_if=lambda value: value is None)
 
 
 class Variable(parts.Part):
-    """A value that parameters of steps and checks name as `#{name}`, in all environments or in those named."""
+    """A value that parameters of steps and checks name as `#{name}`, in all environments or in those named, on all
+    targets or on those whose name or group is among `targets`.
+    """
 
     name: Key
     value: Annotated[str, Field(max_length=200)]
     environments: tuple[Key, ...] = ()
+    targets: Annotated[tuple[Key, ...], parts.LeftOutIfEmpty] = ()
 
 
 class Strategy(parts.Part):
@@ -61,13 +65,15 @@ class Process(Section):
     triggers: Annotated[tuple[parts.Trigger, ...] | None, _Own] = None
 
     @classmethod
-    def from_toml(cls, text: str, procedure: Procedure, **types: Collection[str]) -> Self:
+    def from_toml(
+        cls, text: str, procedure: Procedure, targets: Collection[str] | None = None, **types: Collection[str]
+    ) -> Self:
         """Read a process from TOML; see `checked`. Raises ProcedureFaults with every fault, each with its line."""
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as fault:
             raise ProcedureFaults([Fault("(the text)", f"is not TOML: {fault}")]) from None
-        return cls.checked(raw, procedure, lines_of(text), **types)
+        return cls.checked(raw, procedure, lines_of(text), targets, **types)
 
     @classmethod
     def checked(
@@ -75,12 +81,14 @@ class Process(Section):
         raw: Mapping[str, Any],
         procedure: Procedure,
         lines: Mapping[Path, str] | None = None,
+        targets: Collection[str] | None = None,
         /,
         **types: Collection[str],
     ) -> Self:
         """Build a process from plain values. Raises ProcedureFaults with every fault.
 
-        procedure: the one whose other parts apply with it. types: as in `Procedure.checked`.
+        procedure: the one whose other parts apply with it. targets: names and groups of the application's targets,
+        of which variables may be; None: any. types: as in `Procedure.checked`.
         """
         found: dict[Fault, None] = {}
         process: Self | None = None
@@ -91,12 +99,14 @@ class Process(Section):
             for error in invalid.errors(include_url=False, include_context=False, include_input=False):
                 if error["loc"][0] not in SECTIONS:  # the sections are judged as parts of the procedure
                     found[fault_at(tuple(error["loc"]), message_of(error), known)] = None
-        for path, message in (*_variable_faults(raw, procedure), *_artefact_faults(raw, procedure)):
+        for path, message in (*_variable_faults(raw, procedure, targets), *_artefact_faults(raw, procedure)):
             found[fault_at(path, message, known)] = None
         own = {key: raw[key] for key in SECTIONS if raw.get(key) is not None}
         rest, seen = procedure.model_dump(mode="json"), list[dict[str, str]]()
-        for place in procedure.environments:  # parameters are judged with the values that they have there
-            if (values := _values(raw, place.key)) not in seen:
+        special = {target for _path, row in rows_of(raw, "variables") for target in list_of(row, "targets")}
+        # Parameters are judged with the values that they have in each environment, and on each target.
+        for place, target in product(procedure.environments, ["", *sorted(map(str, special))]):
+            if (values := _values(raw, place.key, {target})) not in seen:
                 seen.append(values)
                 try:
                     Procedure.checked(rest | with_values(own, values), known, **types)
@@ -106,13 +116,17 @@ class Process(Section):
             raise ProcedureFaults(found)
         return process
 
-    def values_in(self, environment: str) -> dict[str, str]:
-        """Return variable → value in an environment; one that names it replaces one for all."""
-        return _values(self.model_dump(), environment)
+    def values_in(self, environment: str, *target: str) -> dict[str, str]:
+        """Return variable → value in an environment, on a target (name, group): one that names the target replaces one
+        that names the environment, and that one for all. Without a target: only those that are the same on each.
+        """
+        special = {row.name for row in self.variables if row.targets}
+        values = _values(self.model_dump(), environment, set(target) - {""})
+        return values if target else {name: value for name, value in values.items() if name not in special}
 
     def applied_to(self, procedure: Procedure, environment: str = "") -> Procedure:
         """Return a procedure with the sections of this process. environment: where its variables have their values;
-        left out: they stay names.
+        left out: they stay names, as do those that depend on the target.
         """
         own = {key: getattr(self, key) for key in SECTIONS if getattr(self, key) is not None}
         checks = own.get("checks", procedure.checks)
@@ -141,32 +155,39 @@ def _of_procedure(fault: Fault, own: Mapping[str, Any]) -> Fault:
     return Fault(fault.place, f"{fault.message}; this stands in the procedure, so write {section} of the process's own")
 
 
-def _values(raw: Mapping[str, Any], environment: str) -> dict[str, str]:
+def _values(raw: Mapping[str, Any], environment: str, target: Collection[str]) -> dict[str, str]:
     rows = [row for _path, row in rows_of(raw, "variables") if isinstance(row.get("value"), str)]
-    rows.sort(key=lambda row: bool(row.get("environments")))
+    rows.sort(key=lambda row: (bool(row.get("targets")), bool(row.get("environments"))))
     return {
         str(row.get("name")): row["value"]
         for row in rows
         if not row.get("environments") or environment in list_of(row, "environments")
+        if not row.get("targets") or not set(target).isdisjoint(list_of(row, "targets"))
     }
 
 
-def _variable_faults(raw: Mapping[str, Any], procedure: Procedure) -> Iterator[tuple[Path, str]]:
-    """Refuse a variable of an unknown environment, one that is written twice, and a name without a value."""
+def _variable_faults(
+    raw: Mapping[str, Any], procedure: Procedure, targets: Collection[str] | None
+) -> Iterator[tuple[Path, str]]:
+    """Refuse a variable of an unknown environment or target, one that is written twice, and a name without a value."""
     places = [place.key for place in procedure.environments]
-    named: dict[str, set[str]] = {}
+    named: dict[str, set[tuple[str, str]]] = {}
     for path, row in rows_of(raw, "variables"):
         known = named.setdefault(str(row.get("name")), set())
         yield from all_unknown((*path, "environments"), row.get("environments"), places, "environment")
-        for place in list_of(row, "environments") or [""]:
-            if place in known:
+        if targets is not None:
+            yield from all_unknown((*path, "targets"), row.get("targets"), targets, "target or group")
+        for place, target in product(list_of(row, "environments") or [""], list_of(row, "targets") or [""]):
+            if (str(place), str(target)) in known:
                 yield (*path, "name"), f"{row.get('name')} is written twice"
-            known.add(str(place))
+            known.add((str(place), str(target)))
     for path, text in _texts({key: raw.get(key) for key in ("plans", "checks")}, ()):
         for name in (found.strip() for found in REFERENCE.findall(text)):
-            where = named.get(name, set())
-            if not where:
+            where = {place for place, target in named.get(name, ()) if not target}
+            if name not in named:
                 yield path, f"names #{{{name}}}, which is no variable"
+            elif not where:
+                yield path, f"names #{{{name}}}, which has no value on other targets"
             elif "" not in where and (rest := [place for place in places if place not in where]):
                 yield path, f"names #{{{name}}}, which has no value in {', '.join(rest)}"
 

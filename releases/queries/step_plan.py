@@ -12,7 +12,6 @@ from releases.models import Release
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.part import meant
-from releases.procedures.process import with_values
 
 CHECK_SECONDS = 5
 LIMITS = ("deadline_seconds", "no_output_timeout_seconds")
@@ -43,18 +42,6 @@ def step_plan(content: Content, kind: str, risk: str) -> dict[str, list[dict[str
             *steps(*plans.after_rollback),
             *_checks(content, "rollback", "after"),
         ],
-    }
-
-
-def plan_in(release: Release, environment: Environment) -> dict[str, list[dict[str, Any]]]:
-    """Return the step plan of a release as it runs in an environment: with the values of the variables there."""
-    plan: dict[str, list[dict[str, Any]]] = release.step_plan
-    if release.process is None:
-        return plan
-    values = release.process.document.values_in(environment.slug)
-    return {
-        phase: [{**row, "parameters": with_values(row["parameters"], values)} for row in rows]
-        for phase, rows in plan.items()
     }
 
 

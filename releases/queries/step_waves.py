@@ -6,7 +6,7 @@ made once, is a wave: it begins when the wave before it is over. A deployment to
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop
 
 from environments.models import Application, DeploymentTarget, Environment
 from releases.models import Deployment, Step
-from releases.procedures.process import Strategy
+from releases.procedures.process import Process, Strategy, with_values
 from releases.step_types import ONCE
 
 type Row = Mapping[str, Any]
@@ -35,7 +35,9 @@ class NoSuchTargets(Exception):
 
 @dataclass(frozen=True)
 class Laid:
-    """One step on one target. wave: its place in the order (0: there is one target only). batch: from 1; 0: once."""
+    """One step on one target. wave: its place in the order (0: there is one target only). batch: from 1; 0: once. row:
+    the step of the plan, with the values that the variables of the process have on this target.
+    """
 
     phase: str
     wave: int
@@ -58,13 +60,31 @@ def place_of(row: Row) -> str:
 def lay_out(
     rows: Iterable[tuple[str, Row]],
     targets: Sequence[DeploymentTarget],
-    strategy: Strategy,
+    process: Process | None,
     touched: Collection[int] | None = None,
 ) -> list[Laid]:
     """Return the steps of phases on all targets, in order. Raises NoSuchTargets.
 
-    touched: of a rollback, the targets on which a step has begun; only these have steps, the newest batch first.
+    process: the deployment process, for its strategy and its variables. touched: of a rollback, the targets on which a
+    step has begun; only these have steps, the newest batch first.
     """
+    strategy = (process.strategy if process is not None else None) or Strategy()
+    laid = _laid_out(rows, targets, strategy, touched)
+    if process is None or not process.variables:
+        return laid
+    values = {target.pk: process.values_in(target.environment.slug, target.name, target.group) for target in targets}
+    return [
+        replace(one, row={**one.row, "parameters": with_values(one.row["parameters"], values[one.target.pk])})
+        for one in laid
+    ]
+
+
+def _laid_out(
+    rows: Iterable[tuple[str, Row]],
+    targets: Sequence[DeploymentTarget],
+    strategy: Strategy,
+    touched: Collection[int] | None,
+) -> list[Laid]:
     if len(targets) == 1:
         return [Laid(phase, 0, 0, targets[0], row) for phase, row in rows]
     found: list[Laid] = []

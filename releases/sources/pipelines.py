@@ -38,12 +38,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Provider(ABC):
-    """One project at one provider. url: without a slash at the end."""
+    """One project at one provider. url: without a slash at the end. commit, waits_in: of a run that is there already
+    and waits at an environment of the provider.
+    """
 
     url: str
     project: str
     workflow: str
     send: Send
+    commit: str = ""
+    waits_in: str = ""
 
     @abstractmethod
     def start(self, ref: str, inputs: Mapping[str, str], key: str) -> Run | None:
@@ -129,6 +133,37 @@ def _github_run(row: Mapping[str, Any]) -> Run:
     # Only `success` passes: neutral, skipped and stale say that nothing was decided.
     state = "running" if row["status"] != "completed" else "succeeded" if said == "success" else "failed"
     return Run(str(row["id"]), str(row["html_url"]), state, said)
+
+
+class GitHubWaiting(GitHub):
+    """GitHub Actions, where a run of the commit waits for the review of an environment by Ringi's account there.
+
+    Facts: docs.github.com/rest/actions/workflow-runs, pending deployments and their reviews.
+    """
+
+    def start(self, ref: str, inputs: Mapping[str, str], key: str) -> Run | None:
+        """Approve the newest run that waits, in words that hold the key; None where none waits."""
+        for row in self._runs():
+            path = f"/repos/{self.project}/actions/runs/{row['id']}/pending_deployments"
+            places = [one["environment"] for one in self.ask("GET", path)]
+            if ids := [place["id"] for place in places if place["name"] == self.waits_in]:
+                self.ask("POST", path, {"environment_ids": ids, "state": "approved", "comment": f"Ringi {key}"})
+                return _github_run(row)
+        return None
+
+    def find(self, key: str) -> Run | None:
+        """Look for the run that was approved with the key."""
+        for row in self._runs():
+            given = self.ask("GET", f"/repos/{self.project}/actions/runs/{row['id']}/approvals")
+            if any(key in str(one["comment"]).split() for one in given if one["state"] == "approved"):
+                return _github_run(row)
+        return None
+
+    def _runs(self) -> list[Mapping[str, Any]]:
+        """Return the newest runs of the workflow for the commit."""
+        query = urlencode({"head_sha": self.commit, "per_page": 20})
+        path = f"/repos/{self.project}/actions/workflows/{quote(self.workflow, safe='')}/runs"
+        return [row for row in self.ask("GET", f"{path}?{query}")["workflow_runs"] if row["head_sha"] == self.commit]
 
 
 class GitLab(Provider):

@@ -12,7 +12,7 @@ from environments.targets.runner import secrets_of
 from environments.targets.target import Held, TargetStep, journal, journal_lines
 from environments.targets.words import gettext as _
 from releases.sources.exchange import Fetched, NoAnswer, fetch
-from releases.sources.pipelines import PROVIDERS, Provider, Refused, Run
+from releases.sources.pipelines import PROVIDERS, GitHubWaiting, Provider, Refused, Run
 from releases.step_types.http_call import Url, listed
 
 # A run was asked for, and is this one; it succeeded; it ended otherwise, or there is none: a retry asks for another.
@@ -30,8 +30,9 @@ Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_leng
 class PipelineParameters(Parameters):
     """provider: github (Actions), gitlab (CI), or webhook (any server that speaks the protocol). url: of its interface.
 
-    project: owner/name, or the project's path; workflow: file of a workflow of GitHub. ref, inputs: text in which
-    {version}, {tag}, {commit}, {digest}, {environment} and {key} are replaced. token: the key of the configuration that
+    project: owner/name, or the project's path; workflow: file of a workflow of GitHub. ref, inputs, waits_in: text in
+    which {version}, {tag}, {commit}, {digest}, {environment} and {key} are replaced. waits_in: environment of GitHub at
+    which a run of the commit waits for Ringi's review; no run is started then. token: the key of the configuration that
     holds the access token. poll_seconds: between two looks.
     """
 
@@ -43,6 +44,7 @@ class PipelineParameters(Parameters):
     inputs: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")], Line] = Field(
         default_factory=dict
     )
+    waits_in: Line = ""
     token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "PIPELINE_TOKEN"
     poll_seconds: float = Field(default=5.0, gt=0, le=300)
 
@@ -52,6 +54,8 @@ class PipelineParameters(Parameters):
             raise ValueError("project is missing")
         if self.provider == "github" and not self.workflow:
             raise ValueError("workflow is missing")
+        if self.waits_in and (self.provider != "github" or self.inputs):
+            raise ValueError("waits_in is for github, without inputs: the run has begun already")
         return self
 
 
@@ -105,6 +109,11 @@ class PipelineRun(TargetStep):
         key = key_of(context)
         named = " ".join(filter(None, (parameters.project, parameters.workflow)))
         lines = [f"{parameters.provider} {parameters.url} {named} @ {_filled(context, parameters.ref, key)}"]
+        if parameters.waits_in:
+            where = _filled(context, parameters.waits_in, key)
+            text = _("approve the run of the commit that waits at “%(where)s”")
+            line = f"{parameters.provider} {parameters.url} {named} @ {context.wanted.commit}"
+            return [line, text % {"where": where}]
         lines += [f"{name}={_filled(context, value, key)}" for name, value in parameters.inputs.items()]
         return [masked(line, secrets_of(context)) for line in lines]
 
@@ -115,6 +124,11 @@ class PipelineRun(TargetStep):
         last = lines[-1] if lines else {"effect": OVER}
         if last["effect"] == STARTED:
             return Run(last["run"], last["url"], "running", "")
+        if provider.waits_in:
+            number = asked + (last["effect"] != REQUESTED)
+            if number > asked:
+                journal(context, REQUESTED, provider=parameters.provider, url=parameters.url)
+            return self._started(context, self._approved(context, held, parameters, provider, key_of(context, number)))
         if last["effect"] == REQUESTED:
             # An attempt before this one has asked for a run, and did not live to see it.
             return self._started(context, self._found(context, held, provider, key_of(context, asked)))
@@ -157,6 +171,39 @@ class PipelineRun(TargetStep):
         journal(context, OVER)
         text = _("A run was requested at %(url)s, and none with the key %(key)s is found. Look there before a retry.")
         raise NotProven(text % {"url": provider.url, "key": key})
+
+    def _approved(
+        self, context: StepContext, held: Held, parameters: PipelineParameters, provider: Provider, key: str
+    ) -> Run:
+        """Approve the run that waits, once there is one; a run that was approved with this key is it."""
+        fault: Exception | None = None
+        while True:
+            try:
+                if (run := provider.find(key) or provider.start("", {}, key)) is not None:
+                    return run
+                fault = None
+            except (Refused, NoAnswer) as silent:
+                fault = silent
+                context.output(f"{masked(str(fault), secrets_of(context))}\n".encode())
+            try:
+                until = min(held.until, time.monotonic() + parameters.poll_seconds)
+                while (left := until - time.monotonic()) > 0:
+                    context.heartbeat()
+                    time.sleep(min(1.0, left))
+            except StopRequested:
+                # After a stop nothing is approved. What may have been approved before it would go on by itself.
+                if (run := _seen(provider, key, provider.url)) is not None:
+                    _cancelled(context, provider, self._started(context, run))
+                journal(context, OVER)
+                raise
+            if time.monotonic() >= held.until:
+                break
+        if fault is not None and (run := _seen(provider, key, provider.url)) is not None:
+            return run
+        journal(context, OVER)
+        text = _("No run of %(commit)s waits at “%(where)s” at %(url)s.")
+        values = {"commit": provider.commit[:12], "where": provider.waits_in, "url": provider.url}
+        raise StepFailed(text % values)
 
     def _started(self, context: StepContext, run: Run) -> Run:
         journal(context, STARTED, run=run.id, url=run.url)
@@ -218,8 +265,21 @@ def _provider(context: StepContext, parameters: PipelineParameters) -> Provider:
             body=body,
         )
 
-    kind = PROVIDERS[parameters.provider]
-    return kind(parameters.url.rstrip("/"), parameters.project, parameters.workflow, send)
+    kind = GitHubWaiting if parameters.waits_in else PROVIDERS[parameters.provider]
+    version = context.wanted
+    assert version is not None
+    where = _filled(context, parameters.waits_in, key_of(context))
+    url = parameters.url.rstrip("/")
+    return kind(url, parameters.project, parameters.workflow, send, version.commit, where)
+
+
+def _seen(provider: Provider, key: str, url: str) -> Run | None:
+    """Return the run that was approved with a key. Raises NotProven where the provider does not say."""
+    try:
+        return provider.find(key)
+    except (Refused, NoAnswer) as silent:
+        text = _("Whether a run was approved at %(url)s is not known. Look there for the key %(key)s.")
+        raise NotProven(text % {"url": url, "key": key}) from silent
 
 
 def _followed(context: StepContext, held: Held, parameters: PipelineParameters, provider: Provider, run: Run) -> Run:

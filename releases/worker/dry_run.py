@@ -18,10 +18,8 @@ from releases.check_types.base import TargetCheck
 from releases.gates.content import digest
 from releases.models import DeployedVersion, Release, Step
 from releases.operations.step.claim import recorded
-from releases.procedures.process import Strategy
 from releases.queries.release_artefact import version_of, wanted
 from releases.queries.repository import place_of
-from releases.queries.step_plan import plan_in
 from releases.queries.step_waves import lay_out, targets_in
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.worker.context import BACK
@@ -60,14 +58,13 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     old_values, old_secrets = configuration_of(base.get("configuration"))
     # A draft without a commit yet is described with what it has.
     new, old = version_of(wanted(release)), version_of(base)
-    plan, steps = digest(release.step_plan), plan_in(release, environment)
-    strategy = (release.process.document.strategy if release.process is not None else None) or Strategy()
+    plan, process = digest(release.step_plan), release.process.document if release.process is not None else None
     found: list[Planned] = []
     for phase in Step.Phase.values:
         back = phase in BACK
-        rows = [(phase, row) for row in steps.get(phase, [])]
+        rows = [(phase, row) for row in release.step_plan.get(phase, [])]
         # As if the deployment had touched all of them.
-        for laid in lay_out(rows, targets, strategy, {target.pk for target in targets} if back else None):
+        for laid in lay_out(rows, targets, process, {target.pk for target in targets} if back else None):
             planned = laid.row
             context = StepContext(
                 key=f"N/{len(found) + 1}/{plan[:16]}",

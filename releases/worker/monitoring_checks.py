@@ -15,8 +15,10 @@ from environments.targets.words import gettext as _
 from releases import check_types
 from releases.check_types.base import CheckContext, CheckResult, Result
 from releases.metric_sources.triggers import firing, named_after
-from releases.models import MonitoringCheck, MonitoringPeriod
+from releases.models import Deployment, MonitoringCheck, MonitoringPeriod
+from releases.procedures.process import with_values
 from releases.queries.monitoring import slots_of
+from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import configuration_for, specs_for
 from releases.worker.trigger_reaction import react
 
@@ -31,7 +33,7 @@ def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
     lost with a worker or the queue. What happened in a pause is left out. Second checks for one due time are dropped.
     """
     monitoring = (
-        MonitoringPeriod.objects.select_related("deployment")
+        MonitoringPeriod.objects.select_related("deployment__process", "deployment__environment")
         .filter(pk=monitoring_id, ended_at=None, paused_at=None)
         .first()
     )
@@ -39,19 +41,34 @@ def run_checks(monitoring_id: int, *, due: datetime) -> list[MonitoringCheck]:
         return []
     # After a pause the start of the service lies before it, and the lines in between are of other deployments.
     deployment = "" if monitoring.resumed_at is not None else f"deployment:{monitoring.deployment_id}"
-    ends, given = _ends(monitoring), configuration_for(monitoring)
+    ends, given, values = _ends(monitoring), configuration_for(monitoring), _values(monitoring.deployment)
     kept = []
     for row in monitoring.checks:
         found, specs = {}, specs_for(monitoring, row.get("on", ""))
         for name, spec in specs.items():
             # Of several targets each has its own log, and its own place in it.
             end = ends.get(row["key"]) if len(specs) == 1 else (ends.get(row["key"]) or {}).get(name)
-            found[name] = made_by(row, CheckContext(spec, *given, deployment=deployment, position=end))
+            found[name] = made_by(
+                _valued(row, values.get(name, {})), CheckContext(spec, *given, deployment=deployment, position=end)
+            )
         if (made := _kept(monitoring, row, due, worst(found))) is not None:
             kept.append(made)
     if kept:
         feed(monitoring)
     return kept
+
+
+def _values(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """Return name of a target → the values that the variables of the deployment process have there."""
+    if deployment.process is None:
+        return {}
+    place, process = deployment.environment, deployment.process.document
+    targets = targets_in(deployment.application_id, place)
+    return {target.name: process.values_in(place.slug, target.name, target.group) for target in targets}
+
+
+def _valued(row: Mapping[str, Any], values: Mapping[str, str]) -> Mapping[str, Any]:
+    return {**row, "parameters": with_values(row["parameters"], values)}
 
 
 # What decides where targets differ: a failed check before one without a result.

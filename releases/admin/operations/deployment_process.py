@@ -10,16 +10,14 @@ from django.utils.translation import gettext, gettext_lazy as _
 from environments.language import noted
 from environments.models import Application
 from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.operations import process_forms
 from releases.admin.operations.base import Shown, Verb, must, text
 from releases.admin.pages.deployment_process.page import LABELS, template_text
 from releases.models import DeploymentProcess, Release
 from releases.operations.deployment_process import create, put_into_effect
 from releases.operations.release import use_process
-from releases.operations.release.plan import active_procedure
 from releases.procedures.document import ProcedureFaults
-from releases.procedures.process import Process
 from releases.procedures.save import as_text
-from releases.queries.procedure_types import procedure_types
 
 Fields = Mapping[str, forms.Field]
 
@@ -35,14 +33,10 @@ def _from_template(instance: Any, query: Mapping[str, str]) -> dict[str, Any]:
     return {"content": template_text(name, instance)} if name in LABELS else {}
 
 
-def _read(application: Application, content: str) -> Process:
-    return Process.from_toml(content, active_procedure(application).document, **procedure_types())
-
-
 def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
     """Return the faults of the document, or that it has none; nothing is stored."""
     try:
-        _read(instance, values["content"])
+        process_forms.read(instance, values["content"])
     except ProcedureFaults as faults:
         return [Shown(fault.place, "failed", fault.message) for fault in faults.faults]
     return [Shown(str(instance), "passed", gettext("The document has no fault."))]
@@ -50,7 +44,9 @@ def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
 
 def _create(pk: int, *, content: str, reason: str) -> DeploymentProcess:
     try:
-        return create.create(application_id=pk, content=_read(Application.objects.get(pk=pk), content), reason=reason)
+        return create.create(
+            application_id=pk, content=process_forms.read(Application.objects.get(pk=pk), content), reason=reason
+        )
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 
@@ -91,6 +87,17 @@ VERBS: tuple[Verb, ...] = (
         fills=_from_template,
         tries=_checked,
         try_label=_("Check document"),
+    ),
+    *(
+        on_process(
+            f"revise_{part}",
+            label,
+            partial(process_forms.change, part=part),
+            fields=partial(process_forms.fields_of, part),
+            over=partial(process_forms.of_the_procedure, part),
+            states=frozenset({"in_effect", "draft"}),
+        )
+        for part, (label, _shown, _edited) in process_forms.PARTS.items()
     ),
     on_process("submit", _("Submit for approval"), put_into_effect.submit, fields=must, shows=_replayed),
     on_process(

@@ -50,7 +50,8 @@ def places(content: Mapping[str, Any]) -> dict[str, str]:
     return {row["key"]: row["name_ja"] if language() == "ja" else row["name_en"] for row in content["environments"]}
 
 
-def _several(label: Any, choices: list[tuple[Any, str]], initial: Any = (), coerce: Any = str) -> forms.Field:
+def several(label: Any, choices: list[tuple[Any, str]], initial: Any = (), coerce: Any = str) -> forms.Field:
+    """Return a field of several choices, of which none need be taken."""
     return forms.TypedMultipleChoiceField(
         label=label,
         choices=choices,
@@ -61,7 +62,8 @@ def _several(label: Any, choices: list[tuple[Any, str]], initial: Any = (), coer
     )
 
 
-def _number(label: str, initial: int | None, least: int = 0, most: int = 1_000_000, *, required: bool = True) -> Any:
+def number(label: str, initial: int | None, least: int = 0, most: int = 1_000_000, *, required: bool = True) -> Any:
+    """Return a field of a whole number."""
     return forms.IntegerField(label=label, initial=initial, min_value=least, max_value=most, required=required)
 
 
@@ -74,18 +76,18 @@ def approvals(content: Content) -> Fields:
     """Return the fields of the approval rules: role and number of each, what is removed, and one new rule."""
     found: Fields = {}
     rules = content["approval_rules"]
-    for number, rule in enumerate(rules):
+    for index, rule in enumerate(rules):
         words = rule_label(content, rule)
-        found[f"rule__{number}__role"] = _role(
+        found[f"rule__{index}__role"] = _role(
             content, f"{words} – {gettext('role')}", rule["role"], empty=_("no approval needed")
         )
-        found[f"rule__{number}__number"] = _number(f"{words} – {gettext('number of people')}", rule["number"], most=100)
+        found[f"rule__{index}__number"] = number(f"{words} – {gettext('number of people')}", rule["number"], most=100)
     tiers = dict.fromkeys(row["tier"] for row in content["environments"])
     names = dict(Environment.Tier.choices)
     where = [("tier:all", _("All")), *((f"tier:{tier}", noted(names[tier], gettext("tier"))) for tier in tiers)]
     where += [(f"environment:{key}", noted(name, gettext("environment"))) for key, name in places(content).items()]
     return found | {
-        "removed": _several(
+        "removed": several(
             _("rules to remove"), [(n, rule_label(content, r)) for n, r in enumerate(rules)], coerce=int
         ),
         "new_role": _role(content, _("role of a new rule"), "none", empty=_("no new rule")),
@@ -95,9 +97,9 @@ def approvals(content: Content) -> Fields:
         "new_where": forms.ChoiceField(
             label=_("tier or environment of the new rule"), choices=where, initial="tier:production"
         ),
-        "new_stage": _number(gettext("stage of the new rule"), 1, 1, 100),
-        "new_number": _number(gettext("number of people of the new rule"), 1, 0, 100),
-        "new_risk": _several(
+        "new_stage": number(gettext("stage of the new rule"), 1, 1, 100),
+        "new_number": number(gettext("number of people of the new rule"), 1, 0, 100),
+        "new_risk": several(
             _("risk classes of the new rule (none: all)"), [(k, str(v)) for k, v in Release.Risk.choices]
         ),
     }
@@ -105,14 +107,14 @@ def approvals(content: Content) -> Fields:
 
 def edit_approvals(content: Content, values: Mapping[str, Any]) -> None:
     """Write these fields into a document."""
-    for number, rule in enumerate(content["approval_rules"]):
-        rule["role"], rule["number"] = values[f"rule__{number}__role"], values[f"rule__{number}__number"]
+    for index, rule in enumerate(content["approval_rules"]):
+        rule["role"], rule["number"] = values[f"rule__{index}__role"], values[f"rule__{index}__number"]
         if rule["role"] == "none":
             rule["stage"] = rule["number"] = 0
         elif not rule["stage"]:
             rule["stage"] = 1
-    for number in sorted(values["removed"], reverse=True):
-        del content["approval_rules"][number]
+    for index in sorted(values["removed"], reverse=True):
+        del content["approval_rules"][index]
     if values["new_role"] != "none":
         column, _colon, where = values["new_where"].partition(":")
         new = {
@@ -136,8 +138,8 @@ def gates(content: Content) -> Fields:
     """Return for each gate the environments in which it is checked."""
     where = list(places(content).items())
     return {
-        f"gate__{number}": _several(label_of(gate), where, _asked(content, gate))
-        for number, gate in enumerate(content["gates"])
+        f"gate__{index}": several(label_of(gate), where, _asked(content, gate))
+        for index, gate in enumerate(content["gates"])
     }
 
 
@@ -146,8 +148,8 @@ def edit_gates(content: Content, values: Mapping[str, Any]) -> None:
     of_tier: dict[str, set[str]] = {}
     for row in content["environments"]:
         of_tier.setdefault(row["tier"], set()).add(row["key"])
-    for number, gate in enumerate(content["gates"]):
-        chosen = set(values[f"gate__{number}"])
+    for index, gate in enumerate(content["gates"]):
+        chosen = set(values[f"gate__{index}"])
         if chosen == set(_asked(content, gate)):
             continue
         gate["tiers"] = [tier for tier, keys in of_tier.items() if keys <= chosen]
@@ -159,12 +161,12 @@ def steps(content: Content) -> Fields:
     """Return the fields of the steps of all plans: estimate, deadline, and whether each is required."""
     found: Fields = {}
     for plan in PLANS:
-        for number, step in enumerate(content["plans"][plan]):
-            name, words = f"step__{plan}__{number}", label_of(step)
-            found[f"{name}__estimate_seconds"] = _number(
+        for index, step in enumerate(content["plans"][plan]):
+            name, words = f"step__{plan}__{index}", label_of(step)
+            found[f"{name}__estimate_seconds"] = number(
                 f"{words} – {gettext('estimate in seconds')}", step["estimate_seconds"], 1
             )
-            found[f"{name}__deadline_seconds"] = _number(
+            found[f"{name}__deadline_seconds"] = number(
                 f"{words} – {gettext('deadline in seconds (empty: ten times the estimate)')}",
                 step.get("deadline_seconds"),
                 1,
@@ -179,9 +181,9 @@ def steps(content: Content) -> Fields:
 def edit_steps(content: Content, values: Mapping[str, Any]) -> None:
     """Write these fields into a document."""
     for plan in PLANS:
-        for number, step in enumerate(content["plans"][plan]):
+        for index, step in enumerate(content["plans"][plan]):
             for column in ("estimate_seconds", "deadline_seconds", "required"):
-                step[column] = values[f"step__{plan}__{number}__{column}"]
+                step[column] = values[f"step__{plan}__{index}__{column}"]
 
 
 def windows(content: Content) -> Fields:
@@ -191,22 +193,22 @@ def windows(content: Content) -> Fields:
     found: Fields = {
         "rrule": text(_("days of the change window (RRULE)"), initial=regular["rrule"]),
         "start": text(_("start of the change window"), initial=regular["start"]),
-        "length_minutes": _number(gettext("length of the change window in minutes"), regular["length_minutes"], 1),
+        "length_minutes": number(gettext("length of the change window in minutes"), regular["length_minutes"], 1),
         "on_holiday": forms.ChoiceField(label=_("on a holiday"), choices=holiday, initial=regular["on_holiday"]),
-        "releases_per_window": _number(gettext("releases in one window"), regular.get("releases_per_window", 1), 1),
+        "releases_per_window": number(gettext("releases in one window"), regular.get("releases_per_window", 1), 1),
     }
-    for number, row in enumerate(frozen):
+    for index, row in enumerate(frozen):
         words = label_of(row)
-        found[f"freeze__{number}__rrule"] = text(f"{words} – {gettext('days (RRULE)')}", initial=row["rrule"])
-        found[f"freeze__{number}__length_minutes"] = _number(
+        found[f"freeze__{index}__rrule"] = text(f"{words} – {gettext('days (RRULE)')}", initial=row["rrule"])
+        found[f"freeze__{index}__length_minutes"] = number(
             f"{words} – {gettext('length in minutes')}", row["length_minutes"], 1
         )
     return found | {
-        "removed": _several(_("freezes to remove"), [(n, label_of(row)) for n, row in enumerate(frozen)], coerce=int),
+        "removed": several(_("freezes to remove"), [(n, label_of(row)) for n, row in enumerate(frozen)], coerce=int),
         "new_name": text(_("name of a new freeze (empty: none)"), required=False),
-        "new_environments": _several(_("environments of the new freeze"), list(places(content).items())),
+        "new_environments": several(_("environments of the new freeze"), list(places(content).items())),
         "new_rrule": text(_("days of the new freeze (RRULE)"), required=False),
-        "new_length_minutes": _number(gettext("length of the new freeze in minutes"), 1440, 1),
+        "new_length_minutes": number(gettext("length of the new freeze in minutes"), 1440, 1),
     }
 
 
@@ -217,10 +219,10 @@ def edit_windows(content: Content, values: Mapping[str, Any]) -> None:
         if values[column] != regular.get(column, 1):
             regular[column] = values[column]
     frozen = content.setdefault("freezes", [])
-    for number, row in enumerate(frozen):
-        row |= {name: values[f"freeze__{number}__{name}"] for name in ("rrule", "length_minutes")}
-    for number in sorted(values["removed"], reverse=True):
-        del frozen[number]
+    for index, row in enumerate(frozen):
+        row |= {name: values[f"freeze__{index}__{name}"] for name in ("rrule", "length_minutes")}
+    for index in sorted(values["removed"], reverse=True):
+        del frozen[index]
     if values["new_name"]:
         taken = {row["key"] for row in frozen}
         frozen.append(

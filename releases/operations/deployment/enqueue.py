@@ -15,8 +15,7 @@ from releases import dispatch
 from releases.gates import evaluation
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
-from releases.queries.step_plan import plan_in
-from releases.queries.step_waves import BACK, Laid, NoSuchTargets, lay_out, strategy_of, targets_in, touched_by
+from releases.queries.step_waves import BACK, Laid, NoSuchTargets, lay_out, targets_in, touched_by
 
 RETRY = timedelta(seconds=60)
 # Deployments are queued so long before their scheduled start: then only the claim is left, with the gates checked
@@ -99,14 +98,14 @@ def create_steps(deployment: Deployment, phases: tuple[str, ...]) -> list[Step]:
 
 def steps_of(deployment: Deployment, phases: tuple[str, ...]) -> list[Laid]:
     """Return the steps of the plan's phases on their targets, in order. Raises GateNotPassed."""
-    plan = plan_in(deployment.release, deployment.environment)
-    rows = [(phase, row) for phase in phases for row in plan[phase]]
+    rows = [(phase, row) for phase in phases for row in deployment.release.step_plan[phase]]
+    process = deployment.process.document if deployment.process is not None else None
     targets = targets_in(deployment.application_id, deployment.environment_id)
     back = phases[0] in BACK and len(targets) > 1
     # Steps from before there were several targets name none: theirs is the first.
     touched = touched_by(deployment) or {targets[0].pk} if back else None
     try:
-        return lay_out(rows, targets, strategy_of(deployment), touched)
+        return lay_out(rows, targets, process, touched)
     except NoSuchTargets as missing:
         text = _("No deployment target in %(environment)s belongs to the group “%(group)s”.")
         raise GateNotPassed(text % {"environment": deployment.environment, "group": missing}) from missing

@@ -31,7 +31,7 @@ from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
 from releases.procedures.process import Process
 from releases.queries.procedure_types import procedure_types
-from releases.queries.step_plan import plan_in
+from releases.queries.step_waves import lay_out, targets_in
 from tests.releases.gates.asking import make
 
 from .test_own_roles import in_effect
@@ -39,7 +39,9 @@ from .test_own_roles import in_effect
 
 def read(text: str) -> Process:
     """Read a process under the procedure in effect, with the types that there are."""
-    return Process.from_toml(text, Procedure.objects.get(state="in_effect").document, **procedure_types())
+    return Process.from_toml(
+        text, Procedure.objects.get(state="in_effect").document, ("main", "web"), **procedure_types()
+    )
 
 
 def made(world: Any, text: str = "", *, who: str = "developer") -> DeploymentProcess:
@@ -210,7 +212,12 @@ def test_variables_have_their_values_where_the_steps_run(world: Any) -> None:
         rows = create_steps(deployment, ("deployment", "verification"))
     paths = [row.parameters["parameters"].get("path") for row in rows if row.step_type == "check"]
     assert "/test" in paths and "#{page}" not in paths
-    assert plan_in(release, world.environments["staging"])["verification"][1]["parameters"]["parameters"]["path"] == "/"
+    laid = lay_out(
+        [("verification", release.step_plan["verification"][1])],
+        targets_in(world.application, world.environments["staging"]),
+        deployment.process.document,
+    )
+    assert laid[0].row["parameters"]["parameters"]["path"] == "/"
     assert [check.parameters["path"] for check in deployment.content.checks if check.when == "rollback"] == ["/test"]
 
 
@@ -222,6 +229,9 @@ def test_variables_have_their_values_where_the_steps_run(world: Any) -> None:
         (('"#{page}"', '"#{start}"'), "checks[1].parameters.path (line", "which is no variable"),
         (('value = "/"', 'value = "/"\nenvironments = ["staging"]'), "checks[1]", "has no value in development"),
         (('value = "/"', 'value = "/"\nenvironments = ["nowhere"]'), "variables[0]", "an unknown environment"),
+        (('value = "/"', 'value = "/"\ntargets = ["web"]'), "checks[1]", "has no value on other targets"),
+        (('value = "/"', 'value = "/"\ntargets = ["nowhere"]'), "variables[0].targets", "an unknown target or group"),
+        (('value = "/"', 'value = "/"\ntargets = ["web", "web"]'), "variables[0].name", "is written twice"),
         (("format = 1", "format = 1\nroles = []"), "roles (line", "is not known here"),
         (("format = 1", "format = "), "(the text)", "is not TOML"),
         (("[[triggers]]", "[[unknown]]"), "triggers[4].metric", "so write triggers of the process's own"),

@@ -183,6 +183,7 @@ READERS = {
     "Gate.when": OWN,
     "Gate.subject": "releases/gates/attestation.py",
     "Gate.roles": "releases/gates/attestation.py",
+    "Gate.hours": "releases/gates/promotion.py",
     "Gate.evidence": EVIDENCE,
     "Gate.threshold": "releases/procedures/consistency.py",
     "Threshold.value": OWN,

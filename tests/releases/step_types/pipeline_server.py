@@ -25,6 +25,9 @@ class Started:
     inputs: dict[str, str]
     states: list[str]
     cancelled: bool = False
+    commit: str = "a" * 40
+    waits_in: str = ""
+    comments: list[str] = field(default_factory=list)
 
     def now(self) -> str:
         """Return the present state, and go on to the next."""
@@ -79,6 +82,16 @@ def github(server: Server, method: str, path: list[str], query: dict[str, str], 
     if rest[2:] == ["cancel"]:
         run.cancelled = True
         return 202, {}
+    if rest[2:] == ["pending_deployments"] and method == "POST":
+        assert body["state"] == "approved" and body["environment_ids"] == [70 + run.id]
+        run.waits_in = ""
+        run.comments.append(body["comment"])
+        return (200, [{"id": 1, "environment": "…"}]) if server.tells else (502, "bad gateway")
+    if rest[2:] == ["pending_deployments"]:
+        place = {"environment": {"id": 70 + run.id, "name": run.waits_in}, "wait_timer": 0, "reviewers": []}
+        return 200, [place] if run.waits_in else []
+    if rest[2:] == ["approvals"]:
+        return 200, [{"state": "approved", "comment": comment, "environments": []} for comment in run.comments]
     if rest[2:] == ["jobs"]:
         failed = {"name": "Upload", "status": "completed", "conclusion": "failure"}
         job = {"name": "deploy", "status": "completed", "conclusion": "failure", "steps": [failed]}
@@ -90,6 +103,7 @@ def _github(server: Server, run: Started, state: str) -> dict[str, Any]:
     ended = state not in ("queued", "running")
     return {
         "id": run.id,
+        "head_sha": run.commit,
         "display_title": f"Deploy {run.inputs.get('version', '')} {run.key}",
         "status": "completed" if ended else {"queued": "queued", "running": "in_progress"}[state],
         "conclusion": state if ended else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ class Site:
         path = self.root(name) / "broken"
         path.touch() if on else path.unlink()
 
-    def process(self, **strategy: Any) -> DeploymentProcess:
-        content = {"format": 1, "strategy": {"batches": ["1", "100%"], **strategy}}
+    def process(self, variables: Sequence[dict[str, Any]] = (), **strategy: Any) -> DeploymentProcess:
+        content = {"format": 1, "strategy": {"batches": ["1", "100%"], **strategy}, "variables": list(variables)}
         made = make(
             DeploymentProcess,
             application=self.world.application,

@@ -15,7 +15,7 @@ from releases.gates.content import target_digest
 from releases.gates.durations import durations
 from releases.metric_sources.collection import Looked
 from releases.operations.target.set_settings import create_target
-from releases.procedures.process import Strategy
+from releases.procedures.process import Process, Strategy
 from releases.queries.step_waves import lay_out
 from releases.worker.dry_run import dry_run
 from releases.worker.measurement import worst_of
@@ -24,6 +24,11 @@ from tests.releases.gates.asking import alter
 
 from .conftest import TRUE, plan, row
 from .several import Site, below as below, production as production
+
+
+def batched(*sizes: str) -> Process:
+    """Return a process without variables that deploys in batches of these sizes."""
+    return Process(format=1, strategy=Strategy(batches=sizes))
 
 
 @pytest.mark.parametrize(
@@ -39,10 +44,10 @@ from .several import Site, below as below, production as production
 )
 def test_sizes_of_batches(sizes: tuple[str, ...], batches: list[int]) -> None:
     targets = [DeploymentTarget(pk=number, name=f"t{number}") for number in range(4)]
-    laid = lay_out([("deployment", row(TRUE))], targets, Strategy(batches=sizes))
+    laid = lay_out([("deployment", row(TRUE))], targets, batched(*sizes))
     assert [sum(one.batch == number for one in laid) for number in range(1, len(batches) + 1)] == batches
     assert [one.target.pk for one in laid] == [0, 1, 2, 3]
-    back = lay_out([("rollback", row(TRUE))], targets, Strategy(batches=sizes), {0, 3})
+    back = lay_out([("rollback", row(TRUE))], targets, batched(*sizes), {0, 3})
     assert [one.target.pk for one in back] == ([0, 3] if len(batches) == 1 else [3, 0])
 
 
@@ -52,9 +57,9 @@ def test_a_rollback_has_no_step_on_a_first_target_that_was_not_touched() -> None
     once = row(TRUE) | {"on": "first"}
     person = row(TRUE) | {"step_type": "manual"}
     rows = [("rollback", once), ("rollback", row(TRUE)), ("rollback", person)]
-    laid = lay_out(rows, targets, Strategy(batches=("1",)), {2})
+    laid = lay_out(rows, targets, batched("1"), {2})
     assert [(one.target.pk, one.row["step_type"]) for one in laid] == [(2, once["step_type"]), (0, "manual")]
-    laid = lay_out(rows, targets, Strategy(batches=("1",)), {0, 2})
+    laid = lay_out(rows, targets, batched("1"), {0, 2})
     assert [one.target.pk for one in laid] == [0, 2, 0, 0]
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +23,11 @@ from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.step import resume
 from releases.operations.step.report import report
+from releases.reporting import approval_statement
+from releases.reporting.evidence_pack.pack import signer
 from releases.worker.executor import run_from
 from tests.releases.api.conftest import ask, token_for
+from tests.releases.gates.asking import alter
 
 from .conftest import TRUE, WORKER, expire, first, row, states
 
@@ -86,8 +95,6 @@ def test_a_reported_failure_fails_the_step_and_a_retry_waits_for_another_report(
 
 def test_without_a_report_in_time_a_person_decides(world: Any, waiting: Deployment, monkeypatch: Any) -> None:
     assert second(waiting).started_at is not None
-    from tests.releases.gates.asking import alter
-
     long_ago = second(waiting).started_at.replace(year=2025)
     alter(second(waiting), started_at=long_ago)
     expire(second(waiting))
@@ -121,9 +128,73 @@ def test_a_stop_ends_the_waiting(world: Any, waiting: Deployment) -> None:
         report(waiting.pk, result="succeeded")
 
 
-def test_in_a_rollback_the_pipeline_is_told_the_earlier_version(world: Any, waiting: Deployment) -> None:
-    from tests.releases.gates.asking import alter
+def _verify(folder: Path, approval: Any, **asked: str) -> tuple[int, str]:
+    """Let the offline verifier read an approval with the key of the statements."""
+    (folder / "approval.json").write_bytes(approval)
+    words = {"key": base64.b64encode(signer().public).decode(), "application": "datasets", "environment": "production"}
+    line = [word for name, value in (words | asked).items() for word in (f"--{name}", value)]
+    script = [sys.executable, "-I", "audit/offline/ringi_verify_approval.py", str(folder / "approval.json")]
+    done = subprocess.run([*script, *line], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
 
+
+def test_a_job_verifies_the_approval_offline(world: Any, waiting: Deployment, tmp_path: Path) -> None:
+    token, commit = token_for(world, world.people["ci"]), waiting.release.commit
+    answer = ask("get", f"/ci/deployments/{waiting.pk}/approval", token=token)
+    assert answer.status_code == 200
+    assert _verify(tmp_path, answer.content, commit=commit) == (
+        0,
+        f"DEPLOY: datasets 1.3.0 to production, deployment {waiting.pk}\n",
+    )
+    for asked, said in (
+        ({"commit": "0" * 40}, "another commit"),
+        ({"commit": commit, "environment": "staging"}, "another environment"),
+        ({"commit": commit, "application": "portal"}, "another application"),
+        ({"digest": "0" * 64}, "another artefact"),
+        ({"commit": commit, "key": base64.b64encode(bytes(31) + b"\x01").decode()}, "DO NOT DEPLOY"),
+    ):
+        assert said in (found := _verify(tmp_path, answer.content, **asked))[1] and found[0] == 1, found
+    envelope = answer.json()
+    body = json.loads(base64.b64decode(envelope["payload"]))
+    body["predicate"]["environment"] = "staging"
+    forged = envelope | {"payload": base64.b64encode(json.dumps(body).encode()).decode()}
+    assert _verify(tmp_path, json.dumps(forged).encode(), commit=commit)[1].startswith("DO NOT DEPLOY: the signature")
+    assert _verify(tmp_path, b"[]", commit=commit)[0] == 2
+    issued, expires = (datetime.fromisoformat(body["predicate"][name]) for name in ("issuedAt", "expiresAt"))
+    assert expires - issued == timedelta(minutes=15)
+
+
+def test_an_approval_ends_with_its_time(world: Any, waiting: Deployment, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(approval_statement, "now", lambda: now() - timedelta(minutes=16))
+    old = approval_statement.approval_statement(world.fresh(waiting), world.people["ci"])
+    assert _verify(tmp_path, old, commit=waiting.release.commit)[1].startswith("DO NOT DEPLOY: the approval holds from")
+
+
+def test_only_the_pipeline_that_is_waited_for_gets_an_approval(world: Any, waiting: Deployment) -> None:
+    path, token = f"/ci/deployments/{waiting.pk}/approval", token_for(world, world.people["ci"])
+    alter(second(waiting), parameters={**second(waiting).parameters, "account": "other"})
+    assert ask("get", path, token=token).status_code == 403
+    alter(second(waiting), parameters={**second(waiting).parameters, "account": "ci"})
+    with world.acting_as("ci"):
+        report(waiting.pk, result="succeeded")
+    refused = ask("get", path, token=token)
+    assert refused.status_code == 409 and "waits for a report" in refused.json()["detail"]
+    assert Client().get(f"/api/v1{path}").status_code == 401
+
+
+def test_in_a_rollback_the_approval_is_for_the_earlier_commit(world: Any, waiting: Deployment, tmp_path: Path) -> None:
+    earlier = {"version": "1.2.0", "commit": "c" * 40}
+    alter(waiting, previous={**waiting.previous, "deployed_version": earlier})
+    alter(second(waiting), phase="rollback")
+    path, token = f"/ci/deployments/{waiting.pk}/approval", token_for(world, world.people["ci"])
+    answer = ask("get", path, token=token)
+    assert _verify(tmp_path, answer.content, commit="c" * 40)[0] == 0
+    assert _verify(tmp_path, answer.content, commit=waiting.release.commit)[0] == 1
+    alter(waiting, previous={**waiting.previous, "deployed_version": {}})
+    assert "no version to deploy" in ask("get", path, token=token).json()["detail"]
+
+
+def test_in_a_rollback_the_pipeline_is_told_the_earlier_version(world: Any, waiting: Deployment) -> None:
     alter(waiting, previous={**waiting.previous, "deployed_version": {"version": "1.2.0"}})
     alter(second(waiting), phase="rollback")
     shown = ask("get", f"/ci/deployments/{waiting.pk}", token=token_for(world, world.people["ci"])).json()["waits_for"]

@@ -8,21 +8,22 @@ from pathlib import Path
 import pytest
 
 from audit.actor import acting
+from audit.clock import now
 from audit.refusals import GateNotPassed
 from environments.targets.base import Fenced
 from environments.targets.target import journal_lines
-from releases.models import DecisionRequest, DeployedVersion, Deployment
+from releases.models import DecisionRequest, DeployedVersion, Deployment, MonitoringPeriod
 from releases.operations.deployment.decide import stop
 from releases.operations.rollback import decide as rollbacks
 from releases.operations.rollback.start import retry as retry_rollback, start_rollback
 from releases.operations.step import resume
 from releases.operations.step.claim import Claim, claim
 from releases.operations.step.outcome import fail, record_success
-from releases.procedures.process import Strategy
 from releases.queries.step_waves import NoSuchTargets, lay_out
 from releases.queries.target_spec import spec_of
 from releases.worker.executor import run_from
-from tests.releases.gates.asking import alter, walk
+from releases.worker.monitoring_checks import run_checks
+from tests.releases.gates.asking import alter, make, walk
 from tests.releases.step_types.conftest import wait_for
 
 from .conftest import TRUE, WORKER, at_work, expire, row
@@ -252,8 +253,42 @@ def test_steps_that_are_made_once_or_on_a_group(below: Site) -> None:
     assert run(deployment).state == "succeeded" and below.marks() == {"main": 1, "b": 1}
 
 
+def test_a_variable_has_the_value_of_its_target(below: Site) -> None:
+    """By name before by environment, by group alike; in steps, in checks of the deployment and in monitoring."""
+    words = [
+        {"name": "word", "value": "all"},
+        {"name": "word", "value": "development", "environments": ["development"]},
+        {"name": "word", "value": "web", "targets": ["web"]},
+        {"name": "word", "value": "staging", "targets": ["c"], "environments": ["staging"]},
+        {"name": "word", "value": "c", "targets": ["c"]},
+    ]
+    write = row(["/bin/sh", "-c", 'echo "#{word}" >> "$RINGI_TARGET_ROOT/mark"'])
+    deployment = run(below.queued(write, variables=words))
+    said = {target.name: (Path(target.root) / "mark").read_text().strip() for target in below.targets}
+    assert said == {"main": "development", "b": "web", "c": "c"}
+    check = {
+        "key": "word",
+        "type": "command",
+        "parameters": {"argv": ["/bin/cat", "{root}/mark"], "value": "(#{word})"},
+    }
+    monitoring = make(
+        MonitoringPeriod,
+        deployment=deployment,
+        purpose=MonitoringPeriod.Purpose.DEPLOYMENT,
+        interval_seconds=60,
+        duration_seconds=3600,
+        triggers=[],
+        checks=[{**check, "label_ja": "語", "label_en": "Word", "required": True}],
+        started_at=now(),
+        next_at=now(),
+    )
+    with acting(WORKER):
+        (found,) = run_checks(monitoring.pk, due=monitoring.started_at)
+    assert (found.result, found.value) == ("passed", "main: development, b: web, c: c"), found.output
+
+
 def test_a_group_without_a_target_stops_the_deployment(below: Site) -> None:
     with pytest.raises(NoSuchTargets):
-        lay_out([("deployment", row(TRUE) | {"on": "db"})], below.targets, Strategy())
+        lay_out([("deployment", row(TRUE) | {"on": "db"})], below.targets, None)
     with pytest.raises(GateNotPassed, match="belongs to the group “db”"):
         below.queued(row(TRUE) | {"on": "db"})

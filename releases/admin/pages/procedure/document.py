@@ -270,7 +270,8 @@ def _names(content: Content) -> dict[str, str]:
 def _asked_in(content: Content, gate: Gate) -> str:
     """Return the tiers and environments in which a gate is evaluated."""
     tiers, names = _tiers(), _names(content)
-    return listed([*(tiers.get(t, t) for t in gate.tiers), *(names.get(key, key) for key in gate.environments)])
+    where = listed([*(tiers.get(t, t) for t in gate.tiers), *(names.get(key, key) for key in gate.environments)])
+    return noted(where, _("%(hours)d h after the verification") % {"hours": gate.hours}) if gate.hours else where
 
 
 def _conditional(words: str, when: When | None) -> str:
