@@ -28,7 +28,7 @@ from releases.reporting.audit_tests.base import Scope
 from tests.releases import audited
 
 # One change that was made by the rules, of which the others are copies.
-database, made, run = audited.database, audited.made, audited.run
+database, made, deployment = audited.database, audited.made, audited.deployment
 
 CHANGES = int(os.environ.get("RINGI_BENCH_CHANGES", "10000"))
 SECONDS = 5.0
@@ -130,10 +130,10 @@ def _write_events(root: Any, model: Any, rows: int, operation: str, begin: int, 
         root.execute(f"SELECT count({begun}) {source}")
 
 
-def bench_saved_tests(run: Any, database: str, report: Report, quiet: None) -> None:
+def bench_saved_tests(deployment: Any, database: str, report: Report, quiet: None) -> None:
     """Ask every saved test of the year, over CHANGES changes."""
     began = time.perf_counter()
-    multiplied(database, run.pk, CHANGES)
+    multiplied(database, deployment.pk, CHANGES)
     built, until = time.perf_counter() - began, now()
     for test in TESTS:
         began = time.perf_counter()

@@ -38,7 +38,7 @@ LEVEL_TONES = {
     "ci_automatic": "going",
     "ci_after_approval": "warn",
 }
-ENDED_SHOWN = 50
+ENDED_SHOWN, VALID_SHOWN = 50, 50
 
 
 def matrix(words: dict[str, str]) -> tuple[list[Environment], list[dict[str, Any]]]:
@@ -71,7 +71,9 @@ def access(request: HttpRequest) -> HttpResponse:
     environments, rows = matrix(words)
     related = ("account", "role", "environment", "application", "granted_by", "confirmed_by")
     ordered = AccessGrant.objects.select_related(*related).order_by("account__display_name", "role", "pk")
-    lasting = by_standing(ordered.filter(pk__in=AccessGrant.objects.lasting().values("pk")), moment)
+    lasting = ordered.filter(pk__in=AccessGrant.objects.lasting().values("pk"))
+    valid = lasting.filter(confirmed_at__isnull=False, starts_at__lte=moment)
+    coming = by_standing(lasting.filter(Q(confirmed_at=None) | Q(starts_at__gt=moment)), moment)
     ended = list(ordered.exclude(pk__in=AccessGrant.objects.lasting().values("pk")).order_by("-pk")[:ENDED_SHOWN])
     named = dict(LEVEL_CHOICES)
     return show(
@@ -84,12 +86,9 @@ def access(request: HttpRequest) -> HttpResponse:
             (named[key], in_words(can, words), LEVEL_TONES.get(key, "")) for key, can in LEVELS.items() if key != "none"
         ],
         holders=[
-            (title, lasting.get(key, []))
-            for key, title in (
-                ("pending", _("Awaiting a second person")),
-                ("now", _("Valid now")),
-                ("future", _("Starting later")),
-            )
+            (_("Awaiting a second person"), coming.get("pending", []), len(coming.get("pending", []))),
+            (_("Valid now"), [(grant, standing(grant, moment)) for grant in valid[:VALID_SHOWN]], valid.count()),
+            (_("Starting later"), coming.get("future", []), len(coming.get("future", []))),
         ],
         ended=[(grant, standing(grant, moment)) for grant in ended],
         requests=AccessRequest.objects.filter(decided_at=None).select_related(
