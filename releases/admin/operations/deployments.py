@@ -1,12 +1,13 @@
 """Verbs on a deployment, its steps, its monitoring and its source."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from django import forms
 from django.utils.translation import get_language, gettext as _now, gettext_lazy as _
 
+from audit.clock import now
 from environments.models import Account, Environment
 from environments.targets.words import in_words
 from releases.admin.operations.base import Verb, ZonedDateTimeField, environment_of, text, zone_of
@@ -21,8 +22,13 @@ Fields = Mapping[str, forms.Field]
 
 
 def _at(instance: Any) -> Fields:
+    start = None
+    if isinstance(instance, Deployment) and instance.environment.tier == Environment.Tier.PRODUCTION:
+        planned, _end = instance.release.window_in(instance.environment)
+        start = planned if planned is not None and planned > now() else None
+    label = _("scheduled start (empty: now)")
     return {
-        "at": ZonedDateTimeField(label=_("scheduled start (empty: now)"), zone=zone_of(instance), required=False),
+        "at": ZonedDateTimeField(label=label, zone=zone_of(instance), required=False, initial=start),
         "reason": text(_("reason"), required=False),
     }
 
@@ -32,15 +38,13 @@ def _confirmations(instance: Any) -> Fields:
     if isinstance(instance, Deployment):
         content = instance.content
         choices = [(c.key, c.label(get_language() or "ja")) for c in manual_checks(content, "deployment")]
-    return {
-        "confirmed": forms.MultipleChoiceField(
-            label=_("checked items"), choices=choices, required=False, widget=forms.CheckboxSelectMultiple()
-        ),
-        "reason": text(_("reason"), required=False),
-    }
+    items = forms.MultipleChoiceField(
+        label=_("checked items"), choices=choices, required=False, widget=forms.CheckboxSelectMultiple()
+    )
+    return ({"confirmed": items} if choices else {}) | {"reason": text(_("reason"), required=False)}
 
 
-def _verify(pk: int, *, confirmed: list[str], reason: str) -> Deployment:
+def _verify(pk: int, *, reason: str, confirmed: Sequence[str] = ()) -> Deployment:
     return verify.verify(pk, confirmed=tuple(confirmed), reason=reason)
 
 

@@ -43,7 +43,7 @@ def process_outbox(most: int = 20) -> int:
     waiting = Outbox.objects.filter(sent_at=None)
     taken = waiting.exclude(event__in=KEYS).update(sent_at=now())
     first = [key for key, event_type in KEYS.items() if event_type.urgent or key in COURSE]
-    ordered = waiting.order_by(Case(When(event__in=first, then=0), default=1), "pk")
+    ordered = waiting.filter(event__in=KEYS).order_by(Case(When(event__in=first, then=0), default=1), "pk")
     made = 0
     for pk, event in ordered.values_list("pk", "event")[:1000]:
         if made == most:

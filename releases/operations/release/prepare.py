@@ -2,6 +2,7 @@
 before.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -36,8 +37,7 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         access.require("prepare")
         release = op.get(Release)
         release.lock_scope()
-        _complete(release)
-        if faults := wrong(release):
+        if faults := [*_lacking(release), *(wrong(release) if release.changes.exists() else ())]:
             raise InvalidInput(*faults)
         procedure = active_procedure(release.application)
         if why := wrong_kind(procedure.document, release.kind, release.criterion):
@@ -122,24 +122,25 @@ def cancel(release_id: int, *, reason: str) -> Release:
     return release
 
 
-def _complete(release: Release) -> None:
+def _lacking(release: Release) -> Iterator[str]:
+    """Yield all that a draft still lacks, as sentences."""
     missing = [
         str(getattr(release._meta.get_field(name), "verbose_name", name))
         for name in (*Release.APPLICATION_FIELDS, "commit", "tree", "branch")
         if not str(getattr(release, name)).strip()
     ]
     if missing:
-        raise InvalidInput(_("Still empty: %(fields)s") % {"fields": listed(missing)})
+        yield _("Still empty: %(fields)s") % {"fields": listed(missing)}
     if not release.changes.exists():
-        raise InvalidInput(_("The release has no change entries yet."))
+        yield _("The release has no change entries yet.")
     if release.bound_for_production and release.scheduled_start_at is None:
-        raise InvalidInput(_("No scheduled start has been set yet."))
+        yield _("No scheduled start has been set yet.")
     targets = Environment.objects.of(release.application)
     if not release.bound_for_production:
         targets = targets.exclude(tier="production")
     lacking = [str(e) for e in targets if e.slug not in release.configurations]
     if lacking:
-        raise InvalidInput(_("No configuration chosen for: %(environments)s") % {"environments": listed(lacking)})
+        yield _("No configuration chosen for: %(environments)s") % {"environments": listed(lacking)}
 
 
 def late_milestones(release: Release, verb: str, moment: datetime) -> list[Milestone]:

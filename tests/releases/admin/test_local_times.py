@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from environments.models import Environment
 from releases.models import Release
-from tests.releases.admin import seed
+from tests.releases.admin import seed, seed_deployments
 from tests.releases.admin.test_calendar import confirmation_digest
 from tests.releases.gates.asking import alter
 
@@ -46,6 +46,18 @@ def test_a_new_date_is_read_in_the_environments_zone(elsewhere: dict[str, Any], 
     answer = manager.post(address, {"start": there, "reason": "later", "confirmed": confirmation_digest(preview)})
     assert answer.status_code == 302, answer.content.decode()
     assert Release.objects.get(pk=release.pk).scheduled_start_at == opens
+
+
+def test_a_deployment_to_production_is_offered_the_start_of_its_release(
+    elsewhere: dict[str, Any], acting_as: Any, browsers: Callable[[str], Any]
+) -> None:
+    release = elsewhere["review"]
+    there = release.scheduled_start_at.astimezone(ZoneInfo("Europe/Berlin"))
+    for environment, shown in (("production", f'value="{there:%Y-%m-%dT%H:%M}"'), ("development", 'name="at"')):
+        deployment = seed_deployments.make_deployment(acting_as, release, environment)
+        html = browsers("operator").get(reverse("operation", args=["deployment", "schedule", deployment.pk]))
+        field = re.search(r'<input[^>]*name="at"[^>]*>', html.content.decode())
+        assert field is not None and shown in field[0] and ("value" in field[0]) == (environment == "production")
 
 
 def test_a_clicked_window_is_prefilled_with_its_start(

@@ -141,6 +141,7 @@ def test_locking_the_scope_names_missing_parts(world: Any) -> None:
         ({"commit": ""}, "commit"),
         ({"scheduled_start_at": None}, "No scheduled start"),
         ({"configurations": {}}, "Production"),
+        ({"impact": "", "scheduled_start_at": None, "configurations": {}}, "impact.*No scheduled start.*Production"),
     ]
     release = filled(world, "1.3.0")
     for fields, named in cases:

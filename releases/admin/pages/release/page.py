@@ -114,6 +114,8 @@ def who_next(
             asked = content.final_check_of(release.kind, release.risk) if content is not None else None
             signers = asked.signers if asked is not None else ()
             waiting = [roles.get(role, role) for role in signers if role not in signed]
+            if not waiting:
+                return _("The final check asks for no further signature: it is completed within a minute.")
             return _("The final check waits for: %(roles)s.") % {"roles": listed(waiting)}
         case "final_check_completed":
             deployment = next(
