@@ -15,7 +15,7 @@ import base64
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from hashlib import sha512
 from typing import Any
 
@@ -109,7 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
         with open(file, encoding="utf-8") as text:
             envelope = json.load(text)
         asked = {name: value for name, value in given.items() if value is not None}
-        said = verified(envelope, base64.b64decode(key), asked, datetime.now(UTC))
+        at = datetime.now(timezone.utc)  # noqa: UP017  Python 3.9 has no datetime.UTC
+        said = verified(envelope, base64.b64decode(key), asked, at)
     except Refused as refused:
         print(f"DO NOT DEPLOY: {refused}")
         return 1

@@ -186,7 +186,8 @@ class PipelineRun(TargetStep):
                 fault = silent
                 context.output(f"{masked(str(fault), secrets_of(context))}\n".encode())
             try:
-                until = min(held.until, time.monotonic() + parameters.poll_seconds)
+                # A look takes several calls, of which a provider allows some thousand an hour.
+                until = min(held.until, time.monotonic() + 3 * parameters.poll_seconds)
                 while (left := until - time.monotonic()) > 0:
                     context.heartbeat()
                     time.sleep(min(1.0, left))

@@ -161,7 +161,7 @@ def variables(content: Content) -> Fields:
     rows = [*content.get("variables", ()), {"name": "", "value": "", "environments": [], "targets": []}]
     where = [(place.slug, str(place)) for place in Environment.objects.order_by("order")]
     for index, row in enumerate(rows):
-        words = row["name"] or gettext("new variable")
+        words = f"#{{{row['name']}}}" if row["name"] else gettext("new variable")
         if not row["name"]:
             found[f"{index}__name"] = text(_("name of a new variable (empty: none)"), required=False, most=60)
         found[f"{index}__value"] = text(f"{words} – {gettext('value')}", required=False, initial=row["value"], most=200)
@@ -169,7 +169,7 @@ def variables(content: Content) -> Fields:
         found[f"{index}__environments"] = several(label, where, row.get("environments", ()))
         label = f"{words} – {gettext('targets or groups, separated by spaces (none: all)')}"
         found[f"{index}__targets"] = text(label, required=False, initial=" ".join(row.get("targets", ())))
-    names = [(index, row["name"]) for index, row in enumerate(rows[:-1])]
+    names = [(index, f"#{{{row['name']}}} = {row['value']}") for index, row in enumerate(rows[:-1])]
     return found | {"removed": several(_("to remove"), names, coerce=int)}
 
 
@@ -266,6 +266,6 @@ def change(pk: int, *, part: str, reason: str, **values: Any) -> DeploymentProce
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
     if made == process.document:
-        text_ = gettext("Nothing differs from version %(version)s. Change a value first.")
-        raise InvalidInput(text_ % {"version": process.number})
+        said = gettext("Nothing differs from version %(version)s. Change a value first.")
+        raise InvalidInput(said % {"version": process.number})
     return create.create(application_id=process.application_id, content=made, reason=reason)
