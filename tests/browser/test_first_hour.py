@@ -24,7 +24,7 @@ from tests.chaos.tree import copied
 
 pytestmark = pytest.mark.timeout(900)
 PROJECT = Path(__file__).resolve().parents[2]
-PAGE = PROJECT / "docs" / "tutorial" / "your-application.md"
+PAGES = [PROJECT / "docs" / "tutorial" / name for name in ("your-application.md", "to-production.md")]
 PASSWORD = "a-longer-way-in-2026"  # noqa: S105  of accounts that live as long as this test
 MOST_CLICKS, MOST_SECONDS = 60, 20 * 60
 SELECTABLE = re.compile(r"^(?:\*\*As (?P<person>\w+)\*\*$|## (?P<title>.+)$)")
@@ -243,11 +243,12 @@ def test_the_tutorial_leads_to_a_verified_deployment_and_to_production(
     address, link, home = installed
     places = {"8651": str(free_port()), "8652": str(free_port())}
     reader = Reader(lambda name: Visitor(chromium, address, name), address, home, places, link)
-    reader.read(PAGE.read_text("utf-8"))
+    reader.read(PAGES[0].read_text("utf-8"))
+    before = reader.clicks
+    reader.read(PAGES[1].read_text("utf-8"))
     clicks, seconds = reader.at["7. With a database"]
-    of_production = reader.clicks - reader.at["8. To production"][0]
     print(
         f"first verified deployment: {clicks} clicks, {seconds:.0f} s of machine time; "
-        f"to production: {of_production} more; all: {reader.clicks} clicks of {len(reader.people)} people"
+        f"to production: {reader.clicks - before} more; all: {reader.clicks} clicks of {len(reader.people)} people"
     )
     assert clicks <= MOST_CLICKS and seconds < MOST_SECONDS

@@ -95,7 +95,7 @@ VERBS: tuple[Verb, ...] = (
             partial(process_forms.change, part=part),
             fields=partial(process_forms.fields_of, part),
             over=partial(process_forms.of_the_procedure, part),
-            states=frozenset({"in_effect", "draft"}),
+            states=process_forms.CHANGEABLE,
         )
         for part, (label, _shown, _edited) in process_forms.PARTS.items()
     ),

@@ -24,6 +24,8 @@ from releases.procedures.document import ProcedureFaults
 from releases.procedures.process import Process
 from releases.queries.procedure_types import procedure_types
 
+# Versions that the forms start from.
+CHANGEABLE = frozenset({"in_effect", "draft"})
 PLAN_NAMES = {
     "deployment": _("Deployment"),
     "after_deployment": _("after the deployment"),
@@ -259,6 +261,11 @@ def of_the_procedure(part: str, instance: Any) -> str:
 def change(pk: int, *, part: str, reason: str, **values: Any) -> DeploymentProcess:
     """Make the next version, a draft, with a part as its form says. Raises InvalidInput where that changes nothing."""
     process = DeploymentProcess.objects.select_related("application").get(pk=pk)
+    if process.state not in CHANGEABLE:
+        said = gettext("This operation is not possible in the state “%(state)s”.")
+        raise InvalidInput(said % {"state": process.get_state_display()})
+    if why := of_the_procedure(part, process):
+        raise InvalidInput(why)
     content = deepcopy(process.content)
     PARTS[part][2](content, values)
     try:

@@ -46,7 +46,8 @@ def test_the_environment_holds_only_the_list(target: Target, monkeypatch: pytest
 
 
 def test_output_is_streamed_masked_and_a_failure_names_command_and_code(target: Target) -> None:
-    code = "import sys, time\nprint('key pass \"word\"/+ é', flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
+    said = "key " + target.configuration["SECRET"]
+    code = f"import sys, time\nprint({said!r}, flush=True)\ntime.sleep(0.2)\nsys.exit('last line')"
     with holding(target.context()) as held, pytest.raises(StepFailed, match=r"python\S* .* 1: last line"):
         held.run([PYTHON, "-c", code])
     assert b"key **** " in target.shown.replace(b"\n", b" ")

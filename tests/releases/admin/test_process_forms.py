@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from releases.admin.operations.process_forms import PARTS, read
+from audit.refusals import InvalidInput
+from releases.admin.operations.process_forms import PARTS, change, read
 from releases.admin.pages.deployment_process.page import template_text
 from releases.models import DeploymentProcess
 from releases.operations.deployment_process.create import create
@@ -129,6 +130,12 @@ def test_batches_and_triggers(browsers: Any, base: DeploymentProcess) -> None:
         "triggers › response_time",
         "triggers › wrong_content",
     }
+
+
+def test_only_the_newest_version_is_changed(make: Any, base: DeploymentProcess, acting_as: Any) -> None:
+    make(template_text("static-files"))
+    with acting_as("manager"), pytest.raises(InvalidInput, match="Discarded"):
+        change(base.pk, part="batches", reason="x", batches="1", max_failures=0, pause_seconds=0)
 
 
 def test_a_section_of_the_procedure_is_not_changed_here(make: Any, browsers: Any) -> None:
