@@ -21,7 +21,9 @@ def free_port() -> int:
     end = int(_RANGE.read_text().split()[0])
     if end <= _FIRST:
         end = 61_000
-    descriptor = os.open(Path(tempfile.gettempdir()) / f"ringi-next-port-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
+    # Another account may have put a link there.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    descriptor = os.open(Path(tempfile.gettempdir()) / f"ringi-next-port-{os.getuid()}", flags, 0o600)
     with open(descriptor, "r+", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         noted = file.read().strip()

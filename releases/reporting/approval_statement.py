@@ -36,7 +36,7 @@ def approval_statement(deployment: Deployment, account: Account) -> bytes:
         raise NotPermitted(why)
     wanted = wanted_by(deployment, step)
     if not wanted.get("commit"):
-        raise NotPossible(_("there is no version to deploy"))
+        raise NotPossible(_("There is no version to deploy."))
     issued, artefact = now(), wanted.get("artefact") or {}
     subject = [{"name": "commit", "digest": {"gitCommit": wanted["commit"]}}]
     if artefact.get("digest"):

@@ -193,13 +193,13 @@ class PipelineRun(TargetStep):
                     time.sleep(min(1.0, left))
             except StopRequested:
                 # After a stop nothing is approved. What may have been approved before it would go on by itself.
-                if (run := _seen(provider, key, provider.url)) is not None:
+                if (run := _seen(provider, key)) is not None:
                     _cancelled(context, provider, self._started(context, run))
                 journal(context, OVER)
                 raise
             if time.monotonic() >= held.until:
                 break
-        if fault is not None and (run := _seen(provider, key, provider.url)) is not None:
+        if fault is not None and (run := _seen(provider, key)) is not None:
             return run
         journal(context, OVER)
         text = _("No run of %(commit)s waits at “%(where)s” at %(url)s.")
@@ -274,13 +274,13 @@ def _provider(context: StepContext, parameters: PipelineParameters) -> Provider:
     return kind(url, parameters.project, parameters.workflow, send, version.commit, where)
 
 
-def _seen(provider: Provider, key: str, url: str) -> Run | None:
+def _seen(provider: Provider, key: str) -> Run | None:
     """Return the run that was approved with a key. Raises NotProven where the provider does not say."""
     try:
         return provider.find(key)
     except (Refused, NoAnswer) as silent:
         text = _("Whether a run was approved at %(url)s is not known. Look there for the key %(key)s.")
-        raise NotProven(text % {"url": url, "key": key}) from silent
+        raise NotProven(text % {"url": provider.url, "key": key}) from silent
 
 
 def _followed(context: StepContext, held: Held, parameters: PipelineParameters, provider: Provider, run: Run) -> Run:
