@@ -1,5 +1,6 @@
 """The audit app: installs the capture of the ledger after each migration, and names who migrates."""
 
+import re
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -8,6 +9,8 @@ from django.db import connections, transaction
 from django.db.models import ManyToManyField
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
+
+_ALTERED = re.compile(r'^ALTER TABLE "?(\w+)"? (?!ENABLE|DISABLE)')
 
 
 def table_of(label: str) -> str:
@@ -31,6 +34,22 @@ def _begin_migration(using: str, **_kwargs: Any) -> None:
     refuse_0_1()
     actor = Actor(account_id=None, name="migrate", kind="command", channel="command")
     set_context(actor, operation="audit:migrate", connection=connections[using], whole_session=True)
+    if _follow not in connections[using].execute_wrappers:
+        connections[using].execute_wrappers.append(_follow)
+
+
+def _follow(execute: Any, statement: Any, params: Any, many: bool, context: Any) -> Any:
+    """Capture the new columns of a table at once: a later migration of the same run may fill them."""
+    from audit.audited_tables import AUDITED_TABLES
+    from audit.capture import follow
+
+    answer = execute(statement, params, many, context)
+    for table in _ALTERED.findall(str(statement)):
+        for audited in AUDITED_TABLES:
+            if table_of(audited.model) == table:
+                with context["connection"].cursor() as cursor:
+                    follow(cursor, audited, table)
+    return answer
 
 
 def install_capture(using: str, **_kwargs: Any) -> None:
@@ -53,6 +72,8 @@ def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:
 
     if sender is [config for config in apps.get_app_configs() if config.models_module is not None][-1]:
         clear_context(connections[using])
+        if _follow in connections[using].execute_wrappers:
+            connections[using].execute_wrappers.remove(_follow)
 
 
 class AuditConfig(AppConfig):

@@ -18,15 +18,16 @@ from django.utils.translation import get_language
 MOST, PART = 500, 500
 
 _EVENTS = """
-SELECT e.object, e.at, l.number, e.outcome, e.actor, e.operation, e.reason, e.bytes
-FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
-WHERE e.kind = 'row' AND {where} ORDER BY l.number
+SELECT e.object, e.at, coalesce(l.number, 0), e.outcome, e.actor, e.operation, e.reason, e.bytes
+FROM audit_event e LEFT JOIN audit_ledgerentry l ON l.event_id = e.id LEFT JOIN audit_pending p ON p.event_id = e.id
+WHERE e.kind = 'row' AND {where} ORDER BY l.number, p.position
 """
 
 
 @dataclass(frozen=True)
 class Past:
-    """One row as it stood. number, at, actor, operation, operation_id, reason: of its last event.
+    """One row as it stood. number, at, actor, operation, operation_id, reason: of its last event, which has number 0
+    while it is pending.
 
     complete: its insertion is in the ledger; else only the columns changed since are known. gone: it was deleted.
     """

@@ -93,6 +93,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
 # Tables without a row trigger, and why.
 NOT_AUDITED: dict[str, str] = {
     "audit_event": "the ledger itself",
+    "audit_pending": "the ledger itself",
     "audit_ledgerentry": "the ledger itself",
     "audit_ledgerhead": "the ledger itself",
     "audit_checkpoint": "the ledger itself",

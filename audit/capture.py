@@ -5,13 +5,14 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 from audit.actor import Actor
 from audit.ledger.functions import FUNCTIONS, PRIVATE, TRIGGERS
+from audit.ledger.row_function import Column, function_name, row_function
 from audit.operation_roles import OPERATIONS, Operations
 from audit.roles import Cursor, Roles, grant, name
 
@@ -98,13 +99,12 @@ def clear_context(connection: Connection) -> None:
         cursor.execute("SELECT set_config('ringi.context', '', false)")
 
 
-def literal(text: str) -> str:
-    """Quote an SQL string; standard_conforming_strings, always on here, leaves backslashes plain."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def arguments(cursor: Cursor, audited: AuditedTable, table: str) -> list[str]:
-    """Return the arguments of the row trigger: label, key, unaudited, secret, times, binaries. Raises Uncapturable."""
+def columns_of(
+    cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False
+) -> tuple[list[str], list[Column]]:
+    """Return the primary key of a table, and the columns that are audited, as it is now. growing: columns of the list
+    may be missing. Raises Uncapturable.
+    """
     cursor.execute(
         """
         SELECT a.attname::text, a.atttypid::regtype::text,
@@ -120,32 +120,54 @@ def arguments(cursor: Cursor, audited: AuditedTable, table: str) -> list[str]:
     names = {column for column, _, _ in columns}
     if not names:
         raise Uncapturable(f"{audited.model}: there is no table {table}")
-    if missing := sorted((audited.unaudited | audited.secret) - names):
+    if not growing and (missing := sorted((audited.unaudited | audited.secret) - names)):
         raise Uncapturable(f"{audited.model}: {table} has no column {', '.join(missing)}")
     key = [column for column, _, place in columns if place >= 0]
     if not key:
         raise Uncapturable(f"{audited.model}: {table} has no primary key")
-    times = sorted(column for column, kind, _ in columns if kind == "timestamp with time zone")
-    binaries = sorted(column for column, kind, _ in columns if kind == "bytea")
-    lists: list[Sequence[str]] = [key, sorted(audited.unaudited), sorted(audited.secret), times, binaries]
-    return [audited.model, *(",".join(columns) for columns in lists)]
+    kept = [
+        Column(column, kind, column in audited.secret)
+        for column, kind, _ in columns
+        if column in key or column not in audited.unaudited
+    ]
+    return key, kept
+
+
+def capture_function(cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False) -> str:
+    """Return the SQL of the function that captures a table as it is now. Raises Uncapturable."""
+    return row_function(table, audited.model, *columns_of(cursor, audited, table, growing=growing))
+
+
+def _capture(cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False) -> None:
+    """Create the capture function of a table, and the trigger that calls it."""
+    cursor.execute(capture_function(cursor, audited, table, growing=growing))
+    cursor.execute(f"REVOKE ALL ON FUNCTION {function_name(table)}() FROM PUBLIC")
+    cursor.execute(
+        f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {name(table)} "
+        f"FOR EACH ROW EXECUTE FUNCTION {function_name(table)}()"
+    )
+    cursor.execute(f"ALTER TABLE {name(table)} ENABLE ALWAYS TRIGGER {CAPTURE}")
+
+
+def follow(cursor: Cursor, audited: AuditedTable, table: str) -> None:
+    """Capture a table with the columns that it has now, in the middle of a migration; nothing where none captures."""
+    cursor.execute(
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s", [name(table), CAPTURE]
+    )
+    if cursor.fetchone()[0]:
+        _capture(cursor, audited, table, growing=True)
 
 
 def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]) -> None:
     kept = set()
     for audited, table in listed:
         kept.add(table)
-        given = ", ".join(literal(argument) for argument in arguments(cursor, audited, table))
-        cursor.execute(
-            f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {name(table)} "
-            f"FOR EACH ROW EXECUTE FUNCTION ringi_row_event({given})"
-        )
+        _capture(cursor, audited, table)
         cursor.execute(
             f"CREATE OR REPLACE TRIGGER {NO_TRUNCATE} BEFORE TRUNCATE ON {name(table)} "
             "FOR EACH STATEMENT EXECUTE FUNCTION ringi_refuse()"
         )
-        for trigger in (CAPTURE, NO_TRUNCATE):
-            cursor.execute(f"ALTER TABLE {name(table)} ENABLE ALWAYS TRIGGER {trigger}")
+        cursor.execute(f"ALTER TABLE {name(table)} ENABLE ALWAYS TRIGGER {NO_TRUNCATE}")
     cursor.execute(
         "SELECT c.relname::text, t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
         "WHERE t.tgname IN (%s, %s) AND c.relnamespace = current_schema()::regnamespace",
@@ -154,6 +176,13 @@ def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]
     for table, trigger in cursor.fetchall():
         if table not in kept:
             cursor.execute(f"DROP TRIGGER {name(trigger)} ON {name(table)}")
+    cursor.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE 'ringi\\_row\\_%%' AND proname <> ALL (%s)"
+        " AND pronamespace = current_schema()::regnamespace",
+        [[function_name(table) for table in kept]],
+    )
+    for (function,) in cursor.fetchall():
+        cursor.execute(f"DROP FUNCTION {function}")
 
 
 def _keep_digest_key(cursor: Cursor) -> None:

@@ -35,8 +35,10 @@ UPDATE {{table}} SET covered_by = %s WHERE id IN (
 """
 # Canonical JSON: a row and its digest stand in the bytes in this one way.
 ALTERED = f"""({{table}}.covered_by IS NOT NULL AND NOT EXISTS (
-  SELECT FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
-  WHERE e.operation_id = {{table}}.covered_by AND e.operation = '{COVER}' AND sha256('\\x00'::bytea || e.bytes) = l.leaf
+  SELECT FROM audit_event e LEFT JOIN audit_ledgerentry l ON l.event_id = e.id
+  WHERE e.operation_id = {{table}}.covered_by AND e.operation = '{COVER}'
+    AND (sha256('\\x00'::bytea || e.bytes) = l.leaf
+      OR l.number IS NULL AND EXISTS (SELECT FROM audit_pending p WHERE p.event_id = e.id))
     AND position(convert_to('[' || {{table}}.id || ',"' || {_DIGEST} || '"]', 'UTF8') IN e.bytes) > 0))
 """
 _FAULTS = f"""

@@ -1,7 +1,7 @@
 """Models of the ledger: events, their links in the chain, checkpoints; the outbox; and resumptions and deliveries of
 the ledger signer.
 
-Only functions inside PostgreSQL write the first four (audit.ledger.functions); Django reads them.
+Only functions inside PostgreSQL write the events and what proves them (audit.ledger.functions); Django reads them.
 """
 
 import json
@@ -54,7 +54,6 @@ class Event(models.Model):
             models.Index(fields=["actor", "at"], name="audit_event_actor_at"),
             models.Index(fields=["operation", "at"], name="audit_event_operation_at"),
             models.Index(fields=["operation_id"], name="audit_event_operation_id"),
-            models.Index(fields=["tx"], name="audit_event_tx"),
             models.Index(fields=["object"], name="audit_event_deleted", condition=models.Q(outcome="deleted")),
             models.Index(fields=["at"], name="audit_event_seldom", condition=models.Q(kind__in=["refusal", "access"])),
         ]
@@ -67,20 +66,27 @@ class Event(models.Model):
         """The fault of the event, where its bytes, the leaf of its link and its columns disagree; else
         empty.
         """
-        from audit.ledger.parts import Broken, contents_of  # no worker that writes events needs it
+        from audit.ledger.parts import Broken, contents_of, leaf_of  # no worker that writes events needs it
 
         link = getattr(self, "ledger_entry", None)
-        if link is None:
+        if link is None and not self.is_pending:
             return "it is not in the chain"
         at = self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         operation_id = str(self.operation_id) if self.operation_id is not None else None
         who = (str(self.id), self.kind, operation_id, at, self.actor, self.channel)
         columns = (*who, self.operation, self.object, self.outcome, self.reason, self.tx)
         try:
-            contents_of(link.number, bytes(link.leaf), bytes(self.bytes), columns)
+            raw = bytes(self.bytes)
+            number, leaf = (link.number, bytes(link.leaf)) if link is not None else (0, leaf_of(raw))
+            contents_of(number, leaf, raw, columns)
         except Broken as broken:
             return broken.finding.what
         return ""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the event waits for its number."""
+        return getattr(self, "pending", None) is not None
 
     @property
     def contents(self) -> dict[str, Any]:
@@ -108,8 +114,32 @@ class LedgerEntry(models.Model):
         return str(self.number)
 
 
+class PendingEvent(models.Model):
+    """An event that waits for its number. position: in the order in which the events were written; tx: whose commit."""
+
+    event = models.OneToOneField(
+        Event,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        primary_key=True,
+        related_name="pending",
+        verbose_name=_("event"),
+    )
+    position = models.BigIntegerField(_("position"))
+    tx = models.BigIntegerField(_("transaction"))
+
+    class Meta:
+        db_table = "audit_pending"
+        verbose_name = _("pending event")
+        verbose_name_plural = _("pending events")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.position)
+
+
 class LedgerHead(models.Model):
-    """The last number and its chain value; the one row that a commit locks, last of all."""
+    """The last number and its chain value."""
 
     id = models.SmallIntegerField(primary_key=True)
     number = models.BigIntegerField(_("number"))
@@ -122,6 +152,11 @@ class LedgerHead(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+    @property
+    def pending(self) -> int:
+        """How many events wait for their number."""
+        return PendingEvent.objects.count()
 
 
 class Checkpoint(models.Model):

@@ -1,6 +1,6 @@
 """Search of events: the timeline's filters, newest first, in pages that take the same time however many there are.
 
-Pages are keyset pages: the number of the last event looked at is where the next page begins. Filters that no index
+Pages are keyset pages: the id of the last event looked at is where the next page begins. Filters that no index
 serves (words, address) look at SCAN events at most, and the page says how far it came.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-from audit.models import Event, LedgerEntry
+from audit.models import Event, LedgerEntry, PendingEvent
 from audit.search_patterns import divided, literals, pattern
 
 SCAN = 200_000
@@ -50,14 +50,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Page:
-    """Events newest first, each with its link. older: the number to go on before; None when nothing is older.
+    """Events newest first, each with its link. older: the event to go on before; None when nothing is older.
 
-    looked_to: the number down to which was looked, when the page ended there before it was full.
+    looked_to: the time back to which was looked, when the page ended there before it was full.
     """
 
     events: list[Event]
-    older: int | None = None
-    looked_to: int | None = None
+    older: uuid.UUID | None = None
+    looked_to: datetime | None = None
 
 
 def first_id(moment: datetime) -> uuid.UUID:
@@ -126,15 +126,12 @@ def _order(wanted: Wanted) -> str:
 
 
 def _selected(
-    wanted: Wanted, before: int | None, limit: int, *, columns: str = "*", skip: int = 0
+    wanted: Wanted, before: uuid.UUID | None, limit: int, *, columns: str = "*", skip: int = 0
 ) -> tuple[str, list[Any]]:
     """Return SQL for the events of a page, and its values."""
     parts, values = _where(wanted)
     if before is not None:
-        parts.append(
-            "(e.at, e.id) < (SELECT m.at, m.id FROM audit_ledgerentry n JOIN audit_event m ON m.id = n.event_id"
-            " WHERE n.number = %s) AND e.id < (SELECT n.event_id FROM audit_ledgerentry n WHERE n.number = %s)"
-        )
+        parts.append("(e.at, e.id) < (SELECT m.at, m.id FROM audit_event m WHERE m.id = %s) AND e.id < %s")
         values += [before, before]
     order = _order(wanted)
     slow, slow_values = _slow(wanted)
@@ -176,7 +173,7 @@ def _slow(wanted: Wanted) -> tuple[str, list[Any]]:
     return " AND ".join(parts), values
 
 
-def look(wanted: Wanted, limit: int = 50, before: int | None = None) -> Page:
+def look(wanted: Wanted, limit: int = 50, before: uuid.UUID | None = None) -> Page:
     """Return one page of the events that fit all filters."""
     near, values = _selected(wanted, before, limit + 1)
     names = [str(field.column) for field in Event._meta.concrete_fields]
@@ -184,28 +181,31 @@ def look(wanted: Wanted, limit: int = 50, before: int | None = None) -> Page:
     events = []
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {columns}, l.number, l.leaf, l.chain FROM ({near}) AS p"
-            " JOIN audit_ledgerentry l ON l.event_id = p.id ORDER BY p.at DESC, p.id DESC",
+            f"SELECT {columns}, l.number, l.leaf, l.chain, w.position, w.tx FROM ({near}) AS p"
+            " LEFT JOIN audit_ledgerentry l ON l.event_id = p.id LEFT JOIN audit_pending w ON w.event_id = p.id"
+            " ORDER BY p.at DESC, p.id DESC",
             values,
         )
         for row in cursor.fetchall():
             event = Event.from_db("default", names, row[: len(names)])
-            number, leaf, chain = row[len(names) :]
-            event.ledger_entry = LedgerEntry(number=number, leaf=leaf, chain=chain, event=event)
+            number, leaf, chain, position, tx = row[len(names) :]
+            link = LedgerEntry(number=number, leaf=leaf, chain=chain, event=event) if number is not None else None
+            waiting = PendingEvent(position=position, tx=tx, event=event) if position is not None else None
+            event._state.fields_cache |= {"ledger_entry": link, "pending": waiting}
             events.append(event)
         if len(events) > limit:
-            return Page(events[:limit], older=events[limit - 1].ledger_entry.number)
-        looked_to = _looked_to(cursor, wanted, before) if _slow(wanted)[0] else None
-    return Page(events, older=looked_to, looked_to=looked_to)
+            return Page(events[:limit], older=events[limit - 1].pk)
+        last = _last_looked_at(cursor, wanted, before) if _slow(wanted)[0] else None
+    return Page(events, *last) if last is not None else Page(events)
 
 
-def _looked_to(cursor: Any, wanted: Wanted, before: int | None) -> int | None:
-    """Return the number of the last of SCAN events looked at; None when there were no more."""
+def _last_looked_at(cursor: Any, wanted: Wanted, before: uuid.UUID | None) -> tuple[uuid.UUID, datetime] | None:
+    """Return id and time of the last of SCAN events looked at; None when there were no more."""
     plain = Wanted(**{**{f: getattr(wanted, f) for f in wanted.__dataclass_fields__}, "words": "", "address": ""})
     last, values = _selected(plain, before, 1, columns="id", skip=SCAN - 1)
-    cursor.execute(f"SELECT l.number FROM audit_ledgerentry l WHERE l.event_id = ({last})", values)
-    found = cursor.fetchone()
-    return int(found[0]) if found is not None else None
+    cursor.execute(f"SELECT e.id, e.at FROM audit_event e WHERE e.id = ({last})", values)
+    found: tuple[uuid.UUID, datetime] | None = cursor.fetchone()
+    return found
 
 
 def count(wanted: Wanted) -> int:
@@ -248,8 +248,8 @@ def operations(
         f"SELECT e.* FROM audit_event e WHERE {condition} ORDER BY e.at DESC, e.id DESC LIMIT %s", [*values, limit]
     )
     events = list(found)
-    links = {link.event_id: link for link in LedgerEntry.objects.filter(event__in=[event.pk for event in events])}
-    for event in events:
-        if event.pk in links:
-            event.ledger_entry = links[event.pk]
+    for name, model in (("ledger_entry", LedgerEntry), ("pending", PendingEvent)):
+        found_ = {one.event_id: one for one in model._default_manager.filter(event__in=[e.pk for e in events])}
+        for event in events:
+            event._state.fields_cache[name] = found_.get(event.pk)
     return events

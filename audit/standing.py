@@ -15,6 +15,7 @@ from django.db import connection
 
 from audit.clock import now
 from audit.cover import cover, faults
+from audit.ledger.link import link_pending
 from audit.ledger.note import BadNote
 from audit.ledger.parts import Finding
 from audit.models import Event, LedgerResumption, Verification
@@ -29,9 +30,10 @@ LOCK = "hashtext('ringi_verification')"
 Result = Verification.Result
 # Since an event waits that no checkpoint covers.
 UNSIGNED = """
-SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_ledgerentry l JOIN audit_event e ON e.id =
-  l.event_id
-WHERE l.number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)
+SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_event e
+WHERE e.id IN ((SELECT event_id FROM audit_pending ORDER BY event_id LIMIT 1),
+  (SELECT event_id FROM audit_ledgerentry WHERE number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)))
+ORDER BY e.at LIMIT 1
 """
 
 
@@ -101,6 +103,7 @@ def _run(whole: bool) -> Verification:
     whole = whole or known is None or stand.fault is not None or not nightly
     row = Verification(started_at=moment, whole=whole, first=0, last=0, signed=0, result=Result.INCONCLUSIVE, digest="")
     found: Finding | None = None
+    link_pending(connection)
     try:
         begun = None if whole else known
         result = verified(connection.connection, begun=begun, processes=1, accepted=_accepted())

@@ -97,7 +97,7 @@ def run_all(world: World, planned: dict[str, list[Any]], made: Any) -> Ran:
     attempts = StepAttempt.objects.filter(step__in=rows).order_by("step__ordinal")
     began = list(attempts.values_list("started_at", flat=True))
     labels = [f"releases.Step:{row.pk}" for row in rows]
-    operations = Event.objects.filter(object__in=labels, kind="operation", ledger_entry__isnull=False)
+    operations = Event.objects.filter(object__in=labels, kind="operation")
     counts = [operations.filter(operation=f"step:{verb}").count() for verb in ("claim", "succeed")]
     count = len(planned["deployment"]) + 1
     valid = counts == [count, count] and len(began) == count and world.fresh(deployment).state == "succeeded"

@@ -23,8 +23,8 @@ HOLDS, BROKEN, UNKNOWN = 0, 1, 2
 @dataclass
 class Report:
     """The result of a verification. `unknown` says why it is inconclusive; `finding` is the first fault; `signed`
-    events lie under a checkpoint that agreed; `memory` is what a later verification may go on behind; `accepted` are
-    those that did not end it.
+    events lie under a checkpoint that agreed; `pending` events have no number yet; `memory` is what a later
+    verification may go on behind; `accepted` are those that did not end it.
     """
 
     first: int = 1
@@ -32,6 +32,7 @@ class Report:
     events: int = 0
     checkpoints: int = 0
     signed: int = 0
+    pending: int = 0
     chain: str = ""
     root: str = ""
     finding: Finding | None = None
@@ -206,10 +207,20 @@ def _check_end(cursor: Any, report: Report, claims: Claims, signers: Signers) ->
         raise Broken(size, "the chain value of the head is not that of the last link")
     cursor.execute(
         "SELECT e.id::text FROM audit_event e WHERE NOT EXISTS"
-        " (SELECT FROM audit_ledgerentry l WHERE l.event_id = e.id) ORDER BY e.at LIMIT 1"
+        " (SELECT FROM audit_ledgerentry l WHERE l.event_id = e.id)"
+        " AND NOT EXISTS (SELECT FROM audit_pending p WHERE p.event_id = e.id) ORDER BY e.at LIMIT 1"
     )
     if unlinked := cursor.fetchone():
         raise Broken(size + 1, f"event {unlinked[0]} is not in the chain")
+    cursor.execute(
+        "SELECT p.event_id::text, e.id IS NULL FROM audit_pending p LEFT JOIN audit_event e ON e.id = p.event_id"
+        " LEFT JOIN audit_ledgerentry l ON l.event_id = p.event_id WHERE e.id IS NULL OR l.number IS NOT NULL"
+        " ORDER BY p.position LIMIT 1"
+    )
+    if false := cursor.fetchone():
+        raise Broken(size + 1, f"event {false[0]} is pending, but it is {'missing' if false[1] else 'in the chain'}")
+    cursor.execute("SELECT count(*) FROM audit_pending")
+    (report.pending,) = cursor.fetchone()
     cursor.execute("SELECT max(number) FROM audit_ledgerentry GROUP BY event_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1")
     if doubled := cursor.fetchone():
         raise Broken(doubled[0], "the event of the link is linked twice")

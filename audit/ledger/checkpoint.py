@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import IntegrityError
 
+from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, PublicKey, append_note, renewal, sign
 from audit.ledger.parts import GENESIS, LINKED, checked
 from audit.ledger.proof import Frontier
@@ -116,9 +119,13 @@ class LedgerSigner:
     def sign(self, connection: Any) -> Checkpoint | None:
         """Sign what was linked since the last time and publish it; None when there is nothing new.
 
-        Raises `SigningRefused` when the ledger is shorter than, or not an extension of, what was signed before, and
-        where somebody else names a key.
+        What is pending is linked first. Raises `SigningRefused` when the ledger is shorter than, or not an extension
+        of, what was signed before, and where somebody else names a key.
         """
+        try:
+            link_pending(connection)
+        except (IntegrityError, psycopg.IntegrityError) as fault:
+            raise SigningRefused(f"what is pending cannot be linked: {fault}") from fault
         with connection.cursor() as cursor:
             self._compare(cursor)
             self._publish(cursor)  # what a crash kept from being published

@@ -99,13 +99,18 @@ def _contents(number: int, event: bytes, columns: tuple[Any, ...]) -> dict[str, 
     return contents  # type: ignore[no-any-return]
 
 
+def leaf_of(event: bytes) -> bytes:
+    """Return the leaf of an event's bytes."""
+    return sha256(b"\x00" + event).digest()
+
+
 def contents_of(number: int, leaf: bytes, event: bytes | None, columns: tuple[Any, ...]) -> dict[str, Any]:
     """Return an event parsed. columns: PROJECTIONS as LINKED reads them. Raises Broken where bytes, leaf and columns of
     the event do not say the same.
     """
     if event is None:
         raise Broken(number, "the event of the link is missing")
-    if sha256(b"\x00" + event).digest() != leaf:
+    if leaf_of(event) != leaf:
         raise Broken(number, "the bytes of the event do not hash to the leaf of the link")
     return _contents(number, event, columns)
 

@@ -18,6 +18,7 @@ from typing import Any
 from audit.actor import Actor
 from audit.capture import set_context
 from audit.ledger.checkpoint import BATCH, LedgerSigner, SigningRefused, grown
+from audit.ledger.link import link_pending
 from audit.ledger.note import BadNote, Checkpoint, notes_of, parse, read
 from audit.ledger.parts import GENESIS
 from audit.ledger.proof import Frontier
@@ -105,6 +106,7 @@ def offered(signer: LedgerSigner, connection: Any, size: int = 0) -> Offer:
     The whole chain is recomputed, and each checkpoint in the ledger compared. Raises `SigningRefused` where it
     contradicts itself: it was altered, not restored.
     """
+    link_pending(connection)
     with connection.cursor() as cursor:
         note = remembered(signer, cursor)
         cursor.execute(
@@ -174,6 +176,7 @@ def resume(signer: LedgerSigner, connection: Any, code: str) -> None:
         _put_aside(signer, offer.agreed, written)
         fresh.replace(signer.folder / "key")
         signer.open_key()
+        link_pending(connection)
         tree, chain, _keyed = grown(cursor, Frontier(), GENESIS)
         signer.sign_and_publish(cursor, tree, chain)
 

@@ -28,8 +28,8 @@ TYPES = {"inserted": "+", "updated": "~", "deleted": "-"}
 MOST_EXACT = 2**53 - 1
 
 _EVENTS = """
-SELECT e.id, e.at, l.number, e.kind, e.outcome, e.actor, e.operation, e.reason, e.bytes
-FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
+SELECT e.id, e.at, coalesce(l.number, 0), e.kind, e.outcome, e.actor, e.operation, e.reason, e.bytes
+FROM audit_event e LEFT JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.object = %s AND e.kind IN ('row', 'operation') AND (e.at, e.id) > (%s, %s) ORDER BY e.at, e.id LIMIT %s
 """
 
@@ -87,8 +87,8 @@ def compared_tables() -> list[ComparedTable]:
 
 @dataclass
 class Happened:
-    """One event of an object. values: the audited columns behind it (before it, of a deletion); none for an
-    operation.
+    """One event of an object. number: 0 while it is pending. values: the audited columns behind it (before it, of a
+    deletion); none for an operation.
     """
 
     at: datetime

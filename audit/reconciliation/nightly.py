@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.models import Event, Reconciliation
 from audit.operation import operation
 from audit.reconciliation.compare import (
@@ -66,6 +67,7 @@ def reconcile(seconds: float | None = None, moment: datetime | None = None) -> R
     seconds: break off behind the object at which so much time is over. moment: the round's time, by which a new one is
     dated. None is returned, too, when another process is at it.
     """
+    link_pending(connection)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_try_advisory_lock({LOCK})")
         if not cursor.fetchone()[0]:
@@ -228,7 +230,8 @@ def _note(event: Happened, label: str, found: dict[str, Any]) -> None:
     writes = found["writes"]
     if name in writes or len(writes) < MOST:
         count, first, last = writes.get(name, (0, event.number, event.number))
-        writes[name] = [count + 1, min(first, event.number), max(last, event.number)]
+        numbers = [number for number in (first, last, event.number) if number] or [0]
+        writes[name] = [count + 1, min(numbers), max(numbers)]
 
 
 def _say(reconciliation: Reconciliation) -> None:

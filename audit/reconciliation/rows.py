@@ -13,7 +13,7 @@ from typing import Any
 from audit.apps import table_of
 from audit.as_of import Past, last_of_rows
 from audit.audited_tables import AuditedTable
-from audit.capture import arguments
+from audit.capture import columns_of
 from audit.reconciliation.compare import Unexplained, as_written
 from audit.roles import name
 
@@ -29,10 +29,6 @@ WITH RECURSIVE found AS (
     FROM found WHERE found.object IS NOT NULL
 )
 SELECT object FROM found WHERE object IS NOT NULL LIMIT %(most)s
-"""
-_COLUMNS = """
-SELECT a.attname::text, a.atttypid::regtype::text FROM pg_attribute a
-WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
 
 
@@ -51,16 +47,13 @@ class Table:
     def of(cls, cursor: Any, audited: AuditedTable) -> "Table | None":
         """Look at the table; None where this role may not read it, or it has several keys."""
         table = table_of(audited.model)
-        keys = arguments(cursor, audited, table)[1].split(",")
+        keys, columns = columns_of(cursor, audited, table)
         cursor.execute("SELECT has_table_privilege(to_regclass(%s), 'SELECT')", [name(table)])
         if not cursor.fetchone()[0] or len(keys) != 1:
             return None
-        cursor.execute(_COLUMNS, [name(table)])
-        types = dict(cursor.fetchall())
+        types = {column.name: column.type for column in columns}
         kinds, selected = {}, []
         for column, type_ in sorted(types.items()):
-            if column in audited.unaudited:
-                continue
             kinds[column] = "time" if type_ == "timestamp with time zone" else "plain"
             shown = quoted = name(column)
             if column in audited.secret:

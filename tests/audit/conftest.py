@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from audit import capture
 from audit.actor import Actor
+from audit.ledger.link import link_pending
 from audit.ledger.sql import text_of
 from audit.roles import Roles
 from tests.conftest import cloned
@@ -120,7 +121,7 @@ def execute(connection: psycopg.Connection[Any], statement: str, params: Any = N
 
 
 def fill(connection: psycopg.Connection[Any], events: int, per_transaction: int = 1) -> None:
-    """Write toys until there are that many more events."""
+    """Write toys until there are that many more events, and link them."""
     for start in range(0, events, per_transaction):
         count = min(per_transaction, events - start)
         execute(
@@ -129,12 +130,14 @@ def fill(connection: psycopg.Connection[Any], events: int, per_transaction: int 
             " jsonb_build_object('n', n) FROM generate_series(1, %s) AS n",
             [count],
         )
+    link_pending(connection)
 
 
 def events(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
     """Return the parsed bytes of all events in the order of the chain."""
     import json
 
+    link_pending(connection)
     rows = connection.execute(
         "SELECT e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id ORDER BY l.number"
     ).fetchall()
@@ -156,7 +159,7 @@ def ledger_template() -> Iterator[LedgerDatabase]:
             sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(template.name), sql.Identifier(template.owner))
         )
         with psycopg.connect(template.url(template.owner)) as owner:
-            owner.execute(text_of("tables") + TOYS)
+            owner.execute(text_of("tables") + text_of("pending") + TOYS)
             capture.install(owner, AUDITED_TABLES, TABLE_OF.__getitem__, Roles(application=template.app))
         yield template
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(template.name)))

@@ -23,6 +23,7 @@ from audit import capture
 from audit.actor import Actor, acting
 from audit.apps import table_of
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
+from audit.ledger.link import link_pending
 from tests import locks
 from tests.audit.stock import as_recorded, changeable, model_of, other_value, unsaved
 
@@ -70,7 +71,9 @@ class Table:
         """Write with the program that administrators use."""
         self.operation_id = uuid4()
         named = capture.context(SATO, operation="matrix:write", operation_id=self.operation_id, reason="試験")
-        before = f"SELECT set_config('ringi.context', {capture.literal(named)}, true);" if context else ""
+        before = (
+            f"SELECT set_config('ringi.context', {sql.Literal(named).as_string(self.raw)}, true);" if context else ""
+        )
         script = f"BEGIN;\n{before}\n{statement.as_string(self.raw)};\nCOMMIT;\n"
         argv = [psql() or "", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", make_conninfo(self.url)]
         return subprocess.run(argv, input=script, capture_output=True, text=True, check=False)
@@ -89,12 +92,14 @@ class Table:
 
     def last_number(self) -> int:
         """Return the number of the last event."""
+        link_pending(self.raw)
         return int(self.raw.execute("SELECT number FROM audit_ledgerhead").fetchone()[0])
 
     def the_one_event(self, since: int) -> tuple[bytes, dict[str, Any]]:
         """Return bytes and contents of the only row event since a number."""
         import json
 
+        link_pending(self.raw)
         rows = self.raw.execute(
             "SELECT e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number > %s",
             [since],
@@ -311,6 +316,7 @@ def test_truncate_is_refused_and_the_broken_glass_is_named(table: Table) -> None
             server.execute("SELECT ringi_break_glass('田中', '手での修理')")
             server.execute(insert(None))
     with psycopg.connect(table.url) as raw:
+        link_pending(raw)
         found = raw.execute(
             "SELECT e.kind, e.actor, e.operation, e.reason, e.object FROM audit_ledgerentry l JOIN audit_event e"
             " ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number",

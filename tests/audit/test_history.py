@@ -22,11 +22,16 @@ import django
 django.setup()
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from audit.ledger.link import link_pending
+from audit.models import LedgerEntry
 from audit.search import Wanted, look
+link_pending(connection)
 pages = []
 for page, arguments in json.loads(sys.argv[1]):
     for moment in {"since", "until"} & arguments.keys():
         arguments[moment] = datetime.fromisoformat(arguments[moment])
+    if "before" in page:
+        page["before"] = LedgerEntry.objects.get(number=page["before"]).event_id
     with CaptureQueriesContext(connection) as queries:
         found = look(Wanted(**arguments), **{"limit": 50, "before": None} | page).events
         numbers = [event.ledger_entry.number for event in found]

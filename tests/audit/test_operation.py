@@ -43,7 +43,7 @@ def fingerprint(database: str) -> dict[str, str]:
                 f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t"
             ).fetchone()[0]
             for table in tables
-            if table not in ("audit_event", "audit_ledgerentry", "audit_ledgerhead")
+            if table not in ("audit_event", "audit_pending")
         }
 
 

@@ -76,7 +76,6 @@ def _unguarded(owner: Owner) -> None:
 def _guarded(owner: Owner) -> None:
     for table in TABLES:
         owner.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER ringi_append_only")
-    owner.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_link")
 
 
 def _rewritten(owner: Owner) -> None:
@@ -215,8 +214,9 @@ SWALLOW = "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN 
         ),
         ("ALTER TABLE auth_group DISABLE TRIGGER ringi_capture", "ringi_capture is disabled"),
         (
-            "CREATE OR REPLACE FUNCTION ringi_row_event() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-            "function ringi_row_event",
+            "CREATE OR REPLACE FUNCTION ringi_row_auth_group() RETURNS trigger LANGUAGE plpgsql"
+            " AS 'BEGIN RETURN NULL; END'",
+            "function ringi_row_auth_group",
         ),
         (
             "CREATE FUNCTION to_json(text) RETURNS json LANGUAGE sql AS $$SELECT '\"y\"'::json$$",

@@ -27,6 +27,10 @@ def url(address: str, role: str) -> str:
     return urlsplit(os.environ[f"DATABASE{role}_URL"])._replace(path=f"/{name}").geturl()
 
 
+# A column of each ledger table without one for numbers.
+COLUMN = {"audit_event": "reason", "audit_pending": "tx"}
+
+
 @pytest.mark.parametrize("role", LOW)
 @pytest.mark.parametrize(
     "statement",
@@ -34,9 +38,10 @@ def url(address: str, role: str) -> str:
         "UPDATE audit_operation_role SET role = NULL",
         "INSERT INTO audit_operation_role VALUES ('approval:approve', current_user)",
         "DELETE FROM audit_operation_role",
-        *(f"UPDATE {table} SET {'reason' if table == 'audit_event' else 'number'} = NULL" for table in LEDGER_TABLES),
+        *(f"UPDATE {table} SET {COLUMN.get(table, 'number')} = NULL" for table in LEDGER_TABLES),
+        "SELECT set_config('ringi.linking', 'on', false); DELETE FROM audit_pending",
         *(f"DELETE FROM {table}" for table in LEDGER_TABLES),
-        *(f"INSERT INTO {table} SELECT * FROM {table}" for table in LEDGER_TABLES),
+        *(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table}" for table in LEDGER_TABLES),
         *(f"TRUNCATE {table} CASCADE" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
         *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
         *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in (*LEDGER_TABLES, *AUDITED_TABLES)),
@@ -45,8 +50,9 @@ def url(address: str, role: str) -> str:
         "SET session_replication_role = replica",
         "SELECT set_config('session_replication_role', 'replica', false)",
         "DROP TRIGGER ringi_capture ON releases_release",
-        "DROP FUNCTION ringi_row_event() CASCADE",
-        "CREATE OR REPLACE FUNCTION ringi_link() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "DROP FUNCTION ringi_row_releases_release() CASCADE",
+        "CREATE OR REPLACE FUNCTION ringi_link() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "SELECT ringi_row('INSERT', 'releases.Release:1', NULL, '{}')",
         "SELECT ringi_break_glass('x', 'y')",
         "SELECT * FROM audit_digest_key",
         "CREATE TABLE mine (id int)",

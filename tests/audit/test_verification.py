@@ -10,6 +10,7 @@ from django.db import connection
 
 from audit import verification
 from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, PublicKey, sign
 from tests.conftest import sign_ledger
 
@@ -67,7 +68,11 @@ def test_it_goes_on_behind_what_it_verified_last(signed: LedgerSigner) -> None:
     sign_ledger(signed)
     _happened(1)
     result = _verified(begun=kept)
+    assert (result.status, result.report.events, result.report.pending) == (0, 3, 1)
+    link_pending(connection)
+    result = _verified(begun=kept)
     assert (result.status, result.report.first, result.report.events) == (0, kept.frontier.size + 1, 4)
+    assert result.report.pending == 0
     assert (result.report.signed, result.report.root != "") == (kept.frontier.size + 3, True)
     verification.remember(result)
     later = verification.remembered()

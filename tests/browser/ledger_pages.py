@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from audit.actor import Actor, acting
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
+from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, sign
 from audit.ledger.proof import Frontier
 from audit.ledger.resumption import write_refusal
@@ -62,7 +63,8 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
 
 def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return name → (who looks, address)."""
-    events = Event.objects.filter(ledger_entry__isnull=False)
+    link_pending(connection)
+    events = Event.objects.all()
     numbers = {
         "event-row": events.filter(kind="row", outcome="updated", object__startswith="releases.Release:").latest("at"),
         "event-refusal": events.filter(kind="refusal").latest("at"),

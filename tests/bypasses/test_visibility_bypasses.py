@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import connection
 from django.urls import reverse
 
 from audit.actor import acting
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.models import Event
 from audit.operation import operation
 from environments.operations.configuration.create import create
@@ -88,6 +90,7 @@ def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browser
         reverse("as-of") + f"?object={label}",
         reverse("as-of") + f"?object=releases.Document:{report.pk}",
     ]
+    link_pending(connection)
     addresses += [
         reverse("event", args=[e.ledger_entry.number]) for e in Event.objects.filter(object=label, kind="row")
     ]

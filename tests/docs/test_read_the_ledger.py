@@ -11,10 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from audit.actor import acting
 from audit.export import lines
+from audit.ledger.link import link_pending
 from audit.models import Event
 from audit.operation import operation
 from audit.refusals import NotPermitted
@@ -46,6 +48,7 @@ def test_the_script_finds_every_refusal(
     }
     assert set(refused.values_list("kind", flat=True)) == {"refusal"}
     export = tmp_path / "ledger.jsonl"
+    link_pending(connection)
     with psycopg.connect(database, autocommit=True) as own:
         export.write_text("".join(lines(own)), encoding="utf-8")
     (script,) = re.findall(r"python3 - ledger\.jsonl <<'END'\n(.*?)END\n", PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.db import connection
 from playwright.sync_api import Browser, Page
 
+from audit.ledger.link import link_pending
 from audit.models import Event, LedgerEntry
 from audit.offline.ringi_verify import Broken, Passkeys, from_base64url, to_base64url
 from environments.models import Environment
@@ -143,6 +145,7 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
     assert after["signature"]["method"] == "webauthn" and after["assertion"]["digests"] == [
         world.fresh(approval_request).digest
     ]
+    link_pending(connection)
     links = LedgerEntry.objects.order_by("number").select_related("event")
     events = [json.loads(bytes(link.event.bytes)) for link in links]
     number = next(place for place, one in enumerate(events, 1) if one["id"] == str(event.id))

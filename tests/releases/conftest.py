@@ -36,21 +36,21 @@ class Later:
     names: state → name of its database.
     """
 
-    head: int
+    events: int
     names: dict[str, str] = field(default_factory=dict)
 
     def untouched(self) -> bool:
         """Tell whether nothing was written since the world was copied, and no other connection uses the copy."""
         from django.db import connection
 
-        from audit.models import LedgerHead
+        from audit.models import Event
 
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             (others,) = cursor.fetchone()
-        return not others and LedgerHead.objects.get().number == self.head
+        return not others and Event.objects.count() == self.events
 
     def entered(self, state: str) -> bool:
         """Replace the test's own database by the kept one; False when no kept one exists yet."""
@@ -309,12 +309,14 @@ def world_template(
     with cloned(template_database, django_db_blocker) as address, translation.override("en"):
         from django.db import connection
 
-        from audit.models import LedgerHead
+        from audit.ledger.link import link_pending
+        from audit.models import Event
         from environments.models import Account
 
         people = {account.username: account for account in Account.objects.all()}
         made_world(people, enters(people), sample_repository, folder)
-        later = Later(LedgerHead.objects.get().number)
+        link_pending(connection)
+        later = Later(Event.objects.count())
         connection.close()
         yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, later)
         for name in later.names.values():

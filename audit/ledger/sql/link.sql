@@ -1,49 +1,59 @@
 -- The chain over the events, and what the ledger signer writes. audit/ledger/functions.py replaces PINNED.
 
-CREATE OR REPLACE FUNCTION ringi_link() RETURNS trigger LANGUAGE plpgsql PINNED
+CREATE OR REPLACE FUNCTION ringi_link() RETURNS bigint LANGUAGE plpgsql PINNED
 -- A plan made while the tables were small would read them whole for as long as the connection lives.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     place bigint;
     previous bytea;
     hash bytea;
     event record;
-    events uuid[];
-    leaves bytea[];
-    chains bytea[];
+    events uuid[] := '{}';
+    leaves bytea[] := '{}';
+    chains bytea[] := '{}';
+    linked bigint := 0;
 BEGIN
-    -- The first event of a transaction links all of it, so that the head row is written once per transaction.
-    IF EXISTS (SELECT FROM audit_ledgerentry WHERE audit_ledgerentry.event_id = NEW.id) THEN
-        RETURN NULL;
-    END IF;
-    SELECT audit_ledgerhead.number, audit_ledgerhead.chain INTO STRICT place, previous
-        FROM audit_ledgerhead WHERE id = 1 FOR UPDATE;
+    SELECT number, chain INTO place, previous FROM audit_ledgerhead WHERE id = 1 FOR UPDATE;
+    IF place IS NULL THEN RETURN 0; END IF;  -- verification names what is missing, and what waits without reason
+    PERFORM set_config('ringi.linking', 'on', true);
+    -- Who changes a row waits until the transaction before has committed, and is then seen only together with it. So
+    -- the later version of a row has the later number, if transactions are ordered by their last events.
     FOR event IN
-        SELECT audit_event.id, audit_event.bytes FROM audit_event
-        WHERE audit_event.tx = NEW.tx
-          AND NOT EXISTS (SELECT FROM audit_ledgerentry WHERE audit_ledgerentry.event_id = audit_event.id)
-        ORDER BY audit_event.id
+        SELECT pending.event_id, audit_event.bytes, count(*) OVER () AS of
+        FROM (SELECT event_id, position, max(position) OVER (PARTITION BY tx) AS last FROM audit_pending) AS pending
+        JOIN audit_event ON audit_event.id = pending.event_id
+        WHERE NOT EXISTS (SELECT FROM audit_ledgerentry WHERE audit_ledgerentry.event_id = pending.event_id)
+        ORDER BY pending.last, pending.position
     LOOP
         hash := sha256('\x00'::bytea || event.bytes);
         previous := sha256('\x01'::bytea || previous || hash);
-        events := events || event.id;
+        events := events || event.event_id;
         leaves := leaves || hash;
         chains := chains || previous;
+        linked := linked + 1;
+        IF linked % 10000 = 0 OR linked = event.of THEN
+            INSERT INTO audit_ledgerentry
+                SELECT place + link.number, link.event, link.leaf, link.chain
+                FROM unnest(events, leaves, chains) WITH ORDINALITY AS link(event, leaf, chain, number);
+            DELETE FROM audit_pending WHERE event_id = ANY (events);
+            place := place + cardinality(events);
+            UPDATE audit_ledgerhead SET number = place, chain = previous WHERE id = 1;
+            events := '{}';
+            leaves := '{}';
+            chains := '{}';
+        END IF;
     END LOOP;
-    INSERT INTO audit_ledgerentry
-        SELECT place + link.number, link.event, link.leaf, link.chain
-        FROM unnest(events, leaves, chains) WITH ORDINALITY AS link(event, leaf, chain, number);
-    UPDATE audit_ledgerhead SET number = place + coalesce(cardinality(events), 0), chain = previous WHERE id = 1;
-    RETURN NULL;
+    PERFORM set_config('ringi.linking', '', true);
+    RETURN linked;
 END $$;
 
 CREATE OR REPLACE FUNCTION ringi_refuse() RETURNS trigger LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- Only the link function moves the head, and it does so from inside a trigger.
-    IF TG_TABLE_NAME = 'audit_ledgerhead' AND TG_OP = 'UPDATE' AND pg_trigger_depth() >= 2 THEN
+    -- The link function moves the head, and takes what it links from what is pending.
+    IF current_setting('ringi.linking', true) = 'on'
+        AND (TG_TABLE_NAME, TG_OP) IN (('audit_ledgerhead', 'UPDATE'), ('audit_pending', 'DELETE')) THEN
         RETURN NULL;
     END IF;
     RAISE EXCEPTION 'append only: % of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'RI002';

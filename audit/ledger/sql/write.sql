@@ -40,13 +40,13 @@ DECLARE
                    || substr(gen_random_uuid()::text, 20))::uuid;
     transaction bigint := pg_current_xact_id()::text::bigint;
     operation_id uuid := nullif(context ->> 'operation_id', '')::uuid;
-    actor text := normalize(context ->> 'actor', NFC);
-    channel text := normalize(coalesce(context ->> 'channel', ''), NFC);
+    actor text := ringi_nfc(context ->> 'actor');
+    channel text := ringi_nfc(coalesce(context ->> 'channel', ''));
 BEGIN
-    operation := normalize(coalesce(operation, ''), NFC);
+    operation := ringi_nfc(coalesce(operation, ''));
     PERFORM ringi_require(operation);
-    object := normalize(coalesce(object, ''), NFC);
-    reason := normalize(coalesce(reason, ''), NFC);
+    object := ringi_nfc(coalesce(object, ''));
+    reason := ringi_nfc(coalesce(reason, ''));
     INSERT INTO audit_event VALUES (
         event, kind, operation_id, moment, actor, channel, operation, object, outcome, reason, transaction,
         convert_to(
@@ -67,7 +67,21 @@ BEGIN
             || '},"session_user":' || ringi_text(session_user)
             || ',"ts":"' || to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
             || '","tx":' || transaction || ',"v":2}', 'UTF8'));
+    INSERT INTO audit_pending (event_id, tx) VALUES (event, transaction);
     RETURN event;
+END $$;
+
+CREATE OR REPLACE FUNCTION ringi_keyed(value text) RETURNS bytea LANGUAGE sql STABLE
+AS $$ SELECT sha256(outer_pad || sha256(inner_pad || convert_to(value, 'UTF8'))) FROM audit_digest_key $$;
+
+-- An event of a row, for the capture functions of the tables (audit/ledger/row_function.py).
+CREATE OR REPLACE FUNCTION ringi_row(change text, object text, before text, after text) RETURNS uuid LANGUAGE plpgsql
+AS $$
+DECLARE
+    context jsonb := ringi_context();
+    outcome text := CASE change WHEN 'INSERT' THEN 'inserted' WHEN 'UPDATE' THEN 'updated' ELSE 'deleted' END;
+BEGIN
+    RETURN ringi_write('row', context, context ->> 'operation', object, before, after, context ->> 'reason', outcome);
 END $$;
 
 CREATE OR REPLACE FUNCTION ringi_append(

@@ -110,4 +110,5 @@ class Command(BaseCommand):
                     if report.signed < report.last
                     else ""
                 )
+                + (" " + _("%(pending)s more are pending.") % {"pending": report.pending} if report.pending else "")
             )

@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--once", action="store_true", help="sign what there is and end")
-        parser.add_argument("--interval", type=float, default=2.0, help="seconds between two looks (2)")
+        parser.add_argument("--interval", type=float, default=1.0, help="seconds between two looks (1)")
         parser.add_argument("--renew-key", metavar="REASON", help="begin to sign with a new key, and end")
         parser.add_argument(
             "--resume", nargs="?", const="", metavar="CODE", help="after a restore: show what is lost, or accept it"

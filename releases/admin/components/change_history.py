@@ -52,6 +52,7 @@ class HistoryEntry:
     """
 
     number: int | None
+    pending: bool
     kind: str
     at: datetime
     actor: str
@@ -165,8 +166,7 @@ def _signature(signed: dict[str, Any]) -> dict[str, Any]:
 
 def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str] | None = None) -> HistoryEntry:
     """Read one event and its ledger entry, if any. values: whether the reader may see them; names: by label."""
-    link = getattr(event, "ledger_entry", None)
-    fault = event.fault if link is not None else ""
+    link, fault = getattr(event, "ledger_entry", None), event.fault
     contents = {} if fault else event.contents
     after = contents.get("after") or {}
     row = event.kind == Event.Kind.ROW
@@ -174,6 +174,7 @@ def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str]
     details = {} if row else {k: v for k, v in after.items() if k not in separate}
     return HistoryEntry(
         number=link.number if link is not None else None,
+        pending=event.is_pending,
         kind=event.kind,
         at=event.at,
         actor=name_of(event.actor),
@@ -204,8 +205,8 @@ def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] =
     values the reader may not see.
     """
     events = (
-        Event.objects.filter(object__in=list(labels), kind__in=["operation", "refusal"], ledger_entry__isnull=False)
-        .select_related("ledger_entry")
-        .order_by("-ledger_entry__number")[:limit]
+        Event.objects.filter(object__in=list(labels), kind__in=["operation", "refusal"])
+        .select_related("ledger_entry", "pending")
+        .order_by("-ledger_entry__number", "-pending__position")[:limit]
     )
     return [history_entry(event, values=event.object.partition(":")[0] not in hidden) for event in events]

@@ -19,7 +19,7 @@ class Openings:
     """The calendar as the ledger knows it, for any moment up to `until`."""
 
     def __init__(self, until: datetime) -> None:
-        self._rows: dict[int, Any] = {}
+        self._rows: dict[tuple[str, datetime], Any] = {}
         self._near: dict[Any, list[calendar.Window]] = {}
         self.windows = as_of.lives_of("environments.ChangeWindow", until)
         self.freezes = as_of.lives_of("environments.ChangeFreeze", until)
@@ -84,9 +84,9 @@ class Openings:
     def _there(self, model: Any, lives: dict[str, Life], at: datetime) -> list[Any]:
         there = [past for life in lives.values() if (past := life.at(at)) is not None]
         for past in there:
-            if past.number not in self._rows:
-                self._rows[past.number] = as_of.instance(model, past)
-        return [self._rows[past.number] for past in there]
+            if (past.object, past.at) not in self._rows:
+                self._rows[past.object, past.at] = as_of.instance(model, past)
+        return [self._rows[past.object, past.at] for past in there]
 
 
 def _exempt(deployment: Deployment, freeze: ChangeFreeze, at: datetime) -> bool:

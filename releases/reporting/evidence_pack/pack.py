@@ -17,6 +17,7 @@ from django.utils import translation
 from audit import verification
 from audit.archive import Archive
 from audit.dsse import Signer
+from audit.ledger.link import link_pending
 from audit.ledger.tree import Tree
 from releases.models import Evidence, Release
 from releases.reporting.evidence_pack import collected, ledger_part, sections
@@ -58,6 +59,7 @@ def write(
     tree: one for several packs, so that the ledger is read once. The function holds one change in memory, and of
     series, evidence and events one piece at a time.
     """
+    link_pending(connection)
     # One snapshot, so that no operation in between makes its parts contradict each other.
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:

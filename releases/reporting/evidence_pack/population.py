@@ -16,6 +16,7 @@ from django.db import connection
 from django.db.models import Max
 
 from audit import as_of
+from audit.ledger.link import link_pending
 from audit.models import Checkpoint, LedgerHead
 from environments.access_as_of import once_protected
 from releases.models import ApprovalDecision, Deployment, Release, Rollback, StepAttempt
@@ -116,6 +117,7 @@ def _place(number: str) -> tuple[str, int]:
 
 def deployments(since: datetime, until: datetime) -> Population:
     """Return the deployments and rollbacks that began in protected environments in a period (until exclusive)."""
+    link_pending(connection)
     made, protected = Population("deployments", since, until), once_protected()
     with connection.cursor() as cursor:
         cursor.execute(_STARTED)
@@ -191,6 +193,7 @@ def acted(changes: Sequence[Change]) -> dict[str, Acted]:
 
 def population(since: datetime, until: datetime) -> Population:
     """Return the changes that were numbered in a period (since inclusive, until exclusive)."""
+    link_pending(connection)
     made = Population("changes", since, until)
     with connection.cursor() as cursor:
         cursor.execute(_FIXED)

@@ -206,6 +206,19 @@ def test_a_row_that_was_changed_while_no_trigger_stood_is_named(
     assert nightly.reason_of(row) and (not columns or nightly.reason_of(row).endswith(f": {columns}."))
 
 
+def test_a_write_of_which_the_owner_removed_the_pending_event_is_named(database: str) -> None:
+    assert compared()["unexplained"] == 0
+    with acting(FORGER), operation("test:repair"):
+        Environment.objects.filter(slug="staging").update(purpose_en="x")
+    for table in ("audit_event", "audit_pending"):
+        past_every_guard(database, f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    past_every_guard(database, "DELETE FROM audit_event e USING audit_pending p WHERE e.id = p.event_id")
+    past_every_guard(database, "DELETE FROM audit_pending")
+    compared()
+    (row,) = alarms()
+    assert (row["why"], row["columns"]) == ("differing", "purpose_en")
+
+
 def test_a_row_that_came_back_after_its_deletion_is_named(database: str) -> None:
     with acting(FORGER), operation("test:repair") as op:
         kept = AccessGrant.objects.order_by("-pk").first()

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from audit import capture
 from audit.actor import Actor, acting
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
+from audit.ledger.link import link_pending
 from audit.reconciliation.rows import Table, rows_of_events, rows_without_event
 from tests.audit.stock import changeable, model_of, other_value, unsaved
 from tests.audit.test_roles import url
@@ -64,6 +65,7 @@ def test_the_chain_says_which_event_is_later_when_the_clock_steps_back(
                 cursor.execute(statement, values)
     name = str(conninfo_to_dict(shared)["dbname"])
     with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name)) as root:
+        link_pending(root)
         root.execute("ALTER TABLE audit_event DISABLE TRIGGER ringi_append_only")
         turned = root.execute(
             "UPDATE audit_event e SET at = e.at - l.number * interval '1 hour' FROM audit_ledgerentry l"

@@ -30,9 +30,11 @@ def pages_template(template_database: str, django_db_blocker: Any) -> Iterator[P
     with cloned(template_database, django_db_blocker) as address, translation.override("en"):
         from django.db import connection
 
+        from audit.ledger.link import link_pending
         from environments.models import Account
 
         made = seed.world(enters({account.username: account for account in Account.objects.all()}))
+        link_pending(connection)
         connection.close()
         rows = {name: (type(row), row.pk) for name, row in made.items()}
         yield PagesTemplate(str(conninfo_to_dict(address)["dbname"]), rows)

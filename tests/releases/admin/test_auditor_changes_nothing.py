@@ -18,7 +18,7 @@ from tests.releases.admin.test_pages import addresses as pages
 from tests.scenarios.test_matrix import value
 
 # Rows that record the sign-in and the requests: sessions, counters of the lock-out, and the ledger.
-OWN = re.compile(r"^(django_session|axes_.*|audit_event|audit_ledgerentry|audit_ledgerhead)$")
+OWN = re.compile(r"^(django_session|axes_.*|audit_event|audit_pending|audit_ledgerentry|audit_ledgerhead)$")
 
 # The auditor's own sign-in, language and second factors, and the records about the auditor.
 HIS = ("account/", "language/", "admin/logout/", "admin/password_change/")

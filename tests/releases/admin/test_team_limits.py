@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from audit.actor import acting
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.models import Event, LedgerEntry
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted
@@ -136,11 +138,11 @@ def test_events_of_one_operation_on_several_applications_show_ones_own(
     client = browsers("manager")
     html = client.get(reverse("timeline") + f"?release={own.pk}").content.decode()
     assert "ours" in html and "theirs and secret" not in html
+    link_pending(connection)
     label = f"releases.Release:{own.pk}"
-    number = LedgerEntry.objects.filter(event__object=label).order_by("-number").first()
-    if number is not None:  # signed meanwhile
-        page = client.get(reverse("event", args=[number.pk]))
-        assert "theirs and secret" not in page.content.decode()
+    number = LedgerEntry.objects.filter(event__object=label).order_by("-number")[0]
+    page = client.get(reverse("event", args=[number.pk]))
+    assert page.status_code == 200 and "theirs and secret" not in page.content.decode()
     hidden = Event.objects.filter(object=f"releases.Release:{other.pk}", ledger_entry__isnull=False).first()
     assert hidden is not None
     assert client.get(reverse("event", args=[hidden.ledger_entry.number])).status_code == 403

@@ -277,10 +277,8 @@ def test_a_resolution_must_match_the_measured_target(world: Any, how: str) -> No
         alter(deployment, previous={"deployed_version": {"code": base["code"], "configuration_digest": ""}, **base})
         with world.acting_as("second_operator"), pytest.raises(kind, match=match):
             resolve(deployment.pk, how=how, reason="it is fine")
-        statement = (
-            Event.objects.filter(kind="refusal", operation="deployment:resolve").order_by("ledger_entry__number").last()
-        )
-        assert statement is not None and match in str(statement.contents["after"]["reasons"])
+        statement = Event.objects.filter(kind="refusal", operation="deployment:resolve").latest("at")
+        assert match in str(statement.contents["after"]["reasons"])
         assert world.fresh(deployment).state == "failed"
 
     refused("The Git tree hash on the deployment target is not the expected one", code="b" * 40, wanted_tree="b" * 40)

@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
 from psycopg.conninfo import conninfo_to_dict
 
 from audit import standing
 from audit.actor import acting
 from audit.clock import now
 from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.link import link_pending
 from audit.models import Event, Verification
 from audit.refusals import GateNotPassed
 from audit.roles import Roles, grant
@@ -61,6 +63,7 @@ def check(state_folder: Path) -> Callable[[], Verification]:
 
 def broken() -> tuple[int, str]:
     """Alter the event of the first sign-in of the world; return its number and how it is repaired."""
+    link_pending(connection)
     event = Event.objects.filter(kind="operation").order_by("ledger_entry__number").first()
     assert event is not None
     number, bytes_ = event.ledger_entry.number, bytes(event.bytes).hex()

@@ -14,6 +14,7 @@ from django.db import connection
 
 from audit.actor import acting
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.models import Event
 from audit.operation import operation
 from audit.refusals import GateNotPassed
@@ -259,6 +260,7 @@ def test_the_worker_that_ends_a_step_claims_the_next_one_in_the_same_commit(queu
     second = deployment.steps.get(ordinal=2)
     assert (second.state, second.owner, second.fencing_token) == ("running", "one", 1) and second.lease_until > now()
     assert list(second.attempts.values_list("fencing_token", "worker", "ended_at")) == [(1, "one", None)]
+    link_pending(connection)
     events = Event.objects.filter(object=f"releases.Step:{second.pk}").exclude(outcome="inserted")
     (its_row,) = events.filter(kind="row")
     (operation_event,) = events.filter(kind="operation")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.models import Event
 from audit.operation import record_event
 from audit.search import operations
@@ -213,6 +215,7 @@ def access_report(request: HttpRequest) -> HttpResponseBase:
     environments = list(Environment.objects.all())
     asked = number_of(request.GET.get("environment", ""))
     chosen = next((e for e in environments if e.pk == asked), environments[-1] if environments else None)
+    link_pending(connection)
     then = AccessAsOf()
     levels, names = then.levels(moment), dict(LEVEL_CHOICES)
     matrix = [

@@ -3,12 +3,14 @@
 import time
 from typing import Any
 
+from django.db import connection
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.operation import record_event
 from environments.admin.rights import auditors
 from releases.admin.components import sheet
@@ -35,6 +37,7 @@ def _read(value: Any) -> Any:
 
 
 def _scope(period: Period) -> Scope:
+    link_pending(connection)
     # The period ends now: nothing in the future is late, dormant or expired.
     return Scope(period.since, min(period.until, now()))
 

@@ -82,8 +82,9 @@ def event(request: HttpRequest, number: int) -> HttpResponse:
     checkpoint = Checkpoint.objects.filter(number__gte=number).order_by("number").first()
     related = []
     if found.operation_id is not None:
-        others = Event.objects.filter(operation_id=found.operation_id, ledger_entry__isnull=False).exclude(pk=found.pk)
-        rows = others.select_related("ledger_entry").order_by("ledger_entry__number")[:SHOWN]
+        others = Event.objects.filter(operation_id=found.operation_id).exclude(pk=found.pk)
+        rows = others.select_related("ledger_entry", "pending")
+        rows = rows.order_by("ledger_entry__number", "pending__position")[:SHOWN]
         shown = own_events(request, list(rows))
         seen = visibility_of(request, [other.object for other in shown])
         related = [history_entry(other, values=seen(other.object)) for other in shown]

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from audit import export, verification
+from audit.ledger.link import link_pending
 from audit.ledger.note import BadNote, KeyRing
 from audit.models import Checkpoint, LedgerHead
 from audit.operation import record_event
@@ -69,6 +70,7 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
             statements=base64.b64encode(pack.signer().public).decode(),
         )
     record_event("audit:export_ledger")
+    link_pending(connection)
     made = _Export()
     answer = StreamingHttpResponse(iter(made), content_type="application/x-ndjson")
     answer._resource_closers.append(made.close)  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from operator import itemgetter
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
@@ -42,6 +43,14 @@ def asked_of(request: HttpRequest) -> dict[str, str]:
 def number_of(text: str) -> int | None:
     """Return a whole number, or None for anything else."""
     return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def id_of(text: str) -> UUID | None:
+    """Return the id of an event, or None for anything else."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def moment_of(text: str, *, end: bool = False) -> datetime | None:
@@ -109,7 +118,7 @@ def operations_to_choose(language: str | None) -> tuple[tuple[str, str], ...]:
 
 @page
 def timeline(request: HttpRequest) -> HttpResponse:
-    """Show fifty events before the number `before`; `count=1` also counts all matches.
+    """Show fifty events before the one with the id `before`; `count=1` also counts all matches.
 
     The history of one object has no choice of persons, releases and environments: it takes six queries in total.
     """
@@ -118,7 +127,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
     require_shown(request, f"{Release._meta.label}:{release}" if release is not None else asked["object"])
     one_object = ":" in asked["object"] and not (asked["account"] or asked["release"] or asked["environment"])
     wanted = replace(wanted_of(asked), readable=readable_by(request))
-    found = look(wanted, PAGE, number_of(request.GET.get("before", "")))
+    found = look(wanted, PAGE, id_of(request.GET.get("before", "")))
     seen = visibility_of(request, [event.object for event in found.events])
     events = own_events(request, found.events)
     choices: dict[str, list[tuple[int, str]]] = {} if one_object else rows_to_choose(request)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from audit.actor import Actor, acting
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.models import Event
 from audit.operation import operation
 from environments.targets.message import Message
@@ -187,6 +189,7 @@ def test_the_deciding_meeting_is_in_the_pack_with_its_minutes(
     with again.acting_as("committee_a"):
         attendees = (people["committee_a"].pk, people["committee_b"].pk)
         meeting = record(held_at=now(), attendees=attendees, minutes="Both saw the test report.")
+    link_pending(connection)
     recorded = Event.objects.get(operation="meeting:record", kind="operation").ledger_entry.number
     with again.acting_as("committee_a"):
         decide(meeting.pk, release_id=deployment.release_id, decision="approve")
@@ -274,6 +277,8 @@ def test_each_team_role_has_the_time_of_its_use(deployment: Any, state: Path, pe
         answered_at=now(),
     )
     change, pages = content_of(deployment)
+
+    link_pending(connection)
 
     def written(column: str, row: Any) -> str:
         events = Event.objects.filter(kind="row", object=f"{row._meta.label}:{row.pk}").order_by("ledger_entry__number")
