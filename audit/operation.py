@@ -270,8 +270,6 @@ def _end(op: Operation, reason: str) -> None:
         for row in one.to_insert:
             row.save(force_insert=True)
         with connection.cursor() as cursor:
-            for entry in one.added_events:
-                cursor.execute(POST_ADDED_EVENT, [one.id, *entry])
             _append_and_post(cursor, one, reason if one is op else "")
 
 
@@ -283,7 +281,8 @@ def operation(
 
     event: `noun:verb`. reason: why, in the actor's words. sign: the operation is a signature and needs an identity
     proved within REAUTHENTICATION_TIMEOUT, and whatever apps ask of signatures. On the way out each row that was
-    changed is saved through at most one edge of its machine, one operation event is written and one outbox row.
+    changed is saved through at most one edge of its machine, one operation event is written, and an entry of the outbox
+    where the event can become a message.
     Operations never nest. Raises MissingActor, an OperationRefused (which is itself written as an event after the
     rollback), or whatever the body raises but NothingToDo; then the database is unchanged.
     """
@@ -361,28 +360,23 @@ def append(kind: str, op: Operation, *, reason: str, outcome: str) -> None:
         )
 
 
-APPEND_AND_POST = """
-WITH appended AS (SELECT ringi_append('operation', %s, %s, NULL, %s::jsonb, %s, 'done') AS event), posted AS (
-  INSERT INTO audit_outbox (operation_id, event, object, payload)
-  SELECT %s, %s, %s, %s::jsonb FROM appended WHERE appended.event IS NOT NULL RETURNING 1)
-SELECT set_config('ringi.context', %s, true) FROM posted
-"""
-
-
-POST_ADDED_EVENT = "INSERT INTO audit_outbox (operation_id, event, object, payload) VALUES (%s, %s, %s, %s)"
+APPEND = "SELECT ringi_append('operation', %s, %s, NULL, %s::jsonb, %s, 'done'), set_config('ringi.context', %s, true)"
+POST = "INSERT INTO audit_outbox (operation_id, event, object, payload) VALUES (%s, %s, %s, %s)"
+# The events that can become a message; the app that makes messages names them.
+messages: set[str] = set()
 
 
 def _append_and_post(cursor: Any, op: Operation, reason: str) -> None:
-    """Append the operation event, put its message into the outbox, and name the operation that follows, in one
-    statement.
-    """
+    """Append the operation event and name the operation that follows; put what can become a message into the outbox."""
     details = json.dumps(op.details, ensure_ascii=False)
     then = op.continued or op
     context = capture.context(
         then.actor, operation=then.event, operation_id=then.id, reason=reason if then is op else ""
     )
-    posted = [op.id, op.notified_as or op.event, op.object, details]
-    cursor.execute(APPEND_AND_POST, [op.event, op.object, details, reason, *posted, context])
+    cursor.execute(APPEND, [op.event, op.object, details, reason, context])
+    for event, about, payload in [*op.added_events, (op.notified_as or op.event, op.object, details)]:
+        if event in messages:
+            cursor.execute(POST, [op.id, event, about, payload])
 
 
 def record_event(event: str, *, object: str = "", outcome: str = "done", **details: Any) -> None:

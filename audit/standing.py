@@ -28,12 +28,15 @@ INTERVAL, DAY = timedelta(hours=1), timedelta(days=1)
 LATE = 3 * INTERVAL
 LOCK = "hashtext('ringi_verification')"
 Result = Verification.Result
-# Since an event waits that no checkpoint covers.
-UNSIGNED = """
-SELECT extract(epoch FROM clock_timestamp() - e.at)::float FROM audit_event e
-WHERE e.id IN ((SELECT event_id FROM audit_pending ORDER BY event_id LIMIT 1),
-  (SELECT event_id FROM audit_ledgerentry WHERE number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0)))
-ORDER BY e.at LIMIT 1
+# Now; when the ledger began; when it was compared last; seconds since an event waits that no checkpoint covers.
+_TIMES = """
+SELECT clock_timestamp(),
+  (SELECT e.at FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number = 1),
+  (SELECT max(at) FROM audit_event WHERE operation = %s),
+  (SELECT extract(epoch FROM clock_timestamp() - min(e.at))::float FROM audit_event e
+   WHERE e.id IN ((SELECT event_id FROM audit_pending ORDER BY event_id LIMIT 1),
+     (SELECT event_id FROM audit_ledgerentry
+      WHERE number = 1 + coalesce((SELECT max(number) FROM audit_checkpoint), 0))))
 """
 
 
@@ -64,14 +67,12 @@ def standing() -> Standing:
         else None
     )
     alarm = fault or (last if last is not None and last.digest and not last.accepted else None)
-    times = Event.objects.order_by("-at").values_list("at", flat=True)
-    began = times.filter(ledger_entry=1).first()
-    since, compared = last.ended_at if last is not None else began, times.filter(operation=COMPARED).first() or began
     with connection.cursor() as cursor:
-        cursor.execute(UNSIGNED)
-        waiting = cursor.fetchone()
-    late = since is not None and since < now() - LATE or compared is not None and compared < now() - 2 * DAY
-    return Standing(fault, alarm, last, waiting and waiting[0], late)
+        cursor.execute(_TIMES, [COMPARED])
+        moment, began, compared, unsigned = cursor.fetchone()
+    since, compared = last.ended_at if last is not None else began, compared or began
+    late = since is not None and since < moment - LATE or compared is not None and compared < moment - 2 * DAY
+    return Standing(fault, alarm, last, unsigned, late)
 
 
 def due(moment: datetime) -> bool:

@@ -30,13 +30,16 @@ class ReleasesConfig(AppConfig):
         """Install the database's own copy of the state machines after each migration; register the encrypted values."""
         from audit import guards
         from audit.choices import check_choices
+        from audit.operation import messages
         from environments.departures import add_departure_check
         from environments.operations.configuration.reencrypt import ELSEWHERE, Place
         from releases.gates.staffing import of_departure
+        from releases.notifications.templates.events import KEYS
         from releases.operations.notification_channel import reencrypt
         from releases.state_machines.guard import FUNCTION, install, triggers
 
         check_choices(self)
+        messages.update(KEYS)
         add_departure_check(of_departure)
         ELSEWHERE[:] = [Place(reencrypt.texts, reencrypt.reencrypt)]
 

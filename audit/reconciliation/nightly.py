@@ -2,7 +2,7 @@
 
 The scheduler gives it a slice of its round while one is due; `manage.py audit_reconcile` does all at once. Its outcome
 is an event (`audit:reconcile`), and for rows that no event explains, or that are not what their events say, another
-(`audit:history_alarm`), each with a message in the outbox.
+(`audit:history_alarm`), with a message in the outbox (`ledger:alarm`).
 """
 
 import json

@@ -190,9 +190,11 @@ def test_an_unsigned_ledger_raises_the_alarm_until_it_is_signed(
 
 
 def test_untaken_work_is_found_although_a_worker_is_there(database: str, settings: Any) -> None:
-    """Making the people leaves notifications to be sent, and no worker sends them."""
+    """A message waits to be sent, and no worker sends it."""
     from audit.models import Outbox
 
+    with acting(COMMAND), operation("test:write") as op:
+        op.notify_as("ledger:alarm")
     assert Outbox.objects.filter(sent_at=None).exists()
     settings.HEARTBEAT_TIMEOUT = 86400.0
     assert ("workers", "notifications") not in read_liveness().unresponsive()

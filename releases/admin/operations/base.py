@@ -337,8 +337,12 @@ class Verb:
         """Return why this reader may not do it to this row, whatever their permissions; empty when they may."""
         if rights.account is None or instance is None or self.why_not_permitted is None:
             return ""
-        with access.about(instance):
-            return self.why_not_permitted(rights.account, instance)
+        # A page asks for the same button in several places.
+        known = instance.__dict__.setdefault("_why_not", {})
+        if (asked := (self.key, rights.account.pk)) not in known:
+            with access.about(instance):
+                known[asked] = self.why_not_permitted(rights.account, instance)
+        return str(known[asked])
 
     def not_now(self, instance: Any) -> str:
         """Return why the verb is not possible now; empty when it is."""

@@ -40,6 +40,7 @@ def process_outbox(most: int = 20) -> int:
     Oldest first, with urgent ones and the course of a release before the rest. An entry without recipients is taken out
     without an operation. An entry that fails stays, and does not delay the others.
     """
+    # An entry of an earlier version can be of an event that no longer becomes a message.
     waiting = Outbox.objects.filter(sent_at=None)
     taken = waiting.exclude(event__in=KEYS).update(sent_at=now())
     first = [key for key, event_type in KEYS.items() if event_type.urgent or key in COURSE]

@@ -216,9 +216,9 @@ def _held(op: Operation, claimed: Step, fencing_token: int) -> tuple[Step, Deplo
     step, deployment = op.get(Step), op.get(Deployment)
     if step.fencing_token != fencing_token or step.state != "running":
         raise Fenced(f"step {step.pk}: fencing_token {fencing_token} no longer holds it")
-    deployment.environment = (
-        claimed.deployment.environment
-    )  # read once a deployment: no operation changes what is used of it here
+    # Read once a deployment: no operation changes what is used of them here.
+    deployment.environment = claimed.deployment.environment
+    deployment.application = claimed.deployment.application
     step.deployment = deployment
     return step, deployment
 

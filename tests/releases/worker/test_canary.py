@@ -27,6 +27,7 @@ from rq.serializers import JSONSerializer
 
 from audit.actor import acting
 from audit.export import lines
+from audit.ledger.link import link_pending
 from audit.operation import operation
 from environments.operations.configuration.create import create
 from releases.models import Deployment, StepOutput
@@ -156,7 +157,7 @@ def look_everywhere(database: str, valkey: redis.Redis, said: str) -> dict[str, 
     for place, value in [*columns(database), *values_of(valkey), ("log", said.encode())]:
         if found := found_in(value):
             places.setdefault(place, set()).update(found)
-    connection.ensure_connection()
+    link_pending(connection)
     for line in lines(connection.connection):
         event = json.loads(line).get("event")
         for content in (line.encode(), base64.b64decode(event) if event else b""):
