@@ -1,5 +1,5 @@
-"""Eight processes write through the operation, roll back at random, and are killed at random: the ledger has each
-change.
+"""Eight processes write through the operation, roll back at random, and are killed at random, and so is the ledger
+signer: the ledger has each change, in its order, and the signer signs on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from psycopg.rows import dict_row
 
 from audit.as_of import lives_of
 from audit.audited_tables import AUDITED_TABLES
-from audit.ledger.chain import verify
+from audit.ledger.chain import HOLDS, verify
+from audit.ledger.note import PublicKey, notes_of
 from audit.models import Event
 from benchmarks.conftest import as_url
 from tests.audit.stock import as_recorded
@@ -79,14 +80,72 @@ class Writers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.kill()
-        self.process.wait(30)
+        self.process.communicate(timeout=30)
         self.reader.join(30)
+
+
+class Signers:
+    """One ledger signer after the other, each killed at some moment while it links, signs or publishes."""
+
+    def __init__(self, database: str, state: Path, chance: random.Random) -> None:
+        name = str(conninfo_to_dict(database)["dbname"])
+        address = as_url(make_conninfo(os.environ["DATABASE_LEDGER_SIGNER_URL"], dbname=name))
+        self.environment = {**os.environ, "DATABASE_URL": address, "RINGI_STATE_DIR": str(state)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "tests.chaos.signer"],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.chance, self.signed, self.killed = chance, 0, 0
+        self.pids: list[int] = []
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._kill)]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("pid "):
+                self.pids.append(int(line.split()[1]))
+            else:
+                self.signed += line.startswith("signed ")
+
+    def _kill(self) -> None:
+        assert self.process.stdin is not None
+        while not self.ended.is_set():
+            begun, signed = len(self.pids), self.signed
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            until("a ledger signer", lambda begun=begun: len(self.pids) > begun)
+            until("its first signature", lambda signed=signed: self.signed > signed or self.ended.is_set())
+            time.sleep(self.chance.random() * 0.2)
+            os.kill(self.pids[-1], signal.SIGKILL)
+            until("its end", lambda: not Path(f"/proc/{self.pids[-1]}").exists())
+            self.killed += 1
+
+    def end(self) -> None:
+        """Kill the last one."""
+        self.ended.set()
+        self.threads[1].join(60)
+        self.process.kill()
+        self.process.communicate(timeout=30)
+        self.threads[0].join(30)
+
+    def sign(self) -> subprocess.CompletedProcess[str]:
+        """Let one sign all that is left."""
+        argv = [sys.executable, "manage.py", "ledger_signer", "--once"]
+        return subprocess.run(argv, cwd=PROJECT, env=self.environment, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.smoke
 @pytest.mark.timeout(600)
-def test_no_gap_no_change_without_event_no_event_without_change(database: str) -> None:
+def test_no_gap_no_change_without_event_no_event_without_change(database: str, tmp_path: Path) -> None:
     chance, writers = random.Random(SEED), Writers(database)
+    signers = Signers(database, tmp_path, random.Random(SEED))
     try:
         at_work = [writers.begin(number) for number in range(WRITERS)]
         for kill in range(KILLS):
@@ -96,6 +155,8 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
                 at_work.append(writers.begin(kill + WRITERS))
     finally:
         writers.end()
+        signers.end()
+    assert signers.killed >= KILLS // 8
     printed = [one for ids in writers.operations.values() for one in ids]
     name = conninfo_to_dict(database)["dbname"]
     root = psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name), autocommit=True)
@@ -105,8 +166,12 @@ def test_no_gap_no_change_without_event_no_event_without_change(database: str) -
             "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name LIKE 'writer-%'"
         )
-        report = verify(root)
-        assert report.finding is None, report.finding
+        last = signers.sign()
+        assert (last.returncode, last.stderr) == (0, "")
+        key = PublicKey.parse((tmp_path / "ledger_signer" / "key.pub").read_text().strip())
+        report = verify(root, key=key, notes=notes_of(tmp_path / "ledger_signer" / "checkpoints.txt"))
+        assert (report.exit_status, report.finding, report.pending) == (HOLDS, None, 0)
+        assert report.signed == report.last and report.checkpoints > signers.killed
         _rows_are_what_the_events_say(root)
     operations = {str(event.operation_id) for event in Event.objects.filter(operation="test:write", kind="operation")}
     rows = {
