@@ -6,6 +6,7 @@
 import json
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -155,7 +156,8 @@ def follow(cursor: Cursor, audited: AuditedTable, table: str) -> None:
         "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = %s", [name(table), CAPTURE]
     )
     if cursor.fetchone()[0]:
-        _capture(cursor, audited, table, growing=True)
+        with suppress(Uncapturable):  # a key may be made again by the next statement; the installation looks at the end
+            _capture(cursor, audited, table, growing=True)
 
 
 def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]) -> None:
