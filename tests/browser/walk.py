@@ -57,9 +57,23 @@ NAMES = {
     "SIGTERM",
     "SSH",
     "Git",
+    "GitHub",
+    "GitLab",
+    "UTF",
     "systemd",
 }
-KEYS = {"datasets", "portal", "development", "staging", "production", "unit", "integration", "system", "acceptance"}
+KEYS = {
+    "datasets",
+    "portal",
+    "web",
+    "development",
+    "staging",
+    "production",
+    "unit",
+    "integration",
+    "system",
+    "acceptance",
+}
 # What people wrote in the rows that are shown, and the English half of what is kept in both languages.
 WRITTEN = (
     "3 of 5 measurements at or over the limit",
