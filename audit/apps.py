@@ -10,7 +10,7 @@ from django.db.models import ManyToManyField
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
-_ALTERED = re.compile(r'^ALTER TABLE "?(\w+)"? (?!ENABLE|DISABLE)')
+_ALTERED = re.compile(r'^\s*ALTER TABLE "?(\w+)"? (?!ENABLE|DISABLE)', re.MULTILINE)
 
 
 def table_of(label: str) -> str:

@@ -10,9 +10,10 @@ from simple_history.models import HistoricalRecords
 from audit.actor import current
 from audit.operation import label, open_operation
 
+# The index on objects also holds the time; the hour leaves room for a clock that steps back.
 _CHANGED = """
 SELECT EXISTS (SELECT FROM audit_event WHERE object = %s AND kind = 'row' AND tx = pg_current_xact_id()::text::bigint
-    AND at >= now() - interval '1 hour'), clock_timestamp()  -- the index has the time; a clock can step back
+    AND at >= now() - interval '1 hour'), clock_timestamp()
 """
 
 

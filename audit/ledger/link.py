@@ -1,5 +1,5 @@
 """Events get their numbers behind the write that they came with: the ledger signer links what is pending each second,
-and whoever writes numbers into a report asks first.
+and every report that names numbers links it first.
 """
 
 from typing import Any

@@ -17,8 +17,8 @@ BEGIN
     SELECT number, chain INTO place, previous FROM audit_ledgerhead WHERE id = 1 FOR UPDATE;
     IF place IS NULL THEN RETURN 0; END IF;  -- verification names what is missing, and what waits without reason
     PERFORM set_config('ringi.linking', 'on', true);
-    -- Who changes a row waits until the transaction before has committed, and is then seen only together with it. So
-    -- the later version of a row has the later number, if transactions are ordered by their last events.
+    -- A transaction that changes a row waits until the one before has committed, and is visible only together with it.
+    -- So the later version of a row has the later number, if transactions are ordered by their last events.
     FOR event IN
         SELECT pending.event_id, audit_event.bytes, count(*) OVER () AS of
         FROM (SELECT event_id, position, max(position) OVER (PARTITION BY tx) AS last FROM audit_pending) AS pending

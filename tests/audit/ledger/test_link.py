@@ -1,4 +1,4 @@
-"""Events get their numbers behind the writes: the later version of a row has the later number, whoever commits when."""
+"""Events get their numbers behind the writes: the later version of a row has the later number, in any order of commits."""
 
 from __future__ import annotations
 
