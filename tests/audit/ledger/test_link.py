@@ -1,4 +1,4 @@
-"""Events get their numbers behind the writes: the later version of a row has the later number, in any order of commits."""
+"""Events get their numbers behind the writes; of two versions of a row the later one has the later number."""
 
 from __future__ import annotations
 
