@@ -5,6 +5,8 @@ from datetime import datetime
 
 from django.db import connection
 
+from audit.one_look import once_a_look
+
 # The time of the open operation, so that all its rows agree.
 operation_time: ContextVar[datetime | None] = ContextVar("ringi_operation_time", default=None)
 
@@ -16,6 +18,7 @@ def now() -> datetime:
     return database_time()
 
 
+@once_a_look
 def database_time() -> datetime:
     """Return the database's present time, aware, in UTC; it moves within a transaction."""
     with connection.cursor() as cursor:

@@ -23,6 +23,7 @@ from django_fsm import TransitionNotAllowed
 from audit import capture
 from audit.actor import Actor, current
 from audit.clock import database_time, operation_time
+from audit.one_look import looks
 from audit.refusals import (
     InvalidInput,
     NotPermitted,
@@ -291,7 +292,7 @@ def operation(
         raise RuntimeError(f"{event}: operations never nest")
     named = f"{targets[0][0]._meta.label}:{targets[0][1]}" if targets else ""
     op = Operation(event, actor, uuid.uuid4(), object=named, reason=reason)
-    opened = _open.set(op)
+    opened, look = _open.set(op), looks.set(None)
     try:
         if sign and actor.kind != "person":
             raise NotPermitted(_("Only a person can sign this."))
@@ -334,6 +335,7 @@ def operation(
         raise limit from fault
     finally:
         operation_time.set(None)
+        looks.reset(look)
         _open.reset(opened)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
@@ -54,6 +55,7 @@ MIDDLEWARE = [
     "config.logs.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.static_files.CompressedPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "environments.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -233,7 +235,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.static_files.StaticFiles"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
 
@@ -268,7 +270,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": False,
     "SIDEBAR": {"navigation": "releases.admin.components.navigation.navigation", "show_search": False},
-    "STYLES": [lambda request: "/static/ringi/ringi.css"],
+    "STYLES": [lambda request: static("ringi/ringi.css")],
     # The accent of ringi.css; 500 is for dark pages and 600 for light ones, each readable on its ground.
     "COLORS": {
         "primary": {

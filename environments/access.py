@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Final
 
 from django.db.models import Model, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from audit.actor import Actor, current
+from audit.one_look import once_a_look
 from audit.operation import open_operation
 from audit.refusals import GateNotPassed, NotPermitted, SignatureRequired
 from environments.application_scope import only_application
@@ -52,7 +54,8 @@ def at_hand(application: AtHand = AT_HAND) -> int | None:
 
 def roles_of(account: Account, environment: Environment | None = None, application: AtHand = AT_HAND) -> set[str]:
     """Return the roles that an account holds now for an application, in one environment or anywhere."""
-    return set(_grants(account, environment, application).values_list("role__key", flat=True))
+    place = environment.pk if environment is not None else None
+    return roles_in(held_now(account.pk), place, at_hand(application))
 
 
 def roles_anywhere(account: Account) -> set[str]:
@@ -190,6 +193,12 @@ def held(accounts: Iterable[int], at: datetime | None = None) -> dict[int, set[H
     return found
 
 
+@once_a_look
+def held_now(account: int) -> frozenset[Held]:
+    """Return what an account holds now, as in `held`."""
+    return frozenset(held([account])[account])
+
+
 def as_held(role: str, environment: int | None, applications: Collection[int] | None) -> Held:
     """Return a grant as `held` does."""
     return role, environment, frozenset(applications) if applications is not None else None
@@ -223,7 +232,7 @@ def counting_in(held: Iterable[Held], application: int | None, *environments: in
 
 def counting_roles(account: Account, *environments: int | None, application: AtHand = AT_HAND) -> set[str]:
     """Return the roles of an account that count now for a decision, as in `counting_in`."""
-    return counting_in(held([account.pk])[account.pk], at_hand(application), *environments)
+    return counting_in(held_now(account.pk), at_hand(application), *environments)
 
 
 def holders(
@@ -319,6 +328,13 @@ def roles_by_person(
         if roles and delegate not in kept_out:
             found.setdefault(delegate, set()).update(roles)
     return found
+
+
+def changes_until(at: datetime) -> bool:
+    """Tell whether a role or an absence begins or ends by a time to come."""
+    grants = AccessGrant.objects.lasting().filter(Q(starts_at__gt=Now(), starts_at__lte=at) | Q(until__lte=at))
+    absences = Delegation.objects.lasting().filter(Q(starts_at__gt=Now(), starts_at__lte=at) | Q(until__lte=at))
+    return grants.exists() or absences.exists()
 
 
 def absent_persons_of(account: Account) -> list[Account]:

@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.actor import Actor, acting
 from audit.capture import clear_context, set_context
+from audit.one_look import one_look, remember
 from audit.operation import signed
-from environments.access import roles_anywhere
+from environments.access import held_now, roles_anywhere
 from environments.admin.rights import rights_of
 from environments.models import Account
 
@@ -106,7 +107,12 @@ class ActorMiddleware:
                 with transaction.atomic():
                     set_context(actor, operation="account:secure", reason="")
                     return self.get_response(request)
-            response = self.get_response(request)
+            if request.method in LOOKING:
+                with one_look():
+                    remember(held_now, frozenset(rights_of(request).grants), account.pk)
+                    response = self.get_response(request)
+            else:
+                response = self.get_response(request)
         if signed.get():
             request.session[SIGNED_AT] = datetime.now(UTC).timestamp()
             request.session.pop(ASSERTION, None)

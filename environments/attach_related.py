@@ -1,11 +1,24 @@
 """Attaching related rows: each is read once and set on all rows that point at it, instead of joined to each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
+from django.db.models import prefetch_related_objects
 
+from audit.one_look import looking
 from environments.models import Account
+
+
+def related(row: models.Model, name: str, *joined: str) -> Sequence[Any]:
+    """Return the rows that belong to a row by a relation: on a page what it has read of them already, in an operation
+    what is there now. joined: what their own foreign keys point at, read with them.
+    """
+    rows = getattr(row, name)
+    if not looking():
+        return tuple(rows.select_related(*(joined or (None,))).filter())
+    prefetch_related_objects([row], name, *(f"{name}__{one}" for one in joined))
+    return tuple(rows.all())
 
 
 def attach_related(known: Mapping[Any, models.Model], rows: Iterable[models.Model], names: str) -> None:

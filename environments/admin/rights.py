@@ -5,7 +5,7 @@ It only decides what is shown; every operation asks `environments.access` again.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, wraps
+from functools import cache, cached_property, wraps
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -141,17 +141,21 @@ class Rights:
         return self.may(what, environment) or any(self.may(permission, environment) for permission in OVERSEERS)
 
 
+@cache
+def _grants_with_cells() -> Any:
+    """Return the query for the grants in effect with their cells of the matrix; every request asks it."""
+    cells = AccessRule.objects.filter(role=OuterRef("role"))
+    found = ArraySubquery(cells.values(cell=JSONObject(where="environment_id", level="level")))
+    columns = ("role", "role__based_on", "role__named_permissions", "environment_id", "applications", "cells")
+    return AccessGrant.objects.in_effect().with_applications().annotate(cells=found).values_list(*columns)
+
+
 def read_rights(account: Any) -> Rights:
     """Return the rights of an account in one query; none for a closed account or a visitor."""
     if not isinstance(account, Account) or not account.is_active:
         return Rights(None)
-    cells = AccessRule.objects.filter(role=OuterRef("role"))
-    held = AccessGrant.objects.in_effect().filter(account=account)
-    found = ArraySubquery(cells.values(cell=JSONObject(where="environment_id", level="level")))
-    rows = held.with_applications().annotate(cells=found)
     grants, levels, permissions = [], {}, {}
-    columns = ("role", "role__based_on", "role__named_permissions", "environment_id", "applications", "cells")
-    for role, based_on, named, environment, applications, cells_there in rows.values_list(*columns):
+    for role, based_on, named, environment, applications, cells_there in _grants_with_cells().filter(account=account):
         grants.append(as_held(role, environment, applications))
         permissions[role] = ROLE_PERMISSIONS[based_on] | frozenset(named)
         levels.update({(role, cell["where"]): cell["level"] for cell in cells_there})

@@ -1,9 +1,12 @@
 """Configuration of an application in an environment (E2): numbered versions, never changed once made."""
 
+from collections.abc import Sequence
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
+from audit.one_look import once_a_look
 from environments.models.account import Account
 from environments.models.environment import Application, Environment
 from environments.secrets import decrypt, keyed_digest
@@ -36,6 +39,12 @@ class ConfigurationVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.environment} #{self.number}"
+
+    @staticmethod
+    @once_a_look
+    def read(*keys: int) -> "Sequence[ConfigurationVersion]":
+        """Return the versions with these keys, the newest of each environment first."""
+        return tuple(ConfigurationVersion.objects.filter(pk__in=keys))
 
     def opened(self) -> dict[str, str]:
         """Return key → value with secrets in clear; for workers only."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
+from audit.one_look import once_a_look
 from audit.snapshots import Snapshots
 from environments.queues import OWN_QUEUES
 
@@ -143,3 +144,15 @@ class DeploymentTarget(models.Model):
     def __str__(self) -> str:
         place = f"{self.application} · {self.environment}"
         return place if self.name == self.ONLY else f"{place} · {self.name}"
+
+
+def targets_in(application: Application | int, environment: Environment | int) -> list[DeploymentTarget]:
+    """Return the targets of an application in an environment, in the order in which they were made."""
+    keys = (row if isinstance(row, int) else row.pk for row in (application, environment))
+    return list(_targets_in(*keys))
+
+
+@once_a_look
+def _targets_in(application: int, environment: int) -> tuple[DeploymentTarget, ...]:
+    rows = DeploymentTarget.objects.filter(application=application, environment=environment)
+    return tuple(rows.select_related("application", "environment").order_by("pk"))

@@ -5,7 +5,7 @@ executor.
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -130,8 +130,13 @@ class Mask:
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """Return the text with every form of the secrets replaced."""
+    return masker(secrets)(text)
+
+
+def masker(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Return a function that does the same to one text after the other."""
     mask = Mask(secrets)
-    return (mask.feed(text.encode()) + mask.flush()).decode(errors="replace")
+    return lambda text: (mask.feed(text.encode()) + mask.flush()).decode(errors="replace")
 
 
 def clean(value: T, secrets: Iterable[str]) -> T:

@@ -1,5 +1,6 @@
 """The gate of approval: an approved request about exactly this content is in effect."""
 
+from environments.attach_related import related
 from environments.models import Environment
 from environments.targets.words import gettext as _
 from releases.gates import authorship, quorum
@@ -15,7 +16,7 @@ def ask(context: GateContext, gate: Gate) -> Answer:
     release, environment = context.release, context.environment
     approval_request = approval_for(release, environment)
     if approval_request is None:
-        used = ApprovalRequest.objects.filter(release=release, state="used").exists()
+        used = any(request.state == "used" for request in related(release, "approval_requests"))
         reason = (
             _("The approval has been used. Submit the release for approval again.")
             if used
@@ -55,9 +56,11 @@ def approval_for(release: Release, environment: Environment) -> ApprovalRequest 
     """
     if environment not in release.destinations:
         return None
-    granted = ApprovalRequest.objects.filter(release=release, environment=release.destinations[0])
-    approved = granted.filter(state="approved").first()
+    first = release.destinations[0].pk
+    granted = [request for request in related(release, "approval_requests") if request.environment_id == first]
+    approved = next((request for request in granted if request.state == "approved"), None)
     if approved is not None or release.state != "releasing":
         return approved
-    used = granted.filter(state="used").order_by("ended_at", "pk").last()
-    return used if used is not None and environment.slug not in begun(used) else None
+    used = [request for request in granted if request.state == "used"]
+    last = max(used, key=lambda request: (request.ended_at, request.pk), default=None)
+    return last if last is not None and environment.slug not in begun(last) else None

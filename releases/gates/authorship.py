@@ -1,19 +1,23 @@
 """Authorship: who wrote the content of a release and so may not approve it, from rows read each time."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from django.db.models import Q
+from django.db.models import Prefetch, Q, prefetch_related_objects
 
+from audit.one_look import looking
 from audit.refusals import GateNotPassed
+from environments.attach_related import related
 from environments.models import Account, ConfigurationVersion
 from environments.targets.words import gettext as _
 from releases.gates.base import procedure_of
-from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release, Waiver
+from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release
 from releases.sources import git
 
 # Fact about the commits → the duty of the persons whose addresses it names; of two duties the first counts.
 COMMITS = {"authors": "commit author", "committers": "committer"}
+BELONGING = ("editors", "approval_requests", "waivers", "deployments__environment", "facts")
+STARTERS = ("scheduled_by", "requested_by")
 
 
 def words(duty: str) -> str:
@@ -55,7 +59,7 @@ def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[
                 for pk in (procedure.author_id, *procedure.writers)
                 if pk is not None
             ]
-    theirs, wrote = _duties(list(about))
+    theirs, wrote = _duties(_releases(about, approval_requests))
     duties += [(approval_request, account, duty) for pk, account, duty in theirs for approval_request in about[pk]]
     commits = [(approval_request, duty, addresses) for pk, duty, addresses in wrote for approval_request in about[pk]]
     return _by_person((approval_request.pk for approval_request in approval_requests), duties, commits)
@@ -63,37 +67,52 @@ def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[
 
 def excluded(release: Release) -> dict[str, str]:
     """Return person key → the duty that keeps the person from approving (see `words`)."""
-    return excluded_of([release.pk])[release.pk]
+    return _by_person([release.pk], *_duties({release.pk: release} if looking() else _read([release.pk])))[release.pk]
 
 
 def excluded_of(releases: Iterable[int]) -> dict[int, dict[str, str]]:
     """Return the same for many releases by their keys, in a number of queries that does not grow with them."""
     ids = list(releases)
-    return _by_person(ids, *_duties(ids))
+    return _by_person(ids, *_duties(_read(ids)))
 
 
-def _duties(ids: Sequence[int]) -> tuple[list[tuple[int, int, str]], list[tuple[int, str, set[str]]]]:
-    """Return (release, account, duty), and (release, duty, addresses of its commits)."""
-    if not ids:
-        return [], []
+def _releases(ids: Collection[int], approval_requests: Iterable[ApprovalRequest]) -> dict[int, Release]:
+    """Return releases with what belongs to them: one on a page as the page has read it, else as they are now."""
+    if looking() and len(ids) == 1:
+        return {r.release.pk: r.release for r in approval_requests if r.release is not None}
+    return _read(ids)
+
+
+def _read(ids: Collection[int]) -> dict[int, Release]:
     rows = Release.objects.in_bulk(ids)
+    protected = Deployment.objects.filter(environment__protected=True).select_related("environment", *STARTERS)
+    # The rows of these that count, with the columns that are asked for.
+    requests = ApprovalRequest.objects.filter(state__in=ApprovalRequest.LIVE).only("state", "release", "requested_by")
+    parts = {"deployments": protected, "approval_requests": requests, "facts": Fact.objects.filter(kind__in=COMMITS)}
+    prefetch_related_objects(list(rows.values()), *(Prefetch(name, part) for name, part in parts.items()))
+    return rows
+
+
+def _duties(rows: Mapping[int, Release]) -> tuple[list[tuple[int, int, str]], list[tuple[int, str, set[str]]]]:
+    """Return (release, account, duty), and (release, duty, addresses of its commits)."""
+    # What the caller has read of them is not read again.
+    prefetch_related_objects(list(rows.values()), *BELONGING, *(f"deployments__{name}" for name in STARTERS))
     duties = [(pk, row.author_id, "author") for pk, row in rows.items()]
-    edited = Release.editors.through._default_manager.filter(release__in=ids)
-    duties += [(pk, account, "editor") for pk, account in edited.values_list("release", "account")]
+    duties += [(pk, account.pk, "editor") for pk, row in rows.items() for account in row.editors.all()]
     duties += [(pk, account, "editor") for pk, account in _configured(list(rows.values()))]
-    live = ApprovalRequest.objects.filter(release__in=ids, state__in=ApprovalRequest.LIVE)
-    duties += [(pk or 0, account, "requester") for pk, account in live.values_list("release", "requested_by")]
-    waivers = Waiver.objects.filter(release__in=ids).exclude(approved_at=None)
-    for pk, *both in waivers.values_list("release", "requested_by", "decided_by"):
-        duties += [(pk, account, "waiver") for account in both if account is not None]
-    deployments = Deployment.objects.filter(release__in=ids, environment__protected=True).exclude(scheduled_by=None)
-    for deployment in deployments.select_related("scheduled_by", "requested_by"):
-        duties += [(deployment.release_id, account.pk, "starter") for account in deployment.starters]
-    wrote = [
-        (fact.release_id, COMMITS[fact.kind], {str(address).lower() for address in fact.value})
-        for fact in Fact.objects.filter(release__in=ids, kind__in=COMMITS).order_by("kind")
-        if isinstance(fact.value, list)
-    ]
+    wrote = []
+    for pk, row in rows.items():
+        live = (request for request in row.approval_requests.all() if request.state in ApprovalRequest.LIVE)
+        duties += [(pk, request.requested_by_id, "requester") for request in live]
+        for waiver in row.waivers.all():
+            both = (waiver.requested_by_id, waiver.decided_by_id) if waiver.approved_at is not None else ()
+            duties += [(pk, account, "waiver") for account in both if account is not None]
+        for deployment in row.deployments.all():
+            if deployment.environment.protected:
+                duties += [(pk, account.pk, "starter") for account in deployment.starters]
+        for fact in sorted(row.facts.all(), key=lambda fact: fact.kind):
+            if fact.kind in COMMITS and isinstance(fact.value, list):
+                wrote.append((pk, COMMITS[fact.kind], {str(address).lower() for address in fact.value}))
     return duties, wrote
 
 
@@ -128,12 +147,13 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
     deployed one as well, because an empty secret in a version keeps that of the version before.
     """
     brought = {pk for release in releases for pk in release.configurations.values()}
-    chosen = ConfigurationVersion.objects.defer("values", "encrypted").in_bulk(brought)
+    chosen = {version.pk: version for version in ConfigurationVersion.read(*sorted(brought))}
     if not chosen:
         return
-    applications = {version.application_id for version in chosen.values()}
-    there = DeployedVersion.objects.exclude(basis=DeployedVersion.REQUESTED).filter(application__in=applications)
-    numbers = {(a, e): n or 0 for a, e, n in there.values_list("application", "environment", "configuration__number")}
+    numbers = {}
+    for row in DeployedVersion.of(*sorted({version.application_id for version in chosen.values()})):
+        if row.counts and row.configuration is not None:
+            numbers[row.application_id, row.environment_id] = row.configuration.number
     spans, since = Q(pk__in=chosen), {}
     for version in chosen.values():
         place = version.application_id, version.environment_id
@@ -142,7 +162,9 @@ def _configured(releases: Sequence[Release]) -> Iterator[tuple[int, int]]:
         since[version.pk] = number if number < version.number else 0
         spans |= Q(application=place[0], environment=place[1], number__gt=since[version.pk], number__lt=version.number)
     made = defaultdict(list)
-    for version in ConfigurationVersion.objects.filter(spans).defer("values", "encrypted"):
+    between = any(version.number - since[version.pk] > 1 for version in chosen.values())
+    rows = ConfigurationVersion.objects.filter(spans).defer("values", "encrypted") if between else chosen.values()
+    for version in rows:
         made[version.application_id, version.environment_id].append(version)
     for release in releases:
         for last in (chosen[pk] for pk in release.configurations.values() if pk in chosen):
@@ -165,8 +187,8 @@ def unknown_authors(release: Release) -> list[str]:
     Committers are asked for as well where the procedure counts them as authors.
     """
     kinds = ["authors", *(["committers"] if procedure_of(release).versions.committers_are_authors else [])]
-    facts = Fact.objects.filter(release=release, kind__in=kinds).values_list("kind", "value")
-    seen = {kind: value for kind, value in facts if isinstance(value, list)}
+    facts = (fact for fact in related(release, "facts") if fact.kind in kinds)
+    seen = {fact.kind: fact.value for fact in facts if isinstance(fact.value, list)}
     if not all(seen.get(kind) for kind in kinds):
         return [_("The authors of the commits are not known yet. Refresh from Git first.")]
     entries = dict.fromkeys(str(entry) for value in seen.values() for entry in value)

@@ -151,10 +151,7 @@ class Known:
     @cached_property
     def deployed_versions(self) -> dict[int, DeployedVersion]:
         """Environment → the application's deployed version there; an unconfirmed one does not count."""
-        rows = DeployedVersion.objects.filter(application=self.release.application_id).exclude(
-            basis=DeployedVersion.REQUESTED
-        )
-        return {row.environment_id: row for row in rows.select_related("release")}
+        return {row.environment_id: row for row in DeployedVersion.of(self.release.application_id) if row.counts}
 
     @cached_property
     def emergency_stops(self) -> list[EmergencyStop]:

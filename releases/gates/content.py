@@ -8,10 +8,12 @@ from typing import Any
 
 import rfc8785
 
-from environments.models import Application, ConfigurationVersion, DeploymentTarget, Environment
+from environments.attach_related import related
+from environments.models import Application, ConfigurationVersion, Environment
+from environments.models.environment import targets_in
 from environments.targets.words import gettext as _
 from releases.gates.base import procedure_of
-from releases.models import DeployedVersion, Fact, NotificationTemplate, Release
+from releases.models import DeployedVersion, NotificationTemplate, Release
 from releases.models.waiver import NOTIFICATIONS_SENT_WAIVER
 from releases.notifications.templates.events import PRE_RELEASED
 
@@ -29,11 +31,11 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
     procedure = release.procedure
     # Waivers of a late approval or final check, and of unreached recipients of the announcement, come while or after
     # these are given, and do not change the approved work.
-    afterwards = {
-        f"milestone:{m.key}" for m in release.milestones.all() if m.guards in ("mark_approved", "complete_final_check")
-    }
+    milestones = related(release, "milestones")
+    afterwards = {f"milestone:{m.key}" for m in milestones if m.guards in ("mark_approved", "complete_final_check")}
     afterwards.add(NOTIFICATIONS_SENT_WAIVER)
-    migrations = Fact.objects.filter(release=release, kind="migrations").values_list("value", flat=True).first()
+    facts = (fact for fact in related(release, "facts") if fact.environment_id is None)
+    migrations = next((fact.value for fact in facts if fact.kind == "migrations"), None)
     here = _place(release, environment)
     later = [place for place in release.destinations if place.order > environment.order]
     content = {
@@ -58,12 +60,12 @@ def document(release: Release, environment: Environment) -> dict[str, Any]:
         "on_timeout": release.on_timeout,
         "waivers": sorted(
             [w.gate, w.environment.slug, w.until.isoformat()]
-            for w in release.waivers.select_related("environment").filter(approved_at__isnull=False, revoked_at=None)
-            if w.gate not in afterwards
+            for w in related(release, "waivers", "environment")
+            if w.approved_at is not None and w.revoked_at is None and w.gate not in afterwards
         ),
         # The approvers also approve the external notification of a rollback, for which there is no time later.
         "notification_templates": NotificationTemplate.words_of(PRE_RELEASED),
-        "due_immediately": sorted(release.milestones.filter(due_immediately=True).values_list("key", flat=True)),
+        "due_immediately": sorted(m.key for m in milestones if m.due_immediately),
     }
     if release.kind == Release.Kind.STANDARD:
         content["standard_change"] = release.criterion
@@ -96,9 +98,10 @@ def document_under_way(release: Release, approved: dict[str, Any], begun: Collec
 
 def _place(release: Release, environment: Environment) -> dict[str, Any]:
     base = DeployedVersion.established(release.application, environment)
-    configuration = ConfigurationVersion.objects.filter(
-        pk=release.configurations.get(environment.slug), environment=environment
-    ).first()
+    chosen = {row.pk: row for row in ConfigurationVersion.read(*sorted(release.configurations.values()))}
+    configuration = chosen.get(release.configurations.get(environment.slug))
+    if configuration is not None and configuration.environment_id != environment.pk:
+        configuration = None
     return {
         "base": {
             "version": base.release.version if base is not None and base.release is not None else None,
@@ -114,10 +117,10 @@ def target_digest(application: Application, environment: Environment) -> str | N
     """Return the digest of an application's deployment targets in an environment and their options; None without a
     target.
     """
-    found = DeploymentTarget.objects.filter(application=application, environment=environment).order_by("pk")
-    rows = list(found.values("name", "group", "root", "options"))
-    if len(rows) == 1:
-        return digest({name: rows[0][name] for name in ("root", "options")})
+    found = targets_in(application, environment)
+    if len(found) == 1:
+        return digest({name: getattr(found[0], name) for name in ("root", "options")})
+    rows = [{name: getattr(row, name) for name in ("name", "group", "root", "options")} for row in found]
     return digest({"targets": rows}) if rows else None
 
 

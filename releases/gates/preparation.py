@@ -64,8 +64,8 @@ def follow_ups(context: GateContext, gate: Gate) -> Answer:
         return not_passed(gate, _("Not met yet: %(what)s") % {"what": condition}, "follow-ups")
     if context.emergency:
         return passed(gate)
-    pointer = DeployedVersion.objects.filter(application=release.application, environment=context.environment).first()
-    if pointer is not None and pointer.unknown:
+    there = (row for row in DeployedVersion.of(release.application_id) if row.environment == context.environment)
+    if any(row.unknown for row in there):
         text = _("The deployed version in this environment is unknown. Only an emergency release may follow.")
         return not_passed(gate, text, "deployments")
     overdue = context.known.blocking_follow_up

@@ -1,7 +1,8 @@
 """The quorum of an approval request: who has approved, who is missing, who still could; persons matched to rules.
 
 People are matched by maximum matching, so that a person with two roles never blocks a rule that another could have met.
-The count is read from the database each time: no state of a request and no row of a caller is believed.
+An operation reads it from the database each time: no state of a request and no row of a caller is believed. A page
+counts what it has read.
 """
 
 from collections import Counter, defaultdict
@@ -9,6 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import prefetch_related_objects
+
+from audit.one_look import looking
 from environments import access
 from environments.application_scope import application_of
 from environments.language import listed, noted
@@ -161,11 +165,7 @@ def counts(
     kept_out: of each request, for a page that has just read it. An approval counts while its person is open, has no
     duty in what is approved, and holds the role both then and now.
     """
-    decisions = defaultdict[int, list[ApprovalDecision]](list)
-    for decision in ApprovalDecision.objects.filter(
-        approval_request__in=[r.pk for r in approval_requests]
-    ).select_related("account", "on_behalf"):
-        decisions[decision.approval_request_id].append(decision)
+    decisions = _decisions(approval_requests)
     held = access.held(
         (decision.on_behalf_id or decision.account_id for theirs in decisions.values() for decision in theirs), at
     )
@@ -190,6 +190,18 @@ def counts(
         where = standing(rules_of(approval_request), list(persons.items()))
         spoken = frozenset(deciders(decisions[approval_request.pk]))
         found[approval_request.pk] = Count(where, list(persons.items()), spoken, out[approval_request.pk], tuple(lost))
+    return found
+
+
+def _decisions(approval_requests: Sequence[ApprovalRequest]) -> Mapping[int, Sequence[ApprovalDecision]]:
+    """Return the decisions of each request: on a page as it has read them, else as they are now."""
+    if looking():
+        prefetch_related_objects(list(approval_requests), "decisions__account", "decisions__on_behalf")
+        return {request.pk: list(request.decisions.all()) for request in approval_requests}
+    found = defaultdict[int, list[ApprovalDecision]](list)
+    rows = ApprovalDecision.objects.filter(approval_request__in=[request.pk for request in approval_requests])
+    for decision in rows.select_related("account", "on_behalf"):
+        found[decision.approval_request_id].append(decision)
     return found
 
 
@@ -240,6 +252,11 @@ def deciders(decisions: Iterable[ApprovalDecision]) -> set[str]:
         if person
         for key in person.identities
     }
+
+
+def spoken_in(approval_requests: Sequence[ApprovalRequest]) -> set[str]:
+    """Return the persons who have decided in these requests, as `deciders` does."""
+    return deciders(decision for theirs in _decisions(approval_requests).values() for decision in theirs)
 
 
 def deciders_of(releases: Iterable[int], states: Iterable[str] = ApprovalRequest.State.values) -> dict[int, set[str]]:
@@ -299,7 +316,8 @@ def lacking(release: Release, environment: Environment, content: Content | None 
     open_ = next(here, None)
     out = shown(open_).kept_out.keys() | shown(open_).spoken if open_ is not None else authorship.excluded(release)
     worst = Counter[str]()
-    for at in (None, release.scheduled_start_at):
+    then = release.scheduled_start_at
+    for at in (None, then) if then is not None and access.changes_until(then) else (None,):
         given: Persons = []
         if open_ is not None:
             known = shown(open_)

@@ -1,12 +1,13 @@
 """Deployed versions: one pointer per application and environment, with its digests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from audit.clock import now
+from audit.one_look import once_a_look
 from environments.language import labelled
 from environments.models import Account, Application, ConfigurationVersion, Environment
 from releases.models.artefact import Artefact
@@ -63,20 +64,31 @@ class DeployedVersion(models.Model):
             defaults={**digests, "artefact": None, "unknown": False, "since": now(), **columns},
         )[0]
 
+    @staticmethod
+    @once_a_look
+    def of(*applications: int) -> "Sequence[DeployedVersion]":
+        """Return the pointers of applications (their keys) in the order of promotion, requested ones too."""
+        rows = DeployedVersion.objects.filter(application__in=applications).order_by("environment__order")
+        return tuple(rows.select_related("release", "environment", "configuration"))
+
     @classmethod
     def established(cls, application: Application, environment: Environment) -> "DeployedVersion | None":
         """Return the pointer that counts; an unconfirmed request does not."""
-        found = cls.objects.filter(application=application, environment=environment)
-        return found.exclude(basis=cls.REQUESTED).select_related("release").first()
+        return next((row for row in cls.of(application.pk) if row.counts and row.environment == environment), None)
 
     @classmethod
     def in_production(cls, application: Application) -> Release | None:
         """Return the release that is deployed in production: in the last of several environments, which gets a release
         after the others; None for nothing. An unconfirmed one does not count.
         """
-        found = cls.objects.filter(application=application, environment__tier="production", release__isnull=False)
-        last = found.exclude(basis=cls.REQUESTED).select_related("release").order_by("environment__order").last()
-        return last.release if last is not None else None
+        last = Environment.Tier.PRODUCTION
+        rows = (row for row in reversed(cls.of(application.pk)) if row.counts and row.environment.tier == last)
+        return next((row.release for row in rows if row.release is not None), None)
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it was confirmed."""
+        return self.basis != self.REQUESTED
 
     def __str__(self) -> str:
         return labelled(self.environment, self.release)

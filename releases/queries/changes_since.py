@@ -43,8 +43,7 @@ class Since:
 def active(release: Release) -> Active:
     """Return each environment that a release can go to, with what is active there (None: nothing), in order."""
     places = release.places
-    found = DeployedVersion.objects.filter(application=release.application_id).exclude(basis=DeployedVersion.REQUESTED)
-    pointers = {row.environment_id: row for row in found.select_related("release", "configuration")}
+    pointers = {row.environment_id: row for row in DeployedVersion.of(release.application_id) if row.counts}
     bound = [e for e in places if release.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     return [(environment, pointers.get(environment.pk)) for environment in bound]
 
@@ -98,8 +97,7 @@ def written_at(commit: Mapping[str, str]) -> datetime | None:
 
 def chosen(release: Release) -> dict[int, ConfigurationVersion]:
     """Return environment's key → the version of its configuration that the release will bring."""
-    rows = ConfigurationVersion.objects.filter(pk__in=list(release.configurations.values()))
-    return {row.environment_id: row for row in rows}
+    return {row.environment_id: row for row in ConfigurationVersion.read(*sorted(release.configurations.values()))}
 
 
 def _since(environment: Environment, pointer: DeployedVersion | None, commit: str, seen: Mapping[str, Any]) -> Since:

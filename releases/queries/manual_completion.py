@@ -7,12 +7,12 @@ from django.utils.translation import gettext as _
 
 from environments.language import noted
 from environments.models import DeploymentTarget
+from environments.models.environment import targets_in
 from environments.targets.base import StepFailed
 from environments.targets.examine import maintenance_is_on
 from releases import check_types
 from releases.check_types.base import CheckContext, Result
 from releases.models import Deployment
-from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import configuration_of, spec_of
 
 Maintenance = Literal["on", "off"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
-from environments.models import Application, DeploymentTarget, Environment
+from environments.models import DeploymentTarget
 from releases.models import Deployment, Step
 from releases.procedures.process import Process, Strategy, with_values
 from releases.step_types import ONCE
@@ -44,12 +44,6 @@ class Laid:
     batch: int
     target: DeploymentTarget
     row: Row
-
-
-def targets_in(application: Application | int, environment: Environment | int) -> list[DeploymentTarget]:
-    """Return the targets of an application in an environment, in the order in which they were made."""
-    rows = DeploymentTarget.objects.filter(application=application, environment=environment)
-    return list(rows.select_related("application", "environment").order_by("pk"))
 
 
 def place_of(row: Row) -> str:

@@ -68,9 +68,12 @@ def configuration_deployed(
 
 def configuration_of(pk: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return (values as the target gets them, secrets in clear; what no output may show); empty for none."""
-    row = ConfigurationVersion.objects.filter(pk=pk).first() if pk else None
-    if row is None:
-        return {}, ()
+    rows = ConfigurationVersion.read(pk) if pk else ()
+    return contents_of(rows[0]) if rows else ({}, ())
+
+
+def contents_of(row: ConfigurationVersion) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the same of a version."""
     # Credentials of the repository and the host are for the product alone; a target does not get them.
     own = {*git.Credentials.KEYS, *artefacts.Access.KEYS, ssh.KEY, forges.TOKEN}
     values = {key: value for key, value in row.opened().items() if key not in own}

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from environments.models import Environment
+from environments.models import ConfigurationVersion, Environment
+from environments.models.environment import targets_in
 from environments.targets.base import StepContext, StepFailed
-from environments.targets.masking import masked
+from environments.targets.masking import masker
 from environments.targets.runner import secrets_of
 from environments.targets.ssh import call, place as ssh
 from environments.targets.target import TargetStep
@@ -20,8 +21,8 @@ from releases.models import DeployedVersion, Release, Step
 from releases.operations.step.claim import recorded
 from releases.queries.release_artefact import version_of, wanted
 from releases.queries.repository import place_of
-from releases.queries.step_waves import lay_out, targets_in
-from releases.queries.target_spec import configuration_of, spec_of
+from releases.queries.step_waves import lay_out
+from releases.queries.target_spec import configuration_of, contents_of, spec_of
 from releases.worker.context import BACK
 from releases.worker.executor import DEADLINE_FACTOR, LEAST_DEADLINE
 
@@ -54,7 +55,9 @@ def dry_run(release: Release, environment: Environment) -> list[Planned]:
     if not targets:
         return []
     base = recorded(DeployedVersion.established(release.application, environment))
-    new_values, new_secrets = configuration_of(release.configurations.get(environment.slug))
+    chosen = {row.pk: row for row in ConfigurationVersion.read(*sorted(release.configurations.values()))}
+    brought = chosen.get(release.configurations.get(environment.slug))
+    new_values, new_secrets = contents_of(brought) if brought is not None else ({}, ())
     old_values, old_secrets = configuration_of(base.get("configuration"))
     # A draft without a commit yet is described with what it has.
     new, old = version_of(wanted(release)), version_of(base)
@@ -115,7 +118,7 @@ def _described(phase: str, ordinal: int, planned: Mapping[str, Any], context: St
                 fault = call.refuses(kind)
     except (StepFailed, ValidationError, step_types.UnknownType, check_types.UnknownType) as wrong:
         fault = str(wrong)
-    secrets = secrets_of(context)
+    covered = masker(secrets_of(context))
     return Planned(
         phase=phase,
         ordinal=ordinal,
@@ -124,7 +127,7 @@ def _described(phase: str, ordinal: int, planned: Mapping[str, Any], context: St
         label_en=planned["label_en"],
         deadline_seconds=context.deadline_seconds,
         no_output_timeout_seconds=planned.get("no_output_timeout_seconds"),
-        lines=tuple(masked(line, secrets) for line in lines),
-        fault=masked(fault, secrets),
+        lines=tuple(map(covered, lines)),
+        fault=covered(fault),
         target=target,
     )

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from pydantic import ValidationError
 
 from audit.clock import now
+from environments.models.environment import targets_in
 from environments.targets.masking import clean
 from environments.targets.words import gettext as _
 from releases import check_types
@@ -18,7 +19,6 @@ from releases.metric_sources.triggers import firing, named_after
 from releases.models import Deployment, MonitoringCheck, MonitoringPeriod
 from releases.procedures.process import with_values
 from releases.queries.monitoring import slots_of
-from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import configuration_for, specs_for
 from releases.worker.trigger_reaction import react
 

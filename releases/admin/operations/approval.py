@@ -8,10 +8,12 @@ from django import forms
 from django.utils.translation import get_language, gettext_lazy as _
 
 from environments import access
+from environments.attach_related import related
 from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.admin.operations.access import people
 from releases.admin.operations.base import Verb, ZonedDateTimeField, length, reason, row, text, zone_of
+from releases.gates import quorum
 from releases.models import (
     ApprovalDecision,
     ApprovalRequest,
@@ -192,7 +194,8 @@ def _asked_of_follow_up(follow_up: FollowUp) -> list[tuple[str, Environment | No
 
 
 def _has_spoken(account: Account, release: Release) -> str:
-    return waivers.why_already_decided(account, waivers.deciders_of(release.pk))
+    live = [request for request in related(release, "approval_requests") if request.state in ApprovalRequest.LIVE]
+    return waivers.why_already_decided(account, quorum.spoken_in(live))
 
 
 LIVE = frozenset(Release.PREPARING)

@@ -270,7 +270,7 @@ class Verb:
         """Return the fields of its form."""
         if self.fields is not None:
             return self.fields(instance)
-        asked = signature(self.operation).parameters.get("reason")
+        asked = _parameters(self.operation).get("reason")
         if asked is None:
             return {}
         return must(instance) if asked.default is Parameter.empty else reason(instance)
@@ -284,7 +284,7 @@ class Verb:
     @property
     def chooses_application(self) -> bool:
         """Tell whether its form chooses the application in which the operation asks for its right."""
-        return "application_id" in signature(self.operation).parameters
+        return "application_id" in _parameters(self.operation)
 
     @property
     def key(self) -> str:
@@ -356,6 +356,12 @@ class Verb:
         return _("This operation is not possible in the state “%(state)s”.") % {
             "state": _states(instance._meta.label)[instance.state]
         }
+
+
+@cache
+def _parameters(operation: Callable[..., Any]) -> Mapping[str, Parameter]:
+    """Return what an operation takes; the inspection takes long, and a page asks for dozens."""
+    return signature(operation).parameters
 
 
 @cache

@@ -11,13 +11,13 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account, ConfigurationVersion, DeploymentTarget
+from environments.models.environment import targets_in
 from environments.targets.base import StepFailed
 from environments.targets.examine import layout_of
 from environments.targets.masking import clean
 from environments.targets.measured import Measured, measure
 from releases.models import DeployedVersion, Deployment, Release
 from releases.queries.repository import refreshed
-from releases.queries.step_waves import targets_in
 from releases.queries.target_comparison import RUNS, Row, compare
 from releases.queries.target_spec import configuration_of, spec_of
 from releases.sources import git, versions

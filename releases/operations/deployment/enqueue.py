@@ -10,12 +10,13 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import AlreadyExists, GateNotPassed
 from environments import access
+from environments.models.environment import targets_in
 from environments.targets.words import in_words
 from releases import dispatch
 from releases.gates import evaluation
 from releases.gates.content import digest
 from releases.models import Deployment, Rollback, Step
-from releases.queries.step_waves import BACK, Laid, NoSuchTargets, lay_out, targets_in, touched_by
+from releases.queries.step_waves import BACK, Laid, NoSuchTargets, lay_out, touched_by
 
 RETRY = timedelta(seconds=60)
 # Deployments are queued so long before their scheduled start: then only the claim is left, with the gates checked

@@ -10,6 +10,7 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, OperationRefused
 from environments import access
 from environments.models import Account, DeploymentTarget
+from environments.models.environment import targets_in
 from environments.targets.base import StepFailed
 from environments.targets.configuration_file import digest_of, rendered
 from environments.targets.measured import measure
@@ -18,7 +19,6 @@ from releases.operations.deployment.completion import leave, restore_previous_ve
 from releases.operations.deployment.superseded import Superseded, supersede, superseded_by
 from releases.operations.release.end_approval import cancel_waiting
 from releases.queries.release_artefact import code_wanted
-from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import configuration_of, spec_of
 
 How = Literal["previous", "planned", "unknown"]

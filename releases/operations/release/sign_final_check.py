@@ -12,6 +12,7 @@ from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from environments import access
 from environments.language import listed
 from environments.models import Account, DeploymentTarget, Environment
+from environments.models.environment import targets_in
 from environments.targets.base import StepFailed
 from environments.targets.ssh import call
 from releases.gates import quorum
@@ -26,7 +27,6 @@ from releases.operations.release.prepare import done_milestone, require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.queries.announcement import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
 from releases.queries.step_plan import production_of
-from releases.queries.step_waves import targets_in
 from releases.queries.target_spec import spec_of
 
 # The results that block a signature; `not_measured` and `waived` are left to the person who signs.

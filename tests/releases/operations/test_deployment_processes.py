@@ -12,6 +12,7 @@ from django.urls import reverse
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments.models import Application
+from environments.models.environment import targets_in
 from environments.operations.access.grant import request_role
 from releases.admin.pages.deployment_process.page import LABELS, template_text
 from releases.gates.content import document
@@ -31,7 +32,7 @@ from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
 from releases.procedures.process import Process
 from releases.queries.procedure_types import procedure_types
-from releases.queries.step_waves import lay_out, targets_in
+from releases.queries.step_waves import lay_out
 from tests.releases.gates.asking import make
 
 from .test_own_roles import in_effect

@@ -13,6 +13,7 @@ from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, language, listed, noted
 from environments.models import Account, DeploymentTarget, Environment
+from environments.models.environment import targets_in
 from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
@@ -23,7 +24,6 @@ from releases.gates.content import NO_SIGNERS, clause_labels, document, target_d
 from releases.models import ApprovalRequest, ChangeEntry, Deployment, Procedure, Release
 from releases.models.release import preauthorisation_words
 from releases.queries.approval_validity import stale
-from releases.queries.step_waves import targets_in
 from releases.queries.waivable import waivable_in
 from releases.worker.dry_run import dry_run
 

@@ -313,6 +313,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     attach_related(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
     attach_related({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _attach(row, deployments, approval_requests, known)
+    row.places = known.places
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
     live = row.state not in Release.ENDS
     asked = [(e, evaluate(row, e, moment, known)) for e in environments] if content is not None and live else []
