@@ -50,10 +50,10 @@ def main() -> None:
     fonts = library("unfold") / "static" / "unfold" / "fonts"
     source = fonts / "material-symbols" / "Material-Symbols-Outlined.woff2"
     font = TTFont(source)
-    letters = {glyph: chr(code) for code, glyph in font.getBestCmap().items()}
+    characters = {glyph: chr(code) for code, glyph in font.getBestCmap().items()}
     # Several names may be drawn by one glyph, whose own name is another.
     drawn = {
-        "".join(letters[part] for part in (first, *one.Component)): one.LigGlyph
+        "".join(characters[part] for part in (first, *one.Component)): one.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
         for table in (getattr(table, "ExtSubTable", table) for table in lookup.SubTable)
         for first, all_ in getattr(table, "ligatures", {}).items()

@@ -21,6 +21,7 @@ THEIRS = frozenset(
         "auto_id",
         "block",
         "body_extra",
+        "border_radius",
         "cl",
         "counter",
         "counter0",
