@@ -13,7 +13,7 @@ from benchmarks import deployments
 from benchmarks.bench_wake import until
 from benchmarks.report import Report
 from config.development.ports import free_port
-from config.development.processes import rows
+from config.development.rows import rows
 from releases.models import Deployment
 from tests.releases.conftest import World
 
@@ -55,11 +55,17 @@ def answers(address: str, cookie: str = "") -> bool:
 
 def bench_memory(world: World, report: Report, children: Any, browsers: Any, quiet: None) -> None:
     """Start what `make up` starts, look at pages, make a deployment, and read /proc."""
-    port = free_port()
-    roles = {"ledger_signer": "ledger_signer"} | {
-        row.name: "worker" for row in rows(port) if row.name.startswith("worker")
-    }
-    started = {row.name: children(*row.argv[1:], role=roles.get(row.name, "")) for row in rows(port)}
+    port, live_port = free_port(), free_port()
+    table = rows(0, 0, ["development", "production", "measurements", "checks", "notifications"])
+    roles = {"ledger_signer": "ledger_signer"} | {row.name: "worker" for row in table if row.name.startswith("worker")}
+    # No sockets are given: each server binds its own.
+    own = {"web": ("fd://0", f"127.0.0.1:{port}"), "live": ("--fd", "--port")}
+    started = {}
+    for row in table:
+        argv = [word.replace(*own.get(row.name, ("", ""))) for word in row.argv[1:]]
+        if row.name == "live":
+            argv[argv.index("--port") + 1] = str(live_port)
+        started[row.name] = children(*argv, role=roles.get(row.name, ""))
     here = f"http://127.0.0.1:{port}"
     until(lambda: answers(f"{here}/health/"), "the web server")
     client = browsers("manager")

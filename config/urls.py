@@ -15,6 +15,7 @@ import environments.admin  # noqa: F401
 import releases.admin  # noqa: F401
 from environments.passkeys import SigningView
 from environments.sign_in import closed, invitation
+from releases.admin.components.live import changed
 from releases.admin.pages.access.page import access
 from releases.admin.pages.access_report.page import access_report
 from releases.admin.pages.approval_request.page import approval_request
@@ -75,6 +76,7 @@ urlpatterns = [
     path("admin/import/<int:pk>/", release_import, name="release-import"),
     path("admin/import/<int:pk>/progress/", progress, name="release-import-progress"),
     path("admin/step/<int:pk>/log/", step_log, name="step-log"),
+    path("admin/live/", changed, name="live"),
     path("admin/timeline/", timeline, name="timeline"),
     path("admin/timeline/<int:number>/", event, name="event"),
     path("admin/as-of/", as_of_page, name="as-of"),

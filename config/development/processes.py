@@ -10,20 +10,21 @@ import http.client
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit.private_files import write_private
+from config.development.rows import Row, rows
 from config.port import bind_port
 from config.secret_files import Unavailable, load_or_create_secrets
 
@@ -33,7 +34,6 @@ LEAVE = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 QUICK_SECONDS, QUICK_DEATHS, SLOWEST = 2.0, 5, 5.0
 SERVERS = ("postgres", "valkey")  # they run below the same folder, and not from the table
 # Variables for the web process alone; the others get another key in place of the one that signs sessions.
-WEB_ONLY_VARIABLES = ("RINGI_METRICS_TOKEN", "RINGI_TAG_SIGNING_KEY")
 KEPT_BY_DEMO = {"lock", "run", "logs", "servers", "servers.json", "secrets.json"}
 Say = Callable[[str], None]
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -131,20 +131,6 @@ def stop(child: subprocess.Popen[bytes], signals: Sequence[int], *, grace: float
             child.wait(grace)
             return
     child.wait()
-
-
-@dataclass(frozen=True)
-class Row:
-    """One process to keep running. Rows of a lower `stage` are ended first, those of one stage together.
-
-    files: file descriptors of the supervisor that the process gets under the same numbers.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    stage: int = 0
-    files: tuple[int, ...] = ()
 
 
 @dataclass
@@ -247,26 +233,6 @@ class Supervisor:
         self.kept = []
 
 
-def rows(listener: int, queues: Sequence[str], environment: Mapping[str, str] = os.environ) -> list[Row]:
-    """Return what must run, each as its role. listener: the web server's socket; queues: those that have a worker."""
-    manage = (sys.executable, "manage.py")
-
-    def own(role: str) -> dict[str, str]:
-        url = environment.get(f"DATABASE_{role}_URL") or environment.get("DATABASE_URL", "")
-        return {**dict.fromkeys(WEB_ONLY_VARIABLES, ""), "SECRET_KEY": secrets.token_urlsafe(40), "DATABASE_URL": url}
-
-    worker, scheduler, ledger_signer = own("WORKER"), own("SCHEDULER"), own("LEDGER_SIGNER")
-    web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listener}", "--workers", "1"]
-    web += ["--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
-    web += ["--logger-class", "config.web_log.WebLogger"]
-    return [
-        Row("web", tuple(web), stage=0, files=(listener,)),
-        Row("scheduler", (*manage, "scheduler"), scheduler, stage=1),
-        Row("ledger_signer", (*manage, "ledger_signer"), ledger_signer, stage=1),
-        *(Row(f"worker-{name}", (*manage, "worker", name), worker, stage=2) for name in queues),
-    ]
-
-
 class _SetUp:
     """One `up` or `demo` from an empty folder to its end."""
 
@@ -276,8 +242,10 @@ class _SetUp:
         self.listener = bind_port(os.environ.get("RINGI_PORT"), self.say)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.live_listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.procedure = os.environ.get("RINGI_TRIAL_PROCEDURE") or "releases/procedures/default"
         own = {"RINGI_STATE_DIR": str(self.state), "RINGI_BASE_URL": self.url, "RINGI_TRIAL": "1"}
+        own |= {"RINGI_LIVE_URL": f"http://127.0.0.1:{self.live_listener.getsockname()[1]}/live/"}
         own |= {"RINGI_LEDGER_PUBLIC_KEY": str(self.state / "ledger.pub")}
         own |= {"RINGI_DEMO": "1"} if self.demo else {}
         self.environment = {**os.environ, **load_or_create_secrets(self.state / "secrets.json", ["SECRET_KEY"]), **own}
@@ -318,7 +286,9 @@ class _SetUp:
         self.manage("migrate", "--noinput", DATABASE_URL=self.environment["DATABASE_OWNER_URL"])
         self.manage("procedure", "load", self.procedure, "--put-into-effect")
         self.manage("collectstatic", "--noinput")
-        self.supervisor.add(rows(self.listener.fileno(), self.manage("worker").split(), self.environment))
+        self.supervisor.add(
+            rows(self.listener.fileno(), self.live_listener.fileno(), self.manage("worker").split(), self.environment)
+        )
         self.supervisor.start()
         deadline = time.monotonic() + 60
         while True:

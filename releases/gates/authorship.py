@@ -67,7 +67,8 @@ def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[
 
 def excluded(release: Release) -> dict[str, str]:
     """Return person key → the duty that keeps the person from approving (see `words`)."""
-    return _by_person([release.pk], *_duties({release.pk: release} if looking() else _read([release.pk])))[release.pk]
+    rows = {release.pk: release} if looking() and _is_read(release) else _read([release.pk])
+    return _by_person([release.pk], *_duties(rows))[release.pk]
 
 
 def excluded_of(releases: Iterable[int]) -> dict[int, dict[str, str]]:
@@ -78,9 +79,15 @@ def excluded_of(releases: Iterable[int]) -> dict[int, dict[str, str]]:
 
 def _releases(ids: Collection[int], approval_requests: Iterable[ApprovalRequest]) -> dict[int, Release]:
     """Return releases with what belongs to them: one on a page as the page has read it, else as they are now."""
-    if looking() and len(ids) == 1:
-        return {r.release.pk: r.release for r in approval_requests if r.release is not None}
-    return _read(ids)
+    rows = {r.release.pk: r.release for r in approval_requests if r.release is not None} if looking() else {}
+    return rows if len(rows) == 1 and all(map(_is_read, rows.values())) else _read(ids)
+
+
+def _is_read(release: Release) -> bool:
+    """Tell whether a page has read what belongs to a release, and all of it."""
+    return {name.partition("__")[0] for name in BELONGING} <= release.__dict__.get(
+        "_prefetched_objects_cache", {}
+    ).keys()
 
 
 def _read(ids: Collection[int]) -> dict[int, Release]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Prefetch, prefetch_related_objects
 
 from audit.one_look import looking
 from environments import access
@@ -196,7 +196,8 @@ def counts(
 def _decisions(approval_requests: Sequence[ApprovalRequest]) -> Mapping[int, Sequence[ApprovalDecision]]:
     """Return the decisions of each request: on a page as it has read them, else as they are now."""
     if looking():
-        prefetch_related_objects(list(approval_requests), "decisions__account", "decisions__on_behalf")
+        people = ApprovalDecision.objects.select_related("account", "on_behalf")
+        prefetch_related_objects(list(approval_requests), Prefetch("decisions", people))
         return {request.pk: list(request.decisions.all()) for request in approval_requests}
     found = defaultdict[int, list[ApprovalDecision]](list)
     rows = ApprovalDecision.objects.filter(approval_request__in=[request.pk for request in approval_requests])

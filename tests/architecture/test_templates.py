@@ -21,7 +21,6 @@ THEIRS = frozenset(
         "auto_id",
         "block",
         "body_extra",
-        "border_radius",
         "cl",
         "counter",
         "counter0",

@@ -113,7 +113,7 @@ def _start(address: str, *argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("argv", [("-c", "import config.wsgi")])
+@pytest.mark.parametrize("argv", [("-c", "import config.wsgi"), ("-c", "import config.asgi")])
 def test_the_web_process_starts_with_the_applications_role_alone(shared: str, argv: tuple[str, ...]) -> None:
     assert _start(url(shared, ""), *argv).returncode == 0
     for role in ("_OWNER", "_SERVER"):

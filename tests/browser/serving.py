@@ -7,13 +7,14 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict
 
 from config.development import processes
+from config.development.rows import live
 
 
 def database_url(address: str) -> str:
@@ -24,23 +25,31 @@ def database_url(address: str) -> str:
 
 @contextmanager
 def serving(database: str, log: Path, **settings: str) -> Iterator[str]:
-    """Serve the product on a database and yield its address; static files must have been collected."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-        address = f"http://127.0.0.1:{port}"
+    """Serve the product on a database and yield its address; static files must have been collected.
+
+    Pages have their stream of changes, unless settings give another address for it, or none.
+    """
+    with ExitStack() as ends:
+        # The sockets listen since before the servers began, so that a first request waits instead of being refused.
+        listening, streaming = (ends.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        stream = f"http://127.0.0.1:{streaming.getsockname()[1]}/live/"
         environment = {**os.environ, "DATABASE_URL": database_url(database), "RINGI_BASE_URL": address}
         # Neither scheduler nor workers run beside it.
         environment |= {
             "RINGI_LOG_LEVEL": "WARNING",
             "RINGI_PROCESS": "browser",
             "RINGI_HEARTBEAT_TIMEOUT": "0",
+            "RINGI_LIVE_URL": stream,
             **settings,
         }
         argv = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listening.fileno()}"]
         argv += ["--workers", "1", "--threads", "4", "--graceful-timeout", "1", "--no-control-socket"]
-        server = processes.spawn(argv, environment=environment, log=log, pass_fds=(listening.fileno(),))
-    # The socket listens since before the server began, so that a first request waits instead of being refused.
-    try:
+        started = [(argv, listening)]
+        if environment["RINGI_LIVE_URL"] == stream:
+            started.append(([*live(streaming.fileno())], streaming))
+        for command, listener in started:
+            server = processes.spawn(command, environment=environment, log=log, pass_fds=(listener.fileno(),))
+            ends.callback(processes.stop, server, (signal.SIGTERM, signal.SIGKILL))
+            listener.close()
         yield address
-    finally:
-        processes.stop(server, (signal.SIGTERM, signal.SIGKILL))

@@ -16,12 +16,14 @@ import pytest
 
 from config import port as ports
 from config.development import processes
+from config.development.rows import rows
 from config.secret_files import Unavailable, load_or_create_secrets
 
 DRIVER = """
 import os, sys
 from pathlib import Path
-from config.development.processes import ShutdownRequested, Row, Supervisor
+from config.development.processes import ShutdownRequested, Supervisor
+from config.development.rows import Row, rows
 
 state = Path(sys.argv[1])
 rows = [Row(**row) for row in {rows!r}]
@@ -216,7 +218,8 @@ def test_the_web_server_answers_on_the_socket_that_was_bound_before_it_started(
                 pid = int(client.recv(20))
             os.kill(pid, signal.SIGKILL)
             until(lambda pid=pid: running.pid("web") != pid)
-    assert f"fd://{number}" in processes.rows(number, ())[0].argv and processes.rows(number, ())[0].files == (number,)
+    assert f"fd://{number}" in rows(number, 9, ())[0].argv
+    assert [row.files for row in rows(number, 9, ())[:3]] == [(number,), (9,), ()]
 
 
 def test_secrets_are_random_kept_and_private(tmp_path: Path) -> None:
@@ -237,21 +240,22 @@ def test_each_process_sees_its_own_address_and_keys_and_no_others(tmp_path: Path
     }
     ours = {"DATABASE_URL": "postgres://APP@host", "SECRET_KEY": "of-web", "RINGI_METRICS_TOKEN": "of-web", **owners}
     driver = (
-        "import dataclasses, os, sys; from pathlib import Path; from config.development import processes as p\n"
-        f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in p.rows(3, {QUEUES!r})]\n"
+        "import dataclasses, os, sys; from pathlib import Path\n"
+        "from config.development import processes as p, rows as r\n"
+        f"rows = [dataclasses.replace(row, argv={WAITS!r}, files=()) for row in r.rows(3, 4, {QUEUES!r})]\n"
         "s = p.Supervisor(rows, Path(sys.argv[1]), dict(os.environ), print); s.start(); print('started', flush=True)\n"
         "try:\n s.tend(60)\nexcept p.ShutdownRequested:\n s.stop()"
     )
     argv, pipe = [sys.executable, "-c", driver, str(tmp_path)], subprocess.PIPE
     with subprocess.Popen(argv, cwd=processes.PROJECT, env=os.environ | ours, stdout=pipe, text=True) as supervisor:
         assert supervisor.stdout and supervisor.stdout.readline() == "started\n"
-        seen = {row.name: environment_of(tmp_path, row.name) for row in processes.rows(3, QUEUES)}
+        seen = {row.name: environment_of(tmp_path, row.name) for row in rows(3, 4, QUEUES)}
         supervisor.terminate()
-    role = {"web": "APP", "ledger_signer": "LEDGER_SIGNER", "scheduler": "SCHEDULER"}
+    role = {"web": "APP", "live": "APP", "ledger_signer": "LEDGER_SIGNER", "scheduler": "SCHEDULER"}
     for name, environment in seen.items():
         words = {value for value in environment.values() if value.startswith("postgres://") and value.endswith("@host")}
         assert words == {f"postgres://{role.get(name, 'WORKER')}@host"}, name
-        assert ("of-web" in environment.values()) is (name == "web"), name
+        assert ("of-web" in environment.values()) is (name in ("web", "live")), name
         assert environment["SECRET_KEY"]
 
 
@@ -265,6 +269,6 @@ def environment_of(state: Path, name: str) -> dict[str, str]:
 
 
 def test_the_table_names_every_process_of_the_product() -> None:
-    names = [row.name for row in processes.rows(3, QUEUES)]
+    names = [row.name for row in rows(3, 4, QUEUES)]
     workers = ["worker-development", "worker-checks"]
-    assert names == ["web", "scheduler", "ledger_signer", *workers]
+    assert names == ["web", "live", "scheduler", "ledger_signer", *workers]

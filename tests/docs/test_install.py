@@ -19,7 +19,7 @@ import yaml
 from django.core.management import get_commands
 from psycopg import sql
 
-from config.development.processes import rows
+from config.development.rows import rows
 from environments.queues import OWN_QUEUES
 from releases.procedures.load import default
 
@@ -30,12 +30,14 @@ FILE = ROOT / "docs" / "how-to" / "compose.yaml"
 UNITS = ROOT / "docs" / "how-to" / "systemd"
 SERVERS = {"postgres", "valkey"}
 QUEUES = (*(place.key for place in default().environments), *OWN_QUEUES)
+OPEN = ("RINGI_BASE_URL", "RINGI_LIVE_URL")
 ONCE = {"migrate", "procedure", "static"}
 ROLE_OF = {
     "migrate": "ringi_owner",
     "procedure": "ringi",
     "static": "ringi",
     "web": "ringi",
+    "live": "ringi",
     "ledger_signer": "ringi_ledger_signer",
     "scheduler": "ringi_scheduler",
 }
@@ -81,7 +83,7 @@ def sound(command: list[str]) -> None:
             assert words[2] in {*QUEUES, "%i"}, command
     else:
         assert words[0] == "-m" and importlib.util.find_spec(words[1]), command
-        if words[1] == "gunicorn":
+        if words[1] in ("gunicorn", "uvicorn"):
             module, _colon, _name = words[2].partition(":")
             assert importlib.util.find_spec(module), command
             options = shlex.join(words).replace("=", " ").split()
@@ -98,7 +100,7 @@ def test_every_setting_is_documented_and_every_documented_one_is_read() -> None:
 
 
 def test_each_process_is_a_service_with_the_role_that_it_may_have(ours: dict[str, Any]) -> None:
-    assert set(ours) - ONCE == {row.name for row in rows(3, QUEUES)}
+    assert set(ours) - ONCE == {row.name for row in rows(3, 4, QUEUES)}
     for name, one in ours.items():
         role = ROLE_OF.get(name, "ringi_worker")
         assert one["environment"]["DATABASE_URL_FILE"] == f"/run/secrets/url_{role}", name
@@ -125,7 +127,7 @@ def test_no_secret_stands_in_the_file_and_each_that_is_used_is_one_of_the_list(c
     for name, one in compose["services"].items():
         used |= set(one.get("secrets", ()))
         for variable, value in one.get("environment", {}).items():
-            if any(word in variable for word in ("PASSWORD", "KEY", "URL", "TOKEN")) and variable != "RINGI_BASE_URL":
+            if any(word in variable for word in ("PASSWORD", "KEY", "URL", "TOKEN")) and variable not in OPEN:
                 assert variable.endswith("_FILE"), (name, variable)
                 assert value.removeprefix("/run/secrets/") in one["secrets"], (name, variable)
     assert used == set(compose["secrets"])
@@ -211,7 +213,7 @@ def test_the_units_and_the_environment_of_the_page() -> None:
             assert value.startswith("/opt/ringi/.venv/bin/python "), line
             sound(shlex.split(value))
     commands = [shlex.split(one) for one in re.findall(r"\| `(python [^`]*)` \|", text)]
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         sound([word.replace("QUEUE", "production") for word in command])
     for line in re.findall(r"^\$ (?:\w+=\S+ )?(\.venv/bin/python manage\.py .*)$", text, re.MULTILINE):
@@ -230,7 +232,7 @@ def unit(name: str) -> dict[str, list[str]]:
 
 def as_run() -> dict[str, dict[str, list[str]]]:
     """Return the unit of each process of the product, its instance's name filled in."""
-    names = {row.name: f"ringi-{row.name.replace('_', '-')}.service" for row in rows(3, QUEUES)}
+    names = {row.name: f"ringi-{row.name.replace('_', '-')}.service" for row in rows(3, 4, QUEUES)}
     of_workers = {name: unit("ringi-worker@.service") for name in names if name.startswith("worker-")}
     filled = {
         name: {
@@ -243,7 +245,7 @@ def as_run() -> dict[str, dict[str, list[str]]]:
 
 def test_no_two_units_share_an_account_a_file_of_variables_or_a_folder() -> None:
     units = as_run()
-    assert {*units} == {row.name for row in rows(3, QUEUES)}
+    assert {*units} == {row.name for row in rows(3, 4, QUEUES)}
     for key in ("User", "EnvironmentFile", "StateDirectory"):
         values = [value for one in units.values() for value in one[key]]
         assert len(values) == len({*values}) == len(units), (key, values)

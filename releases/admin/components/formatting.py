@@ -177,7 +177,7 @@ def stations(row: Any, path: Sequence[str], *reached: str) -> list[dict[str, str
 
 
 def show(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
-    """Render a page of the admin."""
+    """Render a page of the admin. updates: what keeps it up to date (components.live); without it stays as it is."""
     return render(
         request,
         template,

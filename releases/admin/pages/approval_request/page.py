@@ -6,6 +6,7 @@ from audit.operation import label
 from environments.admin.rights import found_or_404, page, rights_of
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show
+from releases.admin.components.live import updates
 from releases.admin.pages.approval_request.rows import standing_of
 from releases.models import ApprovalRequest
 
@@ -32,6 +33,7 @@ def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/approval_request/approval_request.html",
         str(row),
+        updates=updates(request.user, row, row.about),
         approval_request=row,
         standing=standing,
         zone=row.environment.zone if row.environment is not None else "",

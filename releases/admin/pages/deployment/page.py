@@ -16,6 +16,7 @@ from environments.admin.rights import found_or_404, page, rights_of
 from environments.targets.words import in_words
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
+from releases.admin.components.live import updates
 from releases.admin.pages.deployment.window_bar import window_bar
 from releases.admin.pages.monitoring.page import drawings, rows_of
 from releases.models import Deployment, PollFailure, Step, StepOutput
@@ -111,6 +112,11 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/deployment/deployment.html",
         str(row),
+        updates=updates(
+            request.user,
+            *(row, row.release, *steps, *row.rollbacks.all(), *monitoring_periods),
+            every=30 if row.state == "monitoring" else 0,
+        ),
         deployment=row,
         zone=zone,
         moment=moment,
@@ -133,7 +139,6 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         log_text=text,
         log_last=last,
         followed=followed,
-        moving=row.state in ("queued", "running", "verifying", "stopping", "rolling_back", "monitoring"),
         monitoring_periods=[(w, drawings(w, rows_of(w, MEASUREMENTS))) for w in monitoring_periods],
         digests=digests(row) if sees and row.started_at else {},
         back_plan=row.release.step_plan.get("rollback", []),

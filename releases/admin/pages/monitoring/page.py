@@ -16,6 +16,7 @@ from audit.cover import warning
 from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import labelled, language, noted
 from releases.admin.components.formatting import show
+from releases.admin.components.live import updates
 from releases.admin.pages.monitoring.series import Drawing, Mark, Point, draw, figure
 from releases.metric_sources.triggers import Fired, Slot, baseline_of, held, limit_of, named_after, replay
 from releases.models import Measurement, MonitoringPeriod, Rollback
@@ -221,6 +222,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/monitoring/monitoring.html",
         labelled(_("Post-deployment monitoring"), row.deployment),
+        updates=updates(request.user, row, row.deployment, every=15 if row.ended_at is None else 0),
         monitoring=row,
         deployment=row.deployment,
         zone=row.deployment.environment.zone,

@@ -5,12 +5,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
+from audit.changes import ANYTHING
 from audit.clock import now
 from audit.models import LedgerHead
 from environments import access
 from environments.admin.rights import rights_of, shown_to
 from environments.models import Account
 from releases.admin.components.formatting import new_button, show
+from releases.admin.components.live import updates
 from releases.admin.pages.calendar.page import all_entries
 from releases.admin.pages.deployment.page import active_deployments
 from releases.admin.pages.first_steps.page import unfinished
@@ -57,6 +59,7 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         request,
         "pages/my_tasks/my_tasks.html",
         _("My tasks"),
+        updates=updates(account, ANYTHING),
         tasks=pending_tasks(rights, account, moment),
         nothing=nothing_to_do(rights),
         alarms=alarms,

@@ -8,9 +8,11 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext, gettext as _
 from redis.exceptions import RedisError
 
+from audit.changes import ANYTHING
 from audit.models import Verification
 from environments.admin.rights import page, shown_to
 from releases.admin.components.formatting import show, when
+from releases.admin.components.live import updates
 from releases.liveness import listeners, unresponsive_components
 from releases.models import NotificationChannel, PollFailure, Step
 
@@ -92,5 +94,12 @@ def queues(request: HttpRequest) -> HttpResponse:
     live = shown_to(request, live).select_related("deployment__environment", "deployment__release__application")[:50]
     suspended = shown_to(request, PollFailure.objects.exclude(suspended_at=None)).order_by("pk")[:50]
     return show(
-        request, "pages/queue/queues.html", _("Queues"), queues=rows, reached=reached, live=live, suspended=suspended
+        request,
+        "pages/queue/queues.html",
+        _("Queues"),
+        updates=updates(request.user, ANYTHING),
+        queues=rows,
+        reached=reached,
+        live=live,
+        suspended=suspended,
     )

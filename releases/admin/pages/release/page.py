@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Model, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _, ngettext
 
@@ -19,6 +19,7 @@ from environments.models.role import role_names
 from environments.roles import LEVELS
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
+from releases.admin.components.live import updates
 from releases.admin.pages.approval_request.rows import Standing, standing_of
 from releases.admin.pages.release.content import commit_shown, content_of
 from releases.admin.pages.retention.page import kept_until
@@ -293,6 +294,23 @@ def _waivers(release: Release, content: Content | None, moment: datetime) -> lis
     return found
 
 
+def _shown(release: Release, deployments: list[Deployment]) -> list[Model]:
+    """Return the rows whose changes its page shows. Rows that are new point at one of these, evidence at the
+    application.
+    """
+    documents = list(release.documents.all())
+    own = (release.checklist, release.final_checks, release.milestones, release.waivers, release.facts)
+    return [
+        release,
+        release.application,
+        *deployments,
+        *(rollback for deployment in deployments for rollback in deployment.rollbacks.all()),
+        *documents,
+        *(signature for document in documents for signature in document.signatures.all()),
+        *(row for relation in (*own, release.follow_ups, release.merge_requests) for row in relation.all()),
+    ]
+
+
 @page
 def release(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one release."""
@@ -337,6 +355,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/release/release.html",
         str(row),
+        updates=updates(request.user, *_shown(row, deployments[:SHOWN]), *approval_requests),
         release=row,
         zone=zone,
         later_windows=[(p, *row.window_in(p)) for p in known.places if p.slug in row.later_windows],

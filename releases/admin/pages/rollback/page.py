@@ -11,6 +11,7 @@ from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import listed
 from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
+from releases.admin.components.live import updates
 from releases.admin.pages.deployment.page import MEASUREMENTS
 from releases.admin.pages.monitoring.page import drawings, rows_of
 from releases.admin.pages.monitoring.series import figure
@@ -22,6 +23,7 @@ from releases.queries.rollback_authorisation import authorisation
 from releases.queries.rollback_causes import cause_of, raiser_of, seen_of
 from releases.queries.rollback_communication import communications, uncommunicated
 from releases.queries.rollback_digests import digests
+from releases.queries.step_waves import BACK
 
 PATH = ("raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "closed")
 MAIN = {
@@ -129,6 +131,11 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/rollback/rollback.html",
         str(row),
+        updates=updates(
+            request.user,
+            *(row, deployment, deployment.release, *deployment.steps.filter(phase__in=BACK)),
+            every=30 if row.state == "monitoring" else 0,
+        ),
         rollback=row,
         deployment=deployment,
         zone=zone,

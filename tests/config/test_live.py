@@ -1,0 +1,173 @@
+"""The stream of changes as a page has it: over HTTP, from a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings
+from django.urls import reverse
+
+from environments.models import AccessGrant
+from tests.browser.serving import serving
+from tests.releases.admin.conftest import pages_template, seeded
+from tests.releases.gates.asking import alter
+
+__all__ = ["pages_template", "seeded"]
+
+
+@pytest.fixture
+def pages(database: str, seeded: dict[str, Any], tmp_path: Path) -> Iterator[httpx.Client]:
+    """A reader of pages without a session."""
+    with serving(database, tmp_path / "web.log") as site, httpx.Client(base_url=site, timeout=20) as client:
+        yield client
+    assert "Traceback" not in (said := (tmp_path / "web.log").read_text()), said[-3000:]
+
+
+def asked_of(pages: httpx.Client, address: str, session: str) -> str:
+    """Return the address of a page's stream."""
+    text = pages.get(address, headers={"Cookie": f"sessionid={session}"}).text
+    stream, token = (text.split(f'{name}="')[1].split('"')[0] for name in ("data-live-stream", "data-live"))
+    return f"{stream}?of={token}"
+
+
+class Listening:
+    """One open stream: `told` returns the next word that is no comment, and after how many seconds it came."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.lines = answer.iter_lines()
+
+    def told(self) -> tuple[str, float]:
+        began = time.monotonic()
+        for line in self.lines:
+            if line.startswith("event: "):
+                return line.removeprefix("event: "), time.monotonic() - began
+        return "closed", time.monotonic() - began
+
+
+@pytest.fixture
+def listen(pages: httpx.Client) -> Callable[..., Any]:
+    """Return a function: the stream of an address, opened with a session."""
+
+    def opened(address: str, session: str) -> Any:
+        return pages.stream("GET", address, headers={"Cookie": f"sessionid={session}"})
+
+    return opened
+
+
+def session_of(browsers: Callable[[str], Any], name: str) -> str:
+    return str(browsers(name).cookies["sessionid"].value)
+
+
+def test_a_page_is_told_of_its_own_rows_within_a_second(
+    pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    session = session_of(browsers, "manager")
+    draft, other = seeded["draft"], seeded["released"]
+    with listen(asked_of(pages, reverse("release", args=[draft.pk]), session), session) as answer:
+        assert answer.status_code == 200 and answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["access-control-allow-origin"] == str(pages.base_url).rstrip("/")
+        stream = Listening(answer)
+        assert stream.told()[0] == "open"
+        first, _seconds = stream.told()  # the hub has just begun to read, so the page may have missed something
+        assert first == "changed"
+        alter(other, title="not on this page")
+        time.sleep(1)
+        alter(draft, title="on this page")
+        waited = [stream.told()]
+        for number in range(5):
+            time.sleep(0.6)
+            alter(draft, title=f"on this page {number}")
+            waited.append(stream.told())
+    assert [word for word, _seconds in waited] == ["changed"] * 6
+    assert max(seconds for _word, seconds in waited) < 1
+
+
+def test_what_changes_between_the_page_and_its_stream_is_told(
+    pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    session, draft = session_of(browsers, "manager"), seeded["draft"]
+    page = reverse("release", args=[draft.pk])
+    with listen(asked_of(pages, page, session), session) as held:
+        kept = Listening(held)
+        assert kept.told()[0] == "open"
+        time.sleep(7)  # longer than two clocks may differ, so that only the row's own change is told
+        address = asked_of(pages, page, session)
+        quiet = asked_of(pages, reverse("release", args=[seeded["review"].pk]), session)
+        alter(draft, title="while the page was on its way")
+        time.sleep(0.6)
+        with listen(address, session) as late:
+            stream = Listening(late)
+            assert [stream.told()[0] for _ in range(2)] == ["open", "changed"]
+        with listen(quiet, session) as other:
+            stream = Listening(other)
+            assert stream.told()[0] == "open"
+            alter(seeded["review"], title="now")
+            word, seconds = stream.told()
+            assert word == "changed" and seconds < 1
+
+
+def test_what_changes_while_nobody_listens_is_told_to_the_next(
+    pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    session, page = session_of(browsers, "manager"), reverse("release", args=[seeded["draft"].pk])
+    for number in range(2):
+        address = asked_of(pages, page, session)
+        alter(seeded["draft"], title=f"change {number}")
+        time.sleep(6)
+        with listen(address, session) as answer:
+            stream = Listening(answer)
+            assert [stream.told()[0] for _ in range(2)] == ["open", "changed"]
+
+
+@pytest.mark.parametrize("case", ["no session", "another account", "an altered token"])
+def test_only_the_reader_of_the_page_gets_its_stream(
+    case: str, pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    session = session_of(browsers, "manager")
+    address = asked_of(pages, reverse("release", args=[seeded["draft"].pk]), session)
+    session = {"no session": "", "another account": session_of(browsers, "auditor")}.get(case, session)
+    if case == "an altered token":
+        address = address[:-3] + ("abc" if not address.endswith("abc") else "abd")
+    with listen(address, session) as answer:
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("case", ["the session", "a grant"])
+def test_a_stream_ends_with_the_session_and_when_a_grant_changes(
+    case: str, pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    client = browsers("manager")
+    session = str(client.cookies["sessionid"].value)
+    with listen(asked_of(pages, reverse("release", args=[seeded["draft"].pk]), session), session) as answer:
+        stream = Listening(answer)
+        assert stream.told()[0] == "open"
+        if case == "the session":
+            client.session.flush()
+        else:
+            grant = AccessGrant.objects.filter(account__username="manager").first()
+            assert grant is not None
+            alter(grant, until=grant.starts_at.replace(year=2999))
+            alter(grant, environment=seeded["running"].environment)
+        began, word = time.monotonic(), ""
+        while word not in ("end", "closed"):
+            word, _seconds = stream.told()
+        assert word == "end" and time.monotonic() - began < 15
+
+
+def test_without_a_stream_a_page_asks_and_is_answered(seeded: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    assert settings.LIVE_URL == ""
+    client, other = browsers("manager"), browsers("auditor")
+    page = client.get(reverse("release", args=[seeded["draft"].pk]))
+    given = page.context["updates"]
+    assert given["stream"] == "" and f'data-live="{given["of"]}"' in page.content.decode()
+    before = client.get(reverse("live"), {"of": given["of"]}).json()
+    assert client.get(reverse("live"), {"of": given["of"]}).json() == before
+    alter(seeded["draft"], title="changed")
+    assert client.get(reverse("live"), {"of": given["of"]}).json() != before
+    assert other.get(reverse("live"), {"of": given["of"]}).status_code == 410
+    assert client.get(reverse("live"), {"of": "x"}).status_code == 410
