@@ -38,7 +38,9 @@ from releases.admin.components.live import Shown, shown_by  # noqa: E402
 
 log = logging.getLogger("ringi.live")
 # Seconds between two readings of the events while someone looks, and between two looks at a reader's rights.
-READ_EVERY, CHECK_EVERY = 0.25, 10.0
+READ_EVERY, CHECK_EVERY = 0.25, 20.0
+# A change of these may take rights away: then every reader's are looked at.
+RIGHTS = {"environments.AccessGrant", "environments.AccessRule", "environments.Account", "environments.Role"}
 # What was touched is kept for so long, for pages that were made before their stream began; and by how much the clocks
 # of two hosts may differ.
 KEPT, APART = 30.0, 5.0
@@ -52,10 +54,22 @@ _sessions: Any = import_module(settings.SESSION_ENGINE)
 
 
 class Stream:
-    """One open page: what it shows, and what of it was touched since it was last told."""
+    """One open page: what it shows, whether any of it was touched since it was last told, and whether its reader may
+    have lost a right.
+    """
 
     def __init__(self, shown: frozenset[str]) -> None:
-        self.shown, self.told = shown, asyncio.Event()
+        self.shown, self.awake, self.changed, self.doubted = shown, asyncio.Event(), False, False
+
+    def tell(self) -> None:
+        """Let the page know that something has changed."""
+        self.changed = True
+        self.awake.set()
+
+    def doubt(self) -> None:
+        """Let the reader's rights be looked at."""
+        self.doubted = True
+        self.awake.set()
 
 
 class Hub:
@@ -83,7 +97,7 @@ class Hub:
                     changes = await loop.run_in_executor(self.reading, _fresh(Changes))
                     self.since = time.time()
                     for stream in self.streams:
-                        stream.told.set()
+                        stream.tell()
                 self.tell(await loop.run_in_executor(self.reading, _fresh(changes.read)))
             except DatabaseError as fault:
                 log.warning("the events cannot be read: %s", fault)
@@ -99,7 +113,9 @@ class Hub:
             self.since = self.recent.popleft()[0]
         for stream in self.streams:
             if stream.shown & touched:
-                stream.told.set()
+                stream.tell()
+            if touched & RIGHTS:
+                stream.doubt()
 
     def add(self, stream: Stream, made: float) -> None:
         """Add a stream of a page that was made at a time; tell it if something may have been touched since then."""
@@ -111,7 +127,7 @@ class Hub:
         self.someone.set()
         lately = (touched for at, touched in self.recent if at > made - APART)
         if made - APART < self.since or any(stream.shown & touched for touched in lately):
-            stream.told.set()
+            stream.tell()
 
 
 def _fresh[R](read: Callable[[], R]) -> Callable[[], R]:
@@ -188,19 +204,20 @@ async def stream(hub: Hub, scope: Mapping[str, Any], receive: Receive, send: Sen
     checked = loop.time()
     try:
         while not gone.done():
-            told = asyncio.ensure_future(mine.told.wait())
-            await asyncio.wait([told, gone], timeout=CHECK_EVERY, return_when=asyncio.FIRST_COMPLETED)
-            told.cancel()
+            awake = asyncio.ensure_future(mine.awake.wait())
+            await asyncio.wait([awake, gone], timeout=CHECK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+            awake.cancel()
+            mine.awake.clear()
             if gone.done():
                 break
-            if loop.time() - checked >= CHECK_EVERY:
-                checked = loop.time()
+            if mine.doubted or loop.time() - checked >= CHECK_EVERY:
+                checked, mine.doubted = loop.time(), False
                 with contextlib.suppress(DatabaseError):
                     if (await check())[1] != rights:
                         raise PermissionError("the grants have changed")
             words = b": still here\n\n"
-            if mine.told.is_set():
-                mine.told.clear()
+            if mine.changed:
+                mine.changed = False
                 words = b"event: changed\ndata:\n\n"
             await send({"type": "http.response.body", "body": words, "more_body": True})
     except PermissionError:

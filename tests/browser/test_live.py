@@ -75,6 +75,24 @@ def test_a_deployment_is_followed_and_typed_text_stays(seeded: dict[str, Any], p
     assert reader.complaints == []
 
 
+def test_a_page_that_nobody_sees_rests(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
+    """It holds no connection, and catches up as soon as it is seen again."""
+    reader, draft = person("manager", locale="en"), seeded["draft"]
+    reader.go(reverse("release", args=[draft.pk]))
+    page = reader.page
+    page.wait_for_timeout(1500)
+    hide = "h => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => h }); "
+    hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hide, True)
+    alter(draft, title="while it was hidden")
+    page.wait_for_timeout(2500)
+    assert "while it was hidden" not in str(page.locator(".r-head .r-sub").text_content())
+    page.evaluate(hide, False)
+    title_is(page, "while it was hidden", 2)
+    alter(draft, title="after it is seen")
+    title_is(page, "after it is seen", 2)
+
+
 def test_my_tasks_live(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
     reader = person("manager", locale="en")
     reader.go(reverse("admin:index"))
@@ -142,5 +160,5 @@ def test_the_page_says_that_the_connection_is_lost_and_that_the_session_has_ende
     with serving(database, tmp_path / "web.log") as site:
         opened(site)
         client.session.flush()
-        expect(page.locator("[data-live]")).to_have_text(re.compile("^The page is no longer"), timeout=20000)
+        expect(page.locator("[data-live]")).to_have_text(re.compile("^The page is no longer"), timeout=30000)
     context.close()

@@ -144,6 +144,20 @@
     };
   };
 
+  // A browser has few connections to one server: a page that nobody sees keeps none.
+  let rests = false;
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden && source) {
+      source.close();
+      source = null;
+      rests = true;
+    } else if (!document.hidden && rests) {
+      rests = false;
+      listen();
+      update(0);
+    }
+  });
+
   say("now");
   if (words.liveStream && window.EventSource) listen();
   else ask();
