@@ -59,16 +59,16 @@ class Stream:
     """
 
     def __init__(self, shown: frozenset[str]) -> None:
-        self.shown, self.awake, self.changed, self.doubted = shown, asyncio.Event(), False, False
+        self.shown, self.awake, self.changed, self.recheck = shown, asyncio.Event(), False, False
 
     def tell(self) -> None:
         """Let the page know that something has changed."""
         self.changed = True
         self.awake.set()
 
-    def doubt(self) -> None:
+    def require_check(self) -> None:
         """Let the reader's rights be looked at."""
-        self.doubted = True
+        self.recheck = True
         self.awake.set()
 
 
@@ -115,7 +115,7 @@ class Hub:
             if stream.shown & touched:
                 stream.tell()
             if touched & RIGHTS:
-                stream.doubt()
+                stream.require_check()
 
     def add(self, stream: Stream, made: float) -> None:
         """Add a stream of a page that was made at a time; tell it if something may have been touched since then."""
@@ -210,8 +210,8 @@ async def stream(hub: Hub, scope: Mapping[str, Any], receive: Receive, send: Sen
             mine.awake.clear()
             if gone.done():
                 break
-            if mine.doubted or loop.time() - checked >= CHECK_EVERY:
-                checked, mine.doubted = loop.time(), False
+            if mine.recheck or loop.time() - checked >= CHECK_EVERY:
+                checked, mine.recheck = loop.time(), False
                 with contextlib.suppress(DatabaseError):
                     if (await check())[1] != rights:
                         raise PermissionError("the grants have changed")

@@ -28,6 +28,7 @@ from releases.admin.pages.deployment.page import deployment, step_log
 from releases.admin.pages.dry_run.page import dry_run_page
 from releases.admin.pages.event.page import event
 from releases.admin.pages.export.page import ledger_export
+from releases.admin.pages.find.page import find
 from releases.admin.pages.first_steps.page import first_steps
 from releases.admin.pages.from_file.page import from_file
 from releases.admin.pages.glossary.page import glossary
@@ -77,6 +78,7 @@ urlpatterns = [
     path("admin/import/<int:pk>/progress/", progress, name="release-import-progress"),
     path("admin/step/<int:pk>/log/", step_log, name="step-log"),
     path("admin/live/", changed, name="live"),
+    path("admin/find/", find, name="find"),
     path("admin/timeline/", timeline, name="timeline"),
     path("admin/timeline/<int:number>/", event, name="event"),
     path("admin/as-of/", as_of_page, name="as-of"),

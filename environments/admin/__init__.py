@@ -56,6 +56,7 @@ class ApplicationAdmin(ReadOnlyAdmin):
     """Applications."""
 
     list_display = ("name", "slug", "group", "repository", "tag_format", "retired")
+    search_fields = ("name", "slug")
     list_filter = ("group", "retired")
     shown_fields = ("slug", "name", "group", "repository", "tag_format", "allowed_signers", "retired")
     hint = _("An application is a name and the git repository that it comes from.")

@@ -65,7 +65,16 @@ class ReleaseAdmin(OwnPage):
     list_select_related = ("application", "author")
     list_filter = ("state", "kind", "application")
     ordering = ("-pk",)
-    search_fields = ("version", "number", "title", "commit", "ticket", "author__display_name", "author__username")
+    search_fields = (
+        "version",
+        "number",
+        "title",
+        "commit",
+        "ticket",
+        "application__name",
+        "author__display_name",
+        "author__username",
+    )
     hint = _("A release is a version of an application on its way to production.")
 
     opens = cell(stamp, "scheduled_start_at", _("T-0"), "scheduled_start_at")
