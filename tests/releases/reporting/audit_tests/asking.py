@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connection
+
 from audit.actor import Actor, acting
 from audit.clock import now
+from audit.ledger.link import link_pending
 from audit.operation import operation
 from releases.reporting.audit_tests import TESTS
 from releases.reporting.audit_tests.base import Outcome, Scope
@@ -15,7 +18,8 @@ COMMAND = Actor(account_id=None, name="forger", kind="command", channel="command
 
 
 def ask(key: str, *, since: datetime | None = None, until: datetime | None = None) -> Outcome:
-    """Run one saved test over the last year, or over the period given."""
+    """Run one saved test over the last year, or over the period given, on linked events as the page does."""
+    link_pending(connection)
     (test,) = [test for test in TESTS if test.key == key]
     end = until or now()
     outcome = test.run(Scope(since or end - timedelta(days=365), end))
