@@ -60,12 +60,13 @@ class Changes:
     def read(self) -> set[str]:
         """Return what was touched since the last reading, as `touched` names it, in two queries."""
         now = time.monotonic()
-        pending = PendingEvent.objects.filter(position__gt=self._low).select_related("event").order_by("position")
+        pending = PendingEvent.objects.filter(position__gt=self._low).select_related("event").order_by("-position")
         linked = LedgerEntry.objects.filter(number__gt=self._number).select_related("event").order_by("number")
-        # Pending first: what is linked between the two readings is in the second.
+        # Pending first: what is linked between the two readings is in the second. The newest of them, for many wait
+        # while no one links.
         waiting, entries = list(pending[:MOST]), list(linked[:MOST])
         if waiting:
-            self._read.append((now, waiting[-1].position))
+            self._read.append((now, waiting[0].position))
         while self._read and self._read[0][0] < now - LONGEST:
             self._low = self._read.popleft()[1]
         if entries:

@@ -39,8 +39,8 @@ from releases.admin.components.live import Shown, shown_by  # noqa: E402
 log = logging.getLogger("ringi.live")
 # Seconds between two readings of the events while someone looks, and between two looks at a reader's rights.
 READ_EVERY, CHECK_EVERY = 0.25, 20.0
-# A change of these may take rights away: then every reader's are looked at.
-RIGHTS = {"environments.AccessGrant", "environments.AccessRule", "environments.Account", "environments.Role"}
+# A change of these may take rights away from anyone: then every reader's are looked at.
+RIGHTS = {"environments.AccessGrant", "environments.AccessRule", "environments.Role"}
 # What was touched is kept for so long, for pages that were made before their stream began; and by how much the clocks
 # of two hosts may differ.
 KEPT, APART = 30.0, 5.0
@@ -58,7 +58,8 @@ class Stream:
     have lost a right.
     """
 
-    def __init__(self, shown: frozenset[str]) -> None:
+    def __init__(self, shown: frozenset[str], reader: str) -> None:
+        self.reader = reader
         self.shown, self.awake, self.changed, self.recheck = shown, asyncio.Event(), False, False
 
     def tell(self) -> None:
@@ -114,7 +115,7 @@ class Hub:
         for stream in self.streams:
             if stream.shown & touched:
                 stream.tell()
-            if touched & RIGHTS:
+            if touched & {*RIGHTS, stream.reader}:
                 stream.require_check()
 
     def add(self, stream: Stream, made: float) -> None:
@@ -196,7 +197,7 @@ async def stream(hub: Hub, scope: Mapping[str, Any], receive: Receive, send: Sen
         return await _refuse(send, 503, headers)
     if len(hub.streams) >= MOST_STREAMS:
         return await _refuse(send, 503, headers)
-    mine = Stream(shown.labels)
+    mine = Stream(shown.labels, f"environments.Account:{shown.account}")
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"retry: 3000\nevent: open\ndata:\n\n", "more_body": True})
     hub.add(mine, shown.made)

@@ -78,6 +78,18 @@ def test_a_transaction_that_ends_after_a_later_one_is_told(place: Environment) -
     assert f"environments.Environment:{other.pk}" in changes.read()
 
 
+def test_many_pending_events_hide_no_newer_one(place: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while the ledger signer is down: nothing is linked, and more wait than are read at once."""
+    monkeypatch.setattr("audit.changes.MOST", 3)
+    for number in range(5):
+        rename(place, f"before {number}")
+    changes = Changes()
+    other = Environment.objects.get(slug="staging")
+    assert changes.read() == set()
+    name = rename(other, "after")
+    assert name in changes.read() and changes.read() == set()
+
+
 def test_a_new_row_touches_what_it_points_at(seeded: dict[str, Any], acting_as: Callable[..., Any]) -> None:
     from releases.operations.release.plan import add_change
 

@@ -65,7 +65,6 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "calendar": ("manager", "calendar", []),
         "statistics": ("manager", "statistics", []),
         "glossary": ("manager", "glossary", []),
-        "find": ("manager", "find", []),
         "sign": ("tester", "sign-all", [rows["review"].pk]),
         "procedure-difference": ("manager", "procedure-difference", []),
         "sheet-procedure": ("manager", "procedure-document", [rows["released"].procedure_id]),
@@ -119,6 +118,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         name: (who, reverse("operation", args=[noun, does, row.pk])) for name, (who, noun, does, row) in verb.items()
     }
     found |= {f"list-{name.split('_')[1]}": ("operator", reverse(f"admin:{name}_changelist")) for name in lists}
+    found["find"] = ("manager", reverse("find") + "?q=1.3.0")
     configuration = rows["application"].configurations.first()
     found["configuration"] = (
         "operator",

@@ -39,8 +39,9 @@ def updates(account: Any, *rows: Model | str | None, every: int = 0) -> dict[str
 
 @dataclass(frozen=True)
 class Shown:
-    """What a page shows: its rows, as events name them, and when it was made (seconds since 1970)."""
+    """What a page shows: to which account, its rows as events name them, and when it was made (seconds since 1970)."""
 
+    account: int
     made: float
     labels: frozenset[str]
 
@@ -50,7 +51,7 @@ def shown_by(token: str, account: Account) -> Shown:
     reader, made, labels = signing.loads(token, salt=SALT, max_age=LONGEST_SECONDS)
     if reader != account.pk:
         raise signing.BadSignature("made for another account")
-    return Shown(float(made), frozenset(labels))
+    return Shown(account.pk, float(made), frozenset(labels))
 
 
 @page
