@@ -62,15 +62,14 @@ class Stream:
         self.reader = reader
         self.shown, self.awake, self.changed, self.recheck = shown, asyncio.Event(), False, False
 
-    def tell(self) -> None:
-        """Let the page know that something has changed."""
-        self.changed = True
-        self.awake.set()
-
-    def require_check(self) -> None:
-        """Let the reader's rights be looked at."""
-        self.recheck = True
-        self.awake.set()
+    def tell(self, touched: set[str] | None = None) -> None:
+        """Let the page know if it shows any of what was touched, and let the reader's rights be looked at if they may
+        have changed; both where it is not known what was touched.
+        """
+        self.changed |= touched is None or bool(self.shown & touched)
+        self.recheck |= touched is None or bool(touched & {*RIGHTS, self.reader})
+        if self.changed or self.recheck:
+            self.awake.set()
 
 
 class Hub:
@@ -113,10 +112,7 @@ class Hub:
         while self.recent and self.recent[0][0] < now - KEPT:
             self.since = self.recent.popleft()[0]
         for stream in self.streams:
-            if stream.shown & touched:
-                stream.tell()
-            if touched & {*RIGHTS, stream.reader}:
-                stream.require_check()
+            stream.tell(touched)
 
     def add(self, stream: Stream, made: float) -> None:
         """Add a stream of a page that was made at a time; tell it if something may have been touched since then."""
@@ -126,9 +122,11 @@ class Hub:
             self.recent.clear()
         self.streams.add(stream)
         self.someone.set()
-        lately = (touched for at, touched in self.recent if at > made - APART)
-        if made - APART < self.since or any(stream.shown & touched for touched in lately):
+        if made - APART < self.since:
             stream.tell()
+        for at, touched in self.recent:
+            if at > made - APART:
+                stream.tell(touched)
 
 
 def _fresh[R](read: Callable[[], R]) -> Callable[[], R]:

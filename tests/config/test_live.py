@@ -22,6 +22,7 @@ from config.development import processes
 from config.development.ports import free_port
 from config.development.rows import live
 from environments.models import AccessGrant
+from tests.audit.tampered import as_owner
 from tests.browser.serving import database_url, serving
 from tests.config.test_processes import until
 from tests.releases.admin.conftest import pages_template, seeded
@@ -162,6 +163,7 @@ def test_a_stream_ends_with_the_session_and_when_a_grant_changes(
         else:
             grant = AccessGrant.objects.filter(account__username="manager").first()
             assert grant is not None
+            time.sleep(1)  # the events are read by now
             alter(grant, until=grant.starts_at.replace(year=2999))
             alter(grant, environment=seeded["running"].environment)
         began, word = time.monotonic(), ""
@@ -169,6 +171,29 @@ def test_a_stream_ends_with_the_session_and_when_a_grant_changes(
             word, _seconds = stream.told()
         # The ledger has an event of a grant; of a session that ends it has none.
         assert word == "end" and time.monotonic() - began < (25 if case == "the session" else 2)
+
+
+def test_a_grant_that_changes_while_a_stream_begins_ends_it(
+    pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    """The rights are read before the stream begins, and the events are read only from then on."""
+    session = session_of(browsers, "manager")
+    address = asked_of(pages, reverse("release", args=[seeded["draft"].pk]), session)
+    with ExitStack() as ends:
+        with as_owner() as own:
+            own.autocommit = False
+            # No one reads the events until the grant has changed.
+            own.execute("LOCK TABLE audit_ledgerentry IN ACCESS EXCLUSIVE MODE")
+            stream = Listening(ends.enter_context(listen(address, session)))
+            assert stream.told()[0] == "open"
+            grant = AccessGrant.objects.filter(account__username="manager").first()
+            assert grant is not None
+            alter(grant, environment=seeded["running"].environment)
+            own.rollback()
+        began, word = time.monotonic(), ""
+        while word not in ("end", "closed"):
+            word, _seconds = stream.told()
+        assert word == "end" and time.monotonic() - began < 5
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
