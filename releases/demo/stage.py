@@ -110,10 +110,9 @@ class Stage:
             self.developer.do("release:add_change_entry", pk, kind=change_kind, text=text, ticket="DS-1")
         self.edit(version)
         self.manager.do("release:select_commit", pk, branch=branch, revision=f"v{version}")
-        for environment in self.places:
-            if kind != "pre_release" or environment != "production":
-                chosen = self.configure(environment, **more)
-                self.manager.do("release:set_configuration", pk, configuration_id=chosen)
+        places = [place for place in self.places if kind != "pre_release" or place != "production"]
+        chosen: dict[str, Any] = {f"configuration_{place}": self.configure(place, **more) for place in places}
+        self.manager.do("release:set_configuration", pk, **chosen)
         return pk
 
     def edit(self, version: str, **more: Any) -> None:
@@ -290,15 +289,15 @@ class Stage:
 
     def assign_team(self, version: str) -> None:
         """Assign the team roles of the production deployment."""
-        for role, who in (
-            ("implementer", "operator"),
-            ("verifier", "second_operator"),
-            ("release_lead", "manager"),
-            ("rollback_decision_maker", "second_operator"),
-        ):
-            self.manager.do(
-                "team:assign", self.release[version], team_role=role, account_id=self.ids[who], telephone=TELEPHONE
-            )
+        members = {
+            "implementer": "operator",
+            "verifier": "second_operator",
+            "release_lead": "manager",
+            "rollback_decision_maker": "second_operator",
+        }
+        given: dict[str, Any] = {f"{role}_account_id": self.ids[who] for role, who in members.items()}
+        given |= {f"{role}_telephone": TELEPHONE for role in members}
+        self.manager.do("team:assign", self.release[version], **given)
 
     def get_approval(self, version: str) -> int:
         """Submit for approval; both committee members approve. Return the request's id."""

@@ -135,7 +135,7 @@ class Known:
         """
         rows = FollowUp.objects.filter(application=self.release.application_id, completed_at=None)
         last = Case(When(blocks=FollowUp.Blocks.NEXT, then=Value(0)), default=Value(1))
-        return list(rows.order_by(last, "due_at")[:MOST_FOLLOW_UPS])
+        return list(rows.select_related("release__application").order_by(last, "due_at")[:MOST_FOLLOW_UPS])
 
     @cached_property
     def condition(self) -> FollowUp | None:

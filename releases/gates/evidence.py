@@ -98,17 +98,19 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         return unknown(gate, _("The commit is not known yet."), "evidence")
     limits = context.procedure.threshold_values()
     if gate.evidence == "junit":
-        reasons, reports = [], _by_cell(context.known)
+        reports = _by_cell(context.known)
         types = {one.key: one.label(get_language() or "ja") for one in context.procedure.testing.types}
         places = {place.slug: str(place) for place in context.known.environments}
         due = required_types(context)
         if not due:
             return unknown(gate, _("The release procedure requires no test before this environment."), "evidence")
-        for test_type, slug in due:
-            said = count("junit", reports[test_type, slug], limits)
-            if said.result != "passed":
-                reasons.append(labelled(noted(types[test_type], places.get(slug, slug)), said.sentence))
-        return not_passed(gate, " ".join(reasons), "evidence") if reasons else passed(gate, "", "evidence")
+        found_of = {
+            noted(types[kind], places.get(slug, slug)): count("junit", reports[kind, slug], limits)
+            for kind, slug in due
+        }
+        missing = {name: said for name, said in found_of.items() if said.result != "passed"}
+        reason = " ".join(labelled(name, said.sentence) for name, said in (missing or found_of).items())
+        return not_passed(gate, reason, "evidence") if missing else passed(gate, reason, "evidence")
     found = [row for row in context.known.evidence if row.kind == gate.evidence]
     said = count(gate.evidence, found, limits, _baselines(context) if gate.evidence == "performance" else ())
     return {"passed": passed, "failed": not_passed}.get(said.result, unknown)(gate, said.sentence, "evidence")

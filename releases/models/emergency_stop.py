@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from audit.one_look import once_a_look
 from environments.models import Account, Application
 
 
@@ -46,6 +47,7 @@ class EmergencyStop(models.Model):
         return self.reason
 
     @staticmethod
+    @once_a_look
     def on(application_id: int | None = None) -> "list[EmergencyStop]":
         """Return the stops in effect, those that end deployments first; of one application: all that reach it."""
         rows = EmergencyStop.objects.filter(lifted_at=None).select_related("application", "activated_by")

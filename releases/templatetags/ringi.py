@@ -225,6 +225,18 @@ def approved_content(context: dict[str, Any], approval_request: Any, zone: str =
     return {"clauses": clauses(approval_request, rights_of(context["request"]), zone)}
 
 
+@register.simple_tag(takes_context=True)
+def acts_to_sign(context: dict[str, Any]) -> list[str]:
+    """Return what waits for the proof of identity that a page asks for, in words; none where it is for another page."""
+    from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
+    from django.contrib.auth import REDIRECT_FIELD_NAME
+
+    request: HttpRequest = context["request"]
+    waiting = request.session.get(STATE_SESSION_KEY) or {}
+    asked = request.POST.get(REDIRECT_FIELD_NAME) or request.GET.get(REDIRECT_FIELD_NAME)
+    return waiting.get("acts", []) if waiting.get("path") == asked else []
+
+
 @register.inclusion_tag("components/release_notifications.html")
 def release_notifications(release: Any, zone: str = "") -> dict[str, Any]:
     """Show the status text of a release and its notifications."""

@@ -50,6 +50,7 @@ INSIDE = {
     "releases/operations/procedure/apply_roles.py",
     "releases/operations/procedure/further.py",
     "releases/operations/release/follow.py",
+    "releases/operations/release/readiness.py",
 }
 # Operations of another noun that belong to the same mechanism.
 ELSEWHERE = {

@@ -83,7 +83,7 @@ class Visitor:
         """Return the link or button with these words."""
         for within in ("form.r-form", ".ringi", "body"):
             for place in self.page.locator(f"{within} a:visible, {within} button:visible").all():
-                if re.fullmatch(rf"(?:[a-z_]+\s+)?{re.escape(words)}\s*✍?", place.inner_text().strip()):
+                if re.fullmatch(rf"(?:[a-z_]+\s+|←\s*)?{re.escape(words)}\s*✍?", place.inner_text().strip()):
                     return place  # the links of the sidebar begin with the name of their icon
         raise AssertionError(f"{self.name} finds no “{words}” on {self.page.url}:\n{self.text}")
 

@@ -15,13 +15,16 @@ pytestmark = pytest.mark.smoke
 def approve(who: Person, release: Any) -> None:
     """Sign in, follow a task of My tasks, read, approve, and prove the identity, although the sign-in was just now."""
     who.sign_in()
-    who.press(f'#waiting a[href^="/admin/release/{release.pk}/"]')
-    who.choose("approval:approve", "#approvals")
-    assert who.page.locator(".r-digest").inner_text() == release.approval_requests.get().digest
+    approval_request = release.approval_requests.get()
+    page = f"/admin/approval-request/{approval_request.pk}/"
+    who.press(f'#waiting a[href="{page}"]')
+    assert who.page.locator("#approvals .r-digest").inner_text() == approval_request.digest
+    assert who.page.locator("#decide").bounding_box()["y"] < who.page.viewport_size["height"], "it stays in sight"
     who.fill(comment="内容を確認した")
-    who.press("form.r-form button.main")
+    who.press("#decide button.main")
+    assert str(release) in who.page.locator("#acts").inner_text()
     who.confirm_identity()
-    assert who.path == f"/admin/release/{release.pk}/", who.text
+    assert who.path == page, who.text
 
 
 def test_two_of_the_committee_approve_by_clicking_and_the_author_is_refused(

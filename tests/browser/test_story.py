@@ -39,8 +39,8 @@ def test_a_release_is_planned_and_its_scope_locked_by_clicking(world: Any, perso
     assert manager.path == page and release.version == "1.3.0", "full-width input is read"
     manager.do("release:edit", **WRITTEN)
     manager.do("release:select_commit", branch="release/1.3")
-    for configuration in world.configurations.values():
-        manager.do("release:set_configuration", configuration_id=str(configuration.pk))
+    manager.do("release:set_configuration")  # the newest of each environment is chosen beforehand
+    assert world.fresh(release).configurations == {slug: row.pk for slug, row in world.configurations.items()}
     manager.do("release:add_change_entry", kind="feature", text="タグで絞り込める", ticket="DS-101")
 
     manager.choose("release:set_scheduled_start")
@@ -56,6 +56,13 @@ def test_a_release_is_planned_and_its_scope_locked_by_clicking(world: Any, perso
     assert world.fresh(release).state == "scope_locked"
     assert manager.page.locator('[aria-current="step"]').inner_text() == "リリース内容確定"
     assert not [heard for heard in manager.complaints if "409" not in heard]
+
+
+def team(members: dict[str, str]) -> dict[str, str]:
+    """Return the values of the form of a release team."""
+    return {f"{role}_account_id": who for role, who in members.items()} | {
+        f"{role}_telephone": "03-1234-5678" for role in members
+    }
 
 
 def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person: Callable[..., Person]) -> None:
@@ -78,15 +85,11 @@ def test_checklist_documents_and_team_are_filled_by_clicking(world: Any, person:
     first = release.documents.order_by("pk").first()
     assert world.fresh(first).state == "content_checked" and "タグで" in world.fresh(first).body
     manager.go(page)
-    for team_role, who in {
-        "implementer": "Operator",
-        "verifier": "Second Operator",
-        "rollback_decision_maker": "Manager",
-    }.items():
-        manager.do("team:assign", team_role=team_role, account_id=who, telephone="03-1234-5678")
+    members = {"implementer": "Operator", "verifier": "Second Operator", "rollback_decision_maker": "Manager"}
+    manager.do("team:assign", **team(members))
     assert manager.page.locator('#release-team a[href="tel:03-1234-5678"]').count() == 3
     manager.choose("team:assign")
-    manager.send(team_role="verifier", account_id="Operator", telephone="03-0000-0000")
+    manager.send(verifier_account_id="Operator")
     assert manager.page.locator('[role="alert"] li').count() == 1, "worker and verifier are two people"
     assert not [heard for heard in manager.complaints + operator.complaints if "400" not in heard]
 
@@ -164,7 +167,7 @@ def test_approval_is_given_without_javascript(seeded: dict[str, Any], person: Ca
     committee = person("committee_b", java_script_enabled=False)
     committee.go("/admin/")
     committee.press(f'#waiting a[href="/admin/approval-request/{approval_request.pk}/"]')
-    committee.do("approval:approve", comment="承認する")
+    committee.send(comment="承認する")
     assert approval_request.decisions.filter(account__username="committee_b").count() == 1
     committee.press('#nav-sidebar a[href="/admin/calendar/"]')
     assert committee.path == "/admin/calendar/"

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from audit.actor import acting
 from tests.browser.person import Person
-from tests.browser.test_story import WRITTEN, hour
+from tests.browser.test_story import WRITTEN, hour, team
 from tests.releases.audited import WORKER, carry_out_rollback, executed
 
 # The most clicks and signatures of each person; a click is a link or a button that leads to another page, also that
@@ -56,8 +56,7 @@ def prepared(world: Any, manager: Person, developer: Person) -> Any:
     release = Release.objects.get()
     manager.do("release:edit", **WRITTEN)
     manager.do("release:select_commit", branch="release/1.3")
-    for configuration in world.configurations.values():
-        manager.do("release:set_configuration", configuration_id=str(configuration.pk))
+    manager.do("release:set_configuration")
     developer.go(f"/admin/release/{release.pk}/")
     developer.do("release:add_change_entry", kind="feature", text="タグで絞り込める", ticket="DS-101")
     manager.do("release:set_scheduled_start", start=hour())
@@ -83,14 +82,13 @@ def applied_for(manager: Person, developer: Person, operator: Person, release: A
         for verb in ("approve", "prepare_publication"):
             manager.press(f'#documents a[href="{reverse("operation", args=["document", verb, document.pk])}"]')
             manager.send()
-    team = {
+    members = {
         "implementer": "Operator",
         "verifier": "Second Operator",
         "release_lead": "Manager",
         "rollback_decision_maker": "Second Operator",
     }
-    for team_role, who in team.items():
-        manager.do("team:assign", team_role=team_role, account_id=who, telephone="03-1234-5678")
+    manager.do("team:assign", **team(members))
     for verb in ("refresh_from_git", "complete_testing", "submit"):
         manager.do(f"release:{verb}")
 
@@ -126,8 +124,8 @@ def test_the_whole_story_is_clicked_in_japanese(world: Any, person: Callable[...
 
     for name in ("committee_a", "committee_b"):
         people[name].go("/admin/")
-        people[name].press(f'#waiting a[href^="{page}"]')
-        people[name].do("approval:approve", "#approvals", comment="内容を確認した")
+        people[name].press(f'#waiting a[href="/admin/approval-request/{release.approval_requests.get().pk}/"]')
+        people[name].send(comment="内容を確認した")
     assert world.fresh(release).state == "approved"
     for who in (manager, operator):
         who.go("/admin/")

@@ -123,19 +123,19 @@ def test_a_key_is_added_asked_for_and_signed_with(people: dict[str, Any], page: 
 
 def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any, page: Page) -> None:
     """A password is not asked for; the export shows offline that this key signed this digest, and nothing else does."""
-    release, approval_request = world.submitted()
+    _release, approval_request = world.submitted()
     sign_in(page, "committee_a")
     by_code(page, "committee_a")
     add_key(page)
     by_key(page, "committee_a")
 
-    page.goto(f"/admin/operation/approval/approve/{approval_request.pk}/")
+    page.goto(f"/admin/approval-request/{approval_request.pk}/")
     page.locator('[name="comment"]').fill("read")
     with page.expect_navigation():
         page.locator("form.r-form button.main").click()
     assert "/account/mfa/webauthn/reauthenticate/" in page.url, page.locator("body").inner_text()
     assert world.fresh(approval_request).digest in page.locator("main").inner_text()
-    with page.expect_navigation(url=f"**/admin/release/{release.pk}/*"):
+    with page.expect_navigation(url=f"**/admin/approval-request/{approval_request.pk}/"):
         page.locator("#use_key").click()
     assert approval_request.decisions.get().account.username == "committee_a"
     event = Event.objects.get(

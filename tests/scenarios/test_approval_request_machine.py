@@ -304,7 +304,7 @@ class ApprovalRequestMachine(History):
             "revoke_role",
             "administrator",
             lambda: grants.revoke(row.pk, reason="moved"),
-            True,
+            role != "committee" or len(self.who(role)) > 2,  # the rules ask for two
             lambda: self.model.roles[who].discard(role),
         )
 

@@ -48,11 +48,7 @@ def page_of(row: Any) -> str:
     if isinstance(row, (ChangeEntry, ChecklistItem, MergeRequest, TeamMember, Waiver, FollowUp)):
         return reverse("release", args=[row.release_id])
     if isinstance(row, ApprovalRequest):
-        return (
-            reverse("release", args=[row.release_id]) + "#approvals"
-            if row.release_id
-            else reverse("approval-request", args=[row.pk])
-        )
+        return reverse("approval-request", args=[row.pk])
     if isinstance(row, ApprovalDecision):
         return page_of(row.approval_request)
     if isinstance(row, MeetingDecision):

@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.utils.translation import get_language, gettext_lazy as _
+from django.utils.translation import get_language, gettext as _now, gettext_lazy as _
 
 from environments import access
 from environments.attach_related import related
 from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
-from releases.admin.operations.access import people
 from releases.admin.operations.base import Verb, ZonedDateTimeField, length, reason, row, text, zone_of
+from releases.admin.operations.preparation import assign_team, team_fields
 from releases.gates import quorum
 from releases.models import (
     ApprovalDecision,
@@ -23,7 +23,6 @@ from releases.models import (
     FollowUp,
     MeetingDecision,
     Release,
-    TeamMember,
     Waiver,
 )
 from releases.operations.approval import decide
@@ -31,7 +30,6 @@ from releases.operations.checklist import sign
 from releases.operations.document import publish, review
 from releases.operations.follow_up import complete
 from releases.operations.meeting import record
-from releases.operations.team import assign
 from releases.operations.waiver import decide as waivers, request
 from releases.queries.waivable import waivable
 
@@ -86,6 +84,13 @@ def _content(approval_request: ApprovalRequest) -> list[tuple[str, str]]:
     return [(clause, "") for clause in approval_request.document]  # the page shows the clauses themselves
 
 
+def _standing(approval_request: ApprovalRequest) -> str:
+    if approval_request.state != "in_review":
+        return _now("All required approvals are given.")
+    missing = quorum.words_for(quorum.count(approval_request).standing.missing)
+    return _now("Missing: %(missing)s") % {"missing": missing}
+
+
 def _item(instance: Any) -> Fields:
     shown = sign.digest_of(instance) if isinstance(instance, ChecklistItem) else ""
     return {**bound_to(shown), "evidence": text(_("material reviewed"))}
@@ -133,14 +138,6 @@ def _signed_for(state: str, document: Any) -> str:
 
 def _signing(document: Any) -> list[tuple[str, Environment | None]]:
     return [(right, None) for right in review.rights_for(document)]
-
-
-def _team_role(instance: Any) -> Fields:
-    return {
-        "team_role": forms.ChoiceField(label=_("team role"), choices=TeamMember.TeamRole.choices),
-        "account_id": people(_("person")),
-        "telephone": text(_("telephone"), most=length(TeamMember, "telephone")),
-    }
 
 
 def _waiver(instance: Any) -> Fields:
@@ -219,6 +216,7 @@ VERBS: tuple[Verb, ...] = (
         fields=_yes,
         edge="mark_approved",
         by_delegate=True,
+        result_message=_standing,
     ),
     on_approval(
         "approve_with_condition",
@@ -228,6 +226,7 @@ VERBS: tuple[Verb, ...] = (
         fields=_conditional,
         edge="mark_approved",
         by_delegate=True,
+        result_message=_standing,
     ),
     on_approval(
         "send_back",
@@ -308,11 +307,11 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "team",
         "assign",
-        _("Assign team role"),
-        assign.assign,
+        _("Assign release team"),
+        assign_team,
         ("assign_team",),
         Release,
-        fields=_team_role,
+        fields=team_fields,
         states=LIVE,
         signs=True,
     ),

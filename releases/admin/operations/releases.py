@@ -10,10 +10,11 @@ from django.utils.translation import gettext, gettext_lazy as _
 from environments import access
 from environments.calendar import print_time
 from environments.language import language
-from environments.models import Account, Application, ConfigurationVersion, Environment
+from environments.models import Account, Application, Environment
 from releases import evidence_readers as reading
 from releases.admin.operations import source
 from releases.admin.operations.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
+from releases.admin.operations.preparation import choose_configurations, configuration_fields
 from releases.gates.evidence import count_with
 from releases.gates.window import opening
 from releases.models import ChangeEntry, Evidence, Procedure, Release
@@ -160,13 +161,6 @@ def _add_suggested(pk: int, **given: str) -> Release:
     return plan.add_changes(pk, entries=rows)
 
 
-def _configuration(instance: Any) -> Fields:
-    chosen = row(_("configuration"), ConfigurationVersion)
-    if isinstance(instance, Release):
-        chosen.queryset = ConfigurationVersion.objects.filter(application=instance.application)
-    return {"configuration_id": chosen}
-
-
 def _start(instance: Any) -> Fields:
     return {
         "start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)),
@@ -301,10 +295,10 @@ VERBS: tuple[Verb, ...] = (
     on_release(
         "set_configuration",
         _("Choose configuration"),
-        plan.set_configuration,
+        choose_configurations,
         ("plan", "prepare"),
         model=Release,
-        fields=_configuration,
+        fields=configuration_fields,
         states=frozenset({"draft"}),
     ),
     on_release(

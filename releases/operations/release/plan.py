@@ -1,6 +1,6 @@
 """release:plan, release:edit, release:add_change_entry: writing a release while it is a draft."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -154,18 +154,25 @@ def _add(release: Release, entries: Sequence[tuple[str, str, str]]) -> list[Chan
 
 def set_configuration(release_id: int, *, configuration_id: int, reason: str = "") -> Release:
     """Choose which version of the configuration an environment will get."""
+    return set_configurations(release_id, configuration_ids=[configuration_id], reason=reason)
+
+
+def set_configurations(release_id: int, *, configuration_ids: Collection[int], reason: str = "") -> Release:
+    """Choose which version of the configuration each of several environments will get: the one of its own."""
     with operation("release:set_configuration", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
         account = access.require("plan", instead="prepare")
         _draft(release)
-        version = ConfigurationVersion.objects.filter(pk=configuration_id, application=release.application).first()
-        if version is None:
+        rows = ConfigurationVersion.objects.filter(pk__in=configuration_ids, application=release.application)
+        chosen = {row.environment.slug: row for row in rows.select_related("environment")}
+        if not chosen or len(chosen) < len(set(configuration_ids)):
             raise InvalidInput(_("This application does not have the selected configuration."))
-        if release.configurations.get(version.environment.slug) != version.pk:
+        wanted = release.configurations | {slug: row.pk for slug, row in chosen.items()}
+        if wanted != release.configurations:
             clear_signatures(release, group="technical")
-        release.configurations = {**release.configurations, version.environment.slug: version.pk}
+        release.configurations = wanted
         release.editors.add(account)
-        op.about(release, environment=version.environment.slug, number=version.number)
+        op.about(release, configurations={slug: row.number for slug, row in chosen.items()})
     return release
 
 

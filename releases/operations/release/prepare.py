@@ -2,7 +2,6 @@
 before.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -14,18 +13,16 @@ from audit.clock import now
 from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
-from environments.language import listed
-from environments.models import Account, Environment
+from environments.models import Account
 from releases.gates.base import procedure_of
-from releases.gates.evaluation import evaluate
-from releases.models import Artefact, ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
+from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
 from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
 from releases.operations.release.end_approval import end_requests
-from releases.operations.release.plan import active_procedure, clear_final_check, wrong_kind
+from releases.operations.release.plan import active_procedure, clear_final_check
+from releases.operations.release.readiness import for_scope, for_testing
 from releases.operations.release.reschedule import lay
-from releases.operations.release.set_version import wrong
 from releases.procedures.document import Procedure as Content
 from releases.queries.release_facts import facts_of
 from releases.queries.step_plan import production_of, step_plan
@@ -37,19 +34,12 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         access.require("prepare")
         release = op.get(Release)
         release.lock_scope()
-        if faults := [*_lacking(release), *(wrong(release) if release.changes.exists() else ())]:
-            raise InvalidInput(*faults)
-        procedure = active_procedure(release.application)
-        if why := wrong_kind(procedure.document, release.kind, release.criterion):
-            raise InvalidInput(why)
-        release.procedure = procedure
         if release.process is None or release.process.state in DeploymentProcess.ENDS:
             release.process = DeploymentProcess.current(release.application_id)
-        if kind := release.artefact_kind:
-            release.artefact = release.newest_artefact()
-            if release.artefact is None:
-                text = _("No artefact of the type “%(kind)s” is registered for the commit %(commit)s.")
-                raise InvalidInput(text % {"kind": Artefact.Kind(kind).label, "commit": release.commit[:12]})
+        if faults := [reason for item in for_scope(release) for reason in item.reasons]:
+            raise InvalidInput(*faults)
+        release.procedure = active_procedure(release.application)
+        release.artefact = release.newest_artefact() if release.artefact_kind else None
         release.number = release.number or next_number(now())
         content = procedure_of(release)
         release.step_plan = step_plan(content, release.kind, release.risk)
@@ -69,15 +59,8 @@ def complete_testing(release_id: int, *, reason: str = "") -> Release:
         release.complete_testing()
         if not release.places:
             raise InvalidInput(_("The application has no deployment target."))
-        towards = (release.destinations or release.places[-1:])[0]
-        asked = [a for a in evaluate(release, towards) if a.kind in ("evidence", "promotion", "checklist")]
-        closed = [a.reason or a.gate for a in asked if not a.passes]
-        if release.kind == Release.Kind.PRE_RELEASE:
-            closed = []
-            if not Deployment.objects.filter(release=release, state__in=Deployment.VERIFIED).exists():
-                closed = [_("The release has not been verified in any environment yet.")]
-        if closed:
-            raise GateNotPassed(*closed)
+        if missing := [reason for item in for_testing(release) for reason in item.reasons]:
+            raise GateNotPassed(*missing)
         require_in_time(release, "complete_testing")
         _done(op, release, "complete_testing")
     return release
@@ -120,27 +103,6 @@ def cancel(release_id: int, *, reason: str) -> Release:
         release.cancel()
         end_requests(release, "invalidated", "cancelled")
     return release
-
-
-def _lacking(release: Release) -> Iterator[str]:
-    """Yield all that a draft still lacks, as sentences."""
-    missing = [
-        str(getattr(release._meta.get_field(name), "verbose_name", name))
-        for name in (*Release.APPLICATION_FIELDS, "commit", "tree", "branch")
-        if not str(getattr(release, name)).strip()
-    ]
-    if missing:
-        yield _("Still empty: %(fields)s") % {"fields": listed(missing)}
-    if not release.changes.exists():
-        yield _("The release has no change entries yet.")
-    if release.bound_for_production and release.scheduled_start_at is None:
-        yield _("No scheduled start has been set yet.")
-    targets = Environment.objects.of(release.application)
-    if not release.bound_for_production:
-        targets = targets.exclude(tier="production")
-    lacking = [str(e) for e in targets if e.slug not in release.configurations]
-    if lacking:
-        yield _("No configuration chosen for: %(environments)s") % {"environments": listed(lacking)}
 
 
 def late_milestones(release: Release, verb: str, moment: datetime) -> list[Milestone]:

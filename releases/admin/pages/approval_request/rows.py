@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.clock import now
+from audit.one_look import once_a_look
 from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, language, listed, noted
@@ -17,6 +18,8 @@ from environments.models.environment import targets_in
 from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
+from releases.admin.operations import verb
+from releases.admin.operations.availability import offered
 from releases.admin.pages.deployment_process.page import process_contents
 from releases.admin.pages.procedure.difference import differences, effects, seen_by
 from releases.gates import authorship, quorum
@@ -30,24 +33,30 @@ from releases.worker.dry_run import dry_run
 
 @dataclass(frozen=True)
 class Standing:
-    """An open approval request as its page shows it. `why_not` is empty when the reader may still decide."""
+    """An open approval request as its page shows it. `why_not`: why the reader's part in it keeps them from deciding.
+    given: the reader has decided. decides: the reader can approve it now.
+    """
 
     missing_words: str
     candidates: list[Account]
     why_not: str
     given: bool
+    decides: bool
 
 
-def standing_of(approval_request: ApprovalRequest, account: Account | None) -> Standing:
-    """Return the status of an open approval request, and why the reader cannot approve it if so."""
+def standing_of(approval_request: ApprovalRequest, rights: Rights) -> Standing:
+    """Return the status of an open approval request, and whether the reader can approve it."""
     where = quorum.shown(approval_request)
-    person = account.person_key if account is not None else ""
+    person = rights.account.person_key if rights.account is not None else ""
     reason = where.kept_out.get(person, "")
+    approve = verb("approval", "approve")
+    assert approve is not None
     return Standing(
         missing_words=quorum.words_for(where.standing.missing),
         candidates=quorum.candidates(approval_request, where),
         why_not=authorship.refusal(reason) if reason else "",
         given=person in where.spoken,
+        decides=offered(approve, rights, approval_request) and not approve.not_now(approval_request),
     )
 
 
@@ -156,25 +165,38 @@ def _commands_in(release: Release, place: Environment, targets: list[DeploymentT
         lines.append(f"{step.ordinal}. {noted(label, step.target) if step.target else label}")
         lines += [f"    {line}" for line in (*step.lines, step.fault) if line]
     found = [Clause("commands", named(_("commands that will run")), "\n".join(lines) or _("none"))]
+    said = changed_targets(targets, last_there(release, place))
+    if said is not None:
+        label = named(_("changed in the deployment target since the last deployment"))
+        found.append(Clause("since", label, "\n".join(said) or _("nothing")))
+    return found
+
+
+@once_a_look
+def last_there(release: Release, place: Environment) -> Deployment | None:
+    """Return the last deployment of the release's application in an environment that was verified."""
     ran = Deployment.objects.filter(
         application=release.application_id, environment=place, state__in=Deployment.VERIFIED
     )
-    last = ran.order_by("-started_at").values_list("started_at", flat=True).first()
+    return ran.select_related("release").order_by("-started_at").first()
+
+
+def changed_targets(targets: list[DeploymentTarget], last: Deployment | None) -> list[str] | None:
+    """Return what differs in deployment targets since a deployment, a line each; None where nothing can be compared."""
+    if last is None:
+        return None
     said: list[str] = []
     compared = False
     for target in targets:
-        before = target.history.filter(history_date__lte=last).order_by("-history_date").first() if last else None
+        before = target.history.filter(history_date__lte=last.started_at).order_by("-history_date").first()
         if before is None:
-            said += [_("%(target)s is new") % {"target": target.name}] if last and len(targets) > 1 else []
+            said += [_("%(target)s is new") % {"target": target.name}] if len(targets) > 1 else []
             continue
         compared = True
         kept, now_ = ({"root": row.root, **row.options} for row in (before, target))
         own = [f"{key}: {left} → {right}" for key, left, right in changes(kept, now_)]
         said += [labelled(target.name, line) for line in own] if len(targets) > 1 else own
-    if compared or said:
-        label = named(_("changed in the deployment target since the last deployment"))
-        found.append(Clause("since", label, "\n".join(said) or _("nothing")))
-    return found
+    return said if compared or said else None
 
 
 def _procedure_effects(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]:

@@ -105,7 +105,7 @@ def from_file(request: HttpRequest, noun: str, name: str) -> HttpResponseBase:
                 line.made = retry_on_deadlock(verb.operation)(**cleaned(line.form))
             except OperationRefused as refused:
                 # The proof of identity is asked for before anything was made.
-                if not any(one.made for one in lines) and (asked := prove_again(request, refused)):
+                if not any(one.made for one in lines) and (asked := prove_again(request, refused, str(verb.label))):
                     return asked
                 line.faults = [str(reason) for reason in refused.reasons]
     return _page(request, verb, lines=lines, done=True)

@@ -54,7 +54,8 @@ def _due(release: Release | None) -> datetime | None:
     return milestone.due_at if milestone is not None else release.scheduled_start_at
 
 
-def _approval_requests(reader: Reader) -> Iterator[Task]:
+def decisions_of(reader: Reader) -> Iterator[Task]:
+    """Yield the approval requests on which the reader can decide."""
     rights, account = reader.rights, reader.account
     absent = access.absent_persons_of(account)
     known = reader.own(ApprovalRequest.objects.filter(state="in_review"))
@@ -270,7 +271,7 @@ def _notifications(reader: Reader) -> Iterator[Task]:
 
 SOURCES: list[Source] = [
     *DEPLOYMENTS,
-    ("", _approval_requests),
+    ("", decisions_of),
     ("", _final_checks),
     ("prepare", _releases),
     ("", _documents),

@@ -25,11 +25,13 @@ from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
 from environments.actors import ASSERTION, proof_of
 from environments.admin.rights import rights_of, shown_to
+from environments.language import labelled
 from environments.models import Account, Application
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
 from releases.admin.operations.base import Preview, Shown, Verb
 from releases.admin.pages.operation import effects
+from releases.models import ApprovalRequest
 
 STATUS = {
     "not_permitted": 403,
@@ -162,7 +164,7 @@ def _refused(
             {"ok": False, "kind": refused.kind, "reasons": [str(r) for r in refused.reasons]},
             status=STATUS.get(refused.kind, 400),
         )
-    if asked := prove_again(request, refused):
+    if asked := prove_again(request, refused, act_on(verb, instance)):
         return asked
     if refused.kind == "second_factor_required":
         form.add_error(None, NO_FACTOR)
@@ -171,9 +173,15 @@ def _refused(
     return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))
 
 
-def prove_again(request: HttpRequest, refused: OperationRefused) -> HttpResponseBase | None:
+def act_on(verb: Verb, instance: Any) -> str:
+    """Return what a signature would do, in words, such as "Approve: Datasets 1.3.0"."""
+    about = instance.about if isinstance(instance, ApprovalRequest) else instance
+    return labelled(verb.label, about) if about is not None else str(verb.label)
+
+
+def prove_again(request: HttpRequest, refused: OperationRefused, *acts: str) -> HttpResponseBase | None:
     """Return the page that asks for the proof of identity that a refusal names; the request is repeated after it. None:
-    the refusal names none, or the person has not set one up.
+    the refusal names none, or the person has not set one up. acts: what is signed, in words, for that page.
     """
     if not isinstance(refused, SignatureRequired):
         return None
@@ -186,7 +194,8 @@ def prove_again(request: HttpRequest, refused: OperationRefused) -> HttpResponse
         return None
     suspend_request(request, way)
     request.session.pop(ASSERTION, None)
-    request.session[STATE_SESSION_KEY] |= {"digests": list(refused.digests), "kind": refused.kind}
+    signed = {"digests": list(refused.digests), "acts": acts, "path": request.path}
+    request.session[STATE_SESSION_KEY] |= signed | {"kind": refused.kind}
     # The kept request has its query; with a query in `next` too, allauth would show the empty form in its place.
     return HttpResponseRedirect(f"{way}?{urlencode({REDIRECT_FIELD_NAME: request.path})}")
 

@@ -21,6 +21,7 @@ from releases.admin.components import change_history
 from releases.admin.components.formatting import show, stations
 from releases.admin.components.live import updates
 from releases.admin.pages.approval_request.rows import Standing, standing_of
+from releases.admin.pages.release.board import board_of
 from releases.admin.pages.release.content import commit_shown, content_of
 from releases.admin.pages.retention.page import kept_until
 from releases.admin.pages.sign.page import waiting_rows
@@ -328,8 +329,6 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         (debt for debt in known.open_follow_ups if debt.due_at < moment and debt.release_id != row.pk),
         key=lambda debt: debt.due_at,
     )
-    attach_related(Release.objects.in_bulk({debt.release_id for debt in overdue}), overdue, "release")
-    attach_related({row.application_id: row.application}, [debt.release for debt in overdue], "application")
     _attach(row, deployments, approval_requests, known)
     row.places = known.places
     environments = [e for e in known.places if row.bound_for_production or e.tier != Environment.Tier.PRODUCTION]
@@ -337,7 +336,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     asked = [(e, evaluate(row, e, moment, known)) for e in environments] if content is not None and live else []
     verified = {r.environment_id for r in deployments if r.state in Deployment.VERIFIED}
     target = next_environment(asked, verified) if asked else -1
-    standings = {r.pk: standing_of(r, rights.account) for r in approval_requests if r.state == "in_review"}
+    standings = {r.pk: standing_of(r, rights) for r in approval_requests if r.state == "in_review"}
     open_request = next((r for r in approval_requests if r.state == "in_review"), None)
     standing = standings.get(open_request.pk) if open_request is not None else None
     configurations = chosen(row)
@@ -362,6 +361,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         stops=stations(row, PATH if row.bound_for_production else SHORT_PATH),
         next_words=who_next(row, content, standing, deployments),
         main=MAIN.get(row.state, ""),
+        board=board_of(row, rights, known) if content is not None else None,
         procedure=procedure,
         environments=environments,
         rows=matrix(asked),

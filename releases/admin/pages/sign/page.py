@@ -18,14 +18,13 @@ from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, found_or_404, page, rights_of
 from environments.language import labelled
-from environments.models import Account
 from environments.signing import require_factor
 from releases.admin.components.formatting import show
 from releases.admin.operations import verb as find
 from releases.admin.operations.availability import offered
 from releases.admin.operations.base import Verb
 from releases.admin.pages.approval_request.rows import Clause, Standing, clauses, standing_of
-from releases.admin.pages.operation.page import NO_FACTOR, as_proved, cleaned, prove_again
+from releases.admin.pages.operation.page import NO_FACTOR, act_on, as_proved, cleaned, prove_again
 from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
 
 KEYS = {
@@ -74,7 +73,7 @@ def waiting_rows(
         *(row for row in release.checklist.all() if row.signed_at is None),
         *release.documents.all(),
         *(w for w in release.waivers.all() if not (w.approved_at or w.rejected_at or w.revoked_at) and w.until > now()),
-        *_approval_requests(release, account, open_requests),
+        *_approval_requests(release, rights, open_requests),
         release,
     ]
     found = []
@@ -88,7 +87,7 @@ def waiting_rows(
 
 
 def _approval_requests(
-    release: Release, account: Account, known: Sequence[tuple[ApprovalRequest, Standing]] | None
+    release: Release, rights: Rights, known: Sequence[tuple[ApprovalRequest, Standing]] | None
 ) -> list[ApprovalRequest]:
     if release.state != "in_review":
         return []
@@ -97,8 +96,8 @@ def _approval_requests(
             "environment", "requested_by", "release__author"
         )
         rows = rows.prefetch_related("decisions__account", "decisions__on_behalf")
-        known = [(row, standing_of(row, account)) for row in rows]
-    return [row for row, where in known if not where.why_not and not where.given and account in where.candidates]
+        known = [(row, standing_of(row, rights)) for row in rows]
+    return [row for row, where in known if not where.why_not and not where.given and rights.account in where.candidates]
 
 
 def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str] = ()) -> list[Signature]:
@@ -182,7 +181,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
         except OperationRefused as why:
             if not done and isinstance(why, SignatureRequired):
                 why.digests = tuple(_digests(ticked))
-            if not done and (asked := prove_again(request, why)):
+            if not done and (asked := prove_again(request, why, *(act_on(s.verb, s.row) for s in ticked))):
                 return asked
             reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "second_factor_required" else []))
             refused[signature.key] = reasons

@@ -1,0 +1,73 @@
+"""One form for the configurations of all environments, and one for the release team, each filled in beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import reverse
+
+from audit.models import Event
+from environments.models import ConfigurationVersion
+from releases.models import TeamMember
+from releases.operations.release.plan import set_configurations
+from releases.operations.team.assign import assign
+
+Clients = Callable[[str], Any]
+
+
+def test_the_newest_configuration_of_each_environment_is_chosen_beforehand(world: Any, browsers: Clients) -> None:
+    release, client = world.planned(), browsers("manager")
+    with world.acting_as("manager"):
+        set_configurations(release.pk, configuration_ids=[world.configurations["staging"].pk])
+    address = reverse("operation", args=["release", "set_configuration", release.pk])
+    form = client.get(address).context["form"]
+    assert {name.removeprefix("configuration_"): field.initial for name, field in form.fields.items()} == {
+        slug: row.pk for slug, row in world.configurations.items()
+    }
+    before = Event.objects.filter(operation="release:set_configuration", kind="operation").count()
+    sent = {name: field.initial for name, field in form.fields.items()}
+    assert client.post(address, sent).status_code == 302
+    assert world.fresh(release).configurations == {slug: row.pk for slug, row in world.configurations.items()}
+    assert Event.objects.filter(operation="release:set_configuration", kind="operation").count() == before + 1
+    assert client.post(address, {}).status_code == 400
+
+
+def test_a_configuration_of_another_environment_is_no_choice(world: Any, browsers: Clients) -> None:
+    release, client = world.planned(), browsers("manager")
+    address = reverse("operation", args=["release", "set_configuration", release.pk])
+    before = world.fresh(release).configurations
+    answer = client.post(address, {"configuration_production": world.configurations["staging"].pk})
+    assert answer.status_code == 400 and world.fresh(release).configurations == before
+    assert ConfigurationVersion.objects.filter(environment__slug="staging").exists()
+
+
+def test_the_team_of_the_last_release_stands_in_the_form(world: Any, browsers: Clients) -> None:
+    first, client = world.planned("1.3.0"), browsers("manager")
+    with world.acting_as("manager"):
+        assign(first.pk, team_role="implementer", account_id=world.people["operator"].pk, telephone="03-1")
+        assign(first.pk, team_role="verifier", account_id=world.people["second_operator"].pk, telephone="03-2")
+    second = world.planned("1.4.0")
+    address = reverse("operation", args=["team", "assign", second.pk])
+    form = client.get(address).context["form"]
+    assert form.fields["implementer_account_id"].initial == world.people["operator"].pk
+    assert form.fields["verifier_telephone"].initial == "03-2"
+    sent = {name: field.initial or "" for name, field in form.fields.items()}
+    assert client.post(address, sent).status_code == 302
+    assert {(row.team_role, row.account.username) for row in second.team_members.all()} == {
+        ("implementer", "operator"),
+        ("verifier", "second_operator"),
+    }
+    # They change places in one operation; the same again is none.
+    sent |= {
+        "implementer_account_id": sent["verifier_account_id"],
+        "verifier_account_id": sent["implementer_account_id"],
+    }
+    assert client.post(address, sent).status_code == 302
+    assert TeamMember.objects.get(release=second, team_role="verifier").account.username == "operator"
+    count = Event.objects.filter(operation="team:assign", kind="operation").count()
+    assert client.post(address, sent).status_code == 302
+    assert Event.objects.filter(operation="team:assign", kind="operation").count() == count
+    sent |= {"verifier_account_id": sent["implementer_account_id"]}
+    assert client.post(address, sent).status_code == 400
+    assert TeamMember.objects.get(release=second, team_role="verifier").account.username == "operator"
