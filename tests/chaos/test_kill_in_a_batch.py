@@ -61,9 +61,12 @@ def effects(site: Site, running: Running, name: str) -> Counter[str]:
 def interrupted(site: Site, running: Running, point: Point) -> tuple[str, str]:
     """Kill the worker that is held once its neighbour is through; return the target of each."""
     point.announced()
-    held = next(name for name in ("b", "c") if halves(site, name)["all began"] and not halves(site, name)["all ended"])
-    other = "c" if held == "b" else "b"
-    until("the neighbour to be through", lambda: on(running, other).state == "succeeded")
+    other = until(
+        "the neighbour to be through",
+        lambda: next((name for name in ("b", "c") if on(running, name).state == "succeeded"), ""),
+    )
+    held = "c" if other == "b" else "b"
+    assert halves(site, held)["all began"] and not halves(site, held)["all ended"]
     kill(int(on(running, held).owner.rpartition(":")[2]), also=True)
     return held, other
 
