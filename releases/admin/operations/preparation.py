@@ -1,20 +1,29 @@
 """Forms that fill in what a release needs in one go, each with what was chosen last time."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from django import forms
-from django.utils.translation import gettext_lazy as _
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, gettext_lazy as _
 
-from environments.language import noted
+from audit.clock import now
+from environments.calendar import print_time
+from environments.language import labelled, language, listed, noted
 from environments.models import ConfigurationVersion, Environment
 from releases.admin.operations.access import people
-from releases.admin.operations.base import length, row, text
-from releases.models import Release, TeamMember
-from releases.operations.release import plan
+from releases.admin.operations.base import ZonedDateTimeField, length, row, text, zone_of
+from releases.gates.window import opening
+from releases.models import Procedure, Release, TeamMember
+from releases.operations.release import plan, reschedule
 from releases.operations.team import assign
+from releases.queries import shared_hosts
+from releases.queries.coming_windows import Coming, coming_windows
+from releases.queries.step_plan import production_of
 
 Fields = Mapping[str, forms.Field]
+OPEN_NOW: Final = "now"
 
 
 def configuration_fields(instance: Any) -> Fields:
@@ -68,3 +77,84 @@ def assign_team(release_id: int, **given: Any) -> list[TeamMember]:
         if given.get(f"{role}_account_id")
     }
     return assign.assign_all(release_id, members=members)
+
+
+def start_fields(instance: Any) -> Fields:
+    """Return a choice among the coming change windows, and a field for another time."""
+    fields: dict[str, forms.Field] = {}
+    coming = _coming(instance) if isinstance(instance, Release) and instance.kind != Release.Kind.EMERGENCY else []
+    if coming:
+        place = production_of(instance)
+        choices = [(_value(one), _words(one, place)) for one in coming]
+        fields["window"] = forms.ChoiceField(
+            label=_("change window"), choices=choices, required=False, widget=forms.RadioSelect
+        )
+    fields["start"] = ZonedDateTimeField(
+        label=noted(_("T-0"), _("another time")) if coming else _("T-0"), zone=zone_of(instance), required=not coming
+    )
+    fields["reason"] = text(_("reason"), required=False)
+    return fields
+
+
+def postpone_fields(instance: Any) -> Fields:
+    """Return the same with a reason that is required."""
+    return {**start_fields(instance), "reason": text(_("reason"))}
+
+
+def set_start(release_id: int, *, window: str = "", start: datetime | None = None, reason: str = "") -> Release:
+    """Plan the release for the window, or the time, that the form names."""
+    return reschedule.set_scheduled_start(release_id, start=_chosen(window, start), reason=reason)
+
+
+def reschedule_to(release_id: int, *, window: str = "", start: datetime | None = None, reason: str) -> Release:
+    """Move the release to the window, or the time, that the form names."""
+    return reschedule.reschedule(release_id, start=_chosen(window, start), reason=reason)
+
+
+def beside(release: Release, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Show which releases of other applications would be deployed then on the same hosts."""
+    place, start = production_of(release), _chosen(values.get("window", ""), values["start"])
+    answer = opening(release.application, place, start, emergency=release.kind == Release.Kind.EMERGENCY)
+    found = shared_hosts.warnings(release, place, start, answer.until or start) if answer.open else []
+    return [(gettext("same hosts"), sentence) for sentence in found]
+
+
+def _chosen(window: str, start: datetime | None) -> datetime:
+    """Return the typed time, else the beginning of the chosen window."""
+    if start is not None:
+        return start
+    if not window:
+        raise forms.ValidationError(_("Choose a change window, or enter another time."))
+    return now() if window == OPEN_NOW else datetime.fromisoformat(window)
+
+
+def _coming(release: Release) -> list[Coming]:
+    procedure = release.procedure or Procedure.objects.of(release.application)
+    if procedure is None or not release.destinations:
+        return []
+    return coming_windows(release, production_of(release), procedure.document, now())
+
+
+def _value(coming: Coming) -> str:
+    return coming.start.isoformat() if coming.start is not None else OPEN_NOW
+
+
+def _words(coming: Coming, place: Environment) -> str:
+    """Return a window with its milestones and who else is planned for it, as the label of a choice."""
+
+    def shown(at: datetime) -> str:
+        return str(print_time(at, place.zone, language()))
+
+    begins = shown(coming.start) if coming.start is not None else gettext("open now")
+    late = [key for key, at in coming.due.items() if at < now()]
+    lines = [listed(noted(key, shown(at)) for key, at in coming.due.items() if key not in late)]
+    if late:
+        lines.append(labelled(gettext("already past"), listed(late)))
+    if coming.taken:
+        lines.append(labelled(gettext("planned for it"), listed(coming.taken)))
+    return format_html(
+        "<span><b>{} – {}</b>{}</span>",
+        begins,
+        shown(coming.end),
+        format_html_join("", "<br><small>{}</small>", ((line,) for line in lines if line)),
+    )

@@ -13,10 +13,17 @@ from environments.language import language
 from environments.models import Account, Application, Environment
 from releases import evidence_readers as reading
 from releases.admin.operations import source
-from releases.admin.operations.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
-from releases.admin.operations.preparation import choose_configurations, configuration_fields
+from releases.admin.operations.base import FilesField, Preview, Verb, length, row, text, zone_of
+from releases.admin.operations.preparation import (
+    beside,
+    choose_configurations,
+    configuration_fields,
+    postpone_fields,
+    reschedule_to,
+    set_start,
+    start_fields,
+)
 from releases.gates.evidence import count_with
-from releases.gates.window import opening
 from releases.models import ChangeEntry, Evidence, Procedure, Release
 from releases.models.waiver import NOTIFICATIONS_SENT
 from releases.operations.approval import submit
@@ -29,12 +36,11 @@ from releases.operations.release import (
     prepare,
     read_merge_requests,
     refresh_from_git,
-    reschedule,
     select_commit,
     sign_final_check,
 )
 from releases.operations.release.withdraw_request import withdraw_request
-from releases.queries import changes_since, shared_hosts
+from releases.queries import changes_since
 from releases.queries.step_plan import production_of
 from releases.queries.suggested_changes import suggested_changes
 
@@ -161,25 +167,6 @@ def _add_suggested(pk: int, **given: str) -> Release:
     return plan.add_changes(pk, entries=rows)
 
 
-def _start(instance: Any) -> Fields:
-    return {
-        "start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)),
-        "reason": text(_("reason"), required=False),
-    }
-
-
-def _beside(release: Release, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Show which releases of other applications would be deployed then on the same hosts."""
-    place, start = production_of(release), values["start"]
-    answer = opening(release.application, place, start, emergency=release.kind == Release.Kind.EMERGENCY)
-    found = shared_hosts.warnings(release, place, start, answer.until or start) if answer.open else []
-    return [(gettext("same hosts"), sentence) for sentence in found]
-
-
-def _postpone(instance: Any) -> Fields:
-    return {"start": ZonedDateTimeField(label=_("T-0"), zone=zone_of(instance)), "reason": text(_("reason"))}
-
-
 def _test_types() -> list[tuple[str, str]]:
     """Return the test types of all procedures; the organisation's label counts where several have a key."""
     rows = Procedure.objects.filter(state="in_effect").order_by("-key")
@@ -304,11 +291,11 @@ VERBS: tuple[Verb, ...] = (
     on_release(
         "set_scheduled_start",
         _("Set scheduled start"),
-        reschedule.set_scheduled_start,
+        set_start,
         PLAN,
         model=Release,
-        fields=_start,
-        preview=_beside,
+        fields=start_fields,
+        preview=beside,
         warns=True,
         states=frozenset({"draft", "scope_locked", "testing_completed"}),
     ),
@@ -330,11 +317,11 @@ VERBS: tuple[Verb, ...] = (
     on_release(
         "reschedule",
         _("Reschedule"),
-        reschedule.reschedule,
+        reschedule_to,
         PREPARE,
         model=Release,
-        fields=_postpone,
-        preview=_beside,
+        fields=postpone_fields,
+        preview=beside,
         warns=True,
         danger=True,
     ),

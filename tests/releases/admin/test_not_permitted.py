@@ -310,7 +310,10 @@ def test_a_represented_person_has_already_decided(
         signature={},
         at=now(),
     )
-    assert word.approval_request_id == world["round"].pk and standing_of(world["round"], people["committee_b"]).given
+    assert (
+        word.approval_request_id == world["round"].pk
+        and standing_of(world["round"], read_rights(people["committee_b"])).given
+    )
     assert not waive.offers("committee_b") and waive.offers("manager")
     assert "has made an approval decision" in waive.why("committee_b")
     assert not approve.offers("committee_b")
