@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import InvalidOperation
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_lazy
 
 from releases.evidence_readers import (
     bandit,
@@ -50,6 +50,7 @@ from releases.evidence_readers.base import (
 
 __all__ = [
     "FORMS",
+    "LABELS",
     "EVIDENCE_TYPES",
     "LARGEST",
     "NAMES",
@@ -108,6 +109,16 @@ FORMS: tuple[Form, ...] = (
     file.FORM,
 )
 NAMES = tuple(kind.name for kind in EVIDENCE_TYPES)
+LABELS = {
+    "junit": gettext_lazy("test results"),
+    "coverage": gettext_lazy("test coverage"),
+    "sarif": gettext_lazy("static analysis"),
+    "performance": gettext_lazy("performance measurement"),
+    "review": gettext_lazy("code review"),
+    "security_scan": gettext_lazy("security scan"),
+    "statement": gettext_lazy("statement"),
+    "file": gettext_lazy("file"),
+}
 _BY_NAME = {kind.name: kind for kind in EVIDENCE_TYPES}
 
 

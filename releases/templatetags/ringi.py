@@ -82,6 +82,14 @@ def of(values: Any, key: str) -> Any:
 
 
 @register.filter
+def evidence_type(kind: str) -> str:
+    """Return the label of a type of evidence."""
+    from releases.evidence_readers import LABELS
+
+    return str(LABELS.get(kind, kind))
+
+
+@register.filter
 def short(digest: Any) -> str:
     """Return the first twelve characters of a digest or a commit; a dash for none."""
     return str(digest)[:12] if digest else "—"

@@ -80,6 +80,9 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
     match verb.key:
         case "delegation:request":
             given["delegate_id"] = rows.world.people["tester"].pk
+        case "team:assign":
+            lead = rows.world.people["second_operator"].pk
+            given |= {"release_lead_account_id": lead, "release_lead_telephone": "03-9876-5432"}
         case "target:create":
             another = make(Application, slug="another", name="Another", repository="x")
             given |= {"root": "/srv/another", "application_id": another.pk}

@@ -47,7 +47,7 @@ from releases.queries.suggested_changes import suggested_changes
 Fields = Mapping[str, forms.Field]
 Asked = list[tuple[str, Environment | None]]
 LEFT_OUT = [("", _("leave out")), *ChangeEntry.Kind.choices]
-EVIDENCE_KINDS = [(name, name) for name in reading.NAMES]
+EVIDENCE_KINDS = [(name, reading.LABELS[name]) for name in reading.NAMES]
 
 
 def _plan(instance: Any) -> Fields:
