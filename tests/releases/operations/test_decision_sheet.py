@@ -114,13 +114,13 @@ def test_who_decides_on_the_sheet_hears_what_is_missing_and_what_is_next(
             ends_at=release.scheduled_end_at,
             reason="for the test",
         )
-    answer = client.post(decide.approve.url, {"digest": submitted.digest, "comment": "read"}, follow=True)
+    answer = client.post(decide.first.url, {"digest": submitted.digest, "comment": "read"}, follow=True)
     assert answer.redirect_chain[-1][0] == page
     text = answer.content.decode()
     assert "Done: Approve" in text and "Missing: Release committee (1)" in text
     assert answer.context["decide"] is None
     assert f'href="{reverse("approval-request", args=[other.pk])}"' in text.partition('id="next-decision"')[2][:300]
-    last = browsers("committee_b").post(decide.approve.url, {"digest": submitted.digest}, follow=True)
+    last = browsers("committee_b").post(decide.first.url, {"digest": submitted.digest}, follow=True)
     assert "All required approvals are given." in last.content.decode()
 
 

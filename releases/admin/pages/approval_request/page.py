@@ -28,21 +28,19 @@ class Decide:
     """The decisions that the reader can make, and the form of all but those that ask for more (`links`)."""
 
     form: forms.Form
-    approve: Button
+    first: Button
     others: list[Button]
     links: list[Button]
 
 
 def _decide(rights: Rights, row: ApprovalRequest) -> Decide:
-    found = {each.key: each for each in buttons(rights, row) if not each.reason}
-    form = _form(APPROVE, row)
+    """Return what the reader can decide: to approve first, where that is among it."""
+    found = {each.key: each for each in buttons(rights, row, main=[APPROVE]) if not each.reason}
+    first, *others = found.values()
+    form = _form(first.key, row)
     more = {key for key in found if _form(key, row).fields.keys() - form.fields.keys()}
-    others = [each for key, each in found.items() if key != APPROVE]
     return Decide(
-        form,
-        found[APPROVE],
-        [each for each in others if each.key not in more],
-        [each for each in others if each.key in more],
+        form, first, [each for each in others if each.key not in more], [each for each in others if each.key in more]
     )
 
 

@@ -18,7 +18,7 @@ from environments.models.environment import targets_in
 from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
 from releases.admin.components.trigger_replay import replay_lines
-from releases.admin.operations import verb
+from releases.admin.operations import verbs_on
 from releases.admin.operations.availability import offered
 from releases.admin.pages.deployment_process.page import process_contents
 from releases.admin.pages.procedure.difference import differences, effects, seen_by
@@ -34,7 +34,7 @@ from releases.worker.dry_run import dry_run
 @dataclass(frozen=True)
 class Standing:
     """An open approval request as its page shows it. `why_not`: why the reader's part in it keeps them from deciding.
-    given: the reader has decided. decides: the reader can approve it now.
+    given: the reader has decided. decides: the reader can make a decision now.
     """
 
     missing_words: str
@@ -45,21 +45,24 @@ class Standing:
 
 
 def standing_of(approval_request: ApprovalRequest, rights: Rights) -> Standing:
-    """Return the status of an open approval request, and whether the reader can approve it."""
+    """Return the status of an open approval request, and whether the reader can decide on it."""
     where = quorum.shown(approval_request)
     person = rights.account.person_key if rights.account is not None else ""
     reason = where.kept_out.get(person, "")
-    approve = verb("approval", "approve")
-    assert approve is not None
     return Standing(
         missing_words=quorum.words_for(where.standing.missing),
         candidates=quorum.candidates(approval_request, where),
         why_not=authorship.refusal(reason) if reason else "",
         given=person in where.spoken,
-        decides=offered(approve, rights, approval_request) and not approve.not_now(approval_request),
+        decides=any(
+            offered(verb, rights, approval_request) and not verb.not_now(approval_request)
+            for verb in verbs_on(ApprovalRequest)
+            if verb.noun == "approval"
+        ),
     )
 
 
+@once_a_look
 def ended_because(approval_request: ApprovalRequest) -> str:
     """Return why the approvals of a request no longer count, naming what changed; empty while they count.
 
