@@ -104,12 +104,12 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         due = required_types(context)
         if not due:
             return unknown(gate, _("The release procedure requires no test before this environment."), "evidence")
-        found_of = {
-            noted(types[kind], places.get(slug, slug)): count("junit", reports[kind, slug], limits)
-            for kind, slug in due
-        }
-        missing = {name: said for name, said in found_of.items() if said.result != "passed"}
-        reason = " ".join(labelled(name, said.sentence) for name, said in (missing or found_of).items())
+        counted = [(kind, slug, count("junit", reports[kind, slug], limits)) for kind, slug in due]
+        missing = [row for row in counted if row[2].result != "passed"]
+        reason = " ".join(
+            labelled(noted(types[kind], places.get(slug, slug)), said.sentence)
+            for kind, slug, said in missing or counted
+        )
         return not_passed(gate, reason, "evidence") if missing else passed(gate, reason, "evidence")
     found = [row for row in context.known.evidence if row.kind == gate.evidence]
     said = count(gate.evidence, found, limits, _baselines(context) if gate.evidence == "performance" else ())

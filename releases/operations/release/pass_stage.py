@@ -10,10 +10,9 @@ from audit.refusals import NotPossible
 from releases.gates.base import Known, final_check_of
 from releases.models import Fact, Release
 from releases.operations.poll.retry_limit import with_retry_limit
-from releases.operations.release.prepare import done_milestone, late_milestones, require_in_time
+from releases.operations.release.prepare import done_milestone, held_by, require_in_time
+from releases.operations.release.readiness import TESTING
 
-# What has to be true before the tests count as completed.
-TESTED_BY = ("evidence", "promotion", "checklist")
 # State → the edge that leaves it by itself.
 VERBS = {"scope_locked": "complete_testing", "approved": "complete_final_check"}
 
@@ -22,7 +21,7 @@ def pass_stages() -> None:
     """Take each release over the stages after locking of the scope and after approval that ask nothing."""
     bound = ~Q(kind=Release.Kind.PRE_RELEASE)
     for release in Release.objects.filter(bound, state__in=["scope_locked", "approved"]).select_related("procedure"):
-        if asks_nothing(release) and not _is_held(release):
+        if asks_nothing(release) and not held_by(release, VERBS[release.state], now()):
             with_retry_limit("stage", release, partial(pass_stage, release.pk))
 
 
@@ -44,18 +43,10 @@ def pass_stage(release_id: int) -> Release:
     return release
 
 
-def _is_held(release: Release) -> bool:
-    """Tell whether a milestone that is past holds the release until two people waive it or it moves."""
-    moment = now()
-    waived = {row.gate for row in release.waivers.all() if row.counts(moment)}
-    late = late_milestones(release, VERBS[release.state], moment)
-    return any(f"milestone:{milestone.key}" not in waived for milestone in late)
-
-
 def asks_nothing(release: Release) -> bool:
     """Tell whether the procedure asks for no signature, and no gate, before the next stage of a release."""
     assert release.procedure is not None
     if release.state == "approved":
         return not final_check_of(release).signers
     gates = Known(release).asked(release.destinations[0]) if release.destinations else []
-    return not any(gate.type in TESTED_BY for gate in gates)
+    return not any(gate.type in TESTING for gate in gates)

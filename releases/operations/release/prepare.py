@@ -36,9 +36,10 @@ def lock_scope(release_id: int, *, reason: str = "") -> Release:
         release.lock_scope()
         if release.process is None or release.process.state in DeploymentProcess.ENDS:
             release.process = DeploymentProcess.current(release.application_id)
-        if faults := [reason for item in for_scope(release) for reason in item.reasons]:
+        procedure = active_procedure(release.application)
+        if faults := [reason for item in for_scope(release, procedure.document) for reason in item.reasons]:
             raise InvalidInput(*faults)
-        release.procedure = active_procedure(release.application)
+        release.procedure = procedure
         release.artefact = release.newest_artefact() if release.artefact_kind else None
         release.number = release.number or next_number(now())
         content = procedure_of(release)
@@ -110,6 +111,18 @@ def late_milestones(release: Release, verb: str, moment: datetime) -> list[Miles
     return list(release.milestones.filter(guards=verb, done_at=None, due_immediately=False, due_at__lt=moment))
 
 
+def held_by(release: Release, verb: str, moment: datetime) -> list[Milestone]:
+    """Return those of them that hold the release: until two people waive them, or it moves."""
+    waived = {row.gate for row in release.waivers.all() if row.counts(moment)}
+    return [row for row in late_milestones(release, verb, moment) if f"milestone:{row.key}" not in waived]
+
+
+def overdue_words(milestone: Milestone) -> str:
+    """Return that a milestone is past, and what can be done."""
+    text = _("“%(milestone)s” is overdue. Move the release to a later change window, or request a waiver.")
+    return text % {"milestone": milestone}
+
+
 def require_in_time(release: Release, verb: str) -> None:
     """Raise GateNotPassed when the milestone that guards an edge is past and not waived; inside an open operation.
 
@@ -125,8 +138,7 @@ def require_in_time(release: Release, verb: str) -> None:
     for milestone in late:
         waiver = counting.get(f"milestone:{milestone.key}")
         if waiver is None:
-            text = _("“%(milestone)s” is overdue. Move the release to a later change window, or request a waiver.")
-            raise GateNotPassed(text % {"milestone": milestone})
+            raise GateNotPassed(overdue_words(milestone))
         if waiver.follow_up is None:
             waiver.follow_up = create(release, "waiver", moment, environment.zone, about=str(milestone))
             waiver.save()

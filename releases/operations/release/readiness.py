@@ -10,8 +10,9 @@ from environments.models import Environment
 from releases.gates.base import Known
 from releases.gates.evaluation import evaluate
 from releases.models import Artefact, Deployment, Release
-from releases.operations.release.plan import active_procedure, wrong_kind
+from releases.operations.release.plan import wrong_kind
 from releases.operations.release.set_version import wrong
+from releases.procedures.document import Procedure as Content
 
 TESTING = {"evidence": "evidence:upload", "promotion": "deployment:request", "checklist": "checklist:sign"}
 
@@ -33,8 +34,8 @@ class Item:
         return not self.reasons
 
 
-def for_scope(release: Release) -> list[Item]:
-    """Return what must be there before the scope of a draft is locked."""
+def for_scope(release: Release, content: Content) -> list[Item]:
+    """Return what must be there before the scope of a draft is locked; content: of the procedure in effect."""
     found = [
         Item(_("content of the request"), _empty(release, Release.APPLICATION_FIELDS), "release:edit"),
         Item(_("commit"), _empty(release, ("commit", "tree", "branch")), "release:select_commit"),
@@ -47,7 +48,7 @@ def for_scope(release: Release) -> list[Item]:
         lacking = () if release.scheduled_start_at is not None else (_("No scheduled start has been set yet."),)
         found.append(Item(_("scheduled start"), lacking, "release:set_scheduled_start"))
     found.append(Item(_("configuration"), _without_configuration(release), "release:set_configuration"))
-    if why := wrong_kind(active_procedure(release.application).document, release.kind, release.criterion):
+    if why := wrong_kind(content, release.kind, release.criterion):
         found.append(Item(_("type"), (why,)))
     if kind := release.artefact_kind:
         text = _("No artefact of the type “%(kind)s” is registered for the commit %(commit)s.")

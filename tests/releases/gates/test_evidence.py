@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from audit.refusals import InvalidInput, NotPermitted
+from releases.gates.base import Known
+from releases.gates.evaluation import evaluate
 from releases.gates.evidence import matrix
-from releases.models import Evidence
+from releases.models import Evidence, Procedure
 from releases.operations.evidence.upload import upload
+from releases.procedures.document import Procedure as Content
 
 from .asking import alter, ask, git, mark_deployed, own_repository
 
@@ -121,6 +124,24 @@ def test_each_evidence_type_passes_and_fails(world: Any, gate: str, kind: str, b
     assert ask(world, release, gate).result == "not_passed"
     given(world, kind, json.dumps(good).encode())
     assert ask(world, release, gate).result == "passed"
+
+
+def test_a_failing_type_is_not_hidden_by_one_of_the_same_name(world: Any) -> None:
+    """An organisation may call several test types alike: each report is counted."""
+    release = world.planned()
+    world.evidence("1.3.0")
+    procedure = Procedure.objects.get(state="in_effect")
+    content = json.loads(json.dumps(procedure.content))
+    for row in content["testing"]["types"]:
+        row["ja"] = row["en"] = "Tests"
+    for test_type in ("integration", "system", "acceptance"):
+        given(world, "junit", RED, test_type=test_type)
+        known = Known(world.fresh(release))
+        known.content = Content.model_validate(content)
+        found = evaluate(known.release, world.environments["production"], known=known)
+        (answer,) = [one for one in found if one.gate == "tests"]
+        assert answer.result == "not_passed" and answer.reason.startswith("Tests (Staging): ")
+        given(world, "junit", GREEN, test_type=test_type)
 
 
 def test_evidence_counts_for_every_commit_with_the_same_tree_and_no_other(world: Any, tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput
-from releases.models import Release
+from releases.models import Procedure, Release
 from releases.operations.release.plan import add_change, edit, plan, set_configurations
 from releases.operations.release.prepare import complete_testing, lock_scope
 from releases.operations.release.readiness import for_scope, for_testing
@@ -33,13 +35,14 @@ def draft(world: Any) -> Release:
 
 
 def test_the_scope_is_refused_for_just_what_the_board_lacks(world: Any, draft: Release) -> None:
-    missing = [reason for item in for_scope(draft) for reason in item.reasons]
+    content = Procedure.objects.of(world.application).document
+    missing = [reason for item in for_scope(draft, content) for reason in item.reasons]
     assert len(missing) == 5
     with world.acting_as("manager"), pytest.raises(InvalidInput) as refused:
         lock_scope(draft.pk)
     assert list(refused.value.reasons) == missing
     whole = world.planned("1.4.0")
-    assert all(item.ready for item in for_scope(whole))
+    assert all(item.ready for item in for_scope(whole, content))
     with world.acting_as("manager"):
         lock_scope(whole.pk)
 
@@ -80,6 +83,16 @@ def test_testing_is_refused_for_just_what_the_board_lacks(world: Any, browsers: 
     assert lines["Checklist"].url == reverse("sign-all", args=[release.pk])
     assert lines["Environment order"].url == reverse("operation", args=["deployment", "request", release.pk])
     assert shown.due is not None and shown.due.guards == "complete_testing"
+
+
+def test_an_overdue_milestone_stands_on_the_board(world: Any, browsers: Clients) -> None:
+    release = world.planned()
+    alter(release.milestones.get(guards="lock_scope"), due_at=now() - timedelta(days=1), due_immediately=False)
+    (line,) = [line for line in board(browsers("manager"), release).lines if not line.item.ready]
+    assert "is overdue" in line.item.reasons[0] and "set_scheduled_start" in line.url
+    with world.acting_as("manager"), pytest.raises(GateNotPassed) as refused:
+        lock_scope(release.pk)
+    assert tuple(refused.value.reasons) == line.item.reasons
 
 
 def test_after_testing_there_is_no_board(world: Any, browsers: Clients) -> None:

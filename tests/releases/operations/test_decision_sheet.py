@@ -12,7 +12,8 @@ from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from django.urls import reverse
 
 from environments.operations.configuration.create import create
-from releases.models import ApprovalRequest
+from releases.gates.content import document
+from releases.models import ApprovalRequest, DeployedVersion
 from releases.operations.approval.submit import submit
 from releases.operations.release.plan import set_configuration
 from releases.operations.release.refresh_from_git import refresh_from_git
@@ -131,6 +132,13 @@ def test_sending_back_from_the_sheet_needs_a_reason(submitted: ApprovalRequest, 
     assert client.post(back.url, {"digest": submitted.digest, "comment": ""}).status_code == 400
     assert client.post(back.url, {"digest": submitted.digest, "comment": "too short"}).status_code == 302
     assert ApprovalRequest.objects.get(pk=submitted.pk).state == "sent_back"
+
+
+def test_a_version_that_is_not_known_is_not_called_nothing(submitted: ApprovalRequest, browsers: Clients) -> None:
+    alter(DeployedVersion.objects.get(environment__slug="production"), unknown=True)
+    alter(submitted, document=document(submitted.release, submitted.environment))
+    text = read(browsers("committee_a"), submitted)
+    assert "unknown → 1.3.0" in text and "nothing → 1.3.0" not in text
 
 
 @pytest.mark.parametrize("name", ["manager", "author_on_committee", "auditor"])

@@ -38,7 +38,7 @@ def _decide(rights: Rights, row: ApprovalRequest) -> Decide:
     found = {each.key: each for each in buttons(rights, row, main=[APPROVE]) if not each.reason}
     first, *others = found.values()
     form = _form(first.key, row)
-    more = {key for key in found if _form(key, row).fields.keys() - form.fields.keys()}
+    more = {each.key for each in others if _form(each.key, row).fields.keys() - form.fields.keys()}
     return Decide(
         form, first, [each for each in others if each.key not in more], [each for each in others if each.key in more]
     )

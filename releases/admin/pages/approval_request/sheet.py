@@ -94,8 +94,9 @@ def sheet_of(approval_request: ApprovalRequest, rights: Rights, moment: datetime
     known = Known(release, moment)
     release.places = known.places
     own = rights.about(release)
-    active = {place.pk: pointer for place, pointer in since.active(release)}
-    distances = {row.environment.pk: row for row in since.kept(release, since.active(release))}
+    there = since.active(release)
+    active = {place.pk: pointer for place, pointer in there}
+    distances = {row.environment.pk: row for row in since.kept(release, there)}
     chosen = since.chosen(release)
     places = []
     for place in release.destinations:

@@ -14,8 +14,9 @@ from environments.roles import LEVELS
 from releases.admin.operations import verb as find
 from releases.admin.operations.availability import offered
 from releases.gates.base import Known
-from releases.models import Milestone, Release
+from releases.models import Milestone, Procedure, Release
 from releases.operations.milestone.remind import turn_of
+from releases.operations.release.prepare import held_by, overdue_words
 from releases.operations.release.readiness import Item, for_scope, for_testing
 
 
@@ -46,11 +47,14 @@ class Board:
 
 def board_of(release: Release, rights: Rights, known: Known) -> Board | None:
     """Return the board of a release in preparation; None before it, after it, and without an environment."""
-    if not known.places or release.state not in ("draft", "scope_locked"):
+    procedure = Procedure.objects.of(release.application)
+    if not known.places or procedure is None or release.state not in ("draft", "scope_locked"):
         return None
     is_draft = release.state == "draft"
     stage = _("Lock scope") if is_draft else _("Complete testing")
-    items = for_scope(release) if is_draft else for_testing(release, known)
+    items = for_scope(release, procedure.document) if is_draft else for_testing(release, known)
+    late = held_by(release, "lock_scope" if is_draft else "complete_testing", known.moment)
+    items += [Item(str(row), (overdue_words(row),), "release:set_scheduled_start") for row in late]
     holders = _Roles(known.places)
     lines = [Line(item, _url(release, rights, item), holders.holding(item.verb)) for item in items]
     return Board(stage, sorted(lines, key=lambda line: line.item.ready), turn_of(release))
