@@ -337,6 +337,7 @@ def changes_until(at: datetime) -> bool:
     return grants.exists() or absences.exists()
 
 
+@once_a_look
 def absent_persons_of(account: Account) -> list[Account]:
     """Return the persons whose delegate an account is now, but not the persons whose delegates those are."""
     return list(

@@ -76,8 +76,6 @@ def assign_team(release_id: int, **given: Any) -> list[TeamMember]:
         for role in TeamMember.TeamRole.values
         if given.get(f"{role}_account_id")
     }
-    if not members:
-        raise forms.ValidationError(_("Choose a person for a team role."))
     return assign.assign_all(release_id, members=members)
 
 

@@ -31,6 +31,8 @@ def assign_all(release_id: int, *, members: Mapping[str, tuple[int, str]], reaso
         release = op.get(Release)
         if release.state in Release.ENDS:
             raise NotPossible(_("The release has ended."))
+        if not members:
+            raise InvalidInput(_("Choose a person for a team role."))
         team = {row.team_role: row for row in release.team_members.select_related("account")}
         present = {role: (row.account_id, row.telephone) for role, row in team.items()}
         changed = {role: given for role, given in members.items() if present.get(role) != given}

@@ -275,7 +275,8 @@ def test_more_rows_need_no_more_queries(
     assert _queries(seen, reverse("admin:index")) <= first
     print("\n".join(f"{count:4} {address}" for address, count in sorted(after.items(), key=lambda x: -x[1])[:8]))
     assert after[reverse("admin:index")] <= 47
-    assert max(after.values()) <= 50
+    over = {address: count for address, count in after.items() if count > 50}
+    assert not over
 
 
 def test_a_release_page_shows_the_latest_rows_and_links_to_the_rest(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.urls import reverse
 
 from audit.models import Event
+from audit.refusals import InvalidInput, NotPermitted
 from environments.models import ConfigurationVersion
 from releases.models import TeamMember
 from releases.operations.release.plan import set_configurations
-from releases.operations.team.assign import assign
+from releases.operations.team.assign import assign, assign_all
 
 Clients = Callable[[str], Any]
 
@@ -71,3 +73,12 @@ def test_the_team_of_the_last_release_stands_in_the_form(world: Any, browsers: C
     sent |= {"verifier_account_id": sent["implementer_account_id"]}
     assert client.post(address, sent).status_code == 400
     assert TeamMember.objects.get(release=second, team_role="verifier").account.username == "operator"
+
+
+def test_a_team_of_no_person_is_refused_as_each_refusal_is(world: Any) -> None:
+    release = world.planned()
+    for name, refusal in (("manager", InvalidInput), ("auditor", NotPermitted)):
+        before = Event.objects.filter(operation="team:assign", outcome="refused").count()
+        with world.acting_as(name), pytest.raises(refusal):
+            assign_all(release.pk, members={})
+        assert Event.objects.filter(operation="team:assign", outcome="refused").count() == before + 1

@@ -47,8 +47,10 @@ class Board:
 
 def board_of(release: Release, rights: Rights, known: Known) -> Board | None:
     """Return the board of a release in preparation; None before it, after it, and without an environment."""
+    if not known.places or release.state not in ("draft", "scope_locked"):
+        return None
     procedure = Procedure.objects.of(release.application)
-    if not known.places or procedure is None or release.state not in ("draft", "scope_locked"):
+    if procedure is None:
         return None
     is_draft = release.state == "draft"
     stage = _("Lock scope") if is_draft else _("Complete testing")
