@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from config.development.ports import free_port
 
 NEEDED = ("podman", "runc", "docker-registry", "busybox")
@@ -114,3 +116,12 @@ def _answers(registry: str) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError("the registry does not answer")
+
+
+def containers_or_skip() -> Iterator[Containers]:
+    """Yield a registry and a podman, for a fixture; skip with the reason why there is none."""
+    try:
+        with containers() as made:
+            yield made
+    except RuntimeError as lacking:
+        pytest.skip(str(lacking))

@@ -56,12 +56,21 @@ def add_limit(limit: Callable[[HttpRequest, QuerySet[Any]], QuerySet[Any]]) -> N
         _limits.append(limit)
 
 
+class _AnyColumns:
+    """Leaves the choice of columns out of what a list is filtered by."""
+
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Return the filters."""
+        return {name: value for name, value in super().get_filters_params(params).items() if name != "columns"}  # type: ignore[misc]
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """List and detail page. `lookups` is all that a query string may filter by beside `list_filter`; `shown_fields` the
-    detail page's.
+    detail page's; `more_columns` those that a reader may add to the list.
     """
 
     lookups: ClassVar[frozenset[str]] = frozenset()
+    more_columns: ClassVar[tuple[str, ...]] = ()
     shown_fields: ClassVar[tuple[str, ...]] = ()
     hint: ClassVar[Any] = ""
     actions = None
@@ -135,7 +144,34 @@ class ReadOnlyAdmin(ModelAdmin):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         if request.GET.get("csv") and self.has_view_permission(request):
             return self.as_table(request)
-        return super().changelist_view(request, {"hint": self.hint, **(extra_context or {})})
+        shown = {"hint": self.hint, "columns": self.columns(request)}
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """Return the columns that the query names in `columns`, with commas between; the first one is always there."""
+        chosen = request.GET.get("columns", "").split(",")
+        names = self._all_columns()
+        return tuple(name for name in names if name in chosen or name == names[0]) if chosen[0] else self._usual()
+
+    def _usual(self) -> tuple[Any, ...]:
+        return tuple(self.list_display)
+
+    def _all_columns(self) -> tuple[Any, ...]:
+        return (*self._usual(), *self.more_columns)
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> Any:
+        """Return the list, for which the choice of columns is no filter."""
+        return type("Listed", (_AnyColumns, super().get_changelist(request, **options)), {})
+
+    def columns(self, request: HttpRequest) -> list[tuple[str, bool, str]]:
+        """Return each column that may be left out: its label, whether it is shown, and `columns` without or with it."""
+        now, names = self.get_list_display(request), self._all_columns()
+        found = []
+        for name in names[1:]:
+            others = [one for one in names if one in now and one != name]
+            wanted = others if name in now else [one for one in names if one in now or one == name]
+            found.append((str(label_for_field(name, self.model, self)), name in now, ",".join(wanted)))
+        return found
 
     def as_table(self, request: HttpRequest) -> HttpResponseBase:
         """Return the rows of the list with its columns, in its order, however many they are."""

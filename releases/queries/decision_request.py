@@ -19,6 +19,12 @@ def asked_of(decision_request: DecisionRequest) -> list[TeamMember]:
     ]
 
 
+def agreed_on_timeout(deployment: Deployment) -> str:
+    """Return what happens where no one of the team answers, as it was approved: `roll_back` or `keep`."""
+    request = deployment.approval_request
+    return str((request.document.get("on_timeout") if request is not None else None) or deployment.release.on_timeout)
+
+
 def last_rollback_start(deployment: Deployment) -> datetime | None:
     """Return the last moment from which the rollback still fits into the window; None without a window."""
     if deployment.scheduled_end_at is None:

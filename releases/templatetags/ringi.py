@@ -24,7 +24,7 @@ from environments.language import language, listed, noted
 from environments.targets.words import in_words
 
 if TYPE_CHECKING:
-    from releases.admin.components.change_history import Difference, HistoryEntry
+    from releases.admin.components.change_history import Difference, History
     from releases.admin.components.formatting import Button
 
 register = template.Library()
@@ -59,6 +59,12 @@ def clock(at: Any, zone: str = "") -> str:
 def span(seconds: Any) -> str:
     """Return a length of time in words."""
     return _shown().span(seconds)
+
+
+@register.filter
+def timer(seconds: float) -> str:
+    """Return a length of time as a clock that runs."""
+    return str(_shown().timer(seconds))
 
 
 @register.filter
@@ -209,12 +215,11 @@ def _shown_of(cl: Any, row: Any, name: str) -> Any:
 
 
 @register.inclusion_tag("components/happenings.html")
-def history(row: Model) -> dict[str, list[HistoryEntry] | str]:
+def history(row: Model) -> dict[str, History | str]:
     """Show the operations on one row, newest first."""
-    from audit.operation import label
-    from releases.admin.components.change_history import of_objects
+    from releases.admin.components.change_history import history_of
 
-    return {"happenings": of_objects([label(row)]), "zone": ""}
+    return {"history": history_of([row]), "zone": ""}
 
 
 @register.simple_tag

@@ -49,6 +49,7 @@ INSIDE = {
     "releases/operations/procedure/apply_freezes.py",
     "releases/operations/procedure/apply_roles.py",
     "releases/operations/procedure/further.py",
+    "releases/operations/release/dates.py",
     "releases/operations/release/follow.py",
     "releases/operations/release/readiness.py",
 }

@@ -20,7 +20,7 @@ from releases.admin.pages.deployment_process.page import template_text
 from tests.chaos.running import LEASE, Point, Running, command, step
 from tests.chaos.test_kill import kill
 from tests.chaos.test_matrix import AFTER_INTENT, BEFORE_INTENT, BEFORE_OUTCOME
-from tests.containers import Containers, containers
+from tests.containers import Containers, containers_or_skip
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
 from tests.releases.operations.test_artefacts import registered
@@ -42,12 +42,7 @@ STARTS = "echo served >> /target/tally; exec /bin/busybox httpd -f -p $PORT -h /
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Containers]:
-    """A registry and a podman, or the reason why there is none."""
-    try:
-        with containers() as made:
-            yield made
-    except RuntimeError as lacking:
-        pytest.skip(str(lacking))
+    yield from containers_or_skip()
 
 
 class Place:

@@ -35,7 +35,7 @@ SABOTAGES = (
     Sabotage(
         "Plan",
         "a release may be planned outside of every window",
-        "releases/operations/release/reschedule.py",
+        "releases/operations/release/dates.py",
         "if not answer.open:",
         "if False:",
     ),

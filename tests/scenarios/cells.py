@@ -25,6 +25,7 @@ from releases.gates.content import digest, document
 from releases.models import (
     ApprovalRequest,
     Artefact,
+    ChangeEntry,
     CommitteeMeeting,
     DeployedVersion,
     Deployment,
@@ -125,6 +126,7 @@ class Rows:
             until=moment + timedelta(hours=1),
             requested_by=people["manager"],
         )
+        entry = make(ChangeEntry, release=draft, kind="fix", text="x", author=people["developer"])
         pointer = make(
             DeployedVersion,
             application=world.application,
@@ -187,6 +189,7 @@ class Rows:
             follow_up,
             waiver,
             pointer,
+            entry,
             another,
             process,
             artefact,

@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model, Q
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import get_language, gettext as _
 
 from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
+from audit.operation import label
 from environments.language import bilingual, labelled, listed
 from environments.targets.words import in_words
-from releases.admin.components.formatting import when, word
+from releases.admin.components.formatting import day, when, word
 from releases.admin.operations import VERBS
+from releases.models import Step
 
 _FILE = Path(__file__).with_name("other_operations.toml")
 # Operations without a button: those of the workers, the scheduler and the sign-in.
@@ -34,6 +37,9 @@ _LABELS = OTHER_OPERATIONS | {verb.key: verb.label for verb in VERBS}
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 _HIDDEN = frozenset({"id", "history"})
 LONGEST = 600  # characters of a value beside another
+# What the workers write for each step that runs as planned; successive ones are one line of a history.
+_AS_PLANNED = ("step:claim", "step:succeed", "step:wait", "step:wait_for_target")
+_MOST_STEP_EVENTS = 100
 
 
 class Difference(NamedTuple):
@@ -73,6 +79,12 @@ class HistoryEntry:
     details: list[tuple[str, str]]
     differences: list[Difference]
     fault: str
+
+    @property
+    def classes(self) -> str:
+        """Return the words by which a history is filtered: whether a person did it, and whether it was refused."""
+        by_person = self.actor_label.startswith("person:")
+        return f"{'by-person ' * by_person}{'was-refused' * (self.outcome == 'refused')}"
 
 
 def operation_name(operation: str) -> str:
@@ -200,13 +212,97 @@ def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str]
     )
 
 
-def of_objects(labels: Iterable[str], limit: int = 60, hidden: Collection[str] = ()) -> list[HistoryEntry]:
-    """Return the operations and refusals on objects (`app.Model:pk`), newest first, in one query. hidden: models whose
-    values the reader may not see.
+@dataclass(frozen=True)
+class StepsLine:
+    """Successive events of steps that ran as planned, newest first; `succeeded` and `begun` name the steps, oldest
+    first.
     """
+
+    entries: list[HistoryEntry]
+    succeeded: list[str]
+    begun: list[str]
+
+    def add(self, entry: HistoryEntry, name: str) -> None:
+        """Add the event before the others."""
+        self.entries.append(entry)
+        if entry.operation == "step:succeed":
+            self.succeeded.insert(0, name)
+        elif name not in self.succeeded and name not in self.begun:
+            self.begun.insert(0, name)
+
+    @property
+    def first(self) -> datetime:
+        """Return when the first of them began."""
+        return self.entries[-1].at
+
+    @property
+    def last(self) -> datetime:
+        """Return when the last of them ended."""
+        return self.entries[0].at
+
+
+class HistoryLine(NamedTuple):
+    """Either one event, or steps."""
+
+    entry: HistoryEntry | None = None
+    steps: StepsLine | None = None
+
+
+class HistoryDay(NamedTuple):
+    """The lines of one day."""
+
+    day: str
+    lines: list[HistoryLine]
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened to some rows, newest first. own: the label of the page's own row, which no line repeats; cut:
+    whether there is more.
+    """
+
+    own: str
+    days: list[HistoryDay]
+    cut: bool
+
+
+def history_of(rows: Iterable[Model], limit: int = 60, *, hidden: Collection[str] = (), zone: str = "") -> History:
+    """Return the operations and refusals on rows, of which the first is the page's own. hidden: models whose values the
+    reader may not see; zone: that of the days.
+    """
+    names = {label(row): row for row in rows}
+    own = next(iter(names))
     events = (
-        Event.objects.filter(object__in=list(labels), kind__in=["operation", "refusal"])
+        Event.objects.filter(object__in=list(names), kind__in=["operation", "refusal"])
         .select_related("ledger_entry", "pending")
-        .order_by("-ledger_entry__number", "-pending__position")[:limit]
+        .order_by("-ledger_entry__number", "-pending__position")
     )
-    return [history_entry(event, values=event.object.partition(":")[0] not in hidden) for event in events]
+    planned = Q(operation__in=_AS_PLANNED, kind="operation")
+    found = list(events.exclude(planned)[: limit + 1])
+    cut = len(found) > limit
+    if any(isinstance(row, Step) for row in names.values()):
+        oldest = found[limit - 1].at if cut else None
+        of_steps = (events.filter(at__gte=oldest) if oldest else events).filter(planned)[:_MOST_STEP_EVENTS]
+        found = sorted([*found[:limit], *of_steps], key=_place, reverse=True)
+    else:
+        found = found[:limit]
+    named = {one: str(names[one]) for one in {event.object for event in found}}
+    entries = [history_entry(e, values=e.object.partition(":")[0] not in hidden, names=named) for e in found]
+    days: dict[str, list[HistoryLine]] = {}
+    for entry in entries:
+        lines = days.setdefault(day(entry.at, zone), [])
+        if entry.operation not in _AS_PLANNED or entry.kind != "operation":
+            lines.append(HistoryLine(entry))
+            continue
+        steps = lines[-1].steps if lines else None
+        if steps is None:
+            steps = StepsLine([], [], [])
+            lines.append(HistoryLine(steps=steps))
+        steps.add(entry, named[entry.object])
+    return History(own, [HistoryDay(text, lines) for text, lines in days.items()], cut)
+
+
+def _place(event: Event) -> tuple[bool, int]:
+    """Return the place of an event in the chain; those that wait for one come after all others."""
+    link = getattr(event, "ledger_entry", None)
+    return (False, link.number) if link is not None else (True, event.pending.position if event.is_pending else 0)

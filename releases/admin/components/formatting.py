@@ -97,6 +97,12 @@ def span(seconds: float | None) -> str:
     return _("%(n)d s") % {"n": whole}
 
 
+def timer(seconds: float) -> str:
+    """Return a length of time as hours, minutes and seconds; below nothing it is overdue."""
+    whole = int(abs(seconds))
+    return f"{'−' if seconds < 0 else ''}{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
 def remaining(until: datetime, now: datetime) -> str:
     """Say how long until a time, or how long it is overdue."""
     seconds = (until - now).total_seconds()

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Case, Model, OuterRef, QuerySet, Subquery, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext, gettext_lazy as _
 
@@ -24,6 +24,7 @@ from releases.models import (
     DeploymentProcess,
     Evidence,
     FollowUp,
+    Milestone,
     Procedure,
     Release,
     Rollback,
@@ -35,6 +36,18 @@ _CODES = (
     ("number", re.compile(r"(FY\d{4}(?:-\d*)?)")),
     ("commit", re.compile(r"([0-9a-f]{7,40})")),
 )
+
+
+# Whom a release waits for in each state, in general; its page names the people.
+_WAITS_FOR = {
+    "scope_locked": _("release team"),
+    "testing_completed": _("Release manager"),
+    "in_review": _("approvers"),
+    "approved": _("signatures of the final check"),
+    "final_check_completed": _("operator"),
+    "releasing": _("deployment"),
+    "monitoring": _("end of monitoring"),
+}
 
 
 class OwnPage(ReadOnlyAdmin):
@@ -61,7 +74,8 @@ class OwnPage(ReadOnlyAdmin):
 class ReleaseAdmin(OwnPage):
     """All releases."""
 
-    list_display = ("__str__", "number", "kind", "state", "title", "author", "opens")
+    list_display = ("__str__", "number", "state", "waits_for", "next_due", "opens", "title")
+    more_columns = ("kind", "author", "risk", "ticket", "commit")
     list_select_related = ("application", "author")
     list_filter = ("state", "kind", "application")
     ordering = ("-pk",)
@@ -78,6 +92,18 @@ class ReleaseAdmin(OwnPage):
     hint = _("A release is a version of an application on its way to production.")
 
     opens = cell(stamp, "scheduled_start_at", _("T-0"), "scheduled_start_at")
+    next_due = cell(stamp, "next_due", _("next due"), "next_due")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Add when the next milestone is due, of releases that are prepared."""
+        open_ones = Milestone.objects.filter(release=OuterRef("pk"), done_at=None).order_by("due_at")
+        due = Case(When(state__in=Release.PREPARING, then=Subquery(open_ones.values("due_at")[:1])))
+        return super().get_queryset(request).annotate(next_due=due)
+
+    @column(_("waits for"))
+    def waits_for(self, row: Release) -> str:
+        """Return who acts next."""
+        return str(row.author) if row.state == "draft" else str(_WAITS_FOR.get(row.state, "—"))
 
 
 @admin.register(Deployment)

@@ -16,7 +16,7 @@ from releases.admin.operations.access import people
 from releases.admin.operations.base import ZonedDateTimeField, length, row, text, zone_of
 from releases.gates.window import opening
 from releases.models import Procedure, Release, TeamMember
-from releases.operations.release import plan, reschedule
+from releases.operations.release import copy, plan, reschedule
 from releases.operations.team import assign
 from releases.queries import shared_hosts
 from releases.queries.coming_windows import Coming, coming_windows
@@ -26,18 +26,18 @@ Fields = Mapping[str, forms.Field]
 OPEN_NOW: Final = "now"
 
 
-def configuration_fields(instance: Any) -> Fields:
-    """Return a choice for each environment: what is chosen, else the newest."""
+def configuration_fields(instance: Any, *, newest: bool = False) -> Fields:
+    """Return a choice for each environment: what is chosen, else, or always, the newest."""
     fields: dict[str, forms.Field] = {}
     for place in Environment.objects.of(instance.application) if isinstance(instance, Release) else ():
         if place.tier == Environment.Tier.PRODUCTION and not instance.bound_for_production:
             continue
         rows = ConfigurationVersion.objects.filter(application=instance.application, environment=place)
-        newest = rows.order_by("-number").first()
-        if newest is not None:
+        last = rows.order_by("-number").first()
+        if last is not None:
             chosen = row(place, ConfigurationVersion, required=False)
             chosen.queryset = rows.order_by("-number")
-            chosen.initial = instance.configurations.get(place.slug, newest.pk)
+            chosen.initial = last.pk if newest else instance.configurations.get(place.slug, last.pk)
             fields[f"configuration_{place.slug}"] = chosen
     return fields
 
@@ -94,6 +94,27 @@ def start_fields(instance: Any) -> Fields:
     )
     fields["reason"] = text(_("reason"), required=False)
     return fields
+
+
+def copied_fields(instance: Any) -> Fields:
+    """Return the fields of the scheduled start, which may be left open, and the newest configurations."""
+    fields = {**start_fields(instance), **configuration_fields(instance, newest=True)}
+    fields["start"].required = False
+    return {name: field for name, field in fields.items() if name != "reason"}
+
+
+def copy_to(
+    release_id: int, *, window: str = "", start: datetime | None = None, reason: str = "", **given: Any
+) -> Release:
+    """Copy a release into the window, or to the time, that the form names, with the configurations that it names."""
+    chosen = {name: value for name, value in given.items() if name.startswith("configuration_")}
+    return copy.copy(
+        release_id,
+        start=_chosen(window, start) if window or start else None,
+        configuration_ids=[pk for pk in chosen.values() if pk is not None],
+        reason=reason,
+        **{name: value for name, value in given.items() if name not in chosen},
+    )
 
 
 def postpone_fields(instance: Any) -> Fields:

@@ -13,11 +13,13 @@ from environments.language import language
 from environments.models import Account, Application, Environment
 from releases import evidence_readers as reading
 from releases.admin.operations import source
-from releases.admin.operations.base import FilesField, Preview, Verb, length, row, text, zone_of
+from releases.admin.operations.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
 from releases.admin.operations.preparation import (
     beside,
     choose_configurations,
     configuration_fields,
+    copied_fields,
+    copy_to,
     postpone_fields,
     reschedule_to,
     set_start,
@@ -27,10 +29,10 @@ from releases.gates.evidence import count_with
 from releases.models import ChangeEntry, Evidence, Procedure, Release
 from releases.models.waiver import NOTIFICATIONS_SENT
 from releases.operations.approval import submit
+from releases.operations.change_entry import edit as change_entries
 from releases.operations.deployment import request
 from releases.operations.evidence import upload
 from releases.operations.release import (
-    copy,
     end_incomplete,
     plan,
     prepare,
@@ -67,6 +69,7 @@ def _plan(instance: Any) -> Fields:
         "criterion": forms.ChoiceField(
             label=_("emergency criterion or standard change"), required=False, choices=[("", "—"), *criteria]
         ),
+        "start": ZonedDateTimeField(label=_("T-0"), required=False),
     }
 
 
@@ -75,6 +78,7 @@ def _copy(instance: Any) -> Fields:
         "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
         "title": text(_("title (empty: the same with the new version)"), required=False, most=length(Release, "title")),
         "with_changes": forms.BooleanField(label=_("copy change entries as well"), required=False),
+        **copied_fields(instance),
         "reason": text(_("reason"), required=False),
     }
 
@@ -142,11 +146,17 @@ def _selected(release: Release, values: dict[str, Any]) -> Preview:
 
 
 def _change(instance: Any) -> Fields:
+    known = instance if isinstance(instance, ChangeEntry) else ChangeEntry()
+    kind = forms.ChoiceField(label=_("type"), choices=[("", "—"), *ChangeEntry.Kind.choices], initial=known.kind)
     return {
-        "kind": forms.ChoiceField(label=_("type"), choices=ChangeEntry.Kind.choices),
-        "text": text(_("change entry"), most=length(ChangeEntry, "text")),
-        "ticket": text(_("ticket"), required=False, most=length(ChangeEntry, "ticket")),
+        "kind": kind,
+        "text": text(_("change entry"), most=length(ChangeEntry, "text"), initial=known.text),
+        "ticket": text(_("ticket"), required=False, most=length(ChangeEntry, "ticket"), initial=known.ticket),
     }
+
+
+def _no_draft(release: Release) -> str:
+    return "" if release.state == "draft" else gettext("Only a draft can be edited. Reopen the scope first.")
 
 
 def _suggested(instance: Any) -> Fields:
@@ -236,9 +246,10 @@ def _final(release: Release) -> list[tuple[str, str]]:
 
 PLAN, PREPARE = ("plan",), ("prepare",)
 on_release = partial(Verb, "release")
+on_change = partial(Verb, "change_entry", model=ChangeEntry, over=lambda entry: _no_draft(entry.release))
 VERBS: tuple[Verb, ...] = (
     on_release("plan", _("Plan a release"), plan.plan, PLAN, fields=_plan, makes=Release),
-    on_release("copy", _("Copy to new release"), copy.copy, PLAN, model=Release, fields=_copy),
+    on_release("copy", _("Copy to new release"), copy_to, PLAN, model=Release, fields=_copy),
     on_release(
         "edit",
         _("Edit release"),
@@ -279,6 +290,8 @@ VERBS: tuple[Verb, ...] = (
         states=frozenset({"draft"}),
         over=lambda release: "" if suggested_changes(release) else gettext("No merge request suggests a change."),
     ),
+    on_change("edit", _("Edit change entry"), change_entries.edit, ("edit_changes", "plan"), fields=_change),
+    on_change("remove", _("Remove change entry"), change_entries.remove, ("edit_changes", "plan"), danger=True),
     on_release(
         "set_configuration",
         _("Choose configuration"),

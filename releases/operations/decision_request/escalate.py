@@ -15,7 +15,7 @@ from releases import dispatch
 from releases.models import DecisionRequest, Deployment, Rollback, Step
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.operations.rollback.decide import raise_
-from releases.queries.decision_request import asked_of, last_rollback_start
+from releases.queries.decision_request import agreed_on_timeout, asked_of, last_rollback_start
 from releases.queries.rollback_causes import NO_RESPONSE
 
 # The least time that a person has to answer, however late it is.
@@ -29,13 +29,12 @@ def create(op: Operation, deployment: Deployment, step: Step, *, minutes: float 
     moment from which the rollback still fits into the window. What happens without an answer was
       approved.
     """
-    moment, release, content = now(), deployment.release, deployment.content
+    moment, content = now(), deployment.content
     due = moment + timedelta(minutes=max(minutes or 0, content.rollback.decision_request_minutes))
     if (safe := last_rollback_start(deployment)) is not None:
         due = max(moment + LEAST, min(due, safe))
-    agreed = deployment.approval_request.document.get("on_timeout") if deployment.approval_request is not None else None
     decision_request = DecisionRequest.objects.create(
-        deployment=deployment, step=step, requested_at=moment, due_at=due, on_timeout=agreed or release.on_timeout
+        deployment=deployment, step=step, requested_at=moment, due_at=due, on_timeout=agreed_on_timeout(deployment)
     )
     op.details["decision_request"] = decision_request.pk
     op.details["asked"] = [str(entry) for entry in asked_of(decision_request)]

@@ -1,6 +1,8 @@
 """release:copy: a new draft from an earlier release: the next one, or the same again after it failed."""
 
 import re
+from collections.abc import Collection
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 
@@ -10,17 +12,28 @@ from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Application
 from releases.models import ChangeEntry, DeploymentProcess, Release
-from releases.operations.release.plan import active_procedure
+from releases.operations.release.dates import set_window
+from releases.operations.release.plan import active_procedure, chosen_for
 from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
 from releases.sources import versions
 
 
-def copy(release_id: int, *, version: str, title: str = "", with_changes: bool = False, reason: str = "") -> Release:
+def copy(
+    release_id: int,
+    *,
+    version: str,
+    title: str = "",
+    with_changes: bool = False,
+    start: datetime | None = None,
+    configuration_ids: Collection[int] = (),
+    reason: str = "",
+) -> Release:
     """Create a draft with the texts of another release, without its commit, date, configuration, approval or
     signatures.
 
     title: left empty, the earlier one with the new version in the old one's place. with_changes: also copy its changes.
+    start: T-0 of the new one; configuration_ids: the versions that each environment will get.
     """
     source = Release.objects.get(pk=release_id)
     with operation("release:copy", (Application, source.application_id), (Release, release_id), reason=reason) as op:
@@ -56,6 +69,11 @@ def copy(release_id: int, *, version: str, title: str = "", with_changes: bool =
                     release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author
                 )
                 made.editors.add(row.author)
+        if configuration_ids:
+            made.configurations = {place.slug: row.pk for place, row in chosen_for(made, configuration_ids).items()}
+        if start is not None and made.bound_for_production:
+            set_window(made, content, start)
+        made.save()
         op.about(made, copied_from=str(earlier))
     return made
 

@@ -4,9 +4,9 @@ from audit.clock import now
 from audit.operation import Operation
 from releases.gates.base import procedure_of
 from releases.models import DeploymentProcess, Procedure, Release
+from releases.operations.release.dates import lay
 from releases.operations.release.end_approval import end_requests
 from releases.operations.release.prepare import create_checklist_and_documents
-from releases.operations.release.reschedule import lay
 from releases.queries.step_plan import production_of, step_plan
 
 

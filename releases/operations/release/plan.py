@@ -1,6 +1,7 @@
 """release:plan, release:edit, release:add_change_entry: writing a release while it is a draft."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -10,9 +11,10 @@ from audit.plain import plain
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.language import listed
-from environments.models import Application, ConfigurationVersion
+from environments.models import Application, ConfigurationVersion, Environment
 from releases.models import ChangeEntry, ChecklistItem, DeploymentProcess, FinalCheck, Procedure, Release
 from releases.operations.document.review import advance, begin_again
+from releases.operations.release.dates import set_window
 from releases.procedures.document import Procedure as Content
 from releases.queries.step_plan import step_plan
 from releases.queries.used_versions import require_free
@@ -65,9 +67,19 @@ def wrong_kind(content: Content, kind: str, criterion: str) -> str:
 
 
 def plan(
-    *, application_id: int, version: str, title: str, kind: str = "regular", reason: str = "", criterion: str = ""
+    *,
+    application_id: int,
+    version: str,
+    title: str,
+    kind: str = "regular",
+    reason: str = "",
+    criterion: str = "",
+    start: datetime | None = None,
 ) -> Release:
-    """Create a release as a draft; the version is read as SemVer, full-width input included."""
+    """Create a release as a draft; the version is read as SemVer, full-width input included.
+
+    start: T-0, where it is known already; for a release that goes to production.
+    """
     with operation("release:plan", (Application, application_id), reason=reason) as op:
         author = access.require("plan")
         application = op.get(Application)
@@ -95,6 +107,9 @@ def plan(
             on_timeout=content.rollback.decision_request_on_timeout,
             tag=application.tag_format.format(version=text),
         )
+        if start is not None and release.bound_for_production:
+            set_window(release, content, start)
+            release.save()
         op.about(release, version=text)
     return release
 
@@ -104,7 +119,7 @@ def edit(release_id: int, *, fields: dict[str, Any], reason: str = "") -> Releas
     with operation("release:edit", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
         account = access.require("plan", instead="prepare")
-        _draft(release)
+        require_draft(release)
         strange = sorted(set(fields) - set(EDITABLE))
         if strange:
             raise InvalidInput(_("These fields cannot be edited: %(fields)s") % {"fields": listed(strange)})
@@ -138,18 +153,23 @@ def add_changes(release_id: int, *, entries: Sequence[tuple[str, str, str]]) -> 
 
 def _add(release: Release, entries: Sequence[tuple[str, str, str]]) -> list[ChangeEntry]:
     account = access.require("edit_changes", instead="plan")
-    _draft(release)
+    require_draft(release)
     if not entries:
         raise InvalidInput(_("Select at least one change."))
     made = []
     for kind, text, ticket in entries:
-        if kind not in ChangeEntry.Kind.values:
-            raise InvalidInput(_("Unknown change type: %(kind)s") % {"kind": kind})
-        row = {"kind": kind, "text": plain(text, _("change entry")), "ticket": ticket, "author": account}
-        made.append(ChangeEntry.objects.create(release=release, **row))
+        row = change_of(kind, text, ticket)
+        made.append(ChangeEntry.objects.create(release=release, author=account, **row))
     release.editors.add(account)
     clear_signatures(release)
     return made
+
+
+def change_of(kind: str, text: str, ticket: str) -> dict[str, str]:
+    """Return the columns of a change; raises InvalidInput."""
+    if kind not in ChangeEntry.Kind.values:
+        raise InvalidInput(_("Unknown change type: %(kind)s") % {"kind": kind})
+    return {"kind": kind, "text": plain(text, _("change entry")), "ticket": ticket}
 
 
 def set_configuration(release_id: int, *, configuration_id: int, reason: str = "") -> Release:
@@ -162,11 +182,8 @@ def set_configurations(release_id: int, *, configuration_ids: Collection[int], r
     with operation("release:set_configuration", (Release, release_id), reason=reason) as op:
         release = op.get(Release)
         account = access.require("plan", instead="prepare")
-        _draft(release)
-        rows = ConfigurationVersion.objects.filter(pk__in=configuration_ids, application=release.application)
-        chosen = {row.environment.slug: row for row in rows.select_related("environment")}
-        if not chosen or len(chosen) < len(set(configuration_ids)):
-            raise InvalidInput(_("This application does not have the selected configuration."))
+        require_draft(release)
+        chosen = {place.slug: row for place, row in chosen_for(release, configuration_ids).items()}
         wanted = release.configurations | {slug: row.pk for slug, row in chosen.items()}
         if wanted != release.configurations:
             clear_signatures(release, group="technical")
@@ -174,6 +191,15 @@ def set_configurations(release_id: int, *, configuration_ids: Collection[int], r
         release.editors.add(account)
         op.about(release, configurations={slug: row.number for slug, row in chosen.items()})
     return release
+
+
+def chosen_for(release: Release, configuration_ids: Collection[int]) -> dict[Environment, ConfigurationVersion]:
+    """Return these versions of a release's application by environment; raises InvalidInput."""
+    rows = ConfigurationVersion.objects.filter(pk__in=configuration_ids, application=release.application)
+    chosen = {row.environment: row for row in rows.select_related("environment")}
+    if not chosen or len(chosen) < len(set(configuration_ids)):
+        raise InvalidInput(_("This application does not have the selected configuration."))
+    return chosen
 
 
 def clear_signatures(release: Release, group: str = "") -> None:
@@ -212,6 +238,7 @@ def active_procedure(application: Application | None = None) -> Procedure:
     return procedure
 
 
-def _draft(release: Release) -> None:
+def require_draft(release: Release) -> None:
+    """Raise NotPossible for a release whose content is no longer edited."""
     if release.state != "draft":
         raise NotPossible(_("Only a draft can be edited. Reopen the scope first."))

@@ -19,10 +19,10 @@ from releases.models import ChecklistItem, Deployment, DeploymentProcess, Docume
 from releases.notifications.templates import notes
 from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
+from releases.operations.release.dates import lay
 from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
 from releases.operations.release.readiness import for_scope, for_testing
-from releases.operations.release.reschedule import lay
 from releases.procedures.document import Procedure as Content
 from releases.queries.release_facts import facts_of
 from releases.queries.step_plan import production_of, step_plan

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.templatetags.admin_list import result_headers
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
@@ -51,9 +52,9 @@ def test_the_exported_table_holds_the_filtered_rows(world: dict[str, Any], brows
     rows = _table(client.get(reverse(RELEASES), {"csv": "1"}))
     assert len(rows) == 1 + Release.objects.count()
     drafts = _table(client.get(reverse(RELEASES), {"csv": "1", "state__exact": "draft"}))
-    assert [row[3] for row in drafts[1:]] == ["Draft"] and str(world["draft"]) == drafts[1][0]
+    assert [row[2] for row in drafts[1:]] == ["Draft"] and str(world["draft"]) == drafts[1][0]
     client.cookies["django_language"] = "ja"
-    assert _table(client.get(reverse(RELEASES), {"csv": "1", "state__exact": "draft"}))[1][3] == "下書き"
+    assert _table(client.get(reverse(RELEASES), {"csv": "1", "state__exact": "draft"}))[1][2] == "下書き"
 
 
 def test_the_exported_table_hides_the_columns_and_rows_that_the_list_hides(
@@ -74,3 +75,31 @@ def test_a_list_keeps_the_order_of_its_model(people: dict[str, Any], rf: Any) ->
     request.user = people["manager"]
     shown = admin.site.get_model_admin(Environment).get_queryset(request)
     assert [row.order for row in shown] == sorted(row.order for row in shown) and shown.ordered
+
+
+def test_a_reader_chooses_the_columns(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    client, address = browsers("manager"), reverse("admin:releases_release_changelist")
+    usual = client.get(address)
+    heads = [str(head["text"]) for head in result_headers(usual.context["cl"])]
+    assert heads == ["release", "number", "state", "waits for", "next due", "T-0", "title"]
+    chosen = client.get(address, {"columns": "state,risk", "state__exact": "in_review", "o": "-1"})
+    assert chosen.status_code == 200
+    assert [str(head["text"]) for head in result_headers(chosen.context["cl"])] == ["release", "state", "risk class"]
+    assert {row.state for row in chosen.context["cl"].result_list} == {"in_review"}
+    assert "columns=state%2Crisk" in chosen.content.decode(), "filters and sorting keep the choice"
+    table = client.get(address, {"columns": "state", "csv": "1"}).getvalue().decode()
+    assert table.splitlines()[0].count(",") == 1
+    # Only columns of the list: another one of the model is not shown, and no column can be guessed.
+    assert client.get(address, {"columns": "password,tree"}).status_code == 200
+    accounts = client.get(reverse("admin:environments_account_changelist"), {"columns": "password"})
+    assert [str(head["text"]) for head in result_headers(accounts.context["cl"])] == ["full name"]
+
+
+def test_a_list_says_whom_a_release_waits_for_and_when(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    page = browsers("manager").get(reverse("admin:releases_release_changelist"))
+    rows = {row.pk: row for row in page.context["cl"].result_list}
+    review = rows[world["review"].pk]
+    due = review.milestones.filter(done_at=None).order_by("due_at").first()
+    assert due is not None and review.next_due == due.due_at
+    assert "approvers" in page.content.decode()
+    assert rows[world["released"].pk].next_due is None

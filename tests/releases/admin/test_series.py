@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,15 @@ from releases.admin.pages.monitoring.series import (
     BOTTOM,
     HEIGHT,
     LEFT,
+    LISTED,
     MOST_TICKS,
+    RIGHT,
     TOP,
     WIDTH,
     Mark,
     Point,
     draw,
+    figure,
     ticks_of,
     top_of,
 )
@@ -61,13 +65,29 @@ def test_marks_are_drawn_at_their_time() -> None:
     mark = Mark(AT + timedelta(minutes=2), "alarm", "alarm")
     ((x, _width, words, tone, _anchor),) = drawing(points([0.1] * 5), marks=[mark]).marks
     assert (words, tone) == ("alarm", "alarm")
-    assert float(x) == (LEFT + WIDTH - 12) / 2
+    assert float(x) == (LEFT + WIDTH - RIGHT) / 2
 
 
 def test_ticks_are_at_round_times_of_the_zone() -> None:
     words = [text for _at, text in ticks_of(AT, AT + timedelta(hours=24), "Asia/Tokyo")]
     assert words == ["04:00", "08:00", "12:00", "16:00", "20:00", "00:00"]
     assert len(ticks_of(AT, AT + timedelta(seconds=3), "Asia/Tokyo")) <= MOST_TICKS
+
+
+def test_a_short_period_has_ticks_and_small_times_have_their_unit() -> None:
+    words = [text for _at, text in ticks_of(AT, AT + timedelta(seconds=20), "Asia/Tokyo")]
+    assert words == ["01:00:00", "01:00:05", "01:00:10", "01:00:15", "01:00:20"]
+    assert [figure(value, "seconds") for value in (2.5, 0.25, 0.000375, 8.74e-05, 0)] == [
+        *("2.5 s", "250 ms", "375 µs", "87.4 µs", "0 s")
+    ]
+    drawn = drawing(points([0.0003, 0.000375]), unit="seconds")
+    assert {text.rpartition(" ")[2] for _y, text in drawn.y_ticks} == {"s", "µs"}
+
+
+def test_each_measurement_is_said_and_the_newest_are_listed() -> None:
+    drawn = drawing(points([float(n) for n in range(30)] + [None]))
+    assert len(json.loads(drawn.hover)) == 31 and len(drawn.values) == LISTED
+    assert [(words, result) for _at, words, result in drawn.values[:2]] == [("—", "no_data"), ("29", "passed")]
 
 
 def test_an_empty_series_draws_no_chart() -> None:

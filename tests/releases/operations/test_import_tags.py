@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
@@ -168,13 +168,12 @@ def test_many_and_long_changes_are_cut_and_counted(world: Any, tmp_path: Path) -
     assert len(long.text) == 300 and long.text.endswith("…")
 
 
-def test_four_hundred_tags_and_thirty_thousand_commits_take_less_than_half_a_minute(world: Any, tmp_path: Path) -> None:
+def test_four_hundred_tags_and_thirty_thousand_commits_take_few_statements(world: Any, tmp_path: Path) -> None:
     tags = {f"v{n // 20}.{n % 20}.0": (75 * (n + 1), None if n % 2 else f"{n // 20}.{n % 20}.0\n") for n in range(400)}
     application = alter(world.application, repository=str(history(tmp_path / "big.git", 30_000, tags)))
-    begun = time.monotonic()
-    with world.acting_as("manager"):
+    with world.acting_as("manager"), CaptureQueriesContext(connection) as statements:
         done = import_tags(application.pk)
-    assert time.monotonic() - begun < 30
+    assert len(statements) < 10 * len(tags)
     assert (len(done.made), done.skipped) == (400, ())
     assert Release.objects.filter(state="imported").count() == 400
     assert ChangeEntry.objects.filter(release__version="19.19.0").count() == MOST_CHANGES + 1

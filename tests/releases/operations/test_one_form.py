@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
 
+from audit.clock import now
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
 from environments.models import ConfigurationVersion
-from releases.models import TeamMember
+from environments.operations.configuration.create import create
+from releases.gates.window import opening
+from releases.models import Release, TeamMember
 from releases.operations.release.plan import set_configurations
 from releases.operations.team.assign import assign, assign_all
 
@@ -82,3 +86,54 @@ def test_a_team_of_no_person_is_refused_as_each_refusal_is(world: Any) -> None:
         with world.acting_as(name), pytest.raises(refusal):
             assign_all(release.pk, members={})
         assert Event.objects.filter(operation="team:assign", outcome="refused").count() == before + 1
+
+
+def test_a_copy_is_planned_with_its_window_and_the_newest_configurations(world: Any, browsers: Clients) -> None:
+    first, client = world.planned(), browsers("manager")
+    with world.acting_as("manager"):
+        newer = create(
+            application_id=world.application.pk,
+            environment_id=world.environments["staging"].pk,
+            values={"PORT": "8081"},
+            secrets={"PASSWORD": "another"},
+            reason="second",
+        )
+    address = reverse("operation", args=["release", "copy", first.pk])
+    form = client.get(address).context["form"]
+    window = form.fields["window"].choices[0][0]
+    sent = {name: field.initial for name, field in form.fields.items() if name.startswith("configuration_")}
+    assert sent["configuration_staging"] == newer.pk != first.configurations["staging"]
+    sent |= {"version": "1.4.0", "title": "", "reason": "", "start": "", "window": window}
+    assert client.post(address, sent).status_code == 302
+    made = Release.objects.get(version="1.4.0")
+    assert made.configurations == first.configurations | {"staging": newer.pk}
+    assert made.scheduled_start_at is not None and made.scheduled_end_at is not None
+    assert {row.key for row in made.milestones.all()} == {row.key for row in first.milestones.all()} != set()
+    # Both are left open by who does not know them yet.
+    later = {"version": "1.5.0", "title": "", "reason": "", "start": ""}
+    assert client.post(address, later).status_code == 302
+    made = Release.objects.get(version="1.5.0")
+    assert made.configurations == {} and made.scheduled_start_at is None and not made.milestones.exists()
+
+
+def test_a_copy_outside_of_every_window_is_not_made(world: Any, browsers: Clients) -> None:
+    first, client = world.planned(), browsers("manager")
+    outside = next(
+        at
+        for hours in range(400)
+        if not opening(first.application, world.environments["production"], at := now() + timedelta(hours=hours)).open
+    )
+    sent = {"version": "1.4.0", "title": "", "reason": "", "start": outside.isoformat()}
+    answer = client.post(reverse("operation", args=["release", "copy", first.pk]), sent)
+    assert answer.status_code == 409 and not Release.objects.filter(version="1.4.0").exists()
+
+
+def test_a_window_of_the_calendar_stands_in_the_plan(world: Any, browsers: Clients) -> None:
+    client, at = browsers("manager"), now().replace(microsecond=0)
+    address = reverse("operation-new", args=["release", "plan"])
+    form = client.get(address, {"start": at.isoformat()}).context["form"]
+    assert form.initial["start"] == at.isoformat()
+    sent = {"application_id": world.application.pk, "version": "1.3.0", "title": "Tags", "kind": "regular"}
+    assert client.post(address, sent | {"start": at.isoformat()}).status_code == 302
+    release = Release.objects.get(version="1.3.0")
+    assert release.scheduled_start_at == at and release.milestones.count() == 5

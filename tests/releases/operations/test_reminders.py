@@ -15,7 +15,8 @@ from releases.gates.base import procedure_of
 from releases.models import Milestone, Notification, NotificationDelivery, Release
 from releases.operations.milestone.remind import remind_due
 from releases.operations.notification.remind import remind_open, remind_or_escalate
-from releases.operations.release.reschedule import lay, set_scheduled_start
+from releases.operations.release.dates import lay
+from releases.operations.release.reschedule import set_scheduled_start
 from releases.queries.recipients import Recipient, not_before
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter

@@ -20,18 +20,13 @@ from environments.targets.target import holding, journal_lines
 from releases.check_types import by_name as check_named
 from releases.check_types.base import CheckContext, Result
 from releases.step_types import by_name
-from tests.containers import Containers, containers
+from tests.containers import Containers, containers_or_skip
 from tests.releases.sources.repositories import SSHD, key, over_ssh
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Containers]:
-    """A registry and a podman, or the reason why there is none."""
-    try:
-        with containers() as made:
-            yield made
-    except RuntimeError as lacking:
-        pytest.skip(str(lacking))
+    yield from containers_or_skip()
 
 
 @pytest.fixture(scope="module")

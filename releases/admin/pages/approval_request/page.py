@@ -7,9 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from audit.clock import now
-from audit.operation import label
 from environments.admin.rights import Rights, found_or_404, page, rights_of
-from releases.admin.components import change_history
+from releases.admin.components.change_history import history_of
 from releases.admin.components.formatting import Button, buttons, show
 from releases.admin.components.live import updates
 from releases.admin.operations import verb
@@ -89,5 +88,5 @@ def approval_request(request: HttpRequest, pk: int) -> HttpResponse:
         next_task=_next(rights, row) if standing is None or standing.given else None,
         sheet=sheet_of(row, rights, now()),
         zone=row.environment.zone if row.environment is not None else "",
-        happenings=change_history.of_objects([label(one) for one in (row, row.about) if one is not None]),
+        history=history_of([one for one in (row, row.about) if one is not None]),
     )

@@ -17,6 +17,7 @@ from releases.models import Deployment, Release
 from releases.queries.shared_hosts import on_the_same_hosts
 
 AHEAD = 24
+MOST_PAST = 200
 SHOWN = timedelta(days=31)
 
 
@@ -158,9 +159,15 @@ def all_entries(
     return [(e, entries(e, rows, moment, ahead)) for e in environments]
 
 
-def name_neighbours(found: list[Entry], planned: list[Release], environment: Environment) -> None:
-    """Add to the windows of an environment which releases of several applications meet there on the same hosts."""
-    beside = on_the_same_hosts(environment, planned) if environment.protected else {}
+def neighbours(environment: Environment, planned: list[Release]) -> dict[int, dict[int, str]]:
+    """Return which releases of several applications meet in an environment on the same hosts, as `on_the_same_hosts`;
+    none in one that is not protected.
+    """
+    return on_the_same_hosts(environment, planned) if environment.protected else {}
+
+
+def name_neighbours(found: list[Entry], beside: dict[int, dict[int, str]]) -> None:
+    """Add to the windows of an environment the neighbours of what is planned there."""
     for entry in found:
         here = [release.pk for release in entry.releases]
         entry.beside = [
@@ -205,5 +212,16 @@ def deployments_between(environments: Sequence[Environment], start: datetime, en
         )
         .select_related("release__application", "environment")
         .order_by("scheduled_start_at")
+    )
+    return list(rows)
+
+
+def deployments_since(environments: Sequence[Environment], start: datetime, end: datetime) -> list[Deployment]:
+    """Return the deployments that began in a stretch of time, whatever became of them; the last MOST_PAST."""
+    rows: Any = (
+        Deployment.objects.filter(environment__in=environments, started_at__gte=start, started_at__lt=end)
+        .exclude(state__in=["scheduled", "queued"])
+        .select_related("release__application", "environment")
+        .order_by("-started_at")[:MOST_PAST]
     )
     return list(rows)

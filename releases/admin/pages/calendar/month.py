@@ -1,7 +1,7 @@
 """One month of the calendar as a grid of days: windows, freezes, what is planned, milestones and holidays."""
 
 from calendar import MONDAY, SUNDAY, Calendar
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -15,10 +15,18 @@ from django.utils.translation import gettext as _
 from environments import calendar
 from environments.application_scope import within
 from environments.language import language
-from environments.models import Environment
+from environments.models import Application, Environment
+from releases.admin.components.formatting import TONES
 from releases.admin.components.links import page_of
 from releases.admin.operations.base import ZONE
-from releases.admin.pages.calendar.entries import Entry, Rows, deployments_between, overlap, windows_of
+from releases.admin.pages.calendar.entries import (
+    Entry,
+    Rows,
+    deployments_between,
+    deployments_since,
+    overlap,
+    windows_of,
+)
 from releases.models import Deployment, Milestone, Release
 
 KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
@@ -26,7 +34,7 @@ KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "releas
 
 @dataclass(frozen=True)
 class Mark:
-    """One line in a day."""
+    """One line in a day. application: whose it is; None: it is for all."""
 
     kind: str
     hour: str
@@ -35,6 +43,15 @@ class Mark:
     note: str = ""
     tone: str = ""
     verb: str = ""
+    application: Application | None = None
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one application has in each day of a week; `application` is None for what is for all."""
+
+    application: Application | None
+    days: list[tuple["Day", list[Mark]]]
 
 
 @dataclass
@@ -75,6 +92,15 @@ class Month:
     one_week: bool = False
 
     @property
+    def lanes(self) -> list[Lane]:
+        """Return the marks of the first week by application; what is for all comes first."""
+        marks = [mark for day in self.weeks[0] for mark in day.marks]
+        found = {mark.application.pk: mark.application for mark in marks if mark.application is not None}
+        lanes = [*([None] if any(m.application is None for m in marks) else []), *sorted(found.values(), key=str)]
+        days = self.weeks[0]
+        return [Lane(one, [(day, [m for m in day.marks if m.application == one]) for day in days]) for one in lanes]
+
+    @property
     def title(self) -> str:
         """Return the month, or the first and the last day of the week, in words."""
         if self.one_week:
@@ -100,10 +126,13 @@ def month(
     *,
     may_plan: bool,
     seen: Collection[int] | None,
+    only: Application | None = None,
+    beside: Mapping[int, Mapping[int, str]] | None = None,
 ) -> Month:
-    """Return the grid of a month for some environments, from rows that were read for it and two more queries.
+    """Return the grid of a month for some environments, from rows that were read for it and three more queries.
 
     seen: the keys of the applications whose releases the reader may open; None: all. Those of others only take a place.
+    only: leave out what is for other applications; beside: neighbours of releases, as `on_the_same_hosts`.
     """
     grid = Calendar(SUNDAY if language() == "ja" else MONDAY).monthdatescalendar(first.year, first.month)
     today = moment.astimezone(ZONE).date()
@@ -123,29 +152,31 @@ def month(
         label = str(environment) if many else ""
         # At most one a day, and the stretch is 54 days long.
         for entry in windows_of(environment, rows, begin, 56, end):
+            if not _is_for(entry.application, only):
+                continue
             _mark(days, entry.start, entry.zone, _window_mark(entry, label, moment, may_plan=may_plan))
         for freeze in rows.freezes:
             if freeze.environment_id != environment.pk or not overlap(freeze.starts_at, freeze.ends_at, begin, end):
+                continue
+            if not _is_for(freeze.application, only):
                 continue
             _spread(days, freeze, environment.zone, label)
     zones = {e.pk: e.zone for e in environments}
     if any(e.protected for e in environments):
         zone = next(e.zone for e in reversed(environments) if e.protected)
         for release in rows.planned:
-            if release.scheduled_start_at is not None:
-                at, state = release.scheduled_start_at, str(release.get_state_display())
-                _mark(days, at, zone, Mark("release", _hour(at, zone), f"T-0 {release}", link(release), state))
+            if release.scheduled_start_at is not None and _is_for(release.application, only):
+                _mark(days, release.scheduled_start_at, zone, _release_mark(release, zone, link(release), beside or {}))
         for milestone in within(_milestones(begin, end), seen):
-            _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
-    for deployment in deployments_between(environments, begin, end):
-        if deployment.scheduled_start_at is not None:
+            if _is_for(milestone.release.application, only):
+                _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
+    # Of the environments that are not protected, only one that was chosen shows what is over.
+    past = deployments_since([e for e in environments if e.protected or not many], begin, end)
+    for deployment in [*deployments_between(environments, begin, end), *past]:
+        at = deployment.started_at or deployment.scheduled_start_at
+        if at is not None and _is_for(deployment.release.application, only):
             zone = zones[deployment.environment_id]
-            _mark(
-                days,
-                deployment.scheduled_start_at,
-                zone,
-                Mark("run", _hour(deployment.scheduled_start_at, zone), str(deployment), link(deployment)),
-            )
+            _mark(days, at, zone, _deployment_mark(deployment, at, zone, link(deployment)))
     for day in days.values():
         day.marks.sort(key=lambda m: (KINDS.index(m.kind) > 1, m.hour, KINDS.index(m.kind)))
     return Month(
@@ -200,17 +231,35 @@ def _window_mark(entry: Entry, label: str, moment: datetime, *, may_plan: bool) 
     kind = "skipped" if entry.frozen and entry.kind != "proposed" else entry.kind
     tone = "warn" if notes else ""
     if may_plan and entry.empty and entry.start > moment:
-        return Mark(kind, hour, entry.name, plan_url(entry), " · ".join(said), tone, verb="release:plan")
-    return Mark(kind, hour, entry.name, entry.url, " · ".join(said), tone)
+        return Mark(kind, hour, entry.name, plan_url(entry), " · ".join(said), tone, "release:plan", entry.application)
+    return Mark(kind, hour, entry.name, entry.url, " · ".join(said), tone, application=entry.application)
+
+
+def _is_for(application: Application | None, only: Application | None) -> bool:
+    return only is None or application is None or application == only
+
+
+def _release_mark(release: Release, zone: str, url: str, beside: Mapping[int, Mapping[int, str]]) -> Mark:
+    assert release.scheduled_start_at is not None
+    hour, conflicts = _hour(release.scheduled_start_at, zone), list(beside.get(release.pk, {}).values())
+    note = " · ".join([str(release.get_state_display()), *(f"⚠ {sentence}" for sentence in conflicts)])
+    tone = "warn" if conflicts else ""
+    return Mark("release", hour, f"T-0 {release}", url, note, tone, application=release.application)
+
+
+def _deployment_mark(deployment: Deployment, at: datetime, zone: str, url: str) -> Mark:
+    begun, ended = deployment.started_at is not None, deployment.ended_at
+    hour = _hour(at, zone) + (f"–{_hour(ended, zone)}" if begun and ended is not None else "")
+    note, tone = (str(deployment.get_state_display()), TONES.get(deployment.state, "")) if begun else ("", "")
+    return Mark("run", hour, str(deployment), url, note, tone, application=deployment.release.application)
 
 
 def _milestone_mark(milestone: Milestone, moment: datetime, zone: str) -> Mark:
     done = milestone.done_at is not None
     tone = "good" if done else "bad" if milestone.due_at < moment else ""
-    text = f"{milestone} · {milestone.release}"
-    return Mark(
-        "milestone", _hour(milestone.due_at, zone), ("✓ " if done else "") + text, page_of(milestone.release), tone=tone
-    )
+    text = f"{'✓ ' if done else ''}{milestone} · {milestone.release}"
+    of, hour = milestone.release, _hour(milestone.due_at, zone)
+    return Mark("milestone", hour, text, page_of(of), tone=tone, application=of.application)
 
 
 def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str) -> None:
@@ -222,7 +271,7 @@ def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str) -> None:
         # A freeze that ends at midnight does not touch the day that begins then.
         if first.date() <= day.day and datetime.combine(day.day, time(), place) < last:
             hour = f"{first:%H:%M}–" if day.day == first.date() else f"–{last:%H:%M}" if day.day == last.date() else ""
-            day.marks.append(Mark(kind, hour, freeze.name, page_of(freeze), note))
+            day.marks.append(Mark(kind, hour, freeze.name, page_of(freeze), note, application=freeze.application))
 
 
 def _mark(days: dict[date, Day], at: datetime, zone: str, mark: Mark) -> None:
@@ -240,7 +289,5 @@ def _weekday(day: date) -> str:
 
 
 def _milestones(begin: datetime, end: datetime) -> QuerySet[Milestone]:
-    rows = Milestone.objects.filter(
-        release__state__in=Release.PREPARING, due_at__gte=begin, due_at__lt=end
-    ).select_related("release__application")
-    return rows.exclude(guards="start")
+    rows = Milestone.objects.filter(due_at__gte=begin, due_at__lt=end).exclude(release__state="cancelled")
+    return rows.exclude(guards="start").select_related("release__application")

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import page, rights_of, shown_to
-from environments.models import Environment, Holiday
+from environments.models import Application, Environment, Holiday
 from releases.admin.components.formatting import new_button, show
 from releases.admin.operations.base import ZONE
 from releases.admin.pages.calendar.entries import (
@@ -15,6 +15,7 @@ from releases.admin.pages.calendar.entries import (
     all_entries as all_entries,
     entries,
     name_neighbours,
+    neighbours,
     read,
 )
 from releases.admin.pages.calendar.month import bounds, chosen, month, only_week, plan_url, week_of
@@ -33,6 +34,9 @@ def calendar(request: HttpRequest) -> HttpResponse:
         day = week_of(request.GET["week"], moment)
         first = day.replace(day=1)
     rights = rights_of(request)
+    applications = list(shown_to(request, Application.objects.order_by("name")))
+    only = next((one for one in applications if one.slug == request.GET.get("application")), None)
+    filters = {"environment": some[0].slug if len(some) == 1 else "", "application": only.slug if only else ""}
     may_plan, own = rights.anywhere("plan"), rights.applications
     rows = read(moment)
     past_too = read(min(moment, bounds(first)[0]))
@@ -42,15 +46,18 @@ def calendar(request: HttpRequest) -> HttpResponse:
         .order_by("scheduled_start_at")[:50]
     )
     listed = []
+    beside: dict[int, dict[int, str]] = {}
     for environment in everywhere:
-        found = entries(environment, rows, moment)
-        name_neighbours(found, rows.planned, environment)
+        found, here = entries(environment, rows, moment), neighbours(environment, rows.planned)
+        name_neighbours(found, here)
+        for pk, sentences in here.items():
+            beside.setdefault(pk, {}).update(sentences)
         for entry in found:
             entry.plan = plan_url(entry) if may_plan and entry.empty and environment.protected else ""
         rules = [r for r in rows.windows if r.environment_id == environment.pk and not r.extra]
         listed.append((environment, found, rules))
     today = moment.astimezone(ZONE).date()
-    grid = month(first, some, past_too, moment, may_plan=may_plan, seen=own)
+    grid = month(first, some, past_too, moment, may_plan=may_plan, seen=own, only=only, beside=beside)
     return show(
         request,
         "pages/calendar/calendar.html",
@@ -59,8 +66,11 @@ def calendar(request: HttpRequest) -> HttpResponse:
         month=only_week(grid, day) if day is not None else grid,
         shown_day=day or (first if (first.year, first.month) != (today.year, today.month) else today),
         stretch="week" if day is not None else "month",
-        kept=f"week={day}" if day is not None else f"month={first:%Y-%m}",
-        wanted=some[0].slug if len(some) == 1 else "",
+        shown=str(day) if day is not None else f"{first:%Y-%m}",
+        wanted=filters["environment"],
+        only=only,
+        applications=applications if len(applications) > 1 else [],
+        filters="".join(f"&{name}={value}" for name, value in filters.items() if value),
         scheduled=scheduled,
         own=own,
         holidays=list(Holiday.objects.filter(removed_at=None, day__gte=today)[:20]),

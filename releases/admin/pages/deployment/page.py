@@ -11,12 +11,12 @@ from django.utils.translation import get_language, gettext as _
 
 from audit.clock import now
 from audit.cover import warning
-from audit.operation import label
 from environments.admin.rights import found_or_404, page, rights_of
 from environments.targets.words import in_words
-from releases.admin.components import change_history
+from releases.admin.components.change_history import history_of
 from releases.admin.components.formatting import show, stations
 from releases.admin.components.live import updates
+from releases.admin.pages.deployment.present import present_of
 from releases.admin.pages.deployment.window_bar import window_bar
 from releases.admin.pages.monitoring.page import drawings, rows_of
 from releases.models import Deployment, PollFailure, Step, StepOutput
@@ -104,10 +104,9 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
     monitoring_periods = list(row.monitoring_periods.order_by("pk")) if sees else []
     for monitoring in monitoring_periods:
         monitoring.deployment = row
-    followed = log_step(steps)
+    followed, bar = log_step(steps), window_bar(row, steps, moment)
     text, last = (_log_of(followed) if followed is not None else ("", 0)) if logs else ("", 0)
     decision_request = row.decision_requests.filter(answered_at=None).select_related("step", "deployment").first()
-    labels = [label(row), *(label(step) for step in steps), *(label(b) for b in row.rollbacks.all())]
     return show(
         request,
         "pages/deployment/deployment.html",
@@ -124,7 +123,8 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         suspended=PollFailure.objects.filter(deployment=row).exclude(suspended_at=None).order_by("pk"),
         main=MAIN.get(row.state, ""),
         progress=progress(row, steps, moment),
-        bar=window_bar(row, steps, moment),
+        bar=bar,
+        present=present_of(row, steps, bar, moment, sees=sees),
         matrix=matrix(steps),
         phases=[(p, [s for s in steps if s.phase == p]) for p in Step.Phase.values],
         planned=[] if steps else [(p, row.release.step_plan.get(p, [])) for p in ("deployment", "verification")],
@@ -142,7 +142,12 @@ def deployment(request: HttpRequest, pk: int) -> HttpResponse:
         monitoring_periods=[(w, drawings(w, rows_of(w, MEASUREMENTS))) for w in monitoring_periods],
         digests=digests(row) if sees and row.started_at else {},
         back_plan=row.release.step_plan.get("rollback", []),
-        happenings=change_history.of_objects(labels, 40, hidden=() if logs else (Step._meta.label,)),
+        history=history_of(
+            [row, *steps, *row.rollbacks.all(), *monitoring_periods],
+            40,
+            hidden=() if logs else (Step._meta.label,),
+            zone=zone,
+        ),
     )
 
 

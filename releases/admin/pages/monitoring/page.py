@@ -12,6 +12,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
+from audit.clock import now
 from audit.cover import warning
 from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import labelled, language, noted
@@ -226,6 +227,7 @@ def monitoring(request: HttpRequest, pk: int) -> HttpResponse:
         monitoring=row,
         deployment=row.deployment,
         zone=row.deployment.environment.zone,
+        left=(row.ends_at - now()).total_seconds() if row.ended_at is None and row.paused_at is None else None,
         drawings=drawings(row, measurements, fired),
         unmeasured=[names.get(name, name) for name in unmeasured(row, measurements)],
         rules=[] if before else rules(row, slots, approval_requests, fired, words, units),

@@ -1,19 +1,22 @@
 """The series of a monitoring period as one large drawing per metric, with axes, baseline, limits and marks."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_lazy
 
 WIDTH, HEIGHT = 720.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 22.0, 26.0
-STEPS = (60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+# The values stand at the right: what was measured last is what a narrow screen shows first.
+LEFT, RIGHT, TOP, BOTTOM = 12.0, 64.0, 22.0, 26.0
+STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 MOST_TICKS = 8
 # A longer pause than this many intervals between two measurements is a gap.
 GAP = 2.5
+LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Drawing:
-    """One metric, ready for the template: coordinates as text in a box of WIDTH × HEIGHT."""
+    """One metric, ready for the template: coordinates as text in a box of WIDTH × HEIGHT. values: the last LISTED
+    measurements, newest first, as time, figure and result; hover: every point as JSON, x and words.
+    """
 
     name: str
     stretches: list[str]
@@ -64,9 +69,14 @@ class Drawing:
     mean: str
     greatest: str
     result: str
+    values: list[tuple[datetime, str, str]]
+    hover: str
     box: dict[str, float] = field(
         default_factory=lambda: {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": WIDTH - RIGHT, "t": TOP, "b": HEIGHT - BOTTOM}
     )
+
+
+_SECONDS = ((1.0, gettext_lazy("%(n)s s")), (1e-3, gettext_lazy("%(n)s ms")), (1e-6, gettext_lazy("%(n)s µs")))
 
 
 def figure(value: float | None, unit: str = "") -> str:
@@ -75,7 +85,10 @@ def figure(value: float | None, unit: str = "") -> str:
         return "—"
     if unit == "ratio":
         return f"{100 * value:.3g}%"
-    return _("%(n)s s") % {"n": f"{value:.3g}"} if unit == "seconds" else f"{value:.3g}"
+    if unit != "seconds":
+        return f"{value:.3g}"
+    size, words = next(((size, words) for size, words in _SECONDS if abs(value) >= size), _SECONDS[-1])
+    return words % {"n": f"{value / size:.3g}"} if value else _("%(n)s s") % {"n": 0}
 
 
 def top_of(values: Sequence[float]) -> float:
@@ -95,7 +108,7 @@ def ticks_of(begins: datetime, ends: datetime, zone: str) -> list[tuple[datetime
     found: list[tuple[datetime, str]] = []
     while first <= ends.timestamp() and len(found) <= MOST_TICKS:
         at = datetime.fromtimestamp(first, ZoneInfo(zone))
-        found.append((at, f"{at:%H:%M}" if step < 86400 else f"{at:%m/%d}"))
+        found.append((at, f"{at:%H:%M:%S}" if step < 60 else f"{at:%H:%M}" if step < 86400 else f"{at:%m/%d}"))
         first += step
     return found
 
@@ -160,7 +173,13 @@ def draw(
         mean=figure(sum(values) / len(values) if values else None, unit),
         greatest=figure(max(values, default=None), unit),
         result=points[-1].result if points else "no_data",
+        values=[(point.at, figure(point.value, unit), point.result) for point in points[: -LISTED - 1 : -1]],
+        hover=json.dumps([[float(x(point.at)), _said(point, zone, unit)] for point in points]),
     )
+
+
+def _said(point: Point, zone: str, unit: str) -> str:
+    return f"{point.at.astimezone(ZoneInfo(zone)):%H:%M:%S}  {figure(point.value, unit)}"
 
 
 def _lines(
@@ -172,7 +191,7 @@ def _lines(
     width = f"{max(1.5, (WIDTH - LEFT - RIGHT) * interval / span):.1f}"
     before: datetime | None = None
     for point in points:
-        words = f"{point.at.astimezone(ZoneInfo(zone)):%H:%M:%S}  {figure(point.value, unit)}"
+        words = _said(point, zone, unit)
         if before is not None and (point.at - before).total_seconds() > GAP * interval:
             stretches.append([])
         before = point.at

@@ -9,10 +9,22 @@ from environments.language import listed
 from environments.models.role import role_names
 from releases.admin.components.formatting import when
 from releases.gates import quorum
-from releases.models import ApprovalRequest, ChecklistItem, Deployment, Document, FollowUp, Procedure, Release
+from releases.models import (
+    ApprovalRequest,
+    ChangeEntry,
+    ChecklistItem,
+    Deployment,
+    Document,
+    FollowUp,
+    Procedure,
+    Release,
+)
 
 ENDS_APPROVAL = {"release:reopen_scope", "release:reschedule", "release:cancel", "release:withdraw_request"}
-CLEARS_ALL = {"release:edit", "release:select_commit", "release:add_change_entry", "release:set_version"}
+CLEARS_ALL = {
+    *("release:edit", "release:select_commit", "release:set_version"),
+    *("release:add_change_entry", "release:add_change_entries", "change_entry:edit", "change_entry:remove"),
+}
 CLEARS_TECHNICAL = {"release:set_configuration"}
 CLEARS_FINAL = {"release:set_scheduled_start", "team:assign"}
 
@@ -31,6 +43,8 @@ def of(key: str, instance: Any) -> Cost:
     """Return what the operation of a key on a row would end now, as the operation itself decides it."""
     if isinstance(instance, Procedure) and key == "procedure:submit":
         return _of_procedure(instance)
+    if isinstance(instance, ChangeEntry):
+        instance = instance.release
     if not isinstance(instance, Release):
         return Cost()
     cost = Cost(asked=True)

@@ -10,14 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _, ngettext
 
 from audit.clock import now
-from audit.operation import label
 from environments.admin.rights import found_or_404, page, rights_of
 from environments.attach_related import attach_accounts, attach_related
 from environments.language import language, listed
-from environments.models import AccessRule, Environment
+from environments.models import AccessRule, Application, Environment
 from environments.models.role import role_names
 from environments.roles import LEVELS
-from releases.admin.components import change_history
+from releases.admin.components.change_history import history_of
 from releases.admin.components.formatting import show, stations
 from releases.admin.components.live import updates
 from releases.admin.pages.approval_request.rows import Standing, standing_of
@@ -340,13 +339,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     open_request = next((r for r in approval_requests if r.state == "in_review"), None)
     standing = standings.get(open_request.pk) if open_request is not None else None
     configurations = chosen(row)
-    labels = [
-        label(row),
-        *(label(r) for r in approval_requests),
-        *(label(r) for r in deployments[:SHOWN]),
-        *(label(d) for d in row.documents.all()),
-        *(label(i) for i in row.checklist.all()),
-    ]
+    shown = _shown(row, deployments[:SHOWN])
     bound = [place for place in environments if place.tier == "production"] or environments
     zone = bound[-1].zone if bound else ""
     team = {entry.team_role: entry for entry in row.team_members.all()}
@@ -354,7 +347,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         request,
         "pages/release/release.html",
         str(row),
-        updates=updates(request.user, *_shown(row, deployments[:SHOWN]), *approval_requests),
+        updates=updates(request.user, *shown, *approval_requests),
         release=row,
         zone=zone,
         later_windows=[(p, *row.window_in(p)) for p in known.places if p.slug in row.later_windows],
@@ -396,5 +389,12 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         rollback_faults=faults(row, known) if row.step_plan else [],
         kept=kept_until(row.created_at, content) if content is not None and not live else None,
         moment=moment,
-        happenings=change_history.of_objects(labels, SHOWN),
+        history=history_of(
+            [
+                *(one for one in shown if not isinstance(one, Application)),
+                *(*approval_requests, *row.changes.all(), *row.team_members.all(), *known.evidence[:SHOWN]),
+            ],
+            SHOWN,
+            zone=zone,
+        ),
     )

@@ -4,10 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from audit.clock import now
-from audit.operation import label
 from environments.admin.rights import page
 from environments.models import AccessReview
-from releases.admin.components import change_history
+from releases.admin.components.change_history import history_of
 from releases.admin.components.formatting import show
 from releases.admin.components.grants import standing
 
@@ -42,5 +41,5 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
         over=over,
         count=len(items),
         overdue=row.closed_at is None and row.due_at < moment,
-        happenings=change_history.of_objects([label(row)]),
+        history=history_of([row]),
     )

@@ -6,10 +6,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from audit.operation import label
 from environments.admin.rights import found_or_404, page, rights_of
 from environments.language import listed
-from releases.admin.components import change_history
+from releases.admin.components.change_history import history_of
 from releases.admin.components.formatting import show, stations
 from releases.admin.components.live import updates
 from releases.admin.pages.deployment.page import MEASUREMENTS
@@ -126,7 +125,6 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
     for monitoring in monitoring_periods:
         monitoring.deployment = deployment
     documents = list(row.documents.all())
-    labels = [label(row), *(label(d) for d in documents)]
     return show(
         request,
         "pages/rollback/rollback.html",
@@ -159,5 +157,5 @@ def rollback(request: HttpRequest, pk: int) -> HttpResponse:
         steps=list(deployment.steps.filter(phase__in=["rollback", "rollback_verification"])),
         monitoring_periods=[(w, drawings(w, rows_of(w, MEASUREMENTS))) for w in monitoring_periods],
         documents=documents,
-        happenings=change_history.of_objects(labels, 40),
+        history=history_of([row, *documents], 40, zone=zone),
     )
