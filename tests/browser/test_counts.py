@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from audit.actor import acting
 from releases.models import Release, Rollback
+from releases.operations.rollback.decide import assess, pre_authorise, raise_
 from tests.browser.person import Person
 from tests.browser.test_story import hour
+from tests.releases.gates.asking import COMMAND, communicated, walk
 
 Persons = Callable[..., Person]
+UNDER_WAY = ("enqueue", "start", "start_verification", "start_monitoring")
 
 
 def test_the_next_release_is_prepared_in_four_forms(world: Any, person: Persons) -> None:
@@ -42,13 +46,33 @@ def test_an_approval_on_a_phone_takes_four_taps(world: Any, person: Persons) -> 
 
 
 def test_a_rollback_that_was_approved_beforehand_takes_five_clicks(world: Any, person: Persons) -> None:
-    """From the page of the deployment; without the approval in advance the decision maker authorises it."""
-    release = world.planned(rollback_pre_authorised=True)
-    deployment = world.verified_deployment(release, "production")
+    """From the page of the deployment to an authorised rollback, which a worker starts."""
+    deployment = walk(world.scheduled(rollback_pre_authorised=True), *UNDER_WAY)
     operator = person("operator")
     operator.go(f"/admin/deployment/{deployment.pk}/")
     operator.clicks = 0
-    operator.do("rollback:raise", cause="critical_incident", note="500")
+    operator.do("rollback:raise", note="500")
     rollback = Rollback.objects.get(deployment=deployment)
-    print(f"{operator.clicks} clicks", rollback.state)
-    assert operator.clicks <= 5
+    with acting(COMMAND):
+        assert pre_authorise(rollback.pk, rows={})
+    print(f"{operator.clicks} clicks")
+    assert operator.clicks <= 5 and world.fresh(rollback).state == "authorised"
+
+
+def test_the_decision_maker_authorises_a_rollback_in_five_clicks(world: Any, person: Persons) -> None:
+    """Without the approval in advance: from My tasks; the manager has assessed it, and the notifications are sent."""
+    deployment = walk(world.scheduled(), *UNDER_WAY)
+    with world.acting_as("operator"):
+        rollback = raise_(deployment.pk, cause="data_inconsistent", note="two totals differ")
+    with world.acting_as("manager"):
+        assess(rollback.pk, impact="all users", method="the whole plan", timing="now")
+    with acting(COMMAND):
+        pre_authorise(rollback.pk, rows={})
+    communicated(rollback)
+    decider = person("second_operator")
+    decider.go("/admin/")
+    decider.clicks = 0
+    decider.press(f'#waiting a[href^="/admin/rollback/{rollback.pk}/"]')
+    decider.do("rollback:authorise", reason="いま戻す")
+    print(f"{decider.clicks} clicks")
+    assert decider.clicks <= 5 and world.fresh(rollback).state == "authorised"
