@@ -15,7 +15,7 @@ from django.conf import settings
 
 from audit import guards
 from audit.apps import table_of
-from audit.audited_tables import AUDITED_TABLES
+from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.ledger.chain import BROKEN, Report, verify
 from audit.ledger.checkpoint import Memory
 from audit.ledger.note import KeyRing, PublicKey
@@ -103,7 +103,14 @@ def verified(
     kept = remembered()
     outside = [*notes, *([kept.note] if kept is not None and begun is None else [])]
     report = verify(connection, first=first, last=last, notes=outside, key=keys, begun=begun, **options)
+    return Result(report, guard_faults(connection), guards.strangers(connection, _audited(), table_of))
+
+
+def guard_faults(connection: Any) -> list[str]:
+    """Return in what triggers, functions and rights of the ledger differ from what `migrate` installed."""
+    return guards.faults(connection, _audited(), table_of, Roles(**settings.DATABASE_ROLES), beside=guards.BESIDE)
+
+
+def _audited() -> list[AuditedTable]:
     # Apps that are not installed here have no tables to ask about.
-    audited = [one for one in AUDITED_TABLES if one.model.partition(".")[0] in apps.app_configs]
-    faults = guards.faults(connection, audited, table_of, Roles(**settings.DATABASE_ROLES), beside=guards.BESIDE)
-    return Result(report, faults, guards.strangers(connection, audited, table_of))
+    return [one for one in AUDITED_TABLES if one.model.partition(".")[0] in apps.app_configs]

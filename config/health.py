@@ -5,11 +5,14 @@ nor workers.
 import contextlib
 import hmac
 import sys
+import tomllib
 from collections.abc import Callable
+from functools import cache
 
 import django_rq
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import loader
 from django.views.decorators.cache import never_cache
@@ -19,7 +22,10 @@ from redis.exceptions import RedisError
 
 from audit.isolated import is_unavailable
 from environments.queues import OWN_QUEUES
+from releases.doctor.examination import READY, examine
+from releases.doctor.finding import Result
 from releases.liveness import Liveness, read_liveness, unresponsive_components
+from releases.models import Deployment
 
 DOWN, READ_ONLY = "database_down", "database_read_only"
 
@@ -78,12 +84,21 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
     registry, fault = CollectorRegistry(), database_fault()
     Gauge("ringi_up", "1 when PostgreSQL answers and can be written.", registry=registry).set(not fault)
+    build = Gauge("ringi_build_info", "1; the version of the code.", ["version"], registry=registry)
+    build.labels(code_version()).set(1)
     if fault != DOWN:
         _gauges(registry, read_liveness())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-PROBES = {"/health/": health, "/health/work/": health_of_work, "/metrics": metrics}
+def ready(request: HttpRequest) -> HttpResponse:
+    """Answer 200 when this process may serve: its role and schema are right and Redis answers; else 503."""
+    seen = {check.__name__: examine((check,)).result != Result.FAILED for check in READY}
+    found = {"ok": all(seen.values()), **seen}
+    return JsonResponse(found, status=200 if found["ok"] else 503)
+
+
+PROBES = {"/health/": health, "/health/ready/": ready, "/health/work/": health_of_work, "/metrics": metrics}
 
 
 class ProbeMiddleware:
@@ -114,10 +129,21 @@ def error_page(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@cache
+def code_version() -> str:
+    """Return the version of the code, as pyproject.toml names it."""
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text("utf-8"))
+    return str(project["project"]["version"])
+
+
 def _gauges(registry: CollectorRegistry, liveness: Liveness) -> None:
     def gauge(name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"ringi_{name}", words, labels, registry=registry)
 
+    deployments = gauge("deployments", "Deployments that are not ended.", "environment", "state")
+    under_way = Deployment.objects.filter(state__in=[*Deployment.WAITING_TO_RUN, *Deployment.OCCUPYING, "monitoring"])
+    for place, state, count in under_way.order_by().values_list("environment__slug", "state").annotate(Count("pk")):
+        deployments.labels(place, state).set(count)
     if liveness.scheduler is not None:
         gauge("scheduler_heartbeat_age_seconds", "Age of the heartbeat of the acting scheduler.").set(
             liveness.scheduler

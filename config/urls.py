@@ -25,6 +25,7 @@ from releases.admin.pages.calendar.feed import feed
 from releases.admin.pages.calendar.page import calendar
 from releases.admin.pages.configuration.page import configuration_difference
 from releases.admin.pages.deployment.page import deployment, step_log
+from releases.admin.pages.doctor.page import doctor
 from releases.admin.pages.dry_run.page import dry_run_page
 from releases.admin.pages.event.page import event
 from releases.admin.pages.export.page import ledger_export
@@ -93,6 +94,7 @@ urlpatterns = [
     path("admin/first-steps/", first_steps, name="first-steps"),
     path("admin/first-steps/<int:pk>/", first_steps, name="first-steps-of"),
     path("admin/glossary/", glossary, name="glossary"),
+    path("admin/doctor/", doctor, name="doctor"),
     path("admin/statistics/", statistics, name="statistics"),
     path("admin/access/", access, name="access"),
     path("admin/access/review/<int:pk>/", review, name="review"),

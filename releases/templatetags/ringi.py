@@ -62,6 +62,12 @@ def span(seconds: Any) -> str:
 
 
 @register.filter
+def finding_word(key: Any) -> str:
+    """Return the result of a look at the installation."""
+    return str(_shown().finding_word(key))
+
+
+@register.filter
 def timer(seconds: float) -> str:
     """Return a length of time as a clock that runs."""
     return str(_shown().timer(seconds))

@@ -68,6 +68,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "calendar": ("manager", "calendar", []),
         "statistics": ("manager", "statistics", []),
         "glossary": ("manager", "glossary", []),
+        "doctor": ("administrator", "doctor", []),
         "sign": ("tester", "sign-all", [rows["review"].pk]),
         "procedure-difference": ("manager", "procedure-difference", []),
         "sheet-procedure": ("manager", "procedure-document", [rows["released"].procedure_id]),

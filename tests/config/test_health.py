@@ -22,6 +22,7 @@ from audit.actor import acting
 from audit.ledger.checkpoint import LedgerSigner
 from audit.operation import operation
 from config.development.processes import PROJECT, spawn
+from config.health import code_version
 from environments.models import Environment
 from releases.liveness import read_liveness
 from tests.conftest import sign_ledger
@@ -214,6 +215,7 @@ def test_metrics_need_the_token(database: str, settings: Any, tmp_path: Path) ->
     unresponsive = {tuple(one.labels.values()) for one in families["ringi_unresponsive"].samples}
     assert unresponsive == {("scheduler", ""), ("workers", "production")}
     assert families["ringi_queue_up"].samples[0].value == 1
+    assert families["ringi_build_info"].samples[0].labels == {"version": code_version()} != {"version": ""}
     assert families["ringi_queue_workers"].samples[0].labels == {"queue": "production"}
     assert "ringi_scheduler_heartbeat_age_seconds" not in families, "it never gave one"
     from releases.liveness import record_heartbeat

@@ -31,7 +31,7 @@ _TONES = {
     "reporting changed requested scope_locked content_checked authorised",
     "warn": "waived approve_with_condition awaiting_decision on_hold outcome_unknown sent_back withdrawn expired "
     "stopping stopped raised assessed rolled_back unknown no_data stale inconclusive not_measured due_immediately "
-    "restored retracted",
+    "restored retracted warning",
     "bad": "failed rejected invalidated missed rollback_failed error refused no overdue unreachable",
 }
 TONES = {state: tone for tone, states in _TONES.items() for state in states.split()}
@@ -114,6 +114,19 @@ def remaining(until: datetime, now: datetime) -> str:
 def word(key: Any) -> str:
     """Return a stored key (role, result, outcome, resolution) in the reader's language; unknown keys as they are."""
     return str(_WORDS.get(str(key)) or role_names().get(str(key), key))
+
+
+_FINDINGS = {
+    "ok": gettext_lazy("in order"),
+    "warning": gettext_lazy("to be mended"),
+    "failed": gettext_lazy("must be mended"),
+    "unknown": gettext_lazy("not looked at"),
+}
+
+
+def finding_word(key: Any) -> str:
+    """Return the result of a look at the installation in the reader's language."""
+    return str(_FINDINGS[str(key)])
 
 
 def result_word(key: Any) -> str:

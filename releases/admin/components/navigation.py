@@ -14,6 +14,7 @@ from releases.models.notification import unread
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the sidebar."""
     rights = rights_of(request)
+    cares = rights.may("manage_accounts") or rights.may("audit")
     if not rights.may("read"):
         return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
     return [
@@ -84,6 +85,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Delegations"), "supervisor_account", "environments_delegation"),
                 _item(_("Access matrix"), "grid_on", "access"),
                 _item(_("Queues"), "stacks", "queues"),
+                *([_item(_("State of the installation"), "health_and_safety", "doctor")] if cares else []),
                 _item(_("Glossary"), "dictionary", "glossary"),
                 _item(_("Programming interface"), "api", "api:openapi-view"),
                 _list(_("Ledger verifications"), "verified_user", "audit_verification"),

@@ -1,0 +1,115 @@
+"""What works beside this process: Redis, the other processes, the ledger, its witnesses, and the mail server."""
+
+import smtplib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import django_rq
+from django.conf import settings
+from django.utils.translation import gettext as _
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from audit.clock import now
+from audit.models import CheckpointDelivery
+from audit.standing import standing
+from environments.queues import OWN_QUEUES
+from releases.doctor.finding import Finding, failed, ok, warning
+from releases.liveness import read_liveness
+from releases.models import NotificationChannel
+
+PATIENCE = 5.0
+# A whole verification each night, and some hours for it.
+VERIFIED_WITHIN = timedelta(hours=30)
+
+
+def queue() -> Iterator[Finding]:
+    """Redis answers, keeps what it holds, and gives its account no more than it needs."""
+    redis = django_rq.get_connection(OWN_QUEUES[0])
+    try:
+        redis.ping()
+    except RedisError as fault:
+        yield failed("Redis", str(fault), _("Start it, or mend REDIS_URL and the account that it names."))
+        return
+    try:
+        policy = str(redis.config_get("maxmemory-policy").get("maxmemory-policy", ""))
+    except (NoPermissionError, ResponseError):
+        yield ok("Redis", _("Redis answers; the account cannot configure it."))
+        return
+    if policy != "noeviction":
+        words = _("maxmemory-policy is %(policy)s: Redis would drop work.") % {"policy": policy}
+        yield failed("Redis", words, _("Set maxmemory-policy to noeviction."))
+    else:
+        words = _("Redis answers; the account may also configure it.")
+        yield warning("Redis", words, _("Give each process an account of docs/how-to/redis-users.acl."))
+
+
+def processes() -> Iterator[Finding]:
+    """Scheduler, ledger signer and the workers of each queue are at work."""
+    if not settings.HEARTBEAT_TIMEOUT:
+        words = _("Not looked at: %(why)s") % {"why": "RINGI_HEARTBEAT_TIMEOUT=0"}
+        yield warning(_("processes"), words, _("Remove this variable from the environment of the process."))
+        return
+    seen = read_liveness()
+    names = {
+        "scheduler": _("scheduler"),
+        "ledger_signer": _("ledger signer"),
+        "queue": "Redis",
+        "workers": _("workers of the queue %(name)s"),
+        "channel": _("notification channel %(name)s"),
+    }
+    silent = [(kind, name) for kind, name in seen.unresponsive() if kind in names]
+    for kind, name in silent:
+        advice = _("Start it. If it runs, look at its log.")
+        words = names[kind] % {"name": name} if "%" in names[kind] else names[kind]
+        yield failed(words, _("unresponsive"), advice)
+    listening = sum(1 for count in seen.workers.values() if count)
+    if not silent:
+        yield ok(_("processes"), _("scheduler, ledger signer, workers of %(n)s queues") % {"n": listening})
+
+
+def ledger() -> Iterator[Finding]:
+    """The ledger was verified lately, and without a fault."""
+    name, stand = _("ledger"), standing()
+    if stand.alarm is not None:
+        words = _("The verification of %(at)s found a fault.") % {"at": f"{stand.alarm.started_at:%Y-%m-%d %H:%M} UTC"}
+        yield failed(name, words, _("Read the verification on its page; nothing new starts until it is explained."))
+    elif stand.last is None or stand.last.ended_at is None or now() - stand.last.ended_at > VERIFIED_WITHIN:
+        words = _("No verification has ended within %(n)s hours.") % {"n": int(VERIFIED_WITHIN.total_seconds() // 3600)}
+        yield warning(name, words, _("Let the scheduler run at night, or run “manage.py audit_verify”."))
+    else:
+        yield ok(name, _("verified at %(at)s") % {"at": f"{stand.last.ended_at:%Y-%m-%d %H:%M} UTC"})
+
+
+def witnesses() -> Iterator[Finding]:
+    """Checkpoints go to a place that this installation cannot write."""
+    name, count = _("witnesses"), CheckpointDelivery.objects.filter(removed_at=None).count()
+    if count:
+        yield ok(name, _("%(n)s addresses for checkpoints") % {"n": count})
+    else:
+        words = _("No checkpoint leaves this installation, so a rewritten ledger could pass for the true one.")
+        yield warning(name, words, _("Add an address for checkpoints on the page of that list."))
+
+
+def mail() -> Iterator[Finding]:
+    """The mail server answers, where notifications are mailed."""
+    channels = NotificationChannel.objects.filter(channel_type="mail", disabled_at=None).count()
+    if not settings.MAIL_HOST:
+        if channels:
+            words = _("RINGI_MAIL_URL is not set, but %(n)s channels send mail.") % {"n": channels}
+            yield failed("RINGI_MAIL_URL", words, _("Set it in the environment of the process that sends mail."))
+        else:
+            yield ok("RINGI_MAIL_URL", _("Nothing is mailed."))
+        return
+    options = settings.MAILERS["default"]["OPTIONS"]
+    connect = smtplib.SMTP_SSL if options["use_ssl"] else smtplib.SMTP
+    where = f"{options['host']}:{options['port']}"
+    try:
+        with connect(options["host"], options["port"], timeout=PATIENCE) as server:
+            server.noop()
+    except (OSError, smtplib.SMTPException) as fault:
+        yield failed("RINGI_MAIL_URL", f"{where}: {fault}", _("Start the mail server, or mend the address."))
+    else:
+        yield ok("RINGI_MAIL_URL", where)
+
+
+CHECKS = (queue, processes, ledger, witnesses, mail)

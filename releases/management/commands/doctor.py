@@ -1,0 +1,49 @@
+"""manage.py doctor: what an installation needs, looked at, with what to do; it ends with 1 where something must be
+mended.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import translation
+
+from releases.doctor.examination import BEFORE_START, examine
+from releases.doctor.finding import Result
+
+MARKS = {Result.OK: "ok     ", Result.WARNING: "warning", Result.FAILED: "FAILED ", Result.UNKNOWN: "UNKNOWN"}
+
+
+class Command(BaseCommand):
+    """Runs with the variables and the account of the process that it is asked about."""
+
+    help = "Look at variables, database, machine and services of an installation, and say what to mend."
+    requires_system_checks: list[str] = []  # noqa: RUF012  # a broken installation is what it is for
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the choice of checks and of the form."""
+        parser.add_argument(
+            "--before-start", action="store_true", help="only what keeps a process from working; for its unit"
+        )
+        parser.add_argument("--json", action="store_true", help="write the findings as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the findings; exit status 1 where one has failed or could not be looked at."""
+        with translation.override("en"):
+            seen = examine(BEFORE_START if options["before_start"] else None)
+        if options["json"]:
+            rows = [asdict(one) for one in seen.findings]
+            self.stdout.write(json.dumps({"result": seen.result, "findings": rows}, ensure_ascii=False, indent=2))
+        else:
+            for one in seen.findings:
+                self.stdout.write(f"{MARKS[one.result]}  {one.name}: {one.words}")
+                if one.advice:
+                    self.stdout.write(f"         → {one.advice}")
+            counts = {result: sum(1 for one in seen.findings if one.result == result) for result in Result}
+            self.stdout.write(", ".join(f"{count} {result}" for result, count in counts.items() if count))
+        # A process that starts while PostgreSQL is down waits for it.
+        stays_down = any(one.result == Result.FAILED for one in seen.findings)
+        if stays_down if options["before_start"] else seen.result == Result.FAILED:
+            raise SystemExit(1)
