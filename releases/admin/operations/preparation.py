@@ -35,7 +35,7 @@ def configuration_fields(instance: Any, *, newest: bool = False) -> Fields:
         rows = ConfigurationVersion.objects.filter(application=instance.application, environment=place)
         last = rows.order_by("-number").first()
         if last is not None:
-            chosen = row(place, ConfigurationVersion, required=False)
+            chosen = row(noted(_("configuration"), place) if newest else place, ConfigurationVersion, required=False)
             chosen.queryset = rows.order_by("-number")
             chosen.initial = last.pk if newest else instance.configurations.get(place.slug, last.pk)
             fields[f"configuration_{place.slug}"] = chosen

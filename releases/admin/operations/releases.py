@@ -75,7 +75,7 @@ def _plan(instance: Any) -> Fields:
 
 def _copy(instance: Any) -> Fields:
     return {
-        "version": source.with_hint(text(_("version"), most=length(Release, "version"))),
+        "version": source.with_hint(text(_("version"), most=length(Release, "version")), instance),
         "title": text(_("title (empty: the same with the new version)"), required=False, most=length(Release, "title")),
         "with_changes": forms.BooleanField(label=_("copy change entries as well"), required=False),
         **copied_fields(instance),

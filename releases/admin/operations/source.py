@@ -29,16 +29,25 @@ from releases.sources import git, versions
 Fields = Mapping[str, forms.Field]
 
 
-def with_hint(field: forms.CharField) -> forms.CharField:
-    """Put the deployed version of each application, and the one that would follow, below a version field."""
-    field.help_text = _hint()
+MOST_HINTS = 8
+
+
+def with_hint(field: forms.CharField, release: Any = None) -> forms.CharField:
+    """Put the deployed version of the release's application, or without one of each, and the version that would follow,
+    below a version field; of more than MOST_HINTS applications none.
+    """
+    if isinstance(release, Release):
+        field.help_text = _hint([release.application])
+    else:
+        seen = read_rights(access.current_account()).applications
+        found = list(within(Application.objects.filter(retired=False), seen)[: MOST_HINTS + 1])
+        field.help_text = _hint(found) if len(found) <= MOST_HINTS else ""
     return field
 
 
-def _hint() -> str:
+def _hint(applications: list[Application]) -> str:
     lines = []
-    seen = read_rights(access.current_account()).applications
-    for application in within(Application.objects.filter(retired=False), seen):
+    for application in applications:
         row = set_version.next_versions(application)
         named = {"application": application, "version": row.in_force or "—"}
         named |= {"patch": row.patch, "minor": row.minor, "major": row.major}

@@ -12,12 +12,14 @@ from django.urls import reverse
 from audit.clock import now
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
-from environments.models import ConfigurationVersion
+from environments.models import Application, ConfigurationVersion
 from environments.operations.configuration.create import create
+from releases.admin.operations.source import MOST_HINTS
 from releases.gates.window import opening
 from releases.models import Release, TeamMember
 from releases.operations.release.plan import set_configurations
 from releases.operations.team.assign import assign, assign_all
+from tests.releases.gates.asking import make
 
 Clients = Callable[[str], Any]
 
@@ -137,3 +139,17 @@ def test_a_window_of_the_calendar_stands_in_the_plan(world: Any, browsers: Clien
     assert client.post(address, sent | {"start": at.isoformat()}).status_code == 302
     release = Release.objects.get(version="1.3.0")
     assert release.scheduled_start_at == at and release.milestones.count() == 5
+
+
+def test_the_hint_of_a_version_is_about_the_application_at_hand(world: Any, browsers: Clients) -> None:
+    """A plan names each application, but not many."""
+    release, client = world.planned(), browsers("manager")
+    make(Application, slug="other", name="Other", repository="x", allowed_signers="")
+    copy = client.get(reverse("operation", args=["release", "copy", release.pk])).context["form"]
+    hint = str(copy.fields["version"].help_text)
+    assert "Datasets" in hint and "Other" not in hint
+    plan = reverse("operation-new", args=["release", "plan"])
+    assert "Other" in str(client.get(plan).context["form"].fields["version"].help_text)
+    for number in range(MOST_HINTS):
+        make(Application, slug=f"more-{number}", name=f"More {number}", repository="x", allowed_signers="")
+    assert not client.get(plan).context["form"].fields["version"].help_text
