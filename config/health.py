@@ -5,9 +5,7 @@ nor workers.
 import contextlib
 import hmac
 import sys
-import tomllib
 from collections.abc import Callable
-from functools import cache
 
 import django_rq
 from django.conf import settings
@@ -21,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis.exceptions import RedisError
 
 from audit.isolated import is_unavailable
+from environments.code_version import code_version
 from environments.queues import OWN_QUEUES
 from releases.doctor.examination import READY, examine
 from releases.doctor.finding import Result
@@ -127,13 +126,6 @@ def error_page(request: HttpRequest) -> HttpResponse:
     if status == 503:
         response.headers["Retry-After"] = "30"
     return response
-
-
-@cache
-def code_version() -> str:
-    """Return the version of the code, as pyproject.toml names it."""
-    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text("utf-8"))
-    return str(project["project"]["version"])
 
 
 def _gauges(registry: CollectorRegistry, liveness: Liveness) -> None:

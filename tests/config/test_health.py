@@ -22,7 +22,7 @@ from audit.actor import acting
 from audit.ledger.checkpoint import LedgerSigner
 from audit.operation import operation
 from config.development.processes import PROJECT, spawn
-from config.health import code_version
+from environments.code_version import code_version
 from environments.models import Environment
 from releases.liveness import read_liveness
 from tests.conftest import sign_ledger
