@@ -159,6 +159,9 @@ POLL_INTERVAL = env.float("RINGI_POLL_INTERVAL", 1.0)
 # The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the
 # signer's.
 LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
+# Where manage.py ledger_stream sends the events of the ledger.
+STREAM_URL = env.str("RINGI_STREAM_URL", "")
+STREAM_TOKEN = env.str("RINGI_STREAM_TOKEN", "")
 # After so many seconds without a heartbeat the scheduler, the ledger signer, or a queue where work waits, is called
 # unresponsive; 0: never.
 HEARTBEAT_TIMEOUT = env.float("RINGI_HEARTBEAT_TIMEOUT", 90.0)
