@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "environments.idle.IdleMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "environments.actors.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -250,6 +251,7 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE_HTTPS
 SECURE_HSTS_SECONDS = 31536000 if SECURE_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HTTPS
 SESSION_COOKIE_HTTPONLY = True
+IDLE_MINUTES = env.float("RINGI_IDLE_MINUTES", 480)
 X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = [] if SECURE_HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
 # Where pages have the stream of changes (config.asgi); empty: they ask the web process every few seconds.

@@ -8,12 +8,14 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib import messages
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.sessions.models import Session
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from audit.actor import acting
+from audit.clock import now
 from audit.operation import record_event, record_refusal
 from audit.refusals import OperationRefused
 from environments.actors import person, visitor
@@ -22,6 +24,7 @@ from environments.operations.account.invite import enrol, invited
 from environments.secrets import decrypt, encrypt
 
 FACTOR_AAD = "mfa.Authenticator"
+MOST_CLEARED = 500
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -32,9 +35,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def post_login(self, request: HttpRequest, user: Any, **rest: Any) -> Any:
-        """Write the sign-in and set the person's language."""
+        """Write the sign-in, set the person's language, and delete sessions that are over."""
         with acting(person(user, address=request.META.get("REMOTE_ADDR", ""))):
             record_event("session:sign_in", object=f"environments.Account:{user.pk}")
+        over = Session.objects.filter(expire_date__lt=now()).values_list("pk", flat=True)[:MOST_CLEARED]
+        Session.objects.filter(pk__in=list(over)).delete()
         response = super().post_login(request, user=user, **rest)
         response.set_cookie("django_language", user.language, samesite="Lax", httponly=True)
         return response

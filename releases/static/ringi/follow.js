@@ -15,7 +15,7 @@
       log.scrollTop = log.scrollHeight;
     } else if (log) {
       try {
-        const answer = await fetch(`${of}?after=${after}`, { credentials: "same-origin" });
+        const answer = await fetch(`${of}?after=${after}`, { credentials: "same-origin", headers: { "X-Ringi-Live": "1" } });
         if (!answer.ok) throw new Error(String(answer.status));
         const seen = await answer.json();
         const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;

@@ -74,7 +74,7 @@
   const fetched = async () => {
     waiting = null;
     try {
-      const answer = await fetch(window.location.href, { credentials: "same-origin" });
+      const answer = await fetch(window.location.href, { credentials: "same-origin", headers: { "X-Ringi-Live": "1" } });
       if (answer.redirected || answer.status === 403 || answer.status === 404) return end();
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -109,7 +109,7 @@
   const ask = async () => {
     if (state === "ended" || source) return;
     try {
-      const answer = await fetch(`${words.liveAsked}?of=${encodeURIComponent(words.live)}`, { credentials: "same-origin" });
+      const answer = await fetch(`${words.liveAsked}?of=${encodeURIComponent(words.live)}`, { credentials: "same-origin", headers: { "X-Ringi-Live": "1" } });
       if (answer.redirected || answer.status === 403 || answer.status === 410) return end();
       if (!answer.ok) throw new Error(String(answer.status));
       const seen = (await answer.json()).newest;
