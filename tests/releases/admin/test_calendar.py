@@ -15,7 +15,8 @@ from django.urls import reverse
 from audit.clock import now
 from environments.models import ChangeFreeze, ChangeWindow, Environment, Holiday
 from environments.operations.holiday.add import add
-from releases.admin.pages.calendar.month import chosen
+from releases.admin.pages.calendar.entries import read
+from releases.admin.pages.calendar.month import chosen, month as grid
 from tests.releases.gates.asking import alter, make
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -347,6 +348,12 @@ def test_what_is_over_stays_in_the_calendar(world: dict[str, Any], browsers: Cal
     assert str(back.get_state_display()) in html and reverse("deployment", args=[back.pk]) in html
     slug = world["review"].application.slug
     assert str(back) not in cell(page(browsers("manager"), month=month, application=slug), day)
+    # A reader of other applications sees that the time was taken, and nothing of what became of it.
+    begin = back.started_at.astimezone(TOKYO).date().replace(day=1)
+    rows = read(now() - timedelta(days=60))
+    of_others = grid(begin, [back.environment], rows, now(), may_plan=False, seen=frozenset())
+    (mark,) = [m for week in of_others.weeks for d in week for m in d.marks if m.text == str(back)]
+    assert (mark.url, mark.note, mark.tone) == ("", "", "")
     # A deployment to staging would hide the others, unless staging is chosen.
     running = world["running"]
     month, day = month_of(running.started_at)

@@ -250,7 +250,8 @@ def _release_mark(release: Release, zone: str, url: str, beside: Mapping[int, Ma
 def _deployment_mark(deployment: Deployment, at: datetime, zone: str, url: str) -> Mark:
     begun, ended = deployment.started_at is not None, deployment.ended_at
     hour = _hour(at, zone) + (f"–{_hour(ended, zone)}" if begun and ended is not None else "")
-    note, tone = (str(deployment.get_state_display()), TONES.get(deployment.state, "")) if begun else ("", "")
+    # What became of it is for those who may open it.
+    note, tone = (str(deployment.get_state_display()), TONES.get(deployment.state, "")) if begun and url else ("", "")
     return Mark("run", hour, str(deployment), url, note, tone, application=deployment.release.application)
 
 
