@@ -1,18 +1,20 @@
 """The end of a session that is not used: requests that a page makes by itself do not count as use."""
 
-import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from audit.actor import acting
 from audit.operation import record_event
 from environments.actors import person
+from environments.sessions import SessionStore
 
-# When the session was used last, in seconds since 1970; written at most once in so many seconds.
-USED_AT, KEPT_SECONDS = "ringi_used_at", 60.0
+# A use is written at most this often.
+KEPT = timedelta(minutes=1)
 # Marks a visitor whose session has ended, for the sentence on the sign-in page.
 ENDED = "ringi_session_ended"
 
@@ -30,15 +32,15 @@ class IdleMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Serve one request."""
-        longest = settings.IDLE_MINUTES * 60
-        if longest and request.user.is_authenticated:
-            moment = time.time()
-            used_at = request.session.get(USED_AT)
-            if used_at is not None and moment - used_at > longest:
+        longest, session = timedelta(minutes=settings.IDLE_MINUTES), request.session
+        if request.user.is_authenticated and isinstance(session, SessionStore) and session.used_at is not None:
+            moment = timezone.now()
+            unused = moment - session.used_at
+            if longest and unused > longest:
                 with acting(person(request.user, address=request.META.get("REMOTE_ADDR", ""))):
                     record_event("session:end_idle", object=f"environments.Account:{request.user.pk}")
                 logout(request)
                 request.session[ENDED] = True
-            elif used_at is None or (moment - used_at > KEPT_SECONDS and not by_itself(request)):
-                request.session[USED_AT] = moment
+            elif unused > KEPT and not by_itself(request):
+                session.use(moment)
         return self.get_response(request)

@@ -7,13 +7,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.contrib.sessions.models import Session
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from audit.clock import now
 from audit.models import Event
 from environments import idle
+from environments.actors import SIGNED_AT
+from environments.idle import IdleMiddleware
+from environments.sessions import SessionStore
 from tests.conftest import PASSWORD
 
 LIVE = {"X-Ringi-Live": "1"}
@@ -22,8 +27,8 @@ LIVE = {"X-Ringi-Live": "1"}
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Return a function: let so many minutes pass for the middleware."""
-    own, passed = idle.time.time, [0.0]
-    monkeypatch.setattr(idle.time, "time", lambda: own() + passed[0])
+    own, passed = idle.timezone.now, [0.0]
+    monkeypatch.setattr(idle.timezone, "now", lambda: own() + timedelta(seconds=passed[0]))
 
     def minutes(count: float) -> None:
         passed[0] += count * 60
@@ -62,6 +67,26 @@ def test_an_open_page_keeps_no_session_alive(
     pass_time(5.5)
     assert client.get(address, headers=LIVE).status_code == 302
     assert client.get(address).status_code == 302
+
+
+def test_a_page_that_is_still_loading_brings_no_used_proof_back(
+    people: dict[str, Any], browsers: Callable[[str], Client], pass_time: Callable[[float], None]
+) -> None:
+    """The page read the session before a signature used up the proof of identity, and ends after it."""
+    client = browsers("manager")
+    key = client.session.session_key
+    request = RequestFactory().get("/admin/")
+    request.session, request.user = SessionStore(key), people["manager"]
+    assert not request.session.get(SIGNED_AT)
+    signing = SessionStore(key)
+    signing[SIGNED_AT] = 1.0
+    signing.save()
+    pass_time(5)
+    before = Session.objects.get(pk=key).expire_date
+    answer = IdleMiddleware(lambda _request: HttpResponse())(request)
+    SessionMiddleware(lambda _request: answer).process_response(request, answer)
+    assert SessionStore(key).get(SIGNED_AT) == 1.0
+    assert Session.objects.get(pk=key).expire_date > before, "the use counts"
 
 
 def test_zero_is_never(browsers: Callable[[str], Client], settings: Any, pass_time: Callable[[float], None]) -> None:

@@ -1,0 +1,30 @@
+"""Sessions in the database that know when they were used last.
+
+Each use moves the end of a session (`expire_date`) in one UPDATE. Its contents are not written: a page that was loaded
+before a signature would write the proof of identity back that the signature has used up.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore as StoreInDatabase
+
+
+class SessionStore(StoreInDatabase):
+    """used_at: when the session was used last, as it was read; None for one that was not read."""
+
+    used_at: datetime | None = None
+
+    def _get_session_from_db(self) -> Any:
+        row = super()._get_session_from_db()
+        self.used_at = row.expire_date - _lasts() if row is not None else None
+        return row
+
+    def use(self, moment: datetime) -> None:
+        """Let the session end so much later."""
+        self.model.objects.filter(pk=self.session_key).update(expire_date=moment + _lasts())
+
+
+def _lasts() -> timedelta:
+    return timedelta(seconds=settings.SESSION_COOKIE_AGE)
