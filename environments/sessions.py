@@ -17,7 +17,7 @@ class SessionStore(StoreInDatabase):
     used_at: datetime | None = None
 
     def _get_session_from_db(self) -> Any:
-        row = super()._get_session_from_db()
+        row = super()._get_session_from_db()  # type: ignore[misc]  # what the stubs leave out
         self.used_at = row.expire_date - _lasts() if row is not None else None
         return row
 

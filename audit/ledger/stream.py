@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 
 from audit.private_files import make_folder, write_private
 
-BATCH = 500
+BATCH = 2000
 PATIENCE = 10.0
 # Seconds for which a connection must still stand before what was written to it counts as sent.
-SETTLED = 1.0
+STANDS = 1.0
 FACILITY = 13  # log audit
 CRITICAL, WARNING, NOTICE, INFORMATIONAL = 2, 4, 5, 6
 _EVENTS = """
@@ -82,8 +82,7 @@ class Syslog:
         try:
             wire = self.wire or self._connected()
             wire.sendall(b"".join(message(record, socket.gethostname()) for record in records))
-            # Behind a full batch the next one comes at once, and meets what has become of the connection.
-            self._require_open(wire, SETTLED if len(records) < BATCH else 0.05)
+            self._require_open(wire)
         except OSError as fault:
             self.close()
             raise NotSent(f"{self.host}:{self.port}: {fault}") from fault
@@ -104,9 +103,9 @@ class Syslog:
         return self.wire
 
     @staticmethod
-    def _require_open(wire: socket.socket, seconds: float) -> None:
-        """Raise OSError where the other side has ended the connection within so many seconds."""
-        wire.settimeout(seconds)
+    def _require_open(wire: socket.socket) -> None:
+        """Raise OSError where the other side has ended the connection within STANDS seconds."""
+        wire.settimeout(STANDS)
         try:
             if not wire.recv(4096):
                 raise ConnectionResetError("the server ended the connection")
@@ -123,7 +122,7 @@ class Post:
         self.url, self.token, self.tls = url, token, tls
 
     def close(self) -> None:
-        """Nothing stands between two requests."""
+        """Do nothing: each request has a connection of its own."""
 
     def send(self, records: Sequence[Record]) -> None:
         """Post them in one request."""
@@ -145,7 +144,8 @@ def destination_of(url: str, token: str = "") -> Destination:
     Raises ValueError. Without TLS only this machine is taken.
     """
     parts = urlsplit(url)
-    authority = parse_qs(parts.query).get("ca", [""])[0]
+    given = dict(parse_qsl(parts.query))
+    authority = given.pop("ca", "")
     if not parts.hostname:
         raise ValueError(f"{url} names no host")
     if parts.scheme in ("syslog+tcp", "http") and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
@@ -154,8 +154,8 @@ def destination_of(url: str, token: str = "") -> Destination:
         tls = ssl.create_default_context(cafile=authority or None) if parts.scheme == "syslog+tls" else None
         return Syslog(parts.hostname, parts.port or (6514 if tls else 514), tls)
     if parts.scheme in ("http", "https"):
-        plain = parts._replace(query="" if authority else parts.query).geturl()
-        return Post(plain, token, ssl.create_default_context(cafile=authority or None))
+        own = parts._replace(query=urlencode(given)).geturl()
+        return Post(own, token, ssl.create_default_context(cafile=authority or None))
     raise ValueError(f"{url} begins with none of syslog+tls, syslog+tcp, https")
 
 

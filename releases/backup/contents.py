@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pwd
-import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,10 +19,9 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Stored:
-    """One file: SHA-256 in hex, its mode, and the name of the account that it belongs to."""
+    """One file: SHA-256 in hex, and the name of the account that it belongs to."""
 
     sha256: str
-    mode: int
     owner: str
 
 
@@ -67,12 +65,12 @@ def digest_of(path: Path) -> str:
 
 def stored(original: Path, copy: Path) -> Stored:
     """Describe a file by what was copied, and by whose the original is."""
-    seen = original.stat()
+    account = original.stat().st_uid
     try:
-        owner = pwd.getpwuid(seen.st_uid).pw_name
+        owner = pwd.getpwuid(account).pw_name
     except KeyError:
-        owner = str(seen.st_uid)
-    return Stored(digest_of(copy), stat.S_IMODE(seen.st_mode), owner)
+        owner = str(account)
+    return Stored(digest_of(copy), owner)
 
 
 def private_files(states: list[Path]) -> dict[str, Path]:

@@ -19,12 +19,26 @@ from releases.backup.programs import BackupFailed, encrypting, postgres_environm
 TRIES, PAUSE = 40, 0.25
 
 
+class _Apart(BackupFailed):
+    """The signer's memory and the database are of different moments."""
+
+
 def make(folder: Path, *, states: list[Path], recipient: Path) -> tuple[Path, Manifest]:
-    """Write one encrypted file into a folder; return it with its manifest. The processes may run.
+    """Write one encrypted file into a folder; return it with its manifest. The processes may run; while the ledger
+    signer is at work, it is tried again.
 
     states: the state folders of this server's processes; recipient: a file with the OpenPGP public key that it is
     encrypted for. Raises BackupFailed; then nothing is left in the folder.
     """
+    for _try in range(TRIES - 1):
+        try:
+            return _made(folder, states, recipient)
+        except _Apart:
+            time.sleep(PAUSE)
+    return _made(folder, states, recipient)
+
+
+def _made(folder: Path, states: list[Path], recipient: Path) -> tuple[Path, Manifest]:
     if not folder.is_dir():
         raise BackupFailed(f"the folder {folder} does not exist")
     files = private_files(states)
@@ -72,7 +86,9 @@ def _facts(work: Path, files: dict[str, Path], cursor: Any) -> dict[str, Any]:
     memory = next((work / name for name in files if name.endswith("/ledger_signer/state.json")), None)
     signed = json.loads(memory.read_text("utf-8"))["size"] if memory is not None else None
     if signed is not None and signed != (checkpoint or 0):
-        raise _Apart(f"the ledger signer remembers {signed} events, and the database {checkpoint or 0}")
+        raise _Apart(
+            f"the ledger signer remembers {signed} events, and the database {checkpoint or 0}: stop it for the backup"
+        )
     return {
         "server": server,
         "snapshot": snapshot,
@@ -81,19 +97,3 @@ def _facts(work: Path, files: dict[str, Path], cursor: Any) -> dict[str, Any]:
         "checkpoint": checkpoint or 0,
         "signer": memory is not None,
     }
-
-
-class _Apart(BackupFailed):
-    """The signer's memory and the database are of different moments."""
-
-
-def make_when_quiet(folder: Path, *, states: list[Path], recipient: Path) -> tuple[Path, Manifest]:
-    """Make a backup, again while the ledger signer is just at work; raises BackupFailed as `make`."""
-    for left in range(TRIES, 0, -1):
-        try:
-            return make(folder, states=states, recipient=recipient)
-        except _Apart as apart:
-            if left == 1:
-                raise BackupFailed(f"{apart}: stop the ledger signer for the backup") from apart
-            time.sleep(PAUSE)
-    raise AssertionError

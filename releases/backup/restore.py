@@ -35,7 +35,7 @@ def restore(source: Path, *, root: Path, work_in: Path | None = None) -> Manifes
         connection.close()
         call_command("migrate", verbosity=0)
         for name, target in targets.items():
-            _put(work / name, target, manifest.files[name].mode, manifest.files[name].owner)
+            _put(work / name, target, manifest.files[name].owner)
     return manifest
 
 
@@ -48,6 +48,8 @@ def _unpacked(source: Path, work: Path) -> Manifest:
             archive.extractall(work, filter="data")
     except tarfile.TarError as fault:
         raise BackupFailed(f"the backup cannot be unpacked: {fault}") from fault
+    if not (work / MANIFEST).is_file():
+        raise BackupFailed("the file holds no manifest: it is no backup of Ringi")
     manifest = Manifest.read((work / MANIFEST).read_text("utf-8"))
     there = {file.relative_to(work).as_posix() for file in work.rglob("*") if file.is_file()} - {MANIFEST}
     if there != manifest.files.keys() or DUMP not in there:
@@ -71,18 +73,17 @@ def _require_empty(targets: dict[str, Path]) -> None:
         )
         if others := cursor.fetchone()[0]:
             raise BackupFailed(f"the database has {others} other connections: stop all processes first")
-        cursor.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(settings.DATABASE_ROLES.values())]
-        )
+        wanted = sorted(settings.DATABASE_ROLES.values())
+        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [wanted])
         present = {name for (name,) in cursor.fetchall()}
-        if lacking := sorted(set(settings.DATABASE_ROLES.values()) - present):
+        if lacking := [name for name in wanted if name not in present]:
             raise BackupFailed(f"create these database roles first: {', '.join(lacking)}")
     if occupied := [str(target) for target in targets.values() if target.exists()]:
         raise BackupFailed(f"these files are there already; move them away: {', '.join(occupied[:3])}")
 
 
-def _put(copy: Path, target: Path, mode: int, owner: str) -> None:
-    """Write a private file in its place, with its mode; root gives it, and new folders, to its account."""
+def _put(copy: Path, target: Path, owner: str) -> None:
+    """Write a private file in its place; root gives it, and new folders, to its account."""
     made = []
     for folder in reversed(target.parents):
         if not folder.exists():
@@ -92,7 +93,6 @@ def _put(copy: Path, target: Path, mode: int, owner: str) -> None:
         out.write(copy.read_bytes())
         out.flush()
         os.fsync(out.fileno())
-    target.chmod(mode)
     if os.geteuid() == 0:
         try:
             account = pwd.getpwnam(owner)

@@ -24,6 +24,7 @@ from config.development.processes import PROJECT
 from config.queue_server import queue_settings
 from releases import dispatch, liveness
 from releases.worker.rq_worker import RingiJob
+from tests.certificates import self_signed
 from tests.releases.worker.test_rq_worker import SEEN, Worker, ours
 
 HOW_TO = PROJECT / "docs" / "how-to"
@@ -47,21 +48,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None or shutil.which("openssl") is None:
         pytest.skip("no redis-server or valkey-server, or no openssl, on this machine")
-    key, pem = tmp_path / "ringi.key", tmp_path / "ringi.pem"
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    ]
-    made += ["-subj", "/CN=ringi", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)]
-    subprocess.run(made, check=True, capture_output=True)
+    key, pem = self_signed(tmp_path, "IP:127.0.0.1")
     users = (
         (HOW_TO / "redis-users.acl").read_text().replace("WEB_PASSWORD", "web-1").replace("WORKER_PASSWORD", "worker-1")
     )

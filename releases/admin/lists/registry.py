@@ -11,6 +11,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin import SeenOnly
+from environments.models.role import role_names
 from environments.times import stamp
 from releases.admin.components.links import page_of
 from releases.admin.lists import ledger_lists, notification_lists
@@ -38,13 +39,13 @@ _CODES = (
 )
 
 
-# Whom a release waits for in each state, in general; its page names the people.
+# Whom a release waits for in each state, in words or as the key of a role; its page names the people.
 _WAITS_FOR = {
     "scope_locked": _("release team"),
-    "testing_completed": _("Release manager"),
+    "testing_completed": "manager",
     "in_review": _("approvers"),
     "approved": _("signatures of the final check"),
-    "final_check_completed": _("operator"),
+    "final_check_completed": "operator",
     "releasing": _("deployment"),
     "monitoring": _("end of monitoring"),
 }
@@ -103,7 +104,8 @@ class ReleaseAdmin(OwnPage):
     @column(_("waits for"))
     def waits_for(self, row: Release) -> str:
         """Return who acts next."""
-        return str(row.author) if row.state == "draft" else str(_WAITS_FOR.get(row.state, "—"))
+        waits = _WAITS_FOR.get(row.state, "—")
+        return str(row.author) if row.state == "draft" else role_names().get(str(waits), str(waits))
 
 
 @admin.register(Deployment)

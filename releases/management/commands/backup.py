@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from releases.backup.contents import digest_of
-from releases.backup.make import make_when_quiet
+from releases.backup.make import make
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make it, and say what it holds."""
-        made, manifest = make_when_quiet(options["folder"], states=options["state"], recipient=options["encrypt_to"])
+        made, manifest = make(options["folder"], states=options["state"], recipient=options["encrypt_to"])
         signer = "with" if manifest.signer else "WITHOUT"
         self.stdout.write(f"{made}\nSHA-256 {digest_of(made)}")
         self.stdout.write(

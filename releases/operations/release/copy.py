@@ -47,8 +47,10 @@ def copy(
         process = DeploymentProcess.current(application.pk)
         content = active_procedure(application).document
         content = process.applied_to(content) if process is not None else content
+        chosen = chosen_for(application, configuration_ids) if configuration_ids else {}
         made = Release.objects.create(
             application=application,
+            configurations={slug: row.pk for slug, row in chosen.items()},
             version=text,
             kind=earlier.kind,
             criterion=earlier.criterion,
@@ -69,11 +71,9 @@ def copy(
                     release=made, kind=row.kind, text=row.text, ticket=row.ticket, author=row.author
                 )
                 made.editors.add(row.author)
-        if configuration_ids:
-            made.configurations = {place.slug: row.pk for place, row in chosen_for(made, configuration_ids).items()}
         if start is not None and made.bound_for_production:
             set_window(made, content, start)
-        made.save()
+            made.save()
         op.about(made, copied_from=str(earlier))
     return made
 

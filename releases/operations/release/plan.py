@@ -11,7 +11,7 @@ from audit.plain import plain
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.language import listed
-from environments.models import Application, ConfigurationVersion, Environment
+from environments.models import Application, ConfigurationVersion
 from releases.models import ChangeEntry, ChecklistItem, DeploymentProcess, FinalCheck, Procedure, Release
 from releases.operations.document.review import advance, begin_again
 from releases.operations.release.dates import set_window
@@ -183,7 +183,7 @@ def set_configurations(release_id: int, *, configuration_ids: Collection[int], r
         release = op.get(Release)
         account = access.require("plan", instead="prepare")
         require_draft(release)
-        chosen = {place.slug: row for place, row in chosen_for(release, configuration_ids).items()}
+        chosen = chosen_for(release.application, configuration_ids)
         wanted = release.configurations | {slug: row.pk for slug, row in chosen.items()}
         if wanted != release.configurations:
             clear_signatures(release, group="technical")
@@ -193,10 +193,10 @@ def set_configurations(release_id: int, *, configuration_ids: Collection[int], r
     return release
 
 
-def chosen_for(release: Release, configuration_ids: Collection[int]) -> dict[Environment, ConfigurationVersion]:
-    """Return these versions of a release's application by environment; raises InvalidInput."""
-    rows = ConfigurationVersion.objects.filter(pk__in=configuration_ids, application=release.application)
-    chosen = {row.environment: row for row in rows.select_related("environment")}
+def chosen_for(application: Application, configuration_ids: Collection[int]) -> dict[str, ConfigurationVersion]:
+    """Return these versions of an application by the key of their environment; raises InvalidInput."""
+    rows = ConfigurationVersion.objects.filter(pk__in=configuration_ids, application=application)
+    chosen = {row.environment.slug: row for row in rows.select_related("environment")}
     if not chosen or len(chosen) < len(set(configuration_ids)):
         raise InvalidInput(_("This application does not have the selected configuration."))
     return chosen

@@ -7,7 +7,6 @@ import json
 import re
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +23,14 @@ from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.stream import AnotherLedger, NotSent, Post, Stream, Syslog, destination_of, follow, message
 from audit.models import Event, LedgerEntry, LedgerHead
 from audit.operation import record_event
+from tests.certificates import self_signed
 from tests.conftest import sign_ledger
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Wait less, and end what a test has connected."""
-    monkeypatch.setattr(streaming, "SETTLED", 0.2)
+    monkeypatch.setattr(streaming, "STANDS", 0.2)
     opened: list[Syslog] = []
     made = Syslog.__init__
 
@@ -160,21 +160,7 @@ def test_what_a_broken_connection_did_not_take_is_sent_again(
 
 
 def test_tls_is_verified(happen: Callable[[str], None], tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
-    words = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([*words, *names, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    key, certificate = self_signed(tmp_path, "DNS:localhost")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     server = SyslogServer(tls)
@@ -285,4 +271,6 @@ def test_an_address_that_would_not_be_safe_is_refused(url: str, settings: Any, t
     settings.STREAM_URL = ""
     with pytest.raises(CommandError, match="names no destination"):
         call_command("ledger_stream")
-    assert isinstance(destination_of("https://siem.example/in?source=ringi"), Post)
+    authority = ssl.get_default_verify_paths().cafile or ""
+    made = destination_of(f"https://siem.example/in?source=ringi&ca={authority}")
+    assert isinstance(made, Post) and made.url == "https://siem.example/in?source=ringi"

@@ -30,7 +30,7 @@ from audit.models import LedgerHead
 from environments.models import ConfigurationVersion
 from releases.backup import make as making
 from releases.backup.contents import DUMP, MANIFEST, Manifest
-from releases.backup.make import make, make_when_quiet
+from releases.backup.make import make
 from releases.backup.programs import BackupFailed, encrypting
 from releases.backup.restore import restore
 from releases.models import Release
@@ -114,6 +114,8 @@ def test_everything_comes_back_after_a_total_loss(
         out = io.StringIO()
         call_command("restore", str(made), f"--state-root={root}", stdout=out)
     assert "Intact" in out.getvalue() and "Next:" in out.getvalue()
+    put = [file for file in root.rglob("*") if file.is_file()]
+    assert put and all(file.stat().st_mode & 0o777 == 0o600 for file in put)
     settings.STATE_DIR = root / "ringi-web"
     with connected(os.environ["DATABASE_URL"], empty):
         assert Release.objects.get().title == "changed after the last signature"
@@ -156,11 +158,11 @@ def test_a_signer_at_work_is_waited_for(
     newest = memory.read_text()
     monkeypatch.setattr(making, "TRIES", 2)
     memory.write_text(newest.replace('"size": ', '"size": 1'))
-    with as_owner(), pytest.raises(BackupFailed, match="stop the ledger signer"):
-        make_when_quiet(tmp_path, states=states, recipient=key)
+    with as_owner(), pytest.raises(BackupFailed, match="stop it for the backup"):
+        make(tmp_path, states=states, recipient=key)
     monkeypatch.setattr(making.time, "sleep", lambda _seconds: memory.write_text(newest))
     with as_owner():
-        made, manifest = make_when_quiet(tmp_path, states=states, recipient=key)
+        made, manifest = make(tmp_path, states=states, recipient=key)
     assert made.is_file() and manifest.signer and 0 < manifest.checkpoint <= manifest.events
 
 
@@ -198,6 +200,7 @@ def test_a_restore_is_refused_before_anything_is_written(
         ("a changed file", "is not what the manifest says"),
         ("a place outside", "does not belong there"),
         ("another format", "another format"),
+        ("no manifest", "no backup of Ringi"),
     ],
 )
 def test_contents_that_the_manifest_does_not_name_are_refused(
@@ -206,10 +209,7 @@ def test_contents_that_the_manifest_does_not_name_are_refused(
     """Who has the public key can make a file; it must still be a backup."""
     name = "state/x/other/a" if change == "a place outside" else "state/x/secrets/a"
     files = {DUMP: b"PGDMP", name: b"a"}
-    rows = {
-        each: {"sha256": hashlib.sha256(data).hexdigest(), "mode": 0o600, "owner": "root"}
-        for each, data in files.items()
-    }
+    rows = {each: {"sha256": hashlib.sha256(data).hexdigest(), "owner": "root"} for each, data in files.items()}
     manifest = Manifest("now", "0", "18", 1, "", 1, False).text()
     text = json.loads(manifest) | {"files": rows}
     if change == "another format":
@@ -220,7 +220,8 @@ def test_contents_that_the_manifest_does_not_name_are_refused(
         files["state/x/secrets/b"] = b"b"
     made = tmp_path / "made.backup"
     with encrypting(key, made) as out, tarfile.open(fileobj=out, mode="w|") as archive:
-        for each, data in {MANIFEST: json.dumps(text).encode(), **files}.items():
+        about = {} if change == "no manifest" else {MANIFEST: json.dumps(text).encode()}
+        for each, data in {**about, **files}.items():
             row = tarfile.TarInfo(each)
             row.size = len(data)
             archive.addfile(row, io.BytesIO(data))
