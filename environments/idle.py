@@ -11,12 +11,10 @@ from django.utils import timezone
 from audit.actor import acting
 from audit.operation import record_event
 from environments.actors import person
-from environments.sessions import SessionStore
+from environments.sessions import ENDED, SessionStore
 
 # A use is written at most this often.
 KEPT = timedelta(minutes=1)
-# Marks a visitor whose session has ended, for the sentence on the sign-in page.
-ENDED = "ringi_session_ended"
 
 
 def by_itself(request: HttpRequest) -> bool:

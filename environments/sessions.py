@@ -10,6 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore as StoreInDatabase
 
+# Marks a visitor whose session has ended, for the sentence on the sign-in page.
+ENDED = "ringi_session_ended"
+
 
 class SessionStore(StoreInDatabase):
     """used_at: when the session was used last, as it was read; None for one that was not read."""
@@ -20,6 +23,11 @@ class SessionStore(StoreInDatabase):
         row = super()._get_session_from_db()  # type: ignore[misc]  # what the stubs leave out
         self.used_at = row.expire_date - _lasts() if row is not None else None
         return row
+
+    @property
+    def ended_unused(self) -> bool:
+        """Whether the session before this one ended because it was not used."""
+        return bool(self.get(ENDED))
 
     def use(self, moment: datetime) -> None:
         """Let the session end so much later."""

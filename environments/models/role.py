@@ -77,6 +77,11 @@ def role_names() -> dict[str, str]:
     return {key: str(role) for key, role in roles().items()}
 
 
+def names_of(shipped_role: str) -> list[str]:
+    """Return the names of the roles in use that have the permissions of a shipped role, in the reader's language."""
+    return [str(role) for role in roles().values() if role.based_on == shipped_role and role.state == role.State.IN_USE]
+
+
 def shipped() -> list[Role]:
     """Return the roles that Ringi has before any procedure names its own."""
     return [

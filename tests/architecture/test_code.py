@@ -26,6 +26,9 @@ LEAVES = (
 )
 # Writes that name no row of an operation, each inside an operation or of columns that are no audited facts.
 WRITES = {
+    "environments/sessions.py": {
+        "update": "when a session was used last, without its contents; sessions are not audited"
+    },
     "releases/operations/notification/create.py": {
         "update": "entries of the outbox that tell nobody are taken out; it is not audited"
     },

@@ -11,7 +11,8 @@ from django.utils.translation import gettext, gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin import SeenOnly
-from environments.models.role import role_names
+from environments.language import listed
+from environments.models.role import names_of
 from environments.times import stamp
 from releases.admin.components.links import page_of
 from releases.admin.lists import ledger_lists, notification_lists
@@ -39,13 +40,13 @@ _CODES = (
 )
 
 
-# Whom a release waits for in each state, in words or as the key of a role; its page names the people.
+# Whom a release waits for in each state: in words, or the roles that have the permissions of a shipped role. Its page
+# names the people.
+_WAITS_FOR_ROLE = {"testing_completed": "release_manager", "final_check_completed": "operator"}
 _WAITS_FOR = {
     "scope_locked": _("release team"),
-    "testing_completed": "manager",
     "in_review": _("approvers"),
     "approved": _("signatures of the final check"),
-    "final_check_completed": "operator",
     "releasing": _("deployment"),
     "monitoring": _("end of monitoring"),
 }
@@ -104,8 +105,11 @@ class ReleaseAdmin(OwnPage):
     @column(_("waits for"))
     def waits_for(self, row: Release) -> str:
         """Return who acts next."""
-        waits = _WAITS_FOR.get(row.state, "—")
-        return str(row.author) if row.state == "draft" else role_names().get(str(waits), str(waits))
+        if row.state == "draft":
+            return str(row.author)
+        if row.state in _WAITS_FOR_ROLE:
+            return listed(names_of(_WAITS_FOR_ROLE[row.state])) or "—"
+        return str(_WAITS_FOR.get(row.state, "—"))
 
 
 @admin.register(Deployment)

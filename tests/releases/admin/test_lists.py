@@ -13,9 +13,12 @@ from django.contrib.admin.templatetags.admin_list import result_headers
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 
+from audit.actor import acting
 from audit.admin.sheet import cell
-from environments.models import Environment
+from audit.operation import operation
+from environments.models import Environment, Role
 from releases.models import Release
+from tests.releases.gates.asking import COMMAND, make, walk
 
 RELEASES = "admin:releases_release_changelist"
 
@@ -103,3 +106,13 @@ def test_a_list_says_whom_a_release_waits_for_and_when(world: dict[str, Any], br
     assert due is not None and review.next_due == due.due_at
     assert "approvers" in page.content.decode()
     assert rows[world["released"].pk].next_due is None
+    # A role has the name that the procedure gives it, and may be another one on the same permissions.
+    walk(Release.objects.get(pk=world["draft"].pk), "lock_scope", "complete_testing")
+    make(Role, key="change_manager", based_on="release_manager", names={"en": "Change manager", "ja": "変更管理者"})
+    with acting(COMMAND), operation("test:retire"):
+        retired = Role.objects.get(key="release_manager")
+        retired.state = Role.State.RETIRED
+        retired.save()
+    page = browsers("auditor").get(reverse("admin:releases_release_changelist"))
+    row = page.content.decode().partition(f"/{world['draft'].pk}/change/")[2].partition("</tr>")[0]
+    assert "Change manager" in row and "Release manager" not in row
