@@ -126,7 +126,7 @@ def bench_due_together(
     mine = Deployment.objects.filter(pk__in=asked)
     until(lambda: mine.filter(state="succeeded").count() == DEPLOYMENTS, "the end of all deployments", 600)
     began = {
-        deployment.pk: began_on_the_target(spec_of(target_of(deployment), None), deployment)
+        deployment.pk: began_on_the_target(spec_of(target_of(deployment.steps.get(ordinal=1)), None), deployment)
         for deployment in mine.select_related("application", "environment")
     }
     late = [(began[pk] - at).total_seconds() for pk, at in mine.values_list("pk", "scheduled_start_at")]

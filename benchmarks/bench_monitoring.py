@@ -52,7 +52,7 @@ def cpu(pid: int) -> float:
 
 def lay(world: World, page: Site) -> list[MonitoringPeriod]:
     """Begin PERIODS monitoring periods that all fall due in the same moment, the hardest case."""
-    deployment = world.verified_run(world.planned(), "development")
+    deployment = world.verified_deployment(world.planned(), "development")
     triggers = triggers_of(active_procedure().document)
     with (
         acting(Actor(account_id=None, name="bench", kind="worker", channel="worker")),

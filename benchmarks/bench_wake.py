@@ -63,7 +63,7 @@ def bench_due_to_running(world: World, report: Report, children: Any, quiet: Non
         )
         first = deployment.steps.get(ordinal=1)
         due, claimed = deployment.scheduled_start_at, StepAttempt.objects.get(step=first).started_at
-        began = began_on_the_target(spec_of(target_of(deployment), None), deployment)
+        began = began_on_the_target(spec_of(target_of(first), None), deployment)
         total.append((began - due).total_seconds())
         claiming.append((claimed - due).total_seconds())
         ahead.append((due - first.ready_at).total_seconds())

@@ -17,7 +17,10 @@ from tests.releases.conftest import sample_repository, world, world_template  # 
 
 
 def pytest_configure() -> None:
-    """Let one process do the work of all."""
+    """Let one process do the work of all, none of which misses a scheduler or a ledger signer."""
+    from django.conf import settings
+
+    settings.HEARTBEAT_TIMEOUT = 0
     operation_roles.in_one_process()
 
 

@@ -213,15 +213,28 @@ def dropped(name: str) -> None:
 
 
 @contextmanager
-def cloned(template: str, blocker: Any) -> Iterator[str]:
-    """Clone the template and point Django at the clone; everything commits for real. Its address is yielded."""
+def copied(template: str) -> Iterator[str]:
+    """Clone the template for a block; the name of the clone is yielded."""
     clone = f"ringi_test_{uuid.uuid4().hex[:16]}"
     copy_over(template, clone)
     try:
-        with blocker.unblock(), connected(os.environ["DATABASE_URL"], clone):
-            yield _named(os.environ["DATABASE_URL"], clone)
+        yield clone
     finally:
         dropped(clone)
+
+
+@contextmanager
+def used(name: str, blocker: Any) -> Iterator[str]:
+    """Point Django at a database for a block; everything commits for real. Its address is yielded."""
+    with blocker.unblock(), connected(os.environ["DATABASE_URL"], name):
+        yield _named(os.environ["DATABASE_URL"], name)
+
+
+@contextmanager
+def cloned(template: str, blocker: Any) -> Iterator[str]:
+    """Clone the template and point Django at the clone for a block; its address is yielded."""
+    with copied(template) as name, used(name, blocker) as address:
+        yield address
 
 
 def sign_ledger(signer: Any) -> Any:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from django.utils import translation
-from psycopg.conninfo import conninfo_to_dict
 
 from audit.actor import Actor, acting
 from releases.demo.repository import Built
 from tests import conftest
-from tests.conftest import cloned, enters
+from tests.conftest import cloned, copied, enters, used
 from tests.releases.conftest import World, found_world, made_world
 
 WORKER = Actor(account_id=None, name="worker-1", kind="worker", channel="worker")
@@ -111,16 +110,14 @@ def made(
     template_database: str, django_db_blocker: Any, sample_repository: Built, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Made]:
     """The database that each test copies."""
-    from django.db import connection
-
     folder = tmp_path_factory.mktemp("audited")
-    with cloned(template_database, django_db_blocker) as address, translation.override("en"):
-        people = _people()
-        world = made_world(people, enters(people), sample_repository, folder)
-        deployment = verified(world, executed(world, world.scheduled()))
-        sign_ledger(folder / "ledger_signer")
-        connection.close()
-        yield Made(str(conninfo_to_dict(address)["dbname"]), folder / "ledger_signer", deployment.pk)
+    with copied(template_database) as name:
+        with used(name, django_db_blocker), translation.override("en"):
+            people = _people()
+            world = made_world(people, enters(people), sample_repository, folder)
+            deployment = verified(world, executed(world, world.scheduled()))
+            sign_ledger(folder / "ledger_signer")
+        yield Made(name, folder / "ledger_signer", deployment.pk)
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 from django.utils import translation
-from psycopg.conninfo import conninfo_to_dict
 
 from releases.demo.repository import Built, build
-from tests.conftest import cloned, copy_over, dropped, enters, seconded
+from tests.conftest import copied, copy_over, dropped, enters, seconded, used
 
 
 @pytest.fixture(scope="session")
@@ -306,19 +305,19 @@ def world_template(
 ) -> Iterator[WorldTemplate]:
     """Make the world once per process."""
     folder = tmp_path_factory.mktemp("world")
-    with cloned(template_database, django_db_blocker) as address, translation.override("en"):
-        from django.db import connection
+    with copied(template_database) as made:
+        with used(made, django_db_blocker), translation.override("en"):
+            from django.db import connection
 
-        from audit.ledger.link import link_pending
-        from audit.models import Event
-        from environments.models import Account
+            from audit.ledger.link import link_pending
+            from audit.models import Event
+            from environments.models import Account
 
-        people = {account.username: account for account in Account.objects.all()}
-        made_world(people, enters(people), sample_repository, folder)
-        link_pending(connection)
-        later = Later(Event.objects.count())
-        connection.close()
-        yield WorldTemplate(str(conninfo_to_dict(address)["dbname"]), folder, later)
+            people = {account.username: account for account in Account.objects.all()}
+            made_world(people, enters(people), sample_repository, folder)
+            link_pending(connection)
+            later = Later(Event.objects.count())
+        yield WorldTemplate(made, folder, later)
         for name in later.names.values():
             dropped(name)
 

@@ -10,9 +10,8 @@ import pytest
 from django.core.cache import cache
 from django.db.models import Model
 from django.utils import translation
-from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import cloned, enters
+from tests.conftest import copied, enters, used
 from tests.releases.admin import seed
 
 
@@ -27,17 +26,16 @@ class PagesTemplate:
 @pytest.fixture(scope="session")
 def pages_template(template_database: str, django_db_blocker: Any) -> Iterator[PagesTemplate]:
     """Make the rows once per process."""
-    with cloned(template_database, django_db_blocker) as address, translation.override("en"):
-        from django.db import connection
+    with copied(template_database) as name:
+        with used(name, django_db_blocker), translation.override("en"):
+            from django.db import connection
 
-        from audit.ledger.link import link_pending
-        from environments.models import Account
+            from audit.ledger.link import link_pending
+            from environments.models import Account
 
-        made = seed.world(enters({account.username: account for account in Account.objects.all()}))
-        link_pending(connection)
-        connection.close()
-        rows = {name: (type(row), row.pk) for name, row in made.items()}
-        yield PagesTemplate(str(conninfo_to_dict(address)["dbname"]), rows)
+            made = seed.world(enters({account.username: account for account in Account.objects.all()}))
+            link_pending(connection)
+        yield PagesTemplate(name, {key: (type(row), row.pk) for key, row in made.items()})
 
 
 @pytest.fixture

@@ -224,7 +224,9 @@ def test_redis_can_neither_end_nor_suspend_a_worker(worker: Worker, valkey: redi
     assert SEEN == ["ours"]
 
 
-def test_emptied_redis_knows_the_worker_again_at_its_next_heartbeat(worker: Worker, valkey: redis.Redis) -> None:
+def test_emptied_redis_knows_the_worker_again_at_its_next_heartbeat(
+    worker: Worker, valkey: redis.Redis, database: str
+) -> None:
     worker.register_birth()
     valkey.flushdb()
     assert not liveness.listeners()["production"]
