@@ -95,6 +95,7 @@ def _database() -> dict[str, Any]:
     database: dict[str, Any] = env.db_url("DATABASE_URL")
     if not database["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (15 or newer)")
+    database["ENGINE"] = "config.postgresql"
     # Both ends detect a lost connection within 20 s. Otherwise PostgreSQL would keep its locks, the active scheduler's
     # among them, for the two hours of the system's default, and the process would wait for an answer as long.
     spans = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}

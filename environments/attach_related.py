@@ -6,7 +6,7 @@ from typing import Any
 from django.db import models
 from django.db.models import prefetch_related_objects
 
-from audit.one_look import looking
+from audit.one_look import looking, once_a_look
 from environments.models import Account
 
 
@@ -14,11 +14,15 @@ def related(row: models.Model, name: str, *joined: str) -> Sequence[Any]:
     """Return the rows that belong to a row by a relation: on a page what it has read of them already, in an operation
     what is there now. joined: what their own foreign keys point at, read with them.
     """
-    rows = getattr(row, name)
     if not looking():
-        return tuple(rows.select_related(*(joined or (None,))).filter())
+        return _present(row, name, *joined)
     prefetch_related_objects([row], name, *(f"{name}__{one}" for one in joined))
-    return tuple(rows.all())
+    return tuple(getattr(row, name).all())
+
+
+@once_a_look
+def _present(row: models.Model, name: str, *joined: str) -> Sequence[Any]:
+    return tuple(getattr(row, name).select_related(*(joined or (None,))).filter())
 
 
 def attach_related(known: Mapping[Any, models.Model], rows: Iterable[models.Model], names: str) -> None:

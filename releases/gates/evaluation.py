@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.utils.translation import get_language, gettext_lazy as _
 
+from audit.one_look import one_answer
 from audit.refusals import GateNotPassed
 from environments import calendar
 from environments.models import Environment
@@ -87,6 +88,7 @@ ALWAYS_ASKED = (emergency_stop, ledger, outdated, unapproved_process, artefact)
 WAIVABLE = frozenset(gate.name for gate in GATES if gate.waivable)
 
 
+@one_answer
 def evaluate(
     release: Release, environment: Environment, at: datetime | None = None, known: Known | None = None
 ) -> list[Answer]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _, ngettext
 
+from environments.attach_related import related
 from environments.models import ConfigurationVersion, Environment
 from releases.models import DeployedVersion, Fact, Release
 from releases.sources import git
@@ -77,13 +78,13 @@ def since(places: Active, commit: str, seen: Mapping[Environment, Mapping[str, A
 
 def kept(release: Release, places: Active) -> list[Since]:
     """Return the same for the commit of a release, from the last reading of the repository."""
-    facts = {fact.environment_id: fact.value for fact in release.facts.all() if fact.kind == "since"}
+    facts = {fact.environment_id: fact.value for fact in related(release, "facts") if fact.kind == "since"}
     return since(places, release.commit, {place: facts[place.pk] for place, _pointer in places if place.pk in facts})
 
 
 def commit_of(release: Release) -> Mapping[str, str] | None:
     """Return commit, subject, author and at of the release's commit as it was read; None when it was not."""
-    fact: Fact | None = next((fact for fact in release.facts.all() if fact.kind == "commit"), None)
+    fact: Fact | None = next((fact for fact in related(release, "facts") if fact.kind == "commit"), None)
     return fact.value if fact is not None and fact.value.get("commit") == release.commit else None
 
 

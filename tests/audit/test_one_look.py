@@ -11,7 +11,7 @@ from django.test import RequestFactory
 
 from audit.actor import acting
 from audit.clock import database_time
-from audit.one_look import looking, once_a_look, one_look, remember
+from audit.one_look import looking, once_a_look, one_answer, one_look, remember
 from audit.operation import operation
 from environments.access import counting_roles, roles_of
 from environments.actors import ActorMiddleware
@@ -67,3 +67,38 @@ def test_a_request_that_may_change_something_is_no_look(method: str, people: dic
     ActorMiddleware(answer)(request)
     assert seen == [method in ("get", "head")]
     assert not looking()
+
+
+def test_an_answer_is_worked_out_from_one_reading_and_the_next_from_another() -> None:
+    asked: list[int] = []
+
+    @once_a_look
+    def read(key: int) -> int:
+        asked.append(key)
+        return len(asked)
+
+    @one_answer
+    def inner() -> int:
+        return read(1)
+
+    @one_answer
+    def outer() -> list[int]:
+        return [read(1), inner(), read(2)]
+
+    assert [outer(), outer(), [inner(), inner()]] == [[1, 1, 2], [3, 3, 4], [5, 6]]
+    with one_look():
+        assert [outer(), inner(), outer()] == [[7, 7, 8], 7, [7, 7, 8]]
+
+
+def test_an_operation_keeps_out_of_the_answer_around_it(database: str, people: dict[str, Any]) -> None:
+    place = Environment.objects.get(slug="production")
+
+    @one_answer
+    def answer() -> None:
+        assert not looking()
+        moment = database_time()
+        with acting(COMMAND), operation("release:plan", (Environment, place.pk)):
+            assert database_time() > moment
+        assert database_time() == moment
+
+    answer()

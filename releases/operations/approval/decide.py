@@ -173,11 +173,14 @@ def _open_request(op: Operation, approval_request_id: int, shown: str) -> Approv
 
 @dataclass(frozen=True)
 class Decider:
-    """The person who decides, the person for whom they decide (None: themselves), and their roles."""
+    """The person who decides, the person for whom they decide (None: themselves), their roles, and how the request
+    stood before.
+    """
 
     account: Account
     absent: Account | None
     roles: set[str]
+    where: quorum.Count
 
 
 def _decider(approval_request: ApprovalRequest, decision: str, on_behalf_id: int | None) -> Decider:
@@ -207,7 +210,7 @@ def _decider(approval_request: ApprovalRequest, decision: str, on_behalf_id: int
     roles = access.counting_roles(absent or account, *approval_request.place_ids, application=application)
     if why := _not_asked(approval_request, where, roles, decision):
         raise NotPermitted(why)
-    return Decider(account, absent, roles)
+    return Decider(account, absent, roles, where)
 
 
 def _not_asked(approval_request: ApprovalRequest, where: quorum.Count, roles: Collection[str], decision: str) -> str:
@@ -258,7 +261,6 @@ def _approve(
     condition: str = "",
 ) -> None:
     _before_approving(approval_request)
-    before = quorum.count(approval_request).standing
     meaning = ApprovalDecision.Decision.APPROVE_WITH_CONDITION if condition else ApprovalDecision.Decision.APPROVE
     _record_decision(
         op,
@@ -271,10 +273,11 @@ def _approve(
     )
     # All approvers are checked again: one who approved before may have got a team role in it, or have lost the role,
     # since.
-    after = quorum.count(approval_request).standing
+    kept_out = {approval_request.pk: decider.where.kept_out}
+    after = quorum.counts([approval_request], kept_out=kept_out)[approval_request.pk].standing
     if after.met:
         grant(op, approval_request)
-    elif after.stage != before.stage:
+    elif after.stage != decider.where.standing.stage:
         op.details.update(approval_request=approval_request.pk, stage=after.stage)
         op.notify_as("approval:request")
 

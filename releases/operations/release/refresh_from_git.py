@@ -6,6 +6,7 @@ from typing import Any
 
 from audit.actor import current
 from audit.clock import now
+from audit.one_look import one_answer
 from audit.operation import operation
 from environments import access
 from environments.models import Environment
@@ -35,16 +36,16 @@ def refresh_from_git(release_id: int) -> dict[str, Any]:
 def keep(release_id: int, seen: changes_since.Facts) -> None:
     """Store what was read of the repository about a release, with the present time."""
     with operation("release:refresh_from_git", (Release, release_id)) as op:
-        moment = now()
+        moment, release = now(), op.get(Release)
+        known = {(fact.kind, fact.environment_id): fact for fact in release.facts.all()}
         for (kind, environment), value in seen.items():
-            Fact.objects.update_or_create(
-                release=op.get(Release),
-                environment=environment,
-                kind=kind,
-                defaults={"value": value, "observed_at": moment},
-            )
+            place = environment.pk if environment is not None else None
+            fact = known.get((kind, place)) or Fact(release=release, environment=environment, kind=kind)
+            fact.value, fact.observed_at = value, moment
+            fact.save()
 
 
+@one_answer
 def _content(release: Release, seen: dict[str, Any]) -> changes_since.Facts:
     """Read the commit's message and distance from the deployed version, once for a pair of commits; or the fault."""
     if not release.commit:

@@ -7,9 +7,11 @@ from typing import Any
 from django.utils.translation import get_language, gettext as _
 
 from audit.clock import now
+from audit.one_look import one_answer
 from audit.operation import operation
 from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from environments import access
+from environments.attach_related import related
 from environments.language import listed
 from environments.models import Account, DeploymentTarget, Environment
 from environments.models.environment import targets_in
@@ -33,6 +35,7 @@ from releases.queries.target_spec import spec_of
 BLOCKING = (False, UNKNOWN)
 
 
+@one_answer
 def facts_now(release: Release, *, connect: bool = True) -> dict[str, Any]:
     """Return each item of the final check as it is now: true, false, `unknown`, `waived` or `not_measured`.
 
@@ -158,7 +161,8 @@ def sign(release_id: int, *, reason: str = "") -> Release:
 
 
 def _signed(release: Release) -> list[FinalCheck]:
-    return [row for row in release.final_checks.all() if row.invalidated_at is None and row.account.is_active]
+    rows = related(release, "final_checks", "account")
+    return [row for row in rows if row.invalidated_at is None and row.account.is_active]
 
 
 def _places(release: Release, rows: Iterable[FinalCheck]) -> tuple[list[quorum.Rule], quorum.Persons]:
@@ -172,6 +176,7 @@ def open_roles(release: Release) -> frozenset[str]:
     return quorum.standing(*_places(release, _signed(release))).wanted
 
 
+@one_answer
 def why_not_permitted(account: Account, release: Release, held: Collection[str] | None = None) -> str:
     """Return why a person may not sign the final check; empty when they may. held: their roles there, where known."""
     if any(account.is_among(row.account.identities) for row in _signed(release)):
