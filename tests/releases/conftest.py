@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -132,7 +133,22 @@ class World:
             set_scheduled_start(release.pk, start=datetime.now(UTC))
         return self.fresh(release)
 
-    def _brought(self, state: str, walk: Callable[..., object], version: str, options: dict[str, Any]) -> Any:
+    def evidenced(self, version: str = "1.3.0") -> Any:
+        """Plan a release and upload its evidence."""
+
+        def walk(version: str) -> None:
+            self.planned(version)
+            self.evidence(version)
+
+        return self.brought("evidenced", walk, version)
+
+    def brought(
+        self,
+        state: str,
+        walk: Callable[..., object],
+        version: str = "1.3.0",
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
         """Bring a release to a state by `walk`, or by a copy of a database in which it was."""
         from releases.models import Release
         from releases.operations.release.refresh_from_git import refresh_from_git
@@ -151,7 +167,7 @@ class World:
 
     def tested(self, version: str = "1.3.0", **options: Any) -> Any:
         """Bring a release to `tested`, with evidence, checklist, documents and team."""
-        return self._brought("tested", self._tested, version, options)
+        return self.brought("tested", self._tested, version, options)
 
     def _tested(self, version: str, **options: Any) -> Any:
         from releases.operations.checklist.sign import sign
@@ -189,7 +205,7 @@ class World:
 
     def submitted(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release into review; returns it with its approval request."""
-        release = self._brought("submitted", self._submitted, version, options)
+        release = self.brought("submitted", self._submitted, version, options)
         return release, release.approval_requests.get()
 
     def _submitted(self, version: str, **options: Any) -> None:
@@ -201,7 +217,7 @@ class World:
 
     def approved(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to an approved request."""
-        release = self._brought("approved", self._approved, version, options)
+        release = self.brought("approved", self._approved, version, options)
         return release, release.approval_requests.get()
 
     def _approved(self, version: str, **options: Any) -> None:
@@ -214,7 +230,7 @@ class World:
 
     def final_checked(self, version: str = "1.3.0", **options: Any) -> tuple[Any, Any]:
         """Bring a release to `final_check_completed`."""
-        release = self._brought("final_checked", self._final_checked, version, options)
+        release = self.brought("final_checked", self._final_checked, version, options)
         return release, release.approval_requests.get()
 
     def _final_checked(self, version: str, **options: Any) -> None:

@@ -108,9 +108,9 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
     """Return a function: a deployment to development with this plan, queued, its first step ready."""
 
     def make(*forward: dict[str, Any], **options: Any) -> Deployment:
+        evidenced = world.evidenced()  # before anything else is written, so that a kept one can be copied
         open_to_programs(world.targets["development"], tmp_path)
-        release = alter(world.planned(), step_plan=plan(*forward, **options))
-        world.evidence("1.3.0")
+        release = alter(evidenced, step_plan=plan(*forward, **options))
         with world.acting_as("developer"):
             deployment = request(release.pk, environment_id=world.environments["development"].pk)
             schedule(deployment.pk)
