@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -140,15 +139,9 @@ class World:
             self.planned(version)
             self.evidence(version)
 
-        return self.brought("evidenced", walk, version)
+        return self.brought("evidenced", walk, version, {})
 
-    def brought(
-        self,
-        state: str,
-        walk: Callable[..., object],
-        version: str = "1.3.0",
-        options: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Any:
+    def brought(self, state: str, walk: Callable[..., object], version: str, options: dict[str, Any]) -> Any:
         """Bring a release to a state by `walk`, or by a copy of a database in which it was."""
         from releases.models import Release
         from releases.operations.release.refresh_from_git import refresh_from_git
