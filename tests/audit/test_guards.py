@@ -294,3 +294,13 @@ def test_audit_verify_ends_with_one_while_a_table_is_not_captured(database: str,
         assert (status, json.loads(said)["status"]) == (1, 1)
         root.execute("ALTER TABLE releases_approvaldecision ENABLE ALWAYS TRIGGER ringi_capture")
         assert _verified()[0] == 2
+
+
+def test_functions_plan_their_statements_once_a_connection_whatever_it_sets(database: str) -> None:
+    asked = (
+        "SELECT proname, 'plan_cache_mode=auto' = ANY (proconfig) FROM pg_proc WHERE prosecdef AND proname ~ '^ringi_'"
+    )
+    with psycopg.connect(database) as connection:
+        found = dict(connection.execute(asked).fetchall())
+    assert found.keys() >= {"ringi_append", "ringi_row_releases_step"}
+    assert all(found.values()), found
