@@ -22,7 +22,7 @@ from django_fsm import TransitionNotAllowed
 
 from audit import capture
 from audit.actor import Actor, current
-from audit.clock import database_time, operation_time
+from audit.clock import operation_time
 from audit.one_look import looks
 from audit.refusals import (
     InvalidInput,
@@ -220,16 +220,14 @@ def _require_proof(op: Operation, lacking: SignatureRequired | None) -> None:
 
 
 def _begin(op: Operation, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
-    """Name the actor, lock the rows in lock order, and take the time once all are locked."""
+    """Lock the rows in lock order; once all are locked, name the actor and take the time."""
     ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
-    op.at = capture.set_context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
     for model, pk in ordered:
-        row = model._base_manager.select_for_update(no_key=True).filter(pk=pk).first()
+        row = model._base_manager.select_for_update(no_key=True).filter(pk=pk).order_by("pk").first()
         if row is None:
             raise InvalidInput(_("The %(what)s %(pk)s does not exist.") % {"what": model._meta.verbose_name, "pk": pk})
         op.track(row, pk)
-    if ordered:
-        op.at = database_time()
+    op.at = capture.set_context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
     op.started = time.monotonic()
 
 

@@ -324,7 +324,8 @@ def _open(
 
 def _following(step: Step) -> Step | None:
     """Return the next step of the same phase."""
-    return Step.objects.filter(deployment=step.deployment_id, phase=step.phase, ordinal=step.ordinal + 1).first()
+    later = Step.objects.filter(deployment=step.deployment_id, phase=step.phase, ordinal=step.ordinal + 1)
+    return later.order_by("pk").first()
 
 
 def _phase_ends(op: Operation, step: Step, deployment: Deployment) -> Step | None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -38,6 +39,18 @@ def rows_of(deployment: Deployment) -> list[Any]:
         list(Step.objects.filter(deployment=deployment).order_by("pk").values()),
         list(StepAttempt.objects.filter(step__deployment=deployment).order_by("pk").values()),
     ]
+
+
+def test_an_operation_locks_the_row_that_it_names_and_none_that_orders_it(
+    database: str, queued: Callable[..., Deployment]
+) -> None:
+    deployment = queued(row(TRUE))
+    ask = "SELECT FROM {} WHERE id = %s FOR UPDATE NOWAIT"
+    with acting(WORKER), operation("step:wait", (Step, first(deployment).pk)):
+        with psycopg.connect(database) as other:
+            other.execute(ask.format("releases_deployment"), [deployment.pk])
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(ask.format("releases_step"), [first(deployment).pk])
 
 
 def test_a_second_claim_is_dropped(queued: Callable[..., Deployment]) -> None:
