@@ -152,7 +152,7 @@ def value(field: forms.Field, instance: Any) -> Any:
     if isinstance(field, forms.ModelChoiceField):
         rows = field.queryset
         # A person who is offered none sends one nevertheless.
-        found = (rows.first() or rows.model._default_manager.first()) if field.required else None  # type: ignore[union-attr]
+        found = (rows.first() or rows.model._default_manager.first()) if field.required else None
         return found.pk if found is not None else None
     if isinstance(field, forms.MultipleChoiceField):
         return [key for key, _label in field.choices]  # type: ignore[union-attr,misc]

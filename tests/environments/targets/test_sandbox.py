@@ -139,7 +139,7 @@ def test_the_options_of_a_target_open_further_paths(target: TargetSpec, tmp_path
     for name in ("read", "write"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
-    target.settings["programs"] = {"read": [str(tmp_path / "read")], "write": [str(tmp_path / "write")]}  # type: ignore[index]
+    target.settings["programs"] = {"read": [str(tmp_path / "read")], "write": [str(tmp_path / "write")]}
     files = [tmp_path / name / "file" for name in ("read", "write")]
     seen = look(target, files=files, written=files)
     assert [*seen["files"].values()] == ["read", "write"]
@@ -250,7 +250,7 @@ def test_a_service_started_by_a_step_keeps_the_sandbox(bare_target: Target, tmp_
     (tmp_path / "beside").write_text("secret")
     words = asked(files=[tmp_path / "beside"], pids=[other])
     lives = [words[0], "-u", "-c", f"{words[2]}\nimport time; time.sleep(60)", words[3]]
-    bare_target.spec.settings["service"] = {"start": lives, "without_port": True, "stable_seconds": 0.1}  # type: ignore[index]
+    bare_target.spec.settings["service"] = {"start": lives, "without_port": True, "stable_seconds": 0.1}
     bare_target.step("code_deploy", bare_target.context())
     bare_target.step("service_control", bare_target.context("1/2/x"), action="start")
     log = bare_target.spec.root / "shared" / "app.log"

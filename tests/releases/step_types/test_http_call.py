@@ -120,7 +120,7 @@ def test_the_name_is_resolved_once_and_its_address_is_contacted(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, bare_target.receiver.port))]
 
     monkeypatch.setattr(addresses.socket, "getaddrinfo", answering)
-    bare_target.spec.settings["http_hosts"].append(f"hooks.example.org:{bare_target.receiver.port}")  # type: ignore[index]
+    bare_target.spec.settings["http_hosts"].append(f"hooks.example.org:{bare_target.receiver.port}")
     reached: list[Any] = []
 
     def connect(sock: socket.socket, address: Any) -> None:

@@ -132,7 +132,7 @@ def measured(monitoring: MonitoringPeriod, good: int, bad: int) -> None:
 
 def over(monitoring: MonitoringPeriod) -> MonitoringPeriod:
     """Let the time of a monitoring period be over."""
-    return alter(monitoring, started_at=now() - timedelta(seconds=monitoring.duration_seconds + 1))  # type: ignore[no-any-return]
+    return alter(monitoring, started_at=now() - timedelta(seconds=monitoring.duration_seconds + 1))
 
 
 def test_monitoring_with_enough_measurements_passes_and_the_deployment_succeeds(

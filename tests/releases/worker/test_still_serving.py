@@ -78,7 +78,7 @@ def test_a_service_that_died_or_was_replaced_during_the_checks_fails_the_verific
     if replaced:
         os.kill(int((root / "other").read_text()), signal.SIGKILL)
     assert states(deployment) == ["succeeded", "failed"]
-    assert "no longer serves: the process that was started has ended" in deployment.steps.last().failure  # type: ignore[union-attr]
+    assert "no longer serves: the process that was started has ended" in deployment.steps.last().failure
     assert "verification" not in world.fresh(deployment).measured, "an unmeasured service cannot be verified"
 
 
