@@ -15,7 +15,7 @@ from tests.applications.organisation import SHORT_MONITORING, Application, Organ
 from tests.applications.published import package
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "deploy-by-a-pipeline.md"
-SECTION = PAGE.read_text("utf-8").partition("## Let the pipeline wait for Ringi")[2].partition("\n## ")[0]
+SECTION = PAGE.read_text("utf-8").partition("## Let the pipeline wait for Ringi")[2].partition("\n##")[0]
 (STEP,) = re.findall(r"```toml\n(.+?)```", SECTION, re.S)
 (LINES,) = re.findall(r"```sh\n(.+?)```", SECTION, re.S)
 # What the page leaves to the pipeline: it installs a version from the repository and restarts the server.
