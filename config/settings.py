@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.security_headers.SecurityHeadersMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "environments.single_sign_on.middleware.FreshProofMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -230,6 +231,16 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
+# Single sign-on by an OpenID provider; empty: none. Which `acr` values of the provider count as a second factor: none.
+OIDC_ISSUER = env.str("RINGI_OIDC_ISSUER", "")
+OIDC_CLIENT_ID = env.str("RINGI_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = env.str("RINGI_OIDC_CLIENT_SECRET", "")
+OIDC_NAME = env.str("RINGI_OIDC_NAME", "")
+OIDC_SECOND_FACTOR = env.list("RINGI_OIDC_SECOND_FACTOR", default=[])
+# The claim that names the groups of a person; empty: groups give no roles. A scope that the provider wants for it.
+OIDC_GROUPS_CLAIM = env.str("RINGI_OIDC_GROUPS_CLAIM", "")
+OIDC_SCOPE = env.str("RINGI_OIDC_SCOPE", "openid")
+
 LANGUAGE_CODE = "ja"
 LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -324,6 +335,11 @@ for _name, _holds, _shape in (
     ("RINGI_POLL_INTERVAL", POLL_INTERVAL > 0, "more than 0 seconds"),
     ("RINGI_HEARTBEAT_TIMEOUT", HEARTBEAT_TIMEOUT >= 0, "0 or more seconds"),
     ("RINGI_PROXY_COUNT", PROXY_COUNT >= 0, "how many proxies stand in a row, 0 or more"),
+    (
+        "RINGI_OIDC_ISSUER",
+        not OIDC_ISSUER or (OIDC_CLIENT_ID and re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", OIDC_ISSUER)),
+        "an address of https, beside RINGI_OIDC_CLIENT_ID; http only on this machine",
+    ),
     ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
 ):
     if not _holds:

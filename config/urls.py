@@ -15,6 +15,7 @@ import environments.admin  # noqa: F401
 import releases.admin  # noqa: F401
 from environments.passkeys import SigningView
 from environments.sign_in import closed, invitation
+from environments.single_sign_on import views as single_sign_on
 from releases.admin.components.live import changed
 from releases.admin.pages.access.page import access
 from releases.admin.pages.access_report.page import access_report
@@ -119,6 +120,13 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     re_path(r"^account/(?:signup|email|confirm-email|password/set|password/reset|login/code)/", closed),
     path("account/mfa/webauthn/reauthenticate/", SigningView.as_view()),  # before that of allauth, whose name it keeps
+    path("account/single-sign-on/", single_sign_on.sign_in, name="single-sign-on"),
+    path("account/single-sign-on/invitation/<str:secret>/", single_sign_on.enrol, name="single-sign-on-enrol"),
+    path("account/single-sign-on/connect/", single_sign_on.begin_connecting, name="single-sign-on-connect"),
+    path("account/single-sign-on/disconnect/", single_sign_on.end_connection, name="single-sign-on-disconnect"),
+    path("account/single-sign-on/prove/", single_sign_on.prove, name="single-sign-on-prove"),
+    path("account/single-sign-on/return/", single_sign_on.came_back, name="single-sign-on-return"),
+    path("account/single-sign-on/go-on/", single_sign_on.go_on, name="single-sign-on-go-on"),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("api/v1/", api.urls),

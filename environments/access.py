@@ -352,7 +352,7 @@ def delegates_for(accounts: Iterable[Account]) -> list[Account]:
 
 
 # What counts as something else than a password, in Actor.method; a recovery code stands in for a lost device.
-SECOND_FACTORS = frozenset({"totp", "webauthn", "recovery_codes", "mfa"})
+SECOND_FACTORS = frozenset({"totp", "webauthn", "recovery_codes", "mfa", "oidc_mfa"})
 
 
 class SecondFactorRequired(SignatureRequired):

@@ -1,6 +1,6 @@
 """Turns the signed-in account of a request into the actor that the operation asks for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,7 @@ IN_ONE = (
 LOOKING = ("GET", "HEAD")
 # When the session last signed: what proved the identity before then is used up.
 SIGNED_AT = "ringi_signed_at"
-# What a passkey has signed and no signature has used yet: see Actor.assertion.
+# What a passkey or an identity provider has signed and no signature has used yet: see Actor.assertion.
 ASSERTION = "ringi_assertion"
 
 
@@ -60,22 +60,41 @@ def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
     its own, and a sign-in is none (21 CFR 11.200).
 
     The methods are those of the last REAUTHENTICATION_TIMEOUT, joined in their order: `password`, `totp+password`,
-    `webauthn`. A passkey counts once, for what it signed.
+    `webauthn`, `oidc_mfa`. A passkey or an identity provider counts once, for what it signed.
     """
     oldest, assertion = datetime.now(UTC).timestamp() - settings.REAUTHENTICATION_TIMEOUT, session.get(ASSERTION)
     fresh = [
         record
         for record in session.get("account_authentication_methods", [])
-        if record.get("reauthenticated") and record["at"] >= oldest and (assertion or record.get("type") != "webauthn")
+        if record.get("reauthenticated") and record["at"] >= oldest and (assertion or not _signs(record))
     ]
     if not fresh or fresh[-1]["at"] <= session.get(SIGNED_AT, 0.0):
         return {}
-    names = [record.get("type", "mfa") if record["method"] == "mfa" else record["method"] for record in fresh]
     return {
         "authenticated_at": datetime.fromtimestamp(fresh[-1]["at"], UTC),
-        "method": "+".join(dict.fromkeys(names)),
+        "method": methods_of(fresh),
         "assertion": assertion,
     }
+
+
+def _signs(record: Mapping[str, Any]) -> bool:
+    """Tell whether a way of proving who one is signs the content."""
+    return record["method"] == "oidc" or record.get("type") == "webauthn"
+
+
+def methods_of(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return how a person proved who they are, in order; `oidc_mfa` where an identity provider asked for a second
+    factor.
+    """
+    names = [
+        record.get("type", "mfa")
+        if record["method"] == "mfa"
+        else f"{record['method']}_mfa"
+        if record.get("second_factor")
+        else record["method"]
+        for record in records
+    ]
+    return "+".join(dict.fromkeys(names))
 
 
 class ActorMiddleware:

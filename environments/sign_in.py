@@ -4,7 +4,9 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import SetPasswordForm
+from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY, get_authentication_records
 from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.decorators import login_not_required
@@ -18,10 +20,11 @@ from audit.actor import acting
 from audit.clock import now
 from audit.operation import record_event, record_refusal
 from audit.refusals import OperationRefused
-from environments.actors import person, visitor
-from environments.models import sign_in_name
+from environments.actors import methods_of, person, visitor
+from environments.models import ExternalIdentity, sign_in_name
 from environments.operations.account.invite import enrol, invited
 from environments.secrets import decrypt, encrypt
+from environments.single_sign_on.provider import name, offered
 
 FACTOR_AAD = "mfa.Authenticator"
 MOST_CLEARED = 500
@@ -37,12 +40,33 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def post_login(self, request: HttpRequest, user: Any, **rest: Any) -> Any:
         """Write the sign-in, set the person's language, and delete sessions that are over."""
         with acting(person(user, address=request.META.get("REMOTE_ADDR", ""))):
-            record_event("session:sign_in", object=f"environments.Account:{user.pk}")
+            methods = methods_of(get_authentication_records(request, user))
+            record_event("session:sign_in", object=f"environments.Account:{user.pk}", method=methods)
         over = Session.objects.filter(expire_date__lt=now()).values_list("pk", flat=True)[:MOST_CLEARED]
         Session.objects.filter(pk__in=list(over)).delete()
         response = super().post_login(request, user=user, **rest)
         response.set_cookie("django_language", user.language, samesite="Lax", httponly=True)
         return response
+
+    def get_login_stages(self) -> list[str]:
+        """Ask for no second factor here where the identity provider has just asked for one."""
+        stages: list[str] = super().get_login_stages()
+        *_earlier, last = self.request.session.get(AUTHENTICATION_METHODS_SESSION_KEY) or [{}]
+        if last.get("method") == "oidc" and last.get("second_factor"):
+            stages.remove("allauth.mfa.stages.AuthenticateStage")
+        return stages
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """Offer the identity provider too, to whom it knows. `factor`: whether a way is a second factor."""
+        ways: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        for way in ways:
+            way["factor"] = way["id"].startswith("mfa")
+        known = {"account": user, "issuer": settings.OIDC_ISSUER}
+        if offered() and user.is_authenticated and ExternalIdentity.objects.filter(**known).exists():
+            text = _("Sign in again with %(provider)s") % {"provider": name()}
+            url, factor = reverse("single-sign-on-prove"), bool(settings.OIDC_SECOND_FACTOR)
+            ways.append({"id": "single_sign_on", "description": text, "url": url, "factor": factor})
+        return ways
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count nothing: allauth would lock a name wherever it is tried, in this process alone. axes counts."""

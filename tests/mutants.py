@@ -81,6 +81,8 @@ def main(words: Sequence[str]) -> int:
         for number in range(os.cpu_count() or 1):
             copy = Path(folder) / f"tree{number}"
             shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
+            (copy / "var").mkdir()
+            (copy / "var" / "identity").symlink_to(ROOT / "var" / "identity")
             copies.put(copy)
         # The whole of them once, as the tree is; it also makes the database that each run copies.
         status, printed = _run(copy, sorted({mutant.test for mutant in mutants}), SECONDS + 10 * len(mutants))

@@ -106,13 +106,18 @@ def _check_claims(
 
 
 def _passkeys(cursor: Any, first: int) -> Passkeys:
-    """Return the passkeys that there were before an event."""
+    """Return the passkeys, identities at a provider and keys of providers that there were before an event."""
     known = Passkeys()
     cursor.execute(
         "SELECT l.number, e.bytes FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE "
         "l.number < %s AND"
-        " (e.operation = %s OR (e.outcome = 'deleted' AND e.object LIKE %s)) ORDER BY l.number",
-        [first, ringi_verify.ADD_PASSKEY, f"{ringi_verify.PASSKEY}%"],
+        " (e.operation = %s OR (e.outcome = 'deleted' AND e.object LIKE %s) OR"
+        " (e.kind = 'row' AND (e.object LIKE %s OR e.object LIKE %s))) ORDER BY l.number",
+        [
+            first,
+            ringi_verify.ADD_PASSKEY,
+            *(f"{table}%" for table in (ringi_verify.PASSKEY, ringi_verify.IDENTITY, ringi_verify.PROVIDER_KEY)),
+        ],
     )
     for number, raw in cursor.fetchall():
         known.hear(number, json.loads(raw))

@@ -37,6 +37,7 @@ ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 
 RENEWAL, ADD_PASSKEY, PASSKEY = "audit:renew_key", "account:add_passkey", "mfa.Authenticator:"
+IDENTITY, PROVIDER_KEY = "environments.ExternalIdentity:", "environments.ProviderKey:"
 KINDS = ("row", "operation", "refusal", "access")
 
 
@@ -165,15 +166,19 @@ def p256_sum(a: Point | None, b: Point | None) -> Point | None:
     return x, (slope * (a[0] - x) - a[1]) % P256
 
 
-def p256_verifies(public: Point, message: bytes, signature: bytes) -> bool:
-    """Tell whether an ECDSA signature (DER) over SHA-256 is by a key of P-256. Raises ValueError or IndexError."""
+def ecdsa_numbers(signature: bytes) -> tuple[int, int]:
+    """Return r and s of an ECDSA signature (DER). Raises ValueError or IndexError."""
     half = 4 + signature[3]
     if signature[:1] + signature[2:3] + signature[half : half + 1] != b"\x30\x02\x02":
         raise ValueError("this is no signature of ECDSA")
-    r, s = int.from_bytes(signature[4:half], "big"), int.from_bytes(signature[half + 2 :], "big")
-    x, y = public
     if signature[1] != len(signature) - 2 or signature[half + 1] != len(signature) - half - 2:
         raise ValueError("this is no signature of ECDSA")
+    return int.from_bytes(signature[4:half], "big"), int.from_bytes(signature[half + 2 :], "big")
+
+
+def p256_verifies(public: Point, message: bytes, r: int, s: int) -> bool:
+    """Tell whether an ECDSA signature over SHA-256 is by a key of P-256."""
+    x, y = public
     if not (
         0 < r < N256
         and 0 < s < N256
@@ -202,12 +207,25 @@ def jwk_verifies(key: dict[str, str], message: bytes, signature: bytes) -> bool:
         return ed25519_verifies(numbers["x"], message, signature)
     whole = {name: int.from_bytes(raw, "big") for name, raw in numbers.items()}
     if key["kty"] == "EC":
-        return p256_verifies((whole["x"], whole["y"]), message, signature)
+        return p256_verifies((whole["x"], whole["y"]), message, *ecdsa_numbers(signature))
     head, length = bytes.fromhex("3031300d060960864801650304020105000420"), len(numbers["n"])
     padded = b"\x00\x01" + b"\xff" * (length - 54) + b"\x00" + head + sha256(message).digest()
     return length >= 256 and pow(int.from_bytes(signature, "big"), whole["e"], whole["n"]) == int.from_bytes(
         padded, "big"
     )
+
+
+def token_verifies(algorithm: str, key: dict[str, str], message: bytes, signature: bytes) -> bool:
+    """Tell whether a JSON Web Signature is by a key: RS256, ES256 or EdDSA (RFC 7518, RFC 8037). Raises KeyError,
+    ValueError or IndexError.
+    """
+    if {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}[algorithm] != key["kty"]:
+        return False
+    if algorithm != "ES256":
+        return jwk_verifies(key, message, signature)
+    x, y = (int.from_bytes(from_base64url(key[name]), "big") for name in ("x", "y"))
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    return len(signature) == 64 and p256_verifies((x, y), message, r, s)
 
 
 def signing_challenge(nonce: str, digests: Iterable[str]) -> bytes:
@@ -303,21 +321,26 @@ def cosigned_by(note: str, witness: Key) -> bool:
 
 
 def concerns_passkey(event: dict[str, Any]) -> bool:
-    """Tell whether an event names a passkey, may end one, or was signed with one."""
+    """Tell whether an event names a passkey, an identity at a provider or a key of one, may end one, or was signed with
+    one.
+    """
     if event["kind"] == "row":
-        return event["outcome"] == "deleted" and event["object"].startswith(PASSKEY)
+        ended = event["outcome"] == "deleted" and event["object"].startswith(PASSKEY)
+        return ended or event["object"].startswith((IDENTITY, PROVIDER_KEY))
     return event["operation"] == ADD_PASSKEY or (event["kind"] == "operation" and "assertion" in (event["after"] or ()))
 
 
 class Passkeys:
     """The passkeys that accounts have so far, by the number of their row: the account of each, and its public key in
-    the ledger.
+    the ledger. So too their identities at a provider, and the keys of providers.
 
     unread: numbers of events that were signed with one of a type that this program does not know.
     """
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[str, dict[str, Any]]] = {}
+        self.identities: dict[str, dict[str, Any]] = {}
+        self.provider_keys = list[dict[str, Any]]()
         self.unread = list[int]()
 
     def hear(self, number: int, event: dict[str, Any]) -> None:
@@ -327,7 +350,7 @@ class Passkeys:
             if not concerns_passkey(event):
                 return
             if event["kind"] == "row":
-                self.known.pop(int(about.partition(":")[2]), None)
+                self.row(about, event["outcome"], after)
             elif event["operation"] == ADD_PASSKEY:
                 self.known[after["passkey"]] = (about, after)
             elif not self.signed(number, event["actor"], after):
@@ -335,9 +358,39 @@ class Passkeys:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             raise Broken(number, "no passkey of the person signed what this event says that they signed")
 
+    def row(self, about: str, outcome: str, after: dict[str, Any] | None) -> None:
+        """Learn of an identity, of a key of a provider, or of the end of a passkey or an identity."""
+        if about.startswith(PASSKEY):
+            self.known.pop(int(about.partition(":")[2]), None)
+        elif about.startswith(PROVIDER_KEY) and after is not None:
+            self.provider_keys.append(after)
+        elif about.startswith(IDENTITY) and outcome == "deleted":
+            self.identities.pop(about, None)
+        elif about.startswith(IDENTITY) and after is not None:
+            self.identities[about] = {**self.identities.get(about, {}), **after}
+
+    def stated(self, account: int, given: dict[str, Any], digest: str) -> bool:
+        """Tell whether a provider stated that the actor signed in for the digest of an event (OpenID Connect Core 1.0,
+        section 2).
+        """
+        head, body, signature = given["id_token"].split(".")
+        claims = JSON.decode(from_base64url(body).decode())
+        challenge = to_base64url(signing_challenge(given["nonce"], given["digests"]))
+        who = [(row["account_id"], row["issuer"], row["subject"]) for row in self.identities.values()]
+        fits = digest in given["digests"] and claims["nonce"] == challenge
+        if not fits or (account, claims["iss"], claims["sub"]) not in who:
+            return False
+        keys = [row["key"] for row in self.provider_keys if row["issuer"] == claims["iss"]]
+        message, made = f"{head}.{body}".encode(), from_base64url(signature)
+        return any(
+            token_verifies(JSON.decode(from_base64url(head).decode())["alg"], key, message, made) for key in keys
+        )
+
     def signed(self, number: int, actor: str, after: dict[str, Any]) -> bool:
-        """Tell whether a passkey of the actor signed the digest of an event (WebAuthn Level 3, 7.2)."""
+        """Tell whether a passkey of the actor signed the digest of an event (WebAuthn Level 3, 7.2), or a provider."""
         given, digest = after["assertion"], after["signature"]["digest"]
+        if "id_token" in given:
+            return self.stated(int(actor.split(":")[1]), given, digest)
         text, data = from_base64url(given["client_data"]), from_base64url(given["authenticator_data"])
         client, account = JSON.decode(text.decode()), "environments.Account:" + actor.split(":")[1]
         challenge = to_base64url(signing_challenge(given["nonce"], given["digests"]))

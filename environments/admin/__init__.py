@@ -148,6 +148,7 @@ class AccountAdmin(ReadOnlyAdmin):
         "roles",
         "tokens",
         "enrolled",
+        "single_sign_on",
         "invited_by",
         "last_login",
     )
@@ -168,6 +169,11 @@ class AccountAdmin(ReadOnlyAdmin):
         invited = _t("invited until %(until)s") % {"until": stamp(row.invited_until)} if row.invitation else ""
         since = stamp(row.enrolled_at) if row.enrolled_at else _t("enrolment not completed")
         return " · ".join(filter(None, [since, invited, undecided(row)]))
+
+    @column(_("single sign-on"))
+    def single_sign_on(self, row: Account) -> str:
+        """Return who the person is at the identity provider."""
+        return listed(f"{one.issuer} · {one.subject}" for one in row.external_identities.all()) or "—"
 
     addresses = cell(lambda v: listed(v) or "—", "git_addresses", _("git addresses"))
 
@@ -224,6 +230,7 @@ class AccessGrantAdmin(ReadOnlyAdmin):
         "until",
         "reason",
         "granted_by",
+        "group_role",
         "confirmed_by",
         "confirmed_at",
         "revoked_at",

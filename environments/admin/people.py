@@ -13,7 +13,16 @@ from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.admin.rights import rights_of
 from environments.difference import changes
 from environments.language import listed
-from environments.models import AccessRequest, AccessReview, Account, Delegation, Environment, RequestedChange, Token
+from environments.models import (
+    AccessRequest,
+    AccessReview,
+    Account,
+    Delegation,
+    Environment,
+    GroupRole,
+    RequestedChange,
+    Token,
+)
 from environments.times import shown, stamp
 
 
@@ -50,6 +59,44 @@ class TokenAdmin(ReadOnlyAdmin):
     def reach(self, row: Token) -> str:
         """Return where it reaches."""
         return listed(str(environment) for environment in row.environments.all()) or _t("none")
+
+
+@admin.register(GroupRole)
+class GroupRoleAdmin(ReadOnlyAdmin):
+    """Roles that membership in a group at the identity provider gives."""
+
+    list_display = ("__str__", "environment", "applications", "state_now", "requested_by", "confirmed_by", "reason")
+    list_select_related = ("role", "environment", "application", "requested_by", "confirmed_by")
+    list_filter = ("role", "environment", ("ended_at", admin.EmptyFieldListFilter))
+    shown_fields = (
+        "group",
+        "role",
+        "environment",
+        "applications",
+        "state_now",
+        "reason",
+        "requested_by",
+        "requested_at",
+        "confirmed_by",
+        "confirmed_at",
+        "ended_at",
+    )
+    hint = _(
+        "The members of a group at the identity provider have its role from their next sign-in. After they have left "
+        "the group, the next sign-in ends it. Two administrators decide which role."
+    )
+
+    @column(_("applications"))
+    def applications(self, row: GroupRole) -> str:
+        """Return for which applications it counts."""
+        return str(row.application or row.application_group or _t("all"))
+
+    @column(_("state"))
+    def state_now(self, row: GroupRole) -> str:
+        """Return where it stands."""
+        if row.ended_at is not None:
+            return _t("ended")
+        return _t("valid now") if row.confirmed_at is not None else _t("waits for a second person")
 
 
 @admin.register(AccessRequest)

@@ -8,6 +8,8 @@ from environments.models.change_window import ChangeFreeze, ChangeWindow
 from environments.models.configuration import ConfigurationCheck, ConfigurationVersion
 from environments.models.delegation import Delegation
 from environments.models.environment import Application, DeploymentTarget, Environment
+from environments.models.external_identity import ExternalIdentity, ProviderKey
+from environments.models.group_role import GroupRole
 from environments.models.holiday import Holiday
 from environments.models.requested_change import RequestedChange
 from environments.models.role import Role

@@ -13,6 +13,7 @@ from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models.account import Account, enrolled
 from environments.models.environment import Application, Environment
+from environments.models.group_role import GroupRole
 from environments.models.role import Role
 from environments.roles import LEVEL_CHOICES
 
@@ -141,6 +142,10 @@ class AccessGrant(models.Model):
     )
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    # What gave it, where no person did: it ends with the membership in the group.
+    group_role = models.ForeignKey(
+        GroupRole, models.PROTECT, null=True, blank=True, related_name="grants", verbose_name=_("by group")
+    )
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     history = Snapshots()
 

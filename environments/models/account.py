@@ -9,6 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -105,10 +106,15 @@ class Account(AbstractUser):
 def enrolled(person: str = "") -> Q:
     """Return the condition that a row's person has enrolled and keeps a second factor of their own; only then do their
     deciding roles count. A service account cannot enrol, and approves nothing. person: path from the row to the
-    account; "" for the account's own row.
+    account; "" for the account's own row. Where RINGI_OIDC_SECOND_FACTOR is set, the factor may be the provider's.
     """
-    factors = Authenticator.objects.filter(user=OuterRef(person or "pk"), type__in=FACTORS)
-    own = Q(Exists(factors), **{f"{person}__enrolled_at__isnull".lstrip("_"): False})
+    from environments.models.external_identity import ExternalIdentity
+
+    factors = Q(Exists(Authenticator.objects.filter(user=OuterRef(person or "pk"), type__in=FACTORS)))
+    if settings.OIDC_SECOND_FACTOR:
+        there = ExternalIdentity.objects.filter(account=OuterRef(person or "pk"), second_factor=True)
+        factors |= Q(Exists(there.filter(issuer=settings.OIDC_ISSUER)))
+    own = factors & Q(**{f"{person}__enrolled_at__isnull".lstrip("_"): False})
     return own | Q(**{f"{person}__kind".lstrip("_"): Account.Kind.SERVICE})
 
 

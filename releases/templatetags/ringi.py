@@ -9,9 +9,12 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django import template
+from django.conf import settings
 from django.contrib.admin.templatetags.admin_list import result_headers
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.defaultfilters import stringfilter
@@ -21,6 +24,8 @@ from django.utils.translation import gettext as _
 
 from environments import times
 from environments.language import language, listed, noted
+from environments.models import ExternalIdentity
+from environments.single_sign_on import provider
 from environments.targets.words import in_words
 
 if TYPE_CHECKING:
@@ -323,6 +328,24 @@ def stop_banner(context: dict[str, Any]) -> dict[str, Any]:
     request = context.get("request")
     stops = context["emergency_stops"] if "emergency_stops" in context else EmergencyStop.on()
     return {"stops": banner(stops), "linked": getattr(getattr(request, "user", None), "is_staff", False)}
+
+
+@register.simple_tag(takes_context=True)
+def single_sign_on(context: dict[str, Any]) -> dict[str, Any]:
+    """Return for the reader: `name` of the identity provider, empty where none is set; `identity` there, or None;
+    `password`: whether they have one here; `then`: the query of the address that they want after signing in.
+    """
+    request: HttpRequest = context["request"]
+    wanted = request.GET.get(REDIRECT_FIELD_NAME) or request.POST.get(REDIRECT_FIELD_NAME)
+    known, user = None, request.user
+    if provider.offered() and user.is_authenticated:
+        known = ExternalIdentity.objects.filter(account=user.pk, issuer=settings.OIDC_ISSUER).first()
+    return {
+        "name": provider.name() if provider.offered() else "",
+        "identity": known,
+        "password": user.is_authenticated and user.has_usable_password(),
+        "then": f"?{urlencode({REDIRECT_FIELD_NAME: wanted})}" if wanted else "",
+    }
 
 
 @register.inclusion_tag("components/unresponsive_banner.html", takes_context=True)

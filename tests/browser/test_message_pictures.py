@@ -146,7 +146,7 @@ def test_a_notification_is_opened_in_the_inbox_and_approved_for_outside_by_click
 
 def _known(text: str) -> bool:
     # Keys of groups and channels, and the name of the worker that sends.
-    return text in ("users", "slack", "notifications", "mail") or any(
+    return text.rstrip("：") in ("users", "slack", "notifications", "mail") or any(
         word in text
         for word in (
             "@",

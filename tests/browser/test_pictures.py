@@ -143,15 +143,18 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
             wrong.append(f"{name}: {status}")
         if over := reader.wider_than_the_screen:
             wrong.append(f"{name}: wider than the screen: {over}")
-        # The procedure's page shows the keys of its file beside the labels, the application sheet the commands that
-        # run.
-        if look == "ja-light" and name not in ("procedure", "sheet-application") and (left := latin_words(reader.page)):
+        if look == "ja-light" and name not in TECHNICAL and (left := latin_words(reader.page)):
             wrong.append(f"{name}: not translated: {left}")
         reader.page.screenshot(path=folder / f"{name}.png", full_page=True)
     expected = "status of 403"
     for reader in people.values():
         wrong += [f"console: {heard}" for heard in reader.complaints if expected not in heard]
     return wrong
+
+
+# The procedure's page shows the keys of its file beside the labels, the application sheet the commands that run, and
+# the state of the installation variables, programs and what these say of themselves.
+TECHNICAL = ("procedure", "sheet-application", "doctor")
 
 
 @pytest.mark.timeout(280)

@@ -36,7 +36,7 @@ def request_role(
         environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
         if environment_id and environment is None:
             raise InvalidInput(_("The selected environment does not exist."))
-        scope = _scope(application_id, application_group)
+        scope = scope_of(application_id, application_group)
         by_command = current().kind == "command"
         giver = None if by_command else access.require("manage_access", environment, application=application_id)
         if giver is not None and giver.is_among(account.identities):
@@ -52,7 +52,7 @@ def request_role(
     return grant
 
 
-def _scope(application_id: int | None, application_group: str) -> dict[str, Any]:
+def scope_of(application_id: int | None, application_group: str) -> dict[str, Any]:
     """Return the columns for the applications of a grant; raises InvalidInput for one, or a group, that is not
     there.
     """
@@ -175,3 +175,12 @@ def revoke(grant_id: int, *, reason: str) -> AccessGrant:
         grant.revoked_at = now()
         op.signature()
     return grant
+
+
+def end_grants(op: Operation, grants: list[int]) -> None:
+    """End grants that groups gave, inside an open operation. They are not revoked: who joins again has them again."""
+    rows = AccessGrant.objects.filter(pk__in=grants).select_for_update(of=("self",), no_key=True)
+    for grant in rows.order_by("pk"):
+        grant.until = now()
+        grant.save()
+        op.add_event("access:revoke", grant, role=grant.role_id)

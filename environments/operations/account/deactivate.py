@@ -12,7 +12,7 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
-from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Delegation, Token
+from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Delegation, ExternalIdentity, Token
 
 
 def deactivate(account_id: int, *, reason: str) -> Account:
@@ -46,6 +46,7 @@ def deactivate(account_id: int, *, reason: str) -> Account:
             "requests": _end(AccessRequest.objects.filter(account=account, decided_at=None), "decided_at", moment),
             "feeds": _end(CalendarFeed.objects.filter(account=account, revoked_at=None), "revoked_at", moment),
             "factors": end_factors(account),
+            "identities": end_identities(account),
             "sessions": end_sessions(account),
         }
         op.signature()
@@ -84,6 +85,12 @@ def end_factors(account: Account) -> int:
     were.
     """
     count: int = Authenticator.objects.filter(user=account).delete()[0]
+    return count
+
+
+def end_identities(account: Account) -> int:
+    """Delete the single sign-on of an account, from inside an operation; return how many there were."""
+    count: int = ExternalIdentity.objects.filter(account=account).delete()[0]
     return count
 
 

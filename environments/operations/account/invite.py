@@ -23,7 +23,7 @@ from environments import access
 from environments.departures import check_departures
 from environments.models import AccessGrant, Account, Delegation
 from environments.operations.access.grant import confirm_without_second
-from environments.operations.account.deactivate import end_factors, end_sessions
+from environments.operations.account.deactivate import end_factors, end_identities, end_sessions
 
 VALID = timedelta(hours=72)
 
@@ -74,19 +74,27 @@ def enrol(account_id: int, *, secret: str, password: str) -> Account:
     Raises InvalidInput for a weak password, NotPossible for a link that opens nothing any more.
     """
     with operation("account:enrol", (Account, account_id)) as op:
-        account, moment = op.get(Account), now()
-        valid = account.invited_until is not None and account.invited_until > moment and account.is_active
-        if not valid or account.invitation != digest_of(secret):
-            raise NotPossible(_("This invitation is not valid any more. Ask an administrator for a new one."))
+        account = enrolling(op, secret)
         try:
             validate_password(password, account)
         except ValidationError as fault:
             raise InvalidInput(*fault.messages) from fault
         account.set_password(password)
-        account.invitation, account.invited_until, account.enrolled_at = "", None, moment
-        op.details.update(factors=end_factors(account), sessions=end_sessions(account))
-        if account.invited_by is not None:
-            _wait_for_another(op, account, account.invited_by)
+    return account
+
+
+def enrolling(op: Operation, secret: str) -> Account:
+    """Return the account that enrols by a link, inside an open operation: all ways to sign in that it had end. Raises
+    NotPossible.
+    """
+    account, moment = op.get(Account), now()
+    valid = account.invited_until is not None and account.invited_until > moment and account.is_active
+    if not valid or account.invitation != digest_of(secret):
+        raise NotPossible(_("This invitation is not valid any more. Ask an administrator for a new one."))
+    account.invitation, account.invited_until, account.enrolled_at = "", None, moment
+    if account.invited_by is not None:
+        _wait_for_another(op, account, account.invited_by)
+    op.details.update(factors=end_factors(account), identities=end_identities(account), sessions=end_sessions(account))
     return account
 
 

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the sidebar."""
     rights = rights_of(request)
     cares = rights.may("manage_accounts") or rights.may("audit")
+    by_groups = bool(settings.OIDC_GROUPS_CLAIM)
     if not rights.may("read"):
         return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
     return [
@@ -79,6 +81,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("First steps"), "flag_circle", "first-steps"),
                 _list(_("Accounts"), "group", "environments_account"),
                 _list(_("Grants"), "badge", "environments_accessgrant"),
+                *([_list(_("Roles of groups"), "groups", "environments_grouprole")] if by_groups else []),
                 _list(_("Tokens"), "key", "environments_token"),
                 _list(_("Access requests"), "lock_open", "environments_accessrequest"),
                 _list(_("Requested changes"), "approval", "environments_requestedchange"),

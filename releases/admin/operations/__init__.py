@@ -6,6 +6,7 @@ from releases.admin.operations import (
     deployment_process,
     deployments,
     emergency_stop,
+    group_roles,
     ledger,
     monitoring,
     notifications,
@@ -21,6 +22,7 @@ from releases.admin.operations.base import Verb
 
 VERBS: tuple[Verb, ...] = (
     *access.VERBS,
+    *group_roles.VERBS,
     *targets.VERBS,
     *procedure.VERBS,
     *deployment_process.VERBS,

@@ -131,7 +131,7 @@ def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
     return token
 
 
-def _role(fits: Callable[[Role], bool]) -> forms.ChoiceField:
+def role_field(fits: Callable[[Role], bool]) -> forms.ChoiceField:
     """Return a choice of the roles that fit."""
     choices = [(key, str(role)) for key, role in roles().items() if fits(role)]
     return forms.ChoiceField(label=_("role"), choices=choices)
@@ -155,17 +155,17 @@ def _grant(instance: Any) -> Fields:
         what.queryset = Application.objects.filter(pk__in=named)
     service = isinstance(instance, Account) and instance.kind == Account.Kind.SERVICE
     return {
-        "role": _role(lambda role: role.may_be_granted and role.is_service == service),
+        "role": role_field(lambda role: role.may_be_granted and role.is_service == service),
         "environment_id": where,
         "application_id": what,
-        **({} if what.required else _groups()),
+        **({} if what.required else group_fields()),
         "starts_at": ZonedDateTimeField(label=_("from (none: at once)"), required=False),
         "until": ZonedDateTimeField(label=_("until"), required=False),
         "reason": text(_("reason")),
     }
 
 
-def _groups() -> Fields:
+def group_fields() -> Fields:
     """Return the choice of a group in place of an application, where there are any."""
     groups = Application.objects.exclude(group="").order_by("group").values_list("group", flat=True).distinct()
     choices = [("", _("none")), *((group, group) for group in groups)]
@@ -183,7 +183,7 @@ def _asked_of_item(item: AccessReviewItem) -> list[tuple[str, Environment | None
 
 def _request(instance: Any) -> Fields:
     return {
-        "role": _role(lambda role: role.state == Role.State.IN_USE and role.based_on in ASKED_FOR),
+        "role": role_field(lambda role: role.state == Role.State.IN_USE and role.based_on in ASKED_FOR),
         "environment_id": row(_("environment"), Environment),
         "application_id": row(_("application (none: all)"), Application, required=False),
         "hours": forms.IntegerField(label=_("duration in hours"), min_value=1, max_value=request.MOST_HOURS, initial=4),

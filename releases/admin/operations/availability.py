@@ -13,6 +13,7 @@ from environments.models import (
     Application,
     Delegation,
     DeploymentTarget,
+    GroupRole,
     RequestedChange,
     Token,
 )
@@ -91,6 +92,11 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
             if verb.name == "confirm":
                 return instance.confirmed_at is not None or getattr(me, "pk", 0) in (*parties, instance.requested_by_id)
             return getattr(me, "pk", 0) not in parties and not rights.may("manage_access")
+        case GroupRole():
+            if verb.name == "confirm":
+                decided = instance.confirmed_at is not None or instance.ended_at is not None
+                return decided or instance.requested_by.person_key == mine
+            return instance.ended_at is not None
         case RequestedChange():
             return instance.decided_at is not None
         case Token():

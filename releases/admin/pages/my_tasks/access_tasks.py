@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from django.conf import settings
 from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from audit.models import Event, LedgerResumption
 from audit.reconciliation import nightly
-from environments.models import AccessRequest, AccessReview, Delegation, RequestedChange
+from environments.models import AccessRequest, AccessReview, Delegation, GroupRole, RequestedChange
 from environments.operations.access_review.review import due_since
 from environments.operations.ledger import resume
 from environments.operations.requested_change.decide import OPERATIONS
@@ -74,6 +75,12 @@ def _delegations(reader: Reader) -> Iterator[Task]:
         yield task_on(row, _("Confirm delegation"), row.reason, row.starts_at)
 
 
+def _group_roles(reader: Reader) -> Iterator[Task]:
+    waiting = GroupRole.objects.filter(confirmed_at=None, ended_at=None).exclude(requested_by=reader.account)
+    for row in waiting.select_related("role")[:MOST] if settings.OIDC_GROUPS_CLAIM else ():
+        yield task_on(row, _("Confirm role of group"), row.reason, row.requested_at)
+
+
 ACCESS: list[Source] = [
     ("manage_accounts", _refused_signing),
     ("approve_change", _restored_ledger),
@@ -82,4 +89,5 @@ ACCESS: list[Source] = [
     ("", _access_requests),
     ("manage_access", _reviews),
     ("manage_access", _delegations),
+    ("manage_access", _group_roles),
 ]

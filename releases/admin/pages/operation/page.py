@@ -185,10 +185,10 @@ def prove_again(request: HttpRequest, refused: OperationRefused, *acts: str) -> 
     """
     if not isinstance(refused, SignatureRequired):
         return None
-    ways = {way["id"]: way["url"] for way in get_adapter().get_reauthentication_methods(request.user)}
-    wanted = ["mfa_reauthenticate:webauthn", "mfa_reauthenticate"]  # A passkey signs the content, and is both factors.
-    if refused.kind == "signature_required":
-        wanted[1:] = ["reauthenticate"]
+    known, enough = get_adapter().get_reauthentication_methods(request.user), refused.kind == "signature_required"
+    ways = {way["id"]: way["url"] for way in known if enough or way["factor"]}
+    # A passkey signs the content, and is both factors.
+    wanted = ["mfa_reauthenticate:webauthn", "reauthenticate", "single_sign_on", "mfa_reauthenticate"]
     way = next((ways[name] for name in wanted if name in ways), None)
     if way is None:
         return None

@@ -1,0 +1,216 @@
+"""Single sign-on: a person signs in, connects an identity to an account, or proves who they are for a signature.
+
+All three go to the provider and come back to one address. What they came back for stands in their session, with the
+state that only this browser was given.
+"""
+
+import time
+from collections.abc import Callable
+from secrets import token_hex
+from typing import Any
+
+from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows.login import perform_login, record_authentication
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, resume_request
+from allauth.account.models import Login
+from allauth.account.utils import get_next_redirect_url
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from audit.actor import Actor, acting
+from audit.offline.ringi_verify import signing_challenge, to_base64url
+from audit.operation import record_refusal
+from audit.refusals import OperationRefused
+from environments.actors import ASSERTION, person, visitor
+from environments.models import Account, ExternalIdentity
+from environments.operations.access.follow import follow_groups
+from environments.operations.account.connect import connect, disconnect, enrol_by_provider, keep_key
+from environments.operations.account.invite import invited
+from environments.single_sign_on import provider
+from environments.single_sign_on.provider import FAULTS, SignIn
+
+# Gives and ends the roles of groups.
+PROVIDER = Actor(account_id=None, name="single sign-on", kind="system", channel="admin")
+# What this browser went to the provider for: its state and purpose, and what that needs.
+WENT_FOR = "ringi_single_sign_on"
+# What the provider said of the person who came back, until they go on.
+FOUND = "ringi_single_sign_on_found"
+# Seconds by which the clocks of provider and server may differ.
+LEEWAY = 60
+
+
+def _go(request: HttpRequest, purpose: str, *, nonce: str = "", again: bool = False, **needed: Any) -> HttpResponse:
+    if not provider.offered():
+        raise Http404
+    try:
+        address, state = provider.address_for(request, nonce, again=again)
+    except FAULTS:
+        return _failed(request, _("The identity provider does not answer. Try again later."), status=502)
+    request.session[WENT_FOR] = {"state": state, "purpose": purpose, **needed}
+    return HttpResponseRedirect(address)
+
+
+@login_not_required
+@never_cache
+@require_GET
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Send a visitor to the provider."""
+    if request.user.is_authenticated:
+        return redirect("admin:index")
+    return _go(request, "sign_in", next=get_next_redirect_url(request) or "")
+
+
+@login_not_required
+@never_cache
+@require_GET
+def enrol(request: HttpRequest, secret: str) -> HttpResponse:
+    """Send the person whom an invitation invites to the provider, in place of choosing a password."""
+    if invited(secret) is None:
+        raise Http404
+    return _go(request, "enrol", secret=secret, again=True)
+
+
+@never_cache
+@require_GET
+@reauthentication_required
+def begin_connecting(request: HttpRequest) -> HttpResponse:
+    """Send a person, who has just proved who they are here, to the provider to connect their identity there."""
+    return _go(request, "connect", again=True)
+
+
+@never_cache
+@require_GET
+def prove(request: HttpRequest) -> HttpResponse:
+    """Send a person to the provider to sign in there again, for what waits for their proof of identity."""
+    then = get_next_redirect_url(request) or reverse("mfa_index")
+    nonce, digests = token_hex(16), list(_waiting(request, then).get("digests", []))
+    asked, challenge = {"nonce": nonce, "digests": digests}, to_base64url(signing_challenge(nonce, digests))
+    return _go(request, "prove", nonce=challenge, again=True, asked=asked, begun=time.time(), next=then)
+
+
+def _waiting(request: HttpRequest, then: str) -> dict[str, Any]:
+    """Return what waits on a page for the proof of identity; empty where nothing does."""
+    waiting = request.session.get(STATE_SESSION_KEY) or {}
+    return waiting if waiting.get("path") == then else {}
+
+
+@login_not_required
+@never_cache
+@require_GET
+def came_back(request: HttpRequest) -> HttpResponse:
+    """Do what the person went to the provider for."""
+    went = request.session.pop(WENT_FOR, None)
+    purposes: dict[str, Callable[[HttpRequest, dict[str, Any], SignIn], HttpResponse]]
+    purposes = {"sign_in": _signed_in, "enrol": _enrolled, "connect": _connected, "prove": _proved}
+    try:
+        if not provider.offered() or went is None or went["state"] != request.GET.get("state"):
+            raise ValueError("not what this browser went for")
+        who = provider.who_came_back(request)
+    except FAULTS:
+        return _failed(request, _("The identity provider did not confirm who you are. Try again."))
+    try:
+        return purposes[went["purpose"]](request, went, who)
+    except OperationRefused as refused:
+        return _failed(request, *map(str, refused.reasons))
+
+
+def _signed_in(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
+    known = Account.objects.filter(
+        external_identities__issuer=who.issuer,
+        external_identities__subject=who.subject,
+        is_active=True,
+        kind=Account.Kind.PERSON,
+    ).first()
+    if known is None:
+        text = _("No account is connected to you at %(provider)s. Use your invitation, or sign in and connect it.")
+        return _failed(request, text % {"provider": provider.name()})
+    if who.groups is not None:
+        with acting(PROVIDER):
+            follow_groups(known.pk, who.groups)
+    record_authentication(request, known, method="oidc", second_factor=who.second_factor)
+    return perform_login(request, Login(user=known, redirect_url=went["next"] or None))
+
+
+def _enrolled(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
+    account = invited(went["secret"])
+    if account is None:
+        raise Http404
+    with acting(person(account, address=request.META.get("REMOTE_ADDR", ""))):
+        enrol_by_provider(
+            account.pk, secret=went["secret"], issuer=who.issuer, subject=who.subject, second_factor=who.second_factor
+        )
+    return _signed_in(request, {"next": ""}, who)
+
+
+def _connected(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
+    found = {"issuer": who.issuer, "subject": who.subject, "second_factor": who.second_factor}
+    called = who.claims.get("preferred_username") or who.claims.get("email") or who.subject
+    act = _("Connect your account to %(person)s at %(provider)s") % {"person": called, "provider": provider.name()}
+    return _ask(request, {"connect": found}, acts=[act], next=reverse("mfa_index"))
+
+
+def _proved(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
+    """Show what the proof is for."""
+    if not ExternalIdentity.objects.filter(account=request.user.pk, issuer=who.issuer, subject=who.subject).exists():
+        return _failed(request, _("You signed in at the identity provider as another person."))
+    if who.authenticated_at < went["begun"] - LEEWAY:
+        return _failed(request, _("The identity provider did not ask who you are. Try again."))
+    waiting = _waiting(request, went["next"])
+    if waiting.get("kind") == "second_factor_required" and not who.second_factor:
+        return _failed(request, _("The identity provider did not ask for two-factor authentication."))
+    keep_key(issuer=who.issuer, key_id=who.key_id, key=who.key)
+    proof = {**went["asked"], "id_token": who.id_token}
+    found = {"assertion": proof, "second_factor": who.second_factor}
+    return _ask(request, found, acts=waiting.get("acts", ()), next=went["next"])
+
+
+def _ask(request: HttpRequest, found: dict[str, Any], **shown: Any) -> HttpResponse:
+    """Show what comes next, and let the person do it: coming back from the provider changes nothing."""
+    request.session[FOUND] = found | {"at": time.time()}
+    return render(request, "account/single_sign_on.html", shown)
+
+
+@never_cache
+@require_POST
+def go_on(request: HttpRequest) -> HttpResponse:
+    """Do what the person came back for."""
+    found = request.session.pop(FOUND, None)
+    account = request.user
+    assert isinstance(account, Account)
+    if found is None or found["at"] < time.time() - settings.REAUTHENTICATION_TIMEOUT:
+        return _failed(request, _("This proof of identity is not valid any more. Try again."))
+    if "connect" in found:
+        try:
+            connect(account.pk, **found["connect"])
+        except OperationRefused as refused:
+            return _failed(request, *map(str, refused.reasons))
+        return redirect("mfa_index")
+    request.session[ASSERTION] = found["assertion"]
+    record_authentication(request, account, "oidc", second_factor=found["second_factor"], reauthenticated=True)
+    return resume_request(request) or redirect("admin:index")
+
+
+@never_cache
+@require_POST
+def end_connection(request: HttpRequest) -> HttpResponse:
+    """Disconnect the person's identity."""
+    assert isinstance(request.user, Account)
+    try:
+        disconnect(request.user.pk)
+    except OperationRefused as refused:
+        return _failed(request, *map(str, refused.reasons))
+    return redirect("mfa_index")
+
+
+def _failed(request: HttpRequest, *reasons: str, status: int = 403) -> HttpResponse:
+    """Say why not, and write it down."""
+    user, address = request.user, request.META.get("REMOTE_ADDR", "")
+    with acting(person(user, address=address) if isinstance(user, Account) else visitor(address)):
+        record_refusal("session:sign_in", *reasons, object="provider")
+    return render(request, "account/single_sign_on.html", {"reasons": reasons}, status=status)
