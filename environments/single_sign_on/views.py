@@ -5,7 +5,7 @@ state that only this browser was given.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -81,7 +81,7 @@ def enrol(request: HttpRequest, secret: str) -> HttpResponse:
 @reauthentication_required
 def begin_connecting(request: HttpRequest) -> HttpResponse:
     """Send a person, who has just proved who they are here, to the provider to connect their identity there."""
-    return _go(request, "connect", again=True)
+    return _leave(request) or _go(request, "connect", again=True)
 
 
 @never_cache
@@ -89,9 +89,25 @@ def begin_connecting(request: HttpRequest) -> HttpResponse:
 def prove(request: HttpRequest) -> HttpResponse:
     """Send a person to the provider to sign in there again, for what waits for their proof of identity."""
     then = get_next_redirect_url(request) or reverse("mfa_index")
+    if page := _leave(request, _waiting(request, then).get("acts", ())):
+        return page
     nonce, digests = token_hex(16), list(_waiting(request, then).get("digests", []))
     asked, challenge = {"nonce": nonce, "digests": digests}, to_base64url(signing_challenge(nonce, digests))
     return _go(request, "prove", nonce=challenge, again=True, asked=asked, begun=time.time(), next=then)
+
+
+def _leave(request: HttpRequest, acts: Sequence[str] = ()) -> HttpResponse | None:
+    """Return the page whose link leads to the provider; None once it was clicked. A form that led here may not be
+    redirected further to another site (the directive form-action of the content security policy).
+    """
+    if not provider.offered():
+        raise Http404
+    if "go" in request.GET:
+        return None
+    query = request.GET.copy()
+    query["go"] = "1"
+    shown = {"acts": acts, "query": query.urlencode(), "provider": provider.name()}
+    return render(request, "account/single_sign_on_leave.html", shown)
 
 
 def _waiting(request: HttpRequest, then: str) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +21,7 @@ from config.development.ports import free_port
 HERE = Path(__file__).parent
 MODULES = HERE.parents[2] / "var" / "identity" / "node_modules"
 BASE = "http://testserver"
+LEAVE = re.compile(r'href="(\?[^"]+)" id="leave"')
 
 
 class Provider:
@@ -31,21 +35,14 @@ class Provider:
         httpx.post(f"{self.issuer}/person", json={"sub": sub, **more}).raise_for_status()
 
 
-@pytest.fixture(scope="session")
-def running_provider() -> Iterator[Provider]:
+@contextmanager
+def begun(port: int, base: str) -> Iterator[Provider]:
+    """Run a provider for a block, for a Ringi at this address; skip where there is none."""
     node = shutil.which("node")
     if node is None or not (MODULES / "oidc-provider").exists():
         pytest.skip("no OpenID provider on this machine: it needs Node.js and `make identity`")
-    port = free_port()
-    argv = [
-        node,
-        HERE / "provider.mjs",
-        MODULES,
-        str(port),
-        "ringi",
-        "secret",
-        f"{BASE}/account/single-sign-on/return/",
-    ]
+    back = f"{base}/account/single-sign-on/return/"
+    argv = [node, HERE / "provider.mjs", MODULES, str(port), "ringi", "secret", back]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
@@ -53,6 +50,12 @@ def running_provider() -> Iterator[Provider]:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def running_provider() -> Iterator[Provider]:
+    with begun(free_port(), BASE) as running:
+        yield running
 
 
 @pytest.fixture
@@ -93,6 +96,10 @@ class Browser:
     def _on(self, answer: Any) -> Any:
         for _hop in range(20):
             address = answer.headers.get("location")
+            if address is None and 'id="leave"' in answer.content.decode():
+                (link,) = LEAVE.findall(answer.content.decode())
+                answer = self.client.get(answer.wsgi_request.path + unescape(link), headers={"accept-language": "en"})
+                continue
             if address is None:
                 return answer
             there = urlsplit(address)
