@@ -14,6 +14,7 @@ import audit.admin  # noqa: F401
 import environments.admin  # noqa: F401
 import releases.admin  # noqa: F401
 from environments.passkeys import SigningView
+from environments.session_list import sessions
 from environments.sign_in import closed, invitation
 from environments.single_sign_on import views as single_sign_on
 from releases.admin.components.live import changed
@@ -120,6 +121,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     re_path(r"^account/(?:signup|email|confirm-email|password/set|password/reset|login/code)/", closed),
     path("account/mfa/webauthn/reauthenticate/", SigningView.as_view()),  # before that of allauth, whose name it keeps
+    path("account/sessions/", sessions, name="sessions"),
     path("account/single-sign-on/", single_sign_on.sign_in, name="single-sign-on"),
     path("account/single-sign-on/invitation/<str:secret>/", single_sign_on.enrol, name="single-sign-on-enrol"),
     path("account/single-sign-on/connect/", single_sign_on.begin_connecting, name="single-sign-on-connect"),

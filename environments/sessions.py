@@ -21,7 +21,7 @@ class SessionStore(StoreInDatabase):
 
     def _get_session_from_db(self) -> Any:
         row = super()._get_session_from_db()  # type: ignore[misc]  # what the stubs leave out
-        self.used_at = row.expire_date - _lasts() if row is not None else None
+        self.used_at = last_used(row.expire_date) if row is not None else None
         return row
 
     @property
@@ -32,6 +32,11 @@ class SessionStore(StoreInDatabase):
     def use(self, moment: datetime) -> None:
         """Let the session end so much later."""
         self.model.objects.filter(pk=self.session_key).update(expire_date=moment + _lasts())
+
+
+def last_used(end: datetime) -> datetime:
+    """Return when a session was used last, by its end."""
+    return end - _lasts()
 
 
 def _lasts() -> timedelta:

@@ -69,6 +69,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "statistics": ("manager", "statistics", []),
         "glossary": ("manager", "glossary", []),
         "doctor": ("administrator", "doctor", []),
+        "sessions": ("manager", "sessions", []),
         "sign": ("tester", "sign-all", [rows["review"].pk]),
         "procedure-difference": ("manager", "procedure-difference", []),
         "sheet-procedure": ("manager", "procedure-document", [rows["released"].procedure_id]),

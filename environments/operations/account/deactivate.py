@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from allauth.mfa.models import Authenticator
-from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
@@ -13,6 +12,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
 from environments.models import AccessGrant, AccessRequest, Account, CalendarFeed, Delegation, ExternalIdentity, Token
+from environments.session_list import kept_of
 
 
 def deactivate(account_id: int, *, reason: str) -> Account:
@@ -97,8 +97,7 @@ def end_identities(account: Account) -> int:
 def end_sessions(account: Account) -> int:
     """Delete every session of an account, from inside an operation; return how many there were."""
     count = 0
-    for session in Session.objects.filter(expire_date__gt=now()).iterator():
-        if session.get_decoded().get("_auth_user_id") == str(account.pk):
-            session.delete()
-            count += 1
+    for session, _kept in kept_of(account):
+        session.delete()
+        count += 1
     return count
