@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis.exceptions import RedisError
 
 from audit.isolated import is_unavailable
+from config import served
 from environments.code_version import code_version
 from environments.queues import OWN_QUEUES
 from releases.doctor.examination import READY, examine
@@ -87,6 +88,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     build.labels(code_version()).set(1)
     if fault != DOWN:
         _gauges(registry, read_liveness())
+    served.collect(registry)
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 

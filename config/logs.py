@@ -13,6 +13,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from audit.trace import about, tracing
+from config import served
 
 log = logging.getLogger(__name__)
 API = "/api/"
@@ -64,11 +65,13 @@ class RequestMiddleware:
         with tracing(request=known):
             response = self.get_response(request)
             route = request.resolver_match.route if request.resolver_match else "-"
+            took = time.monotonic() - began
+            served.count(request, response.status_code, took)
             fields = {
                 "method": request.method,
                 "route": route,
                 "status": response.status_code,
-                "milliseconds": round(1000 * (time.monotonic() - began), 1),
+                "milliseconds": round(1000 * took, 1),
             }
             log.info("%s %s %s", request.method, route, response.status_code, extra={"fields": fields})
         response["X-Request-Id"] = known

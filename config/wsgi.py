@@ -1,10 +1,14 @@
 """WSGI entry point of the web process; it does not start with a role that could alter the ledger."""
 
 import os
+from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
 
+from config.served import share
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+share(Path(os.environ.get("RINGI_STATE_DIR") or "var/state"))
 application = get_wsgi_application()
 
 import config.urls  # noqa: E402, F401  no reader waits for the pages to be loaded

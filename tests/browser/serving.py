@@ -24,7 +24,7 @@ def database_url(address: str) -> str:
 
 
 @contextmanager
-def serving(database: str, log: Path, **settings: str) -> Iterator[str]:
+def serving(database: str, log: Path, *, workers: int = 1, **settings: str) -> Iterator[str]:
     """Serve the product on a database and yield its address; static files must have been collected.
 
     Pages have their stream of changes, unless settings give another address for it, or none.
@@ -44,7 +44,7 @@ def serving(database: str, log: Path, **settings: str) -> Iterator[str]:
             **settings,
         }
         argv = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"fd://{listening.fileno()}"]
-        argv += ["--workers", "1", "--threads", "4", "--graceful-timeout", "1", "--no-control-socket"]
+        argv += ["--workers", str(workers), "--threads", "4", "--graceful-timeout", "1", "--no-control-socket"]
         started = [(argv, listening)]
         if environment["RINGI_LIVE_URL"] == stream:
             started.append(([*live(streaming.fileno())], streaming))
