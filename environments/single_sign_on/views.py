@@ -4,6 +4,7 @@ All three go to the provider and come back to one address. What they came back f
 state that only this browser was given.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from secrets import token_hex
@@ -35,6 +36,7 @@ from environments.operations.account.invite import invited
 from environments.single_sign_on import provider
 from environments.single_sign_on.provider import FAULTS, SignIn
 
+log = logging.getLogger(__name__)
 # Gives and ends the roles of groups.
 PROVIDER = Actor(account_id=None, name="single sign-on", kind="system", channel="admin")
 # What this browser went to the provider for: its state and purpose, and what that needs.
@@ -50,7 +52,8 @@ def _go(request: HttpRequest, purpose: str, *, nonce: str = "", again: bool = Fa
         raise Http404
     try:
         address, state = provider.address_for(request, nonce, again=again)
-    except FAULTS:
+    except FAULTS as fault:
+        log.warning("the identity provider does not answer: %r", fault)
         return _failed(request, _("The identity provider does not answer. Try again later."), status=502)
     request.session[WENT_FOR] = {"state": state, "purpose": purpose, **needed}
     return HttpResponseRedirect(address)
@@ -128,7 +131,8 @@ def came_back(request: HttpRequest) -> HttpResponse:
         if not provider.offered() or went is None or went["state"] != request.GET.get("state"):
             raise ValueError("not what this browser went for")
         who = provider.who_came_back(request)
-    except FAULTS:
+    except FAULTS as fault:
+        log.warning("the identity provider did not confirm a person: %r", fault)
         return _failed(request, _("The identity provider did not confirm who you are. Try again."))
     try:
         return purposes[went["purpose"]](request, went, who)
