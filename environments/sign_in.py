@@ -23,6 +23,7 @@ from audit.refusals import OperationRefused
 from environments.actors import methods_of, person, visitor
 from environments.models import ExternalIdentity, sign_in_name
 from environments.operations.account.invite import enrol, invited
+from environments.operations.account.use_break_glass import use_break_glass
 from environments.secrets import decrypt, encrypt
 from environments.session_list import DEVICE, device_of
 from environments.single_sign_on.provider import name, offered
@@ -43,6 +44,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         with acting(person(user, address=request.META.get("REMOTE_ADDR", ""))):
             methods = methods_of(get_authentication_records(request, user))
             record_event("session:sign_in", object=f"environments.Account:{user.pk}", method=methods)
+            if user.break_glass:
+                use_break_glass(user.pk)
         request.session[DEVICE] = device_of(request)
         over = Session.objects.filter(expire_date__lt=now()).values_list("pk", flat=True)[:MOST_CLEARED]
         Session.objects.filter(pk__in=list(over)).delete()

@@ -145,6 +145,7 @@ class AccountAdmin(ReadOnlyAdmin):
         "email",
         "language",
         "is_active",
+        "break_glass",
         "roles",
         "tokens",
         "enrolled",

@@ -48,6 +48,8 @@ class Account(AbstractUser):
     former_identities = models.JSONField(_("former git addresses and employee IDs"), default=list, blank=True)
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)
     language = models.CharField(_("language"), max_length=2, default="ja")
+    # For the day on which people cannot sign in as always, such as while the identity provider is down. Its use alarms.
+    break_glass = models.BooleanField(_("break-glass account"), default=False)
     quiet_from = models.TimeField(_("quiet hours start"), null=True, blank=True)
     quiet_until = models.TimeField(_("quiet hours end"), null=True, blank=True)
     # SHA-256 of the secret in a link that opens once, who issued it (None: a command on the server), and until when.

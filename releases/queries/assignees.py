@@ -67,7 +67,7 @@ def _assignees(event: str, subject: Subject, payload: dict[str, Any], thing: Mod
             return holding("plan", thing.environment, without=thing.lift_requested_by)
         case "procedure:report_overdue", _:
             return list({one.pk: one for one in (*holding("manage_access"), *holding("plan"))}.values())
-        case (("ledger:alarm" | "procedure:restore"), _):
+        case (("ledger:alarm" | "procedure:restore" | "account:use_break_glass"), _):
             return list({one.pk: one for one in (*holding("manage_accounts"), *holding("audit"))}.values())
         case "waiver:request", _:
             return holding("confirm_waiver", without=getattr(thing, "requested_by", None))

@@ -27,12 +27,14 @@ def edit(
     git_addresses: tuple[str, ...] = (),
     language: str = "ja",
     email: str | None = None,
+    break_glass: bool | None = None,
     reason: str,
 ) -> Any:
     """Change an account's data about its owner, signed by an administrator; return the account, or the requested
     change.
 
-    Git addresses, employee id and mail address say who a person is: a second administrator accepts them. Raises
+    Git addresses, employee id and mail address say who a person is: a second administrator accepts them, and so
+    whether an account is for break-glass. Raises
     NotPermitted, InvalidInput.
     """
     with operation("account:edit", (Account, account_id), reason=reason, sign=True) as op:
@@ -46,7 +48,9 @@ def edit(
         account.affiliation, account.job_title = affiliation.strip(), job_title.strip()
         account.telephone = telephone.strip()
         account.language = _language(language)
-        identity = {"git_addresses": addresses(git_addresses), "employee_id": employee_id.strip()}
+        identity: dict[str, Any] = {"git_addresses": addresses(git_addresses), "employee_id": employee_id.strip()}
+        if break_glass is not None:
+            identity["break_glass"] = break_glass
         if email is not None:
             identity["email"] = mail_address(email)
         return put_identity(op, account, identity, by=editor, reason=reason)

@@ -6,7 +6,6 @@ from releases.admin.operations import (
     deployment_process,
     deployments,
     emergency_stop,
-    group_roles,
     ledger,
     monitoring,
     notifications,
@@ -14,6 +13,7 @@ from releases.admin.operations import (
     recipients,
     releases,
     rollbacks,
+    sign_in,
     source,
     targets,
     windows,
@@ -22,7 +22,7 @@ from releases.admin.operations.base import Verb
 
 VERBS: tuple[Verb, ...] = (
     *access.VERBS,
-    *group_roles.VERBS,
+    *sign_in.VERBS,
     *targets.VERBS,
     *procedure.VERBS,
     *deployment_process.VERBS,

@@ -33,7 +33,6 @@ from environments.operations.account import (
     invite as invitations,
 )
 from environments.operations.delegation import request as delegates
-from environments.operations.environment import require_two_factor
 from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR
 from releases.admin.components import staffing_preview as preview
@@ -95,7 +94,15 @@ def _account(instance: Any) -> Fields:
 
 
 def _edit(instance: Any) -> Fields:
-    return {**_profile(instance), "reason": text(_("reason"))}
+    kept = forms.BooleanField(
+        label=_("break-glass account"),
+        required=False,
+        initial=getattr(instance, "break_glass", False),
+        help_text=_(
+            "For the day on which people cannot sign in as always. Each use notifies administrators and auditors."
+        ),
+    )
+    return {**_profile(instance), "break_glass": kept, "reason": text(_("reason"))}
 
 
 def _own(instance: Any) -> Fields:
@@ -256,18 +263,6 @@ def _stands_in(of: Delegation) -> list[tuple[str, str]]:
     ]
 
 
-def _factor(instance: Any) -> Fields:
-    return {
-        "demanded": forms.TypedChoiceField(
-            label=_("each signature for this environment"),
-            choices=[("yes", _("needs two-factor authentication")), ("no", _("needs the password only"))],
-            initial="no" if getattr(instance, "requires_two_factor", False) else "yes",
-            coerce=lambda value: value == "yes",
-        ),
-        "reason": text(_("reason")),
-    }
-
-
 ADMIN, GIVE, LOOK = ("manage_accounts",), ("manage_access",), ("read",)
 on_account = partial(Verb, "account")
 on_token = partial(Verb, "token", rights=ADMIN, signs=True)
@@ -379,15 +374,5 @@ VERBS: tuple[Verb, ...] = (
     ),
     on_delegation(
         "revoke", _("Revoke delegation"), delegates.revoke, LOOK, model=Delegation, danger=True, shows=_stands_in
-    ),
-    Verb(
-        "environment",
-        "require_two_factor",
-        _("Set two-factor requirement"),
-        require_two_factor.require_two_factor,
-        GIVE,
-        Environment,
-        fields=_factor,
-        signs=True,
     ),
 )

@@ -58,6 +58,7 @@ EVENTS: tuple[NotificationEvent, ...] = (
     NotificationEvent(
         "poll:suspend", _("Ringi needs a decision: something failed three times"), required_action=True, urgent=True
     ),
+    NotificationEvent("account:use_break_glass", _("A break-glass account is used"), named=True, urgent=True),
     NotificationEvent("job:refuse", _("A worker refused a job that Ringi did not create"), named=True, urgent=True),
     NotificationEvent("rollback:raise", _("A rollback is raised"), required_action=True, urgent=True, follows=True),
     NotificationEvent(

@@ -1,13 +1,15 @@
-"""Verbs on the roles that membership in a group at the identity provider gives."""
+"""Verbs on what a sign-in gives and asks: roles of groups at the identity provider, two-factor authentication."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from environments.models import Application, Environment, GroupRole
+from environments.operations.environment import require_two_factor
 from environments.operations.group_role import decide as groups
 from releases.admin.operations.access import GIVE, Fields, group_fields, role_field
 from releases.admin.operations.base import Verb, length, row, text
@@ -35,6 +37,18 @@ def _of_group(of: GroupRole) -> list[tuple[str, str]]:
     ]
 
 
+def _factor(instance: Any) -> Fields:
+    return {
+        "demanded": forms.TypedChoiceField(
+            label=_("each signature for this environment"),
+            choices=[("yes", _("needs two-factor authentication")), ("no", _("needs the password only"))],
+            initial="no" if getattr(instance, "requires_two_factor", False) else "yes",
+            coerce=lambda value: value == "yes",
+        ),
+        "reason": text(_("reason")),
+    }
+
+
 on_group_role = partial(Verb, "group_role", rights=GIVE, signs=True)
 VERBS: tuple[Verb, ...] = (
     on_group_role(
@@ -42,4 +56,14 @@ VERBS: tuple[Verb, ...] = (
     ),
     on_group_role("confirm", _("Confirm role of group"), groups.confirm_group_role, model=GroupRole, shows=_of_group),
     on_group_role("end", _("End role of group"), groups.end_group_role, model=GroupRole, danger=True, shows=_of_group),
+    Verb(
+        "environment",
+        "require_two_factor",
+        _("Set two-factor requirement"),
+        require_two_factor.require_two_factor,
+        GIVE,
+        Environment,
+        fields=_factor,
+        signs=True,
+    ),
 )
