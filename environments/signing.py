@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from audit.actor import current
 from environments import access
-from environments.models import AccessGrant, Application, Delegation, Environment, Token
+from environments.models import AccessGrant, Application, Delegation, Environment, GroupRole, Token
 
 # Operations that take a right away at once. A lost device must not keep a right in effect.
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
@@ -52,7 +52,7 @@ def _named(row: Any) -> set[int]:
             return {row.pk}
         case Token():
             return set(row.environments.values_list("pk", flat=True))
-        case AccessGrant(environment=None) | Delegation():
+        case AccessGrant(environment=None) | GroupRole(environment=None) | Delegation():
             return _everywhere()
     if getattr(row, "procedure_id", None) is not None and getattr(row, "environment_id", 0) is None:
         return _everywhere()  # an approval request about the rules of all of them

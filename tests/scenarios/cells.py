@@ -15,6 +15,7 @@ from environments.models import (
     CalendarFeed,
     ChangeFreeze,
     Delegation,
+    GroupRole,
     Holiday,
     RequestedChange,
     Token,
@@ -251,6 +252,7 @@ class Rows:
                 entered_by="person:1:x",
                 entered_at=moment,
             ),
+            make(GroupRole, group="x", role_id="tester", reason="x", requested_by=people["second_administrator"]),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
             make(
                 ChangeFreeze,

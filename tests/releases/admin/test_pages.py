@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -80,29 +81,29 @@ def post_targets(html: str) -> set[str]:
     }
 
 
-def test_every_page_loads_for_every_reader(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+@pytest.mark.parametrize("name", READERS)
+def test_every_page_loads_for_every_reader(world: dict[str, Any], browsers: Callable[[str], Any], name: str) -> None:
     """No error, in either language, for any role; no form except HARMLESS ones and the decision on its sheet: every
     other change has its own page, and the auditor is offered none.
     """
-    wrong: list[tuple[str, str, str, int | str]] = []
+    wrong: list[tuple[str, str, int | str]] = []
     allowed = {reverse(name) for name in HARMLESS}
     decided = {
         reverse("approval-request", args=[row.pk]): reverse("operation", args=["approval", "approve", row.pk])
         for row in (world["round"], world["extra"])
     }
-    for name in READERS:
-        client = browsers(name)
-        for address in addresses(world):
-            for language in ("ja", "en"):
-                client.cookies["django_language"] = language
-                response = client.get(address)
-                html = response.content.decode()
-                if response.status_code != 200:
-                    wrong.append((name, language, address, response.status_code))
-                if more := post_targets(html) - allowed - {decided.get(address)}:
-                    wrong.append((name, language, address, f"posts to {more}"))
-                if name == "auditor" and ("data-verb=" in html or "/admin/operation/" in html):
-                    wrong.append((name, language, address, "is offered a verb"))
+    client = browsers(name)
+    for address in addresses(world):
+        for language in ("ja", "en"):
+            client.cookies["django_language"] = language
+            response = client.get(address)
+            html = response.content.decode()
+            if response.status_code != 200:
+                wrong.append((language, address, response.status_code))
+            if more := post_targets(html) - allowed - {decided.get(address)}:
+                wrong.append((language, address, f"posts to {more}"))
+            if name == "auditor" and ("data-verb=" in html or "/admin/operation/" in html):
+                wrong.append((language, address, "is offered a verb"))
     assert not wrong
 
 
