@@ -63,12 +63,16 @@ def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
     `webauthn`, `oidc_mfa`. A passkey or an identity provider counts once, for what it signed.
     """
     oldest, assertion = datetime.now(UTC).timestamp() - settings.REAUTHENTICATION_TIMEOUT, session.get(ASSERTION)
+    proved, used = session.get("account_authentication_methods", []), session.get(SIGNED_AT, 0.0)
+    signing = [record for record in proved if record.get("reauthenticated") and _signs(record)][-1:]
     fresh = [
         record
-        for record in session.get("account_authentication_methods", [])
-        if record.get("reauthenticated") and record["at"] >= oldest and (assertion or not _signs(record))
+        for record in proved
+        if record.get("reauthenticated")
+        and record["at"] >= oldest
+        and (not _signs(record) or (assertion and record in signing and record["at"] > used))
     ]
-    if not fresh or fresh[-1]["at"] <= session.get(SIGNED_AT, 0.0):
+    if not fresh or fresh[-1]["at"] <= used:
         return {}
     return {
         "authenticated_at": datetime.fromtimestamp(fresh[-1]["at"], UTC),

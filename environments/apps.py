@@ -31,10 +31,11 @@ class EnvironmentsConfig(AppConfig):
         from audit.operation import add_signature_check
         from environments import passkeys  # noqa: F401  it listens
         from environments.admin.rights import shown_to
-        from environments.signing import require_factor
+        from environments.signing import require_factor, require_identity
 
         check_choices(self)
         # After the capture has been installed, so that each row has its event.
         post_migrate.connect(_add_shipped_roles, sender=self, dispatch_uid="environments.roles")
         add_signature_check(require_factor)
+        add_signature_check(require_identity)
         add_limit(shown_to)

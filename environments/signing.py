@@ -5,17 +5,29 @@ asks.
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model
+from django.utils.translation import gettext as _
 
 from audit.actor import current
+from audit.refusals import SignatureRequired
 from environments import access
-from environments.models import AccessGrant, Application, Delegation, Environment, GroupRole, Token
+from environments.models import AccessGrant, Application, Delegation, Environment, ExternalIdentity, GroupRole, Token
 
 # Operations that take a right away at once. A lost device must not keep a right in effect.
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
 # From a row to the environment that it names itself, and else to the application whose targets say it.
 NAMED = ("emergency_stop", "environment", "deployment", "rollback", "grant")
 BY_TARGETS = ("release", "application", "process")
+
+
+def require_identity(event: str, _rows: Iterable[Model]) -> None:
+    """Refuse what an identity provider stated of a person who has disconnected since; raises SignatureRequired."""
+    actor = current()
+    if actor.assertion is not None and "id_token" in actor.assertion:
+        identities = ExternalIdentity.objects.filter(account=actor.account_id, issuer=settings.OIDC_ISSUER)
+        if not identities.exists():
+            raise SignatureRequired(_("Confirm who you are: this is a signature."))
 
 
 def require_factor(event: str, rows: Iterable[Model]) -> None:

@@ -23,6 +23,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from hashlib import sha256, sha512
 from typing import Any
 
@@ -38,6 +39,7 @@ ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 
 RENEWAL, ADD_PASSKEY, PASSKEY = "audit:renew_key", "account:add_passkey", "mfa.Authenticator:"
 IDENTITY, PROVIDER_KEY = "environments.ExternalIdentity:", "environments.ProviderKey:"
+CONNECT, KEEP_KEY = ("account:connect", "account:enrol"), "account:keep_provider_key"
 KINDS = ("row", "operation", "refusal", "access")
 
 
@@ -350,28 +352,32 @@ class Passkeys:
             if not concerns_passkey(event):
                 return
             if event["kind"] == "row":
-                self.row(about, event["outcome"], after)
+                self.row(about, event)
             elif event["operation"] == ADD_PASSKEY:
                 self.known[after["passkey"]] = (about, after)
-            elif not self.signed(number, event["actor"], after):
+            elif not self.signed(number, event["actor"], after, event["ts"]):
                 raise ValueError
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             raise Broken(number, "no passkey of the person signed what this event says that they signed")
 
-    def row(self, about: str, outcome: str, after: dict[str, Any] | None) -> None:
-        """Learn of an identity, of a key of a provider, or of the end of a passkey or an identity."""
+    def row(self, about: str, event: dict[str, Any]) -> None:
+        """Learn of an identity, of a key of a provider, or of the end of a passkey or an identity. One that another
+        operation wrote than those of the web process does not count.
+        """
         if about.startswith(PASSKEY):
             self.known.pop(int(about.partition(":")[2]), None)
-        elif about.startswith(PROVIDER_KEY) and after is not None:
-            self.provider_keys.append(after)
-        elif about.startswith(IDENTITY) and outcome == "deleted":
+        elif about.startswith(IDENTITY) and event["outcome"] == "deleted":
             self.identities.pop(about, None)
-        elif about.startswith(IDENTITY) and after is not None:
-            self.identities[about] = {**self.identities.get(about, {}), **after}
+        elif event["outcome"] != "inserted":
+            return
+        elif about.startswith(PROVIDER_KEY) and event["operation"] == KEEP_KEY:
+            self.provider_keys.append(event["after"])
+        elif about.startswith(IDENTITY) and event["operation"] in CONNECT:
+            self.identities[about] = event["after"]
 
-    def stated(self, account: int, given: dict[str, Any], digest: str) -> bool:
-        """Tell whether a provider stated that the actor signed in for the digest of an event (OpenID Connect Core 1.0,
-        section 2).
+    def stated(self, account: int, given: dict[str, Any], digest: str, at: str) -> bool:
+        """Tell whether a provider stated to Ringi, in the quarter of an hour before an event, that the actor signed in
+        for its digest (OpenID Connect Core 1.0, section 2).
         """
         head, body, signature = given["id_token"].split(".")
         claims = JSON.decode(from_base64url(body).decode())
@@ -380,17 +386,22 @@ class Passkeys:
         fits = digest in given["digests"] and claims["nonce"] == challenge
         if not fits or (account, claims["iss"], claims["sub"]) not in who:
             return False
-        keys = [row["key"] for row in self.provider_keys if row["issuer"] == claims["iss"]]
+        moment = datetime.strptime(at[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
+        if abs(moment - claims["iat"]) > 900:
+            return False
+        meant = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
+        known = [row for row in self.provider_keys if row["issuer"] == claims["iss"] and row["client"] in meant]
+        keys = [row["key"] for row in known if claims.get("azp", row["client"]) == row["client"]]
         message, made = f"{head}.{body}".encode(), from_base64url(signature)
         return any(
             token_verifies(JSON.decode(from_base64url(head).decode())["alg"], key, message, made) for key in keys
         )
 
-    def signed(self, number: int, actor: str, after: dict[str, Any]) -> bool:
+    def signed(self, number: int, actor: str, after: dict[str, Any], at: str) -> bool:
         """Tell whether a passkey of the actor signed the digest of an event (WebAuthn Level 3, 7.2), or a provider."""
         given, digest = after["assertion"], after["signature"]["digest"]
         if "id_token" in given:
-            return self.stated(int(actor.split(":")[1]), given, digest)
+            return self.stated(int(actor.split(":")[1]), given, digest, at)
         text, data = from_base64url(given["client_data"]), from_base64url(given["authenticator_data"])
         client, account = JSON.decode(text.decode()), "environments.Account:" + actor.split(":")[1]
         challenge = to_base64url(signing_challenge(given["nonce"], given["digests"]))

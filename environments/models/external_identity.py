@@ -39,6 +39,8 @@ class ProviderKey(models.Model):
     """
 
     issuer = models.CharField(_("identity provider"), max_length=255)
+    # Ringi there: a statement to another client is none to Ringi.
+    client = models.CharField(_("client"), max_length=255)
     key_id = models.CharField(_("key ID"), max_length=255)
     key = models.JSONField(_("public key"))
     seen_at = WrittenAtField(_("first seen"), auto_now_add=True)
@@ -47,7 +49,7 @@ class ProviderKey(models.Model):
     class Meta:
         verbose_name = _("key of an identity provider")
         verbose_name_plural = _("keys of identity providers")
-        constraints = [models.UniqueConstraint(fields=["issuer", "key_id", "key"], name="provider_key_once")]
+        constraints = [models.UniqueConstraint(fields=["issuer", "client", "key_id", "key"], name="provider_key_once")]
 
     def __str__(self) -> str:
         return f"{self.issuer} · {self.key_id}"

@@ -17,6 +17,8 @@ from joserfc.errors import JoseError
 from joserfc.jws import extract_compact
 from requests import RequestException
 
+from audit.offline.ringi_verify import from_base64url, token_verifies
+
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 TIMEOUT = 10
 # What an answer or a provider that is not as it should be raises.
@@ -109,6 +111,16 @@ def who_came_back(request: HttpRequest) -> SignIn:
         groups=groups_of(claims),
         claims=claims,
     )
+
+
+def verifies(who: SignIn) -> bool:
+    """Tell whether those who verify the ledger later will find the statement signed: they know fewer forms of keys."""
+    message, _dot, signature = who.id_token.rpartition(".")
+    try:
+        algorithm = extract_compact(who.id_token.encode()).protected["alg"]
+        return token_verifies(algorithm, who.key, message.encode(), from_base64url(signature))
+    except (IndexError, KeyError, ValueError):
+        return False
 
 
 def groups_of(claims: dict[str, Any]) -> tuple[str, ...] | None:

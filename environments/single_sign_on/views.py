@@ -15,6 +15,7 @@ from allauth.account.internal.flows.login import perform_login, record_authentic
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, resume_request
 from allauth.account.models import Login
 from allauth.account.utils import get_next_redirect_url
+from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -30,6 +31,7 @@ from audit.operation import record_refusal
 from audit.refusals import OperationRefused
 from environments.actors import ASSERTION, person, visitor
 from environments.models import Account, ExternalIdentity
+from environments.models.account import FACTORS
 from environments.operations.access.follow import follow_groups
 from environments.operations.account.connect import connect, disconnect, enrol_by_provider, keep_key
 from environments.operations.account.invite import invited
@@ -55,7 +57,7 @@ def _go(request: HttpRequest, purpose: str, *, nonce: str = "", again: bool = Fa
     except FAULTS as fault:
         log.warning("the identity provider does not answer: %r", fault)
         return _failed(request, _("The identity provider does not answer. Try again later."), status=502)
-    request.session[WENT_FOR] = {"state": state, "purpose": purpose, **needed}
+    request.session[WENT_FOR] = {"state": state, "purpose": purpose, "again": again, "begun": time.time(), **needed}
     return HttpResponseRedirect(address)
 
 
@@ -96,7 +98,7 @@ def prove(request: HttpRequest) -> HttpResponse:
         return page
     nonce, digests = token_hex(16), list(_waiting(request, then).get("digests", []))
     asked, challenge = {"nonce": nonce, "digests": digests}, to_base64url(signing_challenge(nonce, digests))
-    return _go(request, "prove", nonce=challenge, again=True, asked=asked, begun=time.time(), next=then)
+    return _go(request, "prove", nonce=challenge, again=True, asked=asked, next=then)
 
 
 def _leave(request: HttpRequest, acts: Sequence[str] = ()) -> HttpResponse | None:
@@ -134,6 +136,9 @@ def came_back(request: HttpRequest) -> HttpResponse:
     except FAULTS as fault:
         log.warning("the identity provider did not confirm a person: %r", fault)
         return _failed(request, _("The identity provider did not confirm who you are. Try again."))
+    late = went["begun"] < time.time() - settings.REAUTHENTICATION_TIMEOUT
+    if went["again"] and (late or who.authenticated_at < went["begun"] - LEEWAY):
+        return _failed(request, _("The identity provider did not ask who you are. Try again."))
     try:
         return purposes[went["purpose"]](request, went, who)
     except OperationRefused as refused:
@@ -150,11 +155,20 @@ def _signed_in(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpR
     if known is None:
         text = _("No account is connected to you at %(provider)s. Use your invitation, or sign in and connect it.")
         return _failed(request, text % {"provider": provider.name()})
+    if _lacks_factor(known, who):
+        return _failed(request, _("The identity provider did not ask for two-factor authentication."))
     if who.groups is not None:
         with acting(PROVIDER):
             follow_groups(known.pk, who.groups)
     record_authentication(request, known, method="oidc", second_factor=who.second_factor)
     return perform_login(request, Login(user=known, redirect_url=went["next"] or None))
+
+
+def _lacks_factor(account: Any, who: SignIn) -> bool:
+    """Tell whether the only second factor of an account is the provider's, which it did not ask for this time."""
+    its_own = {"account": account.pk, "issuer": who.issuer, "second_factor": True}
+    only = ExternalIdentity.objects.filter(**its_own).exists() and not is_mfa_enabled(account, list(FACTORS))
+    return bool(settings.OIDC_SECOND_FACTOR) and only and not who.second_factor
 
 
 def _enrolled(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
@@ -179,12 +193,13 @@ def _proved(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResp
     """Show what the proof is for."""
     if not ExternalIdentity.objects.filter(account=request.user.pk, issuer=who.issuer, subject=who.subject).exists():
         return _failed(request, _("You signed in at the identity provider as another person."))
-    if who.authenticated_at < went["begun"] - LEEWAY:
-        return _failed(request, _("The identity provider did not ask who you are. Try again."))
     waiting = _waiting(request, went["next"])
-    if waiting.get("kind") == "second_factor_required" and not who.second_factor:
+    demanded = waiting.get("kind") == "second_factor_required" or _lacks_factor(request.user, who)
+    if demanded and not who.second_factor:
         return _failed(request, _("The identity provider did not ask for two-factor authentication."))
-    keep_key(issuer=who.issuer, key_id=who.key_id, key=who.key)
+    if not provider.verifies(who):
+        return _failed(request, _("The identity provider did not confirm who you are. Try again."))
+    keep_key(issuer=who.issuer, client=settings.OIDC_CLIENT_ID, key_id=who.key_id, key=who.key)
     proof = {**went["asked"], "id_token": who.id_token}
     found = {"assertion": proof, "second_factor": who.second_factor}
     return _ask(request, found, acts=waiting.get("acts", ()), next=went["next"])

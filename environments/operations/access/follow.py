@@ -14,7 +14,8 @@ from environments.operations.access.grant import end_grants
 def follow_groups(account_id: int, groups: Collection[str]) -> None:
     """Grant what the groups of an account give and end what they no longer give; nothing is written where all is so.
 
-    Never refused: who has left a group loses its role at once.
+    Never refused: who has left a group loses its role at once. An administrator who invited a person could be that
+    person at the provider too: as with a password, a deciding role then waits for another administrator.
     """
     if _to_grant(account_id, groups).exists() or _to_end(account_id, groups):
         with operation("access:follow_groups", (Account, account_id)) as op:
@@ -32,7 +33,8 @@ def follow_groups(account_id: int, groups: Collection[str]) -> None:
                     application_group=rule.application_group,
                     group_role=rule,
                     starts_at=now(),
-                    confirmed_at=now(),
+                    granted_by=account.invited_by if rule.role.decides else None,
+                    confirmed_at=None if rule.role.decides and account.invited_by is not None else now(),
                     reason=rule.reason,
                 )
                 op.add_event("access:grant", grant, role=rule.role_id, group=rule.group)

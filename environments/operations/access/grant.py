@@ -184,3 +184,11 @@ def end_grants(op: Operation, grants: list[int]) -> None:
         grant.until = now()
         grant.save()
         op.add_event("access:revoke", grant, role=grant.role_id)
+
+
+def end_group_grants(op: Operation, account: Account) -> None:
+    """End what groups gave an account that the provider will not sign in any more, inside an open operation."""
+    given = AccessGrant.objects.lasting().filter(account=account, group_role__isnull=False)
+    ending = list(given.values_list("pk", flat=True))
+    check_departures(op, ending, refuses=False)
+    end_grants(op, ending)

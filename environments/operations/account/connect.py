@@ -6,6 +6,7 @@ from audit.operation import Operation, operation
 from audit.refusals import NotPermitted, NotPossible
 from environments import access
 from environments.models import Account, ExternalIdentity, ProviderKey
+from environments.operations.access.grant import end_group_grants
 from environments.operations.account.deactivate import end_identities
 from environments.operations.account.invite import enrolling
 
@@ -39,23 +40,24 @@ def _connect(op: Operation, account: Account, issuer: str, subject: str, second_
 
 
 def disconnect(account_id: int) -> Account:
-    """End the single sign-on of one's own account. Raises NotPermitted, NotPossible."""
+    """End the single sign-on of one's own account, and what groups gave it. Raises NotPermitted, NotPossible."""
     with operation("account:disconnect", (Account, account_id)) as op:
         account = op.get(Account)
         if account.pk != access.current_account().pk:
             raise NotPermitted(_("You can connect your own account only."))
         if not account.has_usable_password():
             raise NotPossible(_("You have no password. Ask an administrator for an invitation, and choose one first."))
+        end_group_grants(op, account)
         if not end_identities(account):
             raise NotPossible(_("Your account is not connected."))
         op.about(account)
     return account
 
 
-def keep_key(*, issuer: str, key_id: str, key: dict[str, str]) -> None:
+def keep_key(*, issuer: str, client: str, key_id: str, key: dict[str, str]) -> None:
     """Keep a key of the provider that is new, so that what it has signed can be verified later."""
-    if ProviderKey.objects.filter(issuer=issuer, key_id=key_id, key=key).exists():
+    if ProviderKey.objects.filter(issuer=issuer, client=client, key_id=key_id, key=key).exists():
         return
     with operation("account:keep_provider_key") as op:
-        made, _new = ProviderKey.objects.get_or_create(issuer=issuer, key_id=key_id, key=key)
+        made, _new = ProviderKey.objects.get_or_create(issuer=issuer, client=client, key_id=key_id, key=key)
         op.about(made)

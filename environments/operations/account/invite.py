@@ -22,7 +22,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
 from environments.models import AccessGrant, Account, Delegation
-from environments.operations.access.grant import confirm_without_second
+from environments.operations.access.grant import confirm_without_second, end_group_grants
 from environments.operations.account.deactivate import end_factors, end_identities, end_sessions
 
 VALID = timedelta(hours=72)
@@ -92,6 +92,7 @@ def enrolling(op: Operation, secret: str) -> Account:
     if not valid or account.invitation != digest_of(secret):
         raise NotPossible(_("This invitation is not valid any more. Ask an administrator for a new one."))
     account.invitation, account.invited_until, account.enrolled_at = "", None, moment
+    end_group_grants(op, account)
     if account.invited_by is not None:
         _wait_for_another(op, account, account.invited_by)
     op.details.update(factors=end_factors(account), identities=end_identities(account), sessions=end_sessions(account))

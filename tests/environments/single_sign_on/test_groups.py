@@ -11,10 +11,12 @@ from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import AccessGrant, Environment, GroupRole
-from environments.operations.access.grant import revoke
+from environments.operations.access.grant import confirm, revoke
+from environments.operations.account.connect import disconnect
 from environments.operations.group_role.decide import confirm_group_role, end_group_role, request_group_role
 from environments.single_sign_on.provider import groups_of
 from tests.environments.single_sign_on.test_sign_in import connected, signed_in_as
+from tests.releases.gates.asking import alter
 
 GROUP = "datasets-testers"
 
@@ -142,3 +144,27 @@ def test_the_pages_lead_through_it(people: Any, browsers: Any, settings: Any, ac
     second.post(f"/admin/operation/group_role/confirm/{row.pk}/", {})
     row.refresh_from_db()
     assert row.confirmed_at is not None
+
+
+def test_a_disconnected_person_keeps_nothing_of_a_group(member: Callable[..., Any], acting_as: Any) -> None:
+    ruled(acting_as)
+    account = member(GROUP)
+    with acting_as("outsider"):
+        disconnect(account.pk)
+    assert not access.roles_anywhere(account)
+
+
+def test_a_deciding_role_of_an_invited_person_waits_for_another_administrator(
+    member: Callable[..., Any], acting_as: Any, people: dict[str, Any]
+) -> None:
+    ruled(acting_as, role="committee")
+    alter(people["outsider"], invited_by=people["administrator"])
+    account = member(GROUP)
+    grant = AccessGrant.objects.get(account=account, role="committee")
+    assert (grant.confirmed_at, grant.granted_by) == (None, people["administrator"])
+    member(GROUP)
+    assert AccessGrant.objects.filter(account=account, role="committee").count() == 1
+    with acting_as("administrator"), pytest.raises(NotPermitted):
+        confirm(grant.pk)
+    with acting_as("second_administrator"):
+        confirm(grant.pk)

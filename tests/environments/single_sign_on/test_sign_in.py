@@ -251,3 +251,20 @@ def test_a_provider_that_does_not_answer_is_said(people: dict[str, Any], setting
     settings.OIDC_ISSUER = f"http://127.0.0.1:{free_port()}"
     answer = Client(headers={"accept-language": "en"}).get("/account/single-sign-on/")
     assert answer.status_code == 502 and "does not answer" in answer.content.decode()
+
+
+def test_who_has_only_the_providers_second_factor_signs_in_with_it(
+    people: dict[str, Any], strong: Any, browser: Callable[..., Any]
+) -> None:
+    """The person takes out of the address, on its way, that the provider is to ask for it."""
+    connected(people["outsider"], strong.issuer, "u-1", second_factor=True)
+    strong.person("u-1", acr="urn:example:password")
+    visitor = browser()
+    visitor.takes_out = ("acr_values",)
+    answer = visitor.get("/account/single-sign-on/")
+    assert answer.status_code == 403 and not signed_in_as(visitor)
+    strong.person("u-1", acr="urn:example:mfa")
+    visitor.elsewhere.cookies.clear()
+    visitor.takes_out = ()
+    visitor.get("/account/single-sign-on/")
+    assert signed_in_as(visitor) == str(people["outsider"].pk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -13,6 +14,7 @@ from django.db import connection
 from joserfc import jwt
 from joserfc.jwk import import_key
 
+from audit import operation as operation_module
 from audit.ledger.chain import HOLDS
 from audit.ledger.link import link_pending
 from audit.models import Event, LedgerEntry
@@ -176,8 +178,9 @@ def test_an_approval_keeps_what_the_provider_stated(
 @pytest.mark.parametrize("kind", ["RS256", "ES256", "EdDSA"])
 @pytest.mark.parametrize("ended", [False, True])
 def test_each_algorithm_is_verified_and_an_ended_connection_signs_nothing(
-    acting_as: Any, result: Callable[[], tuple[int, int]], kind: str, ended: bool
+    acting_as: Any, result: Callable[[], tuple[int, int]], monkeypatch: pytest.MonkeyPatch, kind: str, ended: bool
 ) -> None:
+    monkeypatch.setattr(operation_module, "_signature_checks", [])  # what somebody writes who can write events
     private: Any
     if kind == "RS256":
         private = rsa.generate_private_key(65537, 2048)
@@ -190,9 +193,10 @@ def test_each_algorithm_is_verified_and_an_ended_connection_signs_nothing(
     with acting_as("committee_a") as actor:
         connect(actor.account_id, issuer=issuer, subject="u-1", second_factor=True)
         public = {part: str(value) for part, value in key.as_dict(private=False).items() if part in PUBLIC}
-        keep_key(issuer=issuer, key_id="k", key=public)
+        keep_key(issuer=issuer, client="ringi", key_id="k", key=public)
         asked = {"nonce": "00" * 16, "digests": [digest]}
-        claims = {"iss": issuer, "sub": "u-1", "nonce": to_base64url(signing_challenge(asked["nonce"], [digest]))}
+        claims = {"iss": issuer, "sub": "u-1", "aud": "ringi", "iat": int(time.time())}
+        claims["nonce"] = to_base64url(signing_challenge(asked["nonce"], [digest]))
         token = jwt.encode({"alg": kind}, claims, key, algorithms=[kind])
         if ended:
             disconnect(actor.account_id)
@@ -200,3 +204,47 @@ def test_each_algorithm_is_verified_and_an_ended_connection_signs_nothing(
     assert (result()[0] == HOLDS) is not ended
     assert Account.objects.filter(external_identities__isnull=False).exists() is not ended
     assert ExternalIdentity.objects.exists() is not ended
+
+
+@pytest.mark.parametrize("wrong", [{"aud": "wiki"}, {"azp": "wiki"}, {"iat": 1}, {"iss": "https://other.example"}])
+def test_a_statement_to_another_client_or_of_another_time_is_none(
+    acting_as: Any, result: Callable[[], tuple[int, int]], monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(operation_module, "_signature_checks", [])
+    private = ec.generate_private_key(ec.SECP256R1())
+    key, issuer, digest = import_key(private, "EC"), "https://id.example", "a" * 64
+    with acting_as("committee_a") as actor:
+        connect(actor.account_id, issuer=issuer, subject="u-1", second_factor=True)
+        public = {part: str(value) for part, value in key.as_dict(private=False).items() if part in PUBLIC}
+        keep_key(issuer=issuer, client="ringi", key_id="k", key=public)
+        asked = {"nonce": "00" * 16, "digests": [digest]}
+        claims = {"iss": issuer, "sub": "u-1", "aud": ["ringi"], "azp": "ringi", "iat": int(time.time())}
+        claims["nonce"] = to_base64url(signing_challenge(asked["nonce"], [digest]))
+        signs({**asked, "id_token": jwt.encode({"alg": "ES256"}, claims | wrong, key, algorithms=["ES256"])}, digest)
+    assert result()[0] != HOLDS
+
+
+def test_who_disconnects_before_going_on_signs_nothing(
+    world: Any, people: dict[str, Any], strong: Any, browser: Callable[..., Any], browsers: Any
+) -> None:
+    _release, approval_request = world.submitted()
+    account = people["committee_a"]
+    connected(account, strong.issuer, "u-5", second_factor=True)
+    strong.person("u-5", acr=MFA)
+    mine = browser()
+    mine.get("/account/single-sign-on/")
+    path = f"/admin/operation/approval/approve/{approval_request.pk}/"
+    mine.client.post(path, {"digest": approval_request.digest, "comment": "read"})
+    mine.get(f"/account/single-sign-on/prove/?next={path}")
+    mine.client.post("/account/single-sign-on/disconnect/")
+    mine.client.post("/account/single-sign-on/go-on/", {"next": path})
+    assert not approval_request.decisions.exists()
+
+
+def test_a_used_proof_of_two_factors_does_not_return_with_a_later_one(signer: Any, strong: Any) -> None:
+    path, _asked = require_two_factor(signer)
+    signer.post("/account/single-sign-on/go-on/", {"next": path})
+    strong.person("u-1", acr="urn:example:password")
+    path, _asked = require_two_factor(signer, "no")
+    signer.post("/account/single-sign-on/go-on/", {"next": path})
+    assert Environment.objects.get(slug="production").requires_two_factor
