@@ -30,7 +30,7 @@ def share(state: Path) -> None:
     with contextlib.suppress(OSError):  # without it, a process counts for itself
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
         for other in folders.iterdir():
-            if not Path("/proc", other.name).exists():
+            if other != own and not Path("/proc", other.name).exists():
                 shutil.rmtree(other, ignore_errors=True)
         os.environ[FOLDER] = str(own)
 

@@ -22,9 +22,10 @@ import base64
 import json
 import os
 import sys
+from calendar import timegm
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from hashlib import sha256, sha512
+from time import strptime
 from typing import Any
 
 KEYS = {"operation_id", "operation", "actor", "after", "before", "channel", "id", "kind"}
@@ -386,7 +387,7 @@ class Passkeys:
         fits = digest in given["digests"] and claims["nonce"] == challenge
         if not fits or (account, claims["iss"], claims["sub"]) not in who:
             return False
-        moment = datetime.strptime(at[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()
+        moment = timegm(strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
         if abs(moment - claims["iat"]) > 900:
             return False
         meant = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]

@@ -1,7 +1,7 @@
 """A fresh proof of identity before second factors are changed, for accounts that only the identity provider signs in.
 
-allauth asks nobody who has neither a password nor a factor here: whoever found such a session open could add a passkey
-of their own to the account.
+allauth does not ask a person who has neither a password nor a factor here: somebody who found such a session open could
+add a passkey of their own to the account.
 """
 
 import time

@@ -157,7 +157,7 @@ def test_one_connects_ones_own_account_after_a_proof_and_a_look(
     asked = mine.get("/account/single-sign-on/connect/")
     page = asked.content.decode()
     assert "Connect your account to u-3@example.org at Example" in page
-    assert not ExternalIdentity.objects.exists(), "the way back alone changes nothing"
+    assert not ExternalIdentity.objects.exists(), "coming back alone changes nothing"
     mine.post("/account/single-sign-on/go-on/", {"next": "/account/mfa/"})
     (made,) = ExternalIdentity.objects.all()
     assert (made.account_id, made.subject, made.second_factor) == (people["developer"].pk, "u-3", False)
