@@ -18,5 +18,5 @@ def add_departure_check(check: DepartureCheck) -> None:
 
 def check_departures(op: Operation, grants: Collection[int], *, refuses: bool) -> None:
     """Check whether these grants may end, inside an open operation. refuses: a check can refuse; else it only warns."""
-    for check in _checks:
+    for check in _checks if grants else ():
         check(op, grants, refuses)

@@ -22,7 +22,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests import locks, operation_roles, template_names
 
-TEMPLATE = f"ringi_template_{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)[:16]}"
+RUN = os.environ.get("RINGI_TEST_TEMPLATE") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+TEMPLATE = f"ringi_template_{RUN[:16]}"
 EMPTY = f"{TEMPLATE}_empty"
 CAST = {
     "administrator": ("administrator",),

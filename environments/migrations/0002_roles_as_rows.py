@@ -3,6 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -11,67 +13,71 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
-            name='Role',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=60, unique=True, verbose_name='key')),
-                ('based_on', models.CharField(choices=[('administrator', 'Administrator'), ('release_manager', 'Release manager'), ('project_manager', 'Project manager'), ('developer', 'Developer'), ('tester', 'Tester'), ('operator', 'Operator'), ('committee', 'Committee member'), ('auditor', 'Auditor'), ('ci', 'CI')], max_length=20, verbose_name='based on')),
-                ('names', models.JSONField(default=dict, verbose_name='names')),
-                ('named_permissions', models.JSONField(default=list, verbose_name='permissions of named roles')),
-                ('decides', models.BooleanField(default=False, verbose_name='needs a second person')),
-                ('state', models.CharField(choices=[('planned', 'planned'), ('in_use', 'in use'), ('retired', 'retired')], default='in_use', max_length=8, verbose_name='state')),
-                ('order', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
-            ],
-            options={
-                'verbose_name': 'role',
-                'verbose_name_plural': 'roles',
-                'ordering': ['order', 'key'],
-            },
-        ),
-        migrations.RemoveConstraint(
-            model_name='accessgrant',
-            name='accessgrant_role_choice',
-        ),
-        migrations.RemoveConstraint(
-            model_name='accessrequest',
-            name='accessrequest_role_choice',
-        ),
-        migrations.RemoveConstraint(
-            model_name='accessrule',
-            name='accessrule_role_choice',
-        ),
-        migrations.AddConstraint(
-            model_name='role',
-            constraint=models.CheckConstraint(condition=models.Q(('based_on__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='role_based_on_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='role',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['planned', 'in_use', 'retired'])), name='role_state_choice'),
-        ),
-        migrations.AlterField(
-            model_name='accessgrant',
-            name='role',
-            field=models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='environments.role', to_field='key', verbose_name='role'),
-        ),
-        migrations.AlterField(
-            model_name='accessrequest',
-            name='role',
-            field=models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.role', to_field='key', verbose_name='role'),
-        ),
-        migrations.AlterField(
-            model_name='accessrule',
-            name='role',
-            field=models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='access_rules', to='environments.role', to_field='key', verbose_name='role'),
-        ),
-        migrations.AlterField(
-            model_name='historicalaccessgrant',
-            name='role',
-            field=models.ForeignKey(blank=True, db_column='role', db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.role', to_field='key', verbose_name='role'),
-        ),
-        migrations.AlterField(
-            model_name='historicalaccessrule',
-            name='role',
-            field=models.ForeignKey(blank=True, db_column='role', db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.role', to_field='key', verbose_name='role'),
-        ),
+        Together([
+            migrations.CreateModel(
+                name='Role',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('key', models.CharField(max_length=60, unique=True, verbose_name='key')),
+                    ('based_on', models.CharField(choices=[('administrator', 'Administrator'), ('release_manager', 'Release manager'), ('project_manager', 'Project manager'), ('developer', 'Developer'), ('tester', 'Tester'), ('operator', 'Operator'), ('committee', 'Committee member'), ('auditor', 'Auditor'), ('ci', 'CI')], max_length=20, verbose_name='based on')),
+                    ('names', models.JSONField(default=dict, verbose_name='names')),
+                    ('named_permissions', models.JSONField(default=list, verbose_name='permissions of named roles')),
+                    ('decides', models.BooleanField(default=False, verbose_name='needs a second person')),
+                    ('state', models.CharField(choices=[('planned', 'planned'), ('in_use', 'in use'), ('retired', 'retired')], default='in_use', max_length=8, verbose_name='state')),
+                    ('order', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
+                ],
+                options={
+                    'verbose_name': 'role',
+                    'verbose_name_plural': 'roles',
+                    'ordering': ['order', 'key'],
+                },
+            ),
+            migrations.RemoveConstraint(
+                model_name='accessgrant',
+                name='accessgrant_role_choice',
+            ),
+            migrations.RemoveConstraint(
+                model_name='accessrequest',
+                name='accessrequest_role_choice',
+            ),
+            migrations.RemoveConstraint(
+                model_name='accessrule',
+                name='accessrule_role_choice',
+            ),
+        ]),
+        Together([
+            migrations.AddConstraint(
+                model_name='role',
+                constraint=models.CheckConstraint(condition=models.Q(('based_on__in', ['administrator', 'release_manager', 'project_manager', 'developer', 'tester', 'operator', 'committee', 'auditor', 'ci'])), name='role_based_on_choice'),
+            ),
+            migrations.AddConstraint(
+                model_name='role',
+                constraint=models.CheckConstraint(condition=models.Q(('state__in', ['planned', 'in_use', 'retired'])), name='role_state_choice'),
+            ),
+            migrations.AlterField(
+                model_name='accessgrant',
+                name='role',
+                field=models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='environments.role', to_field='key', verbose_name='role'),
+            ),
+            migrations.AlterField(
+                model_name='accessrequest',
+                name='role',
+                field=models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.role', to_field='key', verbose_name='role'),
+            ),
+            migrations.AlterField(
+                model_name='accessrule',
+                name='role',
+                field=models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='access_rules', to='environments.role', to_field='key', verbose_name='role'),
+            ),
+            migrations.AlterField(
+                model_name='historicalaccessgrant',
+                name='role',
+                field=models.ForeignKey(blank=True, db_column='role', db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.role', to_field='key', verbose_name='role'),
+            ),
+            migrations.AlterField(
+                model_name='historicalaccessrule',
+                name='role',
+                field=models.ForeignKey(blank=True, db_column='role', db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.role', to_field='key', verbose_name='role'),
+            ),
+        ]),
     ]

@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,14 +12,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='changefreeze',
-            name='from_procedure',
-            field=models.BooleanField(default=False, verbose_name='comes with the procedure'),
-        ),
-        migrations.AddField(
-            model_name='historicalchangefreeze',
-            name='from_procedure',
-            field=models.BooleanField(default=False, verbose_name='comes with the procedure'),
-        ),
+        Together([
+            migrations.AddField(
+                model_name='changefreeze',
+                name='from_procedure',
+                field=models.BooleanField(default=False, verbose_name='comes with the procedure'),
+            ),
+            migrations.AddField(
+                model_name='historicalchangefreeze',
+                name='from_procedure',
+                field=models.BooleanField(default=False, verbose_name='comes with the procedure'),
+            ),
+        ]),
     ]

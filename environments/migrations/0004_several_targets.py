@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,32 +12,34 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveConstraint(
-            model_name='deploymenttarget',
-            name='target_one_per_environment',
-        ),
-        migrations.AddField(
-            model_name='deploymenttarget',
-            name='group',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='group'),
-        ),
-        migrations.AddField(
-            model_name='deploymenttarget',
-            name='name',
-            field=models.SlugField(default='main', max_length=40, verbose_name='target name'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeploymenttarget',
-            name='group',
-            field=models.SlugField(blank=True, max_length=40, verbose_name='group'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeploymenttarget',
-            name='name',
-            field=models.SlugField(default='main', max_length=40, verbose_name='target name'),
-        ),
-        migrations.AddConstraint(
-            model_name='deploymenttarget',
-            constraint=models.UniqueConstraint(fields=('application', 'environment', 'name'), name='target_name_unique'),
-        ),
+        Together([
+            migrations.RemoveConstraint(
+                model_name='deploymenttarget',
+                name='target_one_per_environment',
+            ),
+            migrations.AddField(
+                model_name='deploymenttarget',
+                name='group',
+                field=models.SlugField(blank=True, max_length=40, verbose_name='group'),
+            ),
+            migrations.AddField(
+                model_name='deploymenttarget',
+                name='name',
+                field=models.SlugField(default='main', max_length=40, verbose_name='target name'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeploymenttarget',
+                name='group',
+                field=models.SlugField(blank=True, max_length=40, verbose_name='group'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeploymenttarget',
+                name='name',
+                field=models.SlugField(default='main', max_length=40, verbose_name='target name'),
+            ),
+            migrations.AddConstraint(
+                model_name='deploymenttarget',
+                constraint=models.UniqueConstraint(fields=('application', 'environment', 'name'), name='target_name_unique'),
+            ),
+        ]),
     ]

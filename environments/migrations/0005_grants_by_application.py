@@ -3,6 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -11,48 +13,50 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='accessgrant',
-            name='application',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='environments.application', verbose_name='application'),
-        ),
-        migrations.AddField(
-            model_name='accessgrant',
-            name='application_group',
-            field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
-        ),
-        migrations.AddField(
-            model_name='accessrequest',
-            name='application',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application'),
-        ),
-        migrations.AddField(
-            model_name='application',
-            name='group',
-            field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
-        ),
-        migrations.AddField(
-            model_name='historicalaccessgrant',
-            name='application',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.application', verbose_name='application'),
-        ),
-        migrations.AddField(
-            model_name='historicalaccessgrant',
-            name='application_group',
-            field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
-        ),
-        migrations.AddField(
-            model_name='historicalapplication',
-            name='group',
-            field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
-        ),
-        migrations.AddField(
-            model_name='requestedchange',
-            name='application',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('application__isnull', True), ('application_group', ''), _connector='OR'), name='grant_for_an_application_or_a_group'),
-        ),
+        Together([
+            migrations.AddField(
+                model_name='accessgrant',
+                name='application',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='environments.application', verbose_name='application'),
+            ),
+            migrations.AddField(
+                model_name='accessgrant',
+                name='application_group',
+                field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
+            ),
+            migrations.AddField(
+                model_name='accessrequest',
+                name='application',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application'),
+            ),
+            migrations.AddField(
+                model_name='application',
+                name='group',
+                field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
+            ),
+            migrations.AddField(
+                model_name='historicalaccessgrant',
+                name='application',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.application', verbose_name='application'),
+            ),
+            migrations.AddField(
+                model_name='historicalaccessgrant',
+                name='application_group',
+                field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
+            ),
+            migrations.AddField(
+                model_name='historicalapplication',
+                name='group',
+                field=models.SlugField(blank=True, max_length=60, verbose_name='application group'),
+            ),
+            migrations.AddField(
+                model_name='requestedchange',
+                name='application',
+                field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application'),
+            ),
+            migrations.AddConstraint(
+                model_name='accessgrant',
+                constraint=models.CheckConstraint(condition=models.Q(('application__isnull', True), ('application_group', ''), _connector='OR'), name='grant_for_an_application_or_a_group'),
+            ),
+        ]),
     ]

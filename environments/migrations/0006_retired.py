@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,37 +12,39 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveConstraint(
-            model_name='requestedchange',
-            name='requestedchange_event_choice',
-        ),
-        migrations.AddField(
-            model_name='application',
-            name='retired',
-            field=models.BooleanField(default=False, verbose_name='retired'),
-        ),
-        migrations.AddField(
-            model_name='deploymenttarget',
-            name='retired',
-            field=models.BooleanField(default=False, verbose_name='retired'),
-        ),
-        migrations.AddField(
-            model_name='historicalapplication',
-            name='retired',
-            field=models.BooleanField(default=False, verbose_name='retired'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeploymenttarget',
-            name='retired',
-            field=models.BooleanField(default=False, verbose_name='retired'),
-        ),
-        migrations.AlterField(
-            model_name='requestedchange',
-            name='event',
-            field=models.CharField(choices=[('target:create', 'Register deployment target'), ('target:set_options', 'Change folder and commands'), ('target:set_outbound_hosts', 'Set allowed outbound hosts'), ('target:set_monitoring', 'Set metric source'), ('target:retire', 'Retire deployment target'), ('target:reinstate', 'Reinstate deployment target'), ('account:create', 'Create account'), ('account:edit', 'Change account'), ('account:edit_own', 'Edit contact settings')], max_length=40, verbose_name='operation'),
-        ),
-        migrations.AddConstraint(
-            model_name='requestedchange',
-            constraint=models.CheckConstraint(condition=models.Q(('event__in', ['target:create', 'target:set_options', 'target:set_outbound_hosts', 'target:set_monitoring', 'target:retire', 'target:reinstate', 'account:create', 'account:edit', 'account:edit_own'])), name='requestedchange_event_choice'),
-        ),
+        Together([
+            migrations.RemoveConstraint(
+                model_name='requestedchange',
+                name='requestedchange_event_choice',
+            ),
+            migrations.AddField(
+                model_name='application',
+                name='retired',
+                field=models.BooleanField(default=False, verbose_name='retired'),
+            ),
+            migrations.AddField(
+                model_name='deploymenttarget',
+                name='retired',
+                field=models.BooleanField(default=False, verbose_name='retired'),
+            ),
+            migrations.AddField(
+                model_name='historicalapplication',
+                name='retired',
+                field=models.BooleanField(default=False, verbose_name='retired'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeploymenttarget',
+                name='retired',
+                field=models.BooleanField(default=False, verbose_name='retired'),
+            ),
+            migrations.AlterField(
+                model_name='requestedchange',
+                name='event',
+                field=models.CharField(choices=[('target:create', 'Register deployment target'), ('target:set_options', 'Change folder and commands'), ('target:set_outbound_hosts', 'Set allowed outbound hosts'), ('target:set_monitoring', 'Set metric source'), ('target:retire', 'Retire deployment target'), ('target:reinstate', 'Reinstate deployment target'), ('account:create', 'Create account'), ('account:edit', 'Change account'), ('account:edit_own', 'Edit contact settings')], max_length=40, verbose_name='operation'),
+            ),
+            migrations.AddConstraint(
+                model_name='requestedchange',
+                constraint=models.CheckConstraint(condition=models.Q(('event__in', ['target:create', 'target:set_options', 'target:set_outbound_hosts', 'target:set_monitoring', 'target:retire', 'target:reinstate', 'account:create', 'account:edit', 'account:edit_own'])), name='requestedchange_event_choice'),
+            ),
+        ]),
     ]

@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,24 +12,26 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='application',
-            name='procedure',
-            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
-        ),
-        migrations.AddField(
-            model_name='changewindow',
-            name='procedure',
-            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
-        ),
-        migrations.AddField(
-            model_name='historicalapplication',
-            name='procedure',
-            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
-        ),
-        migrations.AddField(
-            model_name='historicalchangewindow',
-            name='procedure',
-            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
-        ),
+        Together([
+            migrations.AddField(
+                model_name='application',
+                name='procedure',
+                field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
+            ),
+            migrations.AddField(
+                model_name='changewindow',
+                name='procedure',
+                field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
+            ),
+            migrations.AddField(
+                model_name='historicalapplication',
+                name='procedure',
+                field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
+            ),
+            migrations.AddField(
+                model_name='historicalchangewindow',
+                name='procedure',
+                field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key of the release procedure'),
+            ),
+        ]),
     ]

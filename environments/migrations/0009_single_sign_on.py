@@ -5,6 +5,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -13,74 +15,76 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='account',
-            name='break_glass',
-            field=models.BooleanField(default=False, verbose_name='break-glass account'),
-        ),
-        migrations.CreateModel(
-            name='GroupRole',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('group', models.CharField(max_length=200, verbose_name='group at the identity provider')),
-                ('application_group', models.SlugField(blank=True, max_length=60, verbose_name='application group')),
-                ('reason', models.CharField(max_length=300, verbose_name='reason')),
-                ('requested_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='requested')),
-                ('confirmed_at', models.DateTimeField(blank=True, null=True, verbose_name='confirmed')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
-                ('application', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application')),
-                ('confirmed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='confirmed by')),
-                ('environment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.environment', verbose_name='environment')),
-                ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='requested by')),
-                ('role', models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.role', to_field='key', verbose_name='role')),
-            ],
-            options={
-                'verbose_name': 'role of a group',
-                'verbose_name_plural': 'roles of groups',
-            },
-        ),
-        migrations.AddField(
-            model_name='accessgrant',
-            name='group_role',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='environments.grouprole', verbose_name='by group'),
-        ),
-        migrations.AddField(
-            model_name='historicalaccessgrant',
-            name='group_role',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.grouprole', verbose_name='by group'),
-        ),
-        migrations.CreateModel(
-            name='ProviderKey',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('issuer', models.CharField(max_length=255, verbose_name='identity provider')),
-                ('client', models.CharField(max_length=255, verbose_name='client')),
-                ('key_id', models.CharField(max_length=255, verbose_name='key ID')),
-                ('key', models.JSONField(verbose_name='public key')),
-                ('seen_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='first seen')),
-            ],
-            options={
-                'verbose_name': 'key of an identity provider',
-                'verbose_name_plural': 'keys of identity providers',
-                'constraints': [models.UniqueConstraint(fields=('issuer', 'client', 'key_id', 'key'), name='provider_key_once')],
-            },
-        ),
-        migrations.CreateModel(
-            name='ExternalIdentity',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('issuer', models.CharField(max_length=255, verbose_name='identity provider')),
-                ('subject', models.CharField(max_length=255, verbose_name='subject')),
-                ('second_factor', models.BooleanField(default=False, verbose_name='with two-factor authentication')),
-                ('connected_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='connected')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='external_identities', to=settings.AUTH_USER_MODEL, verbose_name='account')),
-            ],
-            options={
-                'verbose_name': 'identity of single sign-on',
-                'verbose_name_plural': 'identities of single sign-on',
-                'constraints': [models.UniqueConstraint(fields=('issuer', 'subject'), name='external_identity_of_one_account'), models.UniqueConstraint(fields=('issuer', 'account'), name='external_identity_one_per_provider')],
-            },
-        ),
+        Together([
+            migrations.AddField(
+                model_name='account',
+                name='break_glass',
+                field=models.BooleanField(default=False, verbose_name='break-glass account'),
+            ),
+            migrations.CreateModel(
+                name='GroupRole',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('group', models.CharField(max_length=200, verbose_name='group at the identity provider')),
+                    ('application_group', models.SlugField(blank=True, max_length=60, verbose_name='application group')),
+                    ('reason', models.CharField(max_length=300, verbose_name='reason')),
+                    ('requested_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='requested')),
+                    ('confirmed_at', models.DateTimeField(blank=True, null=True, verbose_name='confirmed')),
+                    ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
+                    ('application', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.application', verbose_name='application')),
+                    ('confirmed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='confirmed by')),
+                    ('environment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.environment', verbose_name='environment')),
+                    ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='requested by')),
+                    ('role', models.ForeignKey(db_column='role', db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.role', to_field='key', verbose_name='role')),
+                ],
+                options={
+                    'verbose_name': 'role of a group',
+                    'verbose_name_plural': 'roles of groups',
+                },
+            ),
+            migrations.AddField(
+                model_name='accessgrant',
+                name='group_role',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='environments.grouprole', verbose_name='by group'),
+            ),
+            migrations.AddField(
+                model_name='historicalaccessgrant',
+                name='group_role',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.grouprole', verbose_name='by group'),
+            ),
+            migrations.CreateModel(
+                name='ProviderKey',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('issuer', models.CharField(max_length=255, verbose_name='identity provider')),
+                    ('client', models.CharField(max_length=255, verbose_name='client')),
+                    ('key_id', models.CharField(max_length=255, verbose_name='key ID')),
+                    ('key', models.JSONField(verbose_name='public key')),
+                    ('seen_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='first seen')),
+                ],
+                options={
+                    'verbose_name': 'key of an identity provider',
+                    'verbose_name_plural': 'keys of identity providers',
+                    'constraints': [models.UniqueConstraint(fields=('issuer', 'client', 'key_id', 'key'), name='provider_key_once')],
+                },
+            ),
+            migrations.CreateModel(
+                name='ExternalIdentity',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('issuer', models.CharField(max_length=255, verbose_name='identity provider')),
+                    ('subject', models.CharField(max_length=255, verbose_name='subject')),
+                    ('second_factor', models.BooleanField(default=False, verbose_name='with two-factor authentication')),
+                    ('connected_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='connected')),
+                    ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='external_identities', to=settings.AUTH_USER_MODEL, verbose_name='account')),
+                ],
+                options={
+                    'verbose_name': 'identity of single sign-on',
+                    'verbose_name_plural': 'identities of single sign-on',
+                    'constraints': [models.UniqueConstraint(fields=('issuer', 'subject'), name='external_identity_of_one_account'), models.UniqueConstraint(fields=('issuer', 'account'), name='external_identity_one_per_provider')],
+                },
+            ),
+        ]),
         migrations.AddConstraint(
             model_name='grouprole',
             constraint=models.CheckConstraint(condition=models.Q(('application__isnull', True), ('application_group', ''), _connector='OR'), name='group_role_for_an_application_or_a_group'),

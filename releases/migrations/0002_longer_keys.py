@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,19 +12,21 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AlterField(
-            model_name='finalcheck',
-            name='role',
-            field=models.CharField(max_length=60, verbose_name='role'),
-        ),
-        migrations.AlterField(
-            model_name='historicalrollback',
-            name='cause',
-            field=models.CharField(max_length=60, verbose_name='cause'),
-        ),
-        migrations.AlterField(
-            model_name='rollback',
-            name='cause',
-            field=models.CharField(max_length=60, verbose_name='cause'),
-        ),
+        Together([
+            migrations.AlterField(
+                model_name='finalcheck',
+                name='role',
+                field=models.CharField(max_length=60, verbose_name='role'),
+            ),
+            migrations.AlterField(
+                model_name='historicalrollback',
+                name='cause',
+                field=models.CharField(max_length=60, verbose_name='cause'),
+            ),
+            migrations.AlterField(
+                model_name='rollback',
+                name='cause',
+                field=models.CharField(max_length=60, verbose_name='cause'),
+            ),
+        ]),
     ]

@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,14 +12,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='historicalrelease',
-            name='later_windows',
-            field=models.JSONField(blank=True, default=dict, verbose_name='change windows of later environments'),
-        ),
-        migrations.AddField(
-            model_name='release',
-            name='later_windows',
-            field=models.JSONField(blank=True, default=dict, verbose_name='change windows of later environments'),
-        ),
+        Together([
+            migrations.AddField(
+                model_name='historicalrelease',
+                name='later_windows',
+                field=models.JSONField(blank=True, default=dict, verbose_name='change windows of later environments'),
+            ),
+            migrations.AddField(
+                model_name='release',
+                name='later_windows',
+                field=models.JSONField(blank=True, default=dict, verbose_name='change windows of later environments'),
+            ),
+        ]),
     ]

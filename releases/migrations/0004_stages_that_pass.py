@@ -2,6 +2,8 @@
 
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -10,17 +12,19 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveConstraint(
-            model_name='pollfailure',
-            name='pollfailure_part_choice',
-        ),
-        migrations.AlterField(
-            model_name='pollfailure',
-            name='part',
-            field=models.CharField(choices=[('enqueue', 'Enqueue deployment'), ('mark_missed', 'End a deployment whose window has passed'), ('mark_stopped', 'End a deployment that was stopped'), ('succeed', 'End a verified deployment'), ('claim', 'Start a step'), ('decision_request', 'Follow up a decision request'), ('rollback', 'Prepare the rollback'), ('end_monitoring', 'End the monitoring'), ('monitoring_no_data', 'Notify that the monitoring has no data'), ('baseline', 'Start the baseline measurement'), ('approval', 'End an approval that no longer holds'), ('stage', 'Pass a stage for which nothing is asked'), ('milestone', 'Send milestone reminder'), ('reminder', 'Send a reminder')], max_length=20, verbose_name='task'),
-        ),
-        migrations.AddConstraint(
-            model_name='pollfailure',
-            constraint=models.CheckConstraint(condition=models.Q(('part__in', ['enqueue', 'mark_missed', 'mark_stopped', 'succeed', 'claim', 'decision_request', 'rollback', 'end_monitoring', 'monitoring_no_data', 'baseline', 'approval', 'stage', 'milestone', 'reminder'])), name='pollfailure_part_choice'),
-        ),
+        Together([
+            migrations.RemoveConstraint(
+                model_name='pollfailure',
+                name='pollfailure_part_choice',
+            ),
+            migrations.AlterField(
+                model_name='pollfailure',
+                name='part',
+                field=models.CharField(choices=[('enqueue', 'Enqueue deployment'), ('mark_missed', 'End a deployment whose window has passed'), ('mark_stopped', 'End a deployment that was stopped'), ('succeed', 'End a verified deployment'), ('claim', 'Start a step'), ('decision_request', 'Follow up a decision request'), ('rollback', 'Prepare the rollback'), ('end_monitoring', 'End the monitoring'), ('monitoring_no_data', 'Notify that the monitoring has no data'), ('baseline', 'Start the baseline measurement'), ('approval', 'End an approval that no longer holds'), ('stage', 'Pass a stage for which nothing is asked'), ('milestone', 'Send milestone reminder'), ('reminder', 'Send a reminder')], max_length=20, verbose_name='task'),
+            ),
+            migrations.AddConstraint(
+                model_name='pollfailure',
+                constraint=models.CheckConstraint(condition=models.Q(('part__in', ['enqueue', 'mark_missed', 'mark_stopped', 'succeed', 'claim', 'decision_request', 'rollback', 'end_monitoring', 'monitoring_no_data', 'baseline', 'approval', 'stage', 'milestone', 'reminder'])), name='pollfailure_part_choice'),
+            ),
+        ]),
     ]

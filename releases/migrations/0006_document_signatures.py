@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 from audit.apps import install_capture
-
+from audit.migration_operations import Together
 
 # Every document was asked for these two. When they were given was not kept: the time of the last change stands for it.
 SIGNATURES = """
@@ -37,65 +37,71 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
-            name='DocumentSignature',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
-                ('label_en', models.CharField(max_length=200, verbose_name='label (English)')),
-                ('for_state', models.CharField(choices=[('content_checked', 'Content checked'), ('approved', 'Approved')], max_length=20, verbose_name='state')),
-                ('role', models.CharField(blank=True, max_length=60, verbose_name='role')),
-                ('digest', models.CharField(blank=True, max_length=64, verbose_name='digest')),
-                ('signed_at', models.DateTimeField(blank=True, null=True, verbose_name='signed')),
-            ],
-            options={
-                'verbose_name': 'document signature',
-                'verbose_name_plural': 'document signatures',
-                'ordering': ['pk'],
-            },
-        ),
-        migrations.RemoveConstraint(
-            model_name='document',
-            name='document_kind_choice',
-        ),
-        migrations.AddField(
-            model_name='document',
-            name='label_en',
-            field=models.CharField(default='', max_length=200, verbose_name='label (English)'),
-            preserve_default=False,
-        ),
-        migrations.AddField(
-            model_name='document',
-            name='label_ja',
-            field=models.CharField(default='', max_length=200, verbose_name='label (Japanese)'),
-            preserve_default=False,
-        ),
-        migrations.AlterField(
-            model_name='document',
-            name='kind',
-            field=models.CharField(max_length=60, verbose_name='type'),
-        ),
-        migrations.AddField(
-            model_name='documentsignature',
-            name='account',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='signed by'),
-        ),
-        migrations.AddField(
-            model_name='documentsignature',
-            name='document',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='signatures', to='releases.document', verbose_name='document'),
-        ),
-        migrations.AddConstraint(
-            model_name='documentsignature',
-            constraint=models.CheckConstraint(condition=models.Q(('for_state__in', ['content_checked', 'approved'])), name='documentsignature_for_state_choice'),
-        ),
+        Together([
+            migrations.CreateModel(
+                name='DocumentSignature',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('label_ja', models.CharField(max_length=200, verbose_name='label (Japanese)')),
+                    ('label_en', models.CharField(max_length=200, verbose_name='label (English)')),
+                    ('for_state', models.CharField(choices=[('content_checked', 'Content checked'), ('approved', 'Approved')], max_length=20, verbose_name='state')),
+                    ('role', models.CharField(blank=True, max_length=60, verbose_name='role')),
+                    ('digest', models.CharField(blank=True, max_length=64, verbose_name='digest')),
+                    ('signed_at', models.DateTimeField(blank=True, null=True, verbose_name='signed')),
+                ],
+                options={
+                    'verbose_name': 'document signature',
+                    'verbose_name_plural': 'document signatures',
+                    'ordering': ['pk'],
+                },
+            ),
+            migrations.RemoveConstraint(
+                model_name='document',
+                name='document_kind_choice',
+            ),
+            migrations.AddField(
+                model_name='document',
+                name='label_en',
+                field=models.CharField(default='', max_length=200, verbose_name='label (English)'),
+                preserve_default=False,
+            ),
+            migrations.AddField(
+                model_name='document',
+                name='label_ja',
+                field=models.CharField(default='', max_length=200, verbose_name='label (Japanese)'),
+                preserve_default=False,
+            ),
+            migrations.AlterField(
+                model_name='document',
+                name='kind',
+                field=models.CharField(max_length=60, verbose_name='type'),
+            ),
+        ]),
+        Together([
+            migrations.AddField(
+                model_name='documentsignature',
+                name='account',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='signed by'),
+            ),
+            migrations.AddField(
+                model_name='documentsignature',
+                name='document',
+                field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='signatures', to='releases.document', verbose_name='document'),
+            ),
+            migrations.AddConstraint(
+                model_name='documentsignature',
+                constraint=models.CheckConstraint(condition=models.Q(('for_state__in', ['content_checked', 'approved'])), name='documentsignature_for_state_choice'),
+            ),
+        ]),
         migrations.RunPython(keep_signatures, migrations.RunPython.noop),
-        migrations.RemoveField(
-            model_name='document',
-            name='approved_by',
-        ),
-        migrations.RemoveField(
-            model_name='document',
-            name='checked_by',
-        ),
+        Together([
+            migrations.RemoveField(
+                model_name='document',
+                name='approved_by',
+            ),
+            migrations.RemoveField(
+                model_name='document',
+                name='checked_by',
+            ),
+        ]),
     ]

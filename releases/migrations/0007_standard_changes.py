@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -13,45 +15,47 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveConstraint(
-            model_name='approvalrequest',
-            name='approvalrequest_subject_choice',
-        ),
-        migrations.RemoveConstraint(
-            model_name='release',
-            name='release_kind_choice',
-        ),
-        migrations.AlterField(
-            model_name='approvalrequest',
-            name='subject',
-            field=models.CharField(choices=[('regular', 'Regular release'), ('standard', 'Standard change'), ('emergency', 'Emergency release'), ('extra_window', 'Extra window'), ('procedure', 'Release procedure'), ('procedure_restore', 'Return to an earlier release procedure'), ('emergency_stop_lift', 'Lifting of the emergency stop')], max_length=20, verbose_name='subject'),
-        ),
-        migrations.AlterField(
-            model_name='historicalrelease',
-            name='criterion',
-            field=models.CharField(blank=True, max_length=100, verbose_name='emergency criterion or standard change'),
-        ),
-        migrations.AlterField(
-            model_name='historicalrelease',
-            name='kind',
-            field=models.CharField(choices=[('regular', 'Regular'), ('standard', 'Standard change'), ('emergency', 'Emergency'), ('pre_release', 'Pre-release')], default='regular', max_length=12, verbose_name='type'),
-        ),
-        migrations.AlterField(
-            model_name='release',
-            name='criterion',
-            field=models.CharField(blank=True, max_length=100, verbose_name='emergency criterion or standard change'),
-        ),
-        migrations.AlterField(
-            model_name='release',
-            name='kind',
-            field=models.CharField(choices=[('regular', 'Regular'), ('standard', 'Standard change'), ('emergency', 'Emergency'), ('pre_release', 'Pre-release')], default='regular', max_length=12, verbose_name='type'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('subject__in', ['regular', 'standard', 'emergency', 'extra_window', 'procedure', 'procedure_restore', 'emergency_stop_lift'])), name='approvalrequest_subject_choice'),
-        ),
-        migrations.AddConstraint(
-            model_name='release',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['regular', 'standard', 'emergency', 'pre_release'])), name='release_kind_choice'),
-        ),
+        Together([
+            migrations.RemoveConstraint(
+                model_name='approvalrequest',
+                name='approvalrequest_subject_choice',
+            ),
+            migrations.RemoveConstraint(
+                model_name='release',
+                name='release_kind_choice',
+            ),
+            migrations.AlterField(
+                model_name='approvalrequest',
+                name='subject',
+                field=models.CharField(choices=[('regular', 'Regular release'), ('standard', 'Standard change'), ('emergency', 'Emergency release'), ('extra_window', 'Extra window'), ('procedure', 'Release procedure'), ('procedure_restore', 'Return to an earlier release procedure'), ('emergency_stop_lift', 'Lifting of the emergency stop')], max_length=20, verbose_name='subject'),
+            ),
+            migrations.AlterField(
+                model_name='historicalrelease',
+                name='criterion',
+                field=models.CharField(blank=True, max_length=100, verbose_name='emergency criterion or standard change'),
+            ),
+            migrations.AlterField(
+                model_name='historicalrelease',
+                name='kind',
+                field=models.CharField(choices=[('regular', 'Regular'), ('standard', 'Standard change'), ('emergency', 'Emergency'), ('pre_release', 'Pre-release')], default='regular', max_length=12, verbose_name='type'),
+            ),
+            migrations.AlterField(
+                model_name='release',
+                name='criterion',
+                field=models.CharField(blank=True, max_length=100, verbose_name='emergency criterion or standard change'),
+            ),
+            migrations.AlterField(
+                model_name='release',
+                name='kind',
+                field=models.CharField(choices=[('regular', 'Regular'), ('standard', 'Standard change'), ('emergency', 'Emergency'), ('pre_release', 'Pre-release')], default='regular', max_length=12, verbose_name='type'),
+            ),
+            migrations.AddConstraint(
+                model_name='approvalrequest',
+                constraint=models.CheckConstraint(condition=models.Q(('subject__in', ['regular', 'standard', 'emergency', 'extra_window', 'procedure', 'procedure_restore', 'emergency_stop_lift'])), name='approvalrequest_subject_choice'),
+            ),
+            migrations.AddConstraint(
+                model_name='release',
+                constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['regular', 'standard', 'emergency', 'pre_release'])), name='release_kind_choice'),
+            ),
+        ]),
     ]

@@ -6,6 +6,8 @@ import simple_history.models
 from django.conf import settings
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -16,121 +18,125 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
-            name='DeploymentProcess',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
-                ('number', models.PositiveIntegerField(verbose_name='version')),
-                ('content', models.JSONField(verbose_name='content')),
-                ('digest', models.CharField(max_length=64, verbose_name='digest')),
-                ('reason', models.CharField(max_length=300, verbose_name='reason')),
-                ('created_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='created')),
-                ('in_effect_at', models.DateTimeField(blank=True, null=True, verbose_name='effective since')),
-            ],
-            options={
-                'verbose_name': 'deployment process',
-                'verbose_name_plural': 'deployment processes',
-                'ordering': ['application', '-number'],
-            },
-        ),
-        migrations.CreateModel(
-            name='HistoricalDeploymentProcess',
-            fields=[
-                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
-                ('number', models.PositiveIntegerField(verbose_name='version')),
-                ('content', models.JSONField(verbose_name='content')),
-                ('digest', models.CharField(max_length=64, verbose_name='digest')),
-                ('reason', models.CharField(max_length=300, verbose_name='reason')),
-                ('created_at', audit.fields.WrittenAtField(blank=True, editable=False, verbose_name='created')),
-                ('in_effect_at', models.DateTimeField(blank=True, null=True, verbose_name='effective since')),
-                ('history_id', models.AutoField(primary_key=True, serialize=False)),
-                ('history_date', models.DateTimeField(db_index=True)),
-                ('history_change_reason', models.TextField(null=True)),
-                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
-            ],
-            options={
-                'verbose_name': 'historical deployment process',
-                'verbose_name_plural': 'historical deployment processes',
-                'ordering': ('-history_date', '-history_id'),
-                'get_latest_by': ('history_date', 'history_id'),
-            },
-            bases=(simple_history.models.HistoricalChanges, models.Model),
-        ),
-        migrations.RemoveConstraint(
-            model_name='approvalrequest',
-            name='approvalrequest_subject_choice',
-        ),
-        migrations.AlterField(
-            model_name='approvalrequest',
-            name='subject',
-            field=models.CharField(choices=[('regular', 'Regular release'), ('standard', 'Standard change'), ('emergency', 'Emergency release'), ('extra_window', 'Extra window'), ('process', 'Deployment process'), ('procedure', 'Release procedure'), ('procedure_restore', 'Return to an earlier release procedure'), ('emergency_stop_lift', 'Lifting of the emergency stop')], max_length=20, verbose_name='subject'),
-        ),
-        migrations.AddField(
-            model_name='deploymentprocess',
-            name='application',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='processes', to='environments.application', verbose_name='application'),
-        ),
-        migrations.AddField(
-            model_name='deploymentprocess',
-            name='author',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='author'),
-        ),
-        migrations.AddField(
-            model_name='approvalrequest',
-            name='process',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='approval_requests', to='releases.deploymentprocess', verbose_name='deployment process'),
-        ),
-        migrations.AddField(
-            model_name='deployment',
-            name='process',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='releases.deploymentprocess', verbose_name='deployment process'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeployment',
-            name='process',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.deploymentprocess', verbose_name='deployment process'),
-        ),
-        migrations.AddField(
-            model_name='historicalrelease',
-            name='process',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.deploymentprocess', verbose_name='deployment process'),
-        ),
-        migrations.AddField(
-            model_name='release',
-            name='process',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='releases', to='releases.deploymentprocess', verbose_name='deployment process'),
-        ),
-        migrations.AddConstraint(
-            model_name='approvalrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('subject__in', ['regular', 'standard', 'emergency', 'extra_window', 'process', 'procedure', 'procedure_restore', 'emergency_stop_lift'])), name='approvalrequest_subject_choice'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeploymentprocess',
-            name='application',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.application', verbose_name='application'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeploymentprocess',
-            name='author',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='author'),
-        ),
-        migrations.AddField(
-            model_name='historicaldeploymentprocess',
-            name='history_user',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddConstraint(
-            model_name='deploymentprocess',
-            constraint=models.UniqueConstraint(fields=('application', 'number'), name='deployment_process_number_unique'),
-        ),
-        migrations.AddConstraint(
-            model_name='deploymentprocess',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'in_effect')), fields=('application',), name='deployment_process_one_in_effect'),
-        ),
-        migrations.AddConstraint(
-            model_name='deploymentprocess',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'in_review', 'in_effect', 'retired', 'discarded'])), name='deploymentprocess_state_choice'),
-        ),
+        Together([
+            migrations.CreateModel(
+                name='DeploymentProcess',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
+                    ('number', models.PositiveIntegerField(verbose_name='version')),
+                    ('content', models.JSONField(verbose_name='content')),
+                    ('digest', models.CharField(max_length=64, verbose_name='digest')),
+                    ('reason', models.CharField(max_length=300, verbose_name='reason')),
+                    ('created_at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='created')),
+                    ('in_effect_at', models.DateTimeField(blank=True, null=True, verbose_name='effective since')),
+                ],
+                options={
+                    'verbose_name': 'deployment process',
+                    'verbose_name_plural': 'deployment processes',
+                    'ordering': ['application', '-number'],
+                },
+            ),
+            migrations.CreateModel(
+                name='HistoricalDeploymentProcess',
+                fields=[
+                    ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
+                    ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In review'), ('in_effect', 'In effect'), ('retired', 'Retired'), ('discarded', 'Discarded')], default='draft', max_length=50, verbose_name='state')),
+                    ('number', models.PositiveIntegerField(verbose_name='version')),
+                    ('content', models.JSONField(verbose_name='content')),
+                    ('digest', models.CharField(max_length=64, verbose_name='digest')),
+                    ('reason', models.CharField(max_length=300, verbose_name='reason')),
+                    ('created_at', audit.fields.WrittenAtField(blank=True, editable=False, verbose_name='created')),
+                    ('in_effect_at', models.DateTimeField(blank=True, null=True, verbose_name='effective since')),
+                    ('history_id', models.AutoField(primary_key=True, serialize=False)),
+                    ('history_date', models.DateTimeField(db_index=True)),
+                    ('history_change_reason', models.TextField(null=True)),
+                    ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
+                ],
+                options={
+                    'verbose_name': 'historical deployment process',
+                    'verbose_name_plural': 'historical deployment processes',
+                    'ordering': ('-history_date', '-history_id'),
+                    'get_latest_by': ('history_date', 'history_id'),
+                },
+                bases=(simple_history.models.HistoricalChanges, models.Model),
+            ),
+            migrations.RemoveConstraint(
+                model_name='approvalrequest',
+                name='approvalrequest_subject_choice',
+            ),
+            migrations.AlterField(
+                model_name='approvalrequest',
+                name='subject',
+                field=models.CharField(choices=[('regular', 'Regular release'), ('standard', 'Standard change'), ('emergency', 'Emergency release'), ('extra_window', 'Extra window'), ('process', 'Deployment process'), ('procedure', 'Release procedure'), ('procedure_restore', 'Return to an earlier release procedure'), ('emergency_stop_lift', 'Lifting of the emergency stop')], max_length=20, verbose_name='subject'),
+            ),
+        ]),
+        Together([
+            migrations.AddField(
+                model_name='deploymentprocess',
+                name='application',
+                field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='processes', to='environments.application', verbose_name='application'),
+            ),
+            migrations.AddField(
+                model_name='deploymentprocess',
+                name='author',
+                field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='author'),
+            ),
+            migrations.AddField(
+                model_name='approvalrequest',
+                name='process',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='approval_requests', to='releases.deploymentprocess', verbose_name='deployment process'),
+            ),
+            migrations.AddField(
+                model_name='deployment',
+                name='process',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='releases.deploymentprocess', verbose_name='deployment process'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeployment',
+                name='process',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.deploymentprocess', verbose_name='deployment process'),
+            ),
+            migrations.AddField(
+                model_name='historicalrelease',
+                name='process',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.deploymentprocess', verbose_name='deployment process'),
+            ),
+            migrations.AddField(
+                model_name='release',
+                name='process',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='releases', to='releases.deploymentprocess', verbose_name='deployment process'),
+            ),
+            migrations.AddConstraint(
+                model_name='approvalrequest',
+                constraint=models.CheckConstraint(condition=models.Q(('subject__in', ['regular', 'standard', 'emergency', 'extra_window', 'process', 'procedure', 'procedure_restore', 'emergency_stop_lift'])), name='approvalrequest_subject_choice'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeploymentprocess',
+                name='application',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='environments.application', verbose_name='application'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeploymentprocess',
+                name='author',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='author'),
+            ),
+            migrations.AddField(
+                model_name='historicaldeploymentprocess',
+                name='history_user',
+                field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            ),
+            migrations.AddConstraint(
+                model_name='deploymentprocess',
+                constraint=models.UniqueConstraint(fields=('application', 'number'), name='deployment_process_number_unique'),
+            ),
+            migrations.AddConstraint(
+                model_name='deploymentprocess',
+                constraint=models.UniqueConstraint(condition=models.Q(('state', 'in_effect')), fields=('application',), name='deployment_process_one_in_effect'),
+            ),
+            migrations.AddConstraint(
+                model_name='deploymentprocess',
+                constraint=models.CheckConstraint(condition=models.Q(('state__in', ['draft', 'in_review', 'in_effect', 'retired', 'discarded'])), name='deploymentprocess_state_choice'),
+            ),
+        ]),
     ]

@@ -5,6 +5,8 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -15,47 +17,51 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
-            name='Artefact',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('commit', models.CharField(max_length=40, verbose_name='commit')),
-                ('kind', models.CharField(choices=[('archive', 'archive'), ('file', 'file'), ('image', 'container image')], max_length=8, verbose_name='type')),
-                ('reference', models.CharField(max_length=500, verbose_name='address')),
-                ('digest', models.CharField(max_length=64, verbose_name='digest')),
-                ('signature', models.TextField(blank=True, verbose_name='signature')),
-                ('signed_payload', models.TextField(blank=True, verbose_name='signed text')),
-                ('at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='registered at')),
-                ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='artefacts', to='environments.application', verbose_name='application')),
-                ('registered_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='registered by')),
-            ],
-            options={
-                'verbose_name': 'artefact',
-                'verbose_name_plural': 'artefacts',
-                'ordering': ['-pk'],
-            },
-        ),
-        migrations.AddField(
-            model_name='deployedversion',
-            name='artefact',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.artefact', verbose_name='artefact'),
-        ),
-        migrations.AddField(
-            model_name='historicalrelease',
-            name='artefact',
-            field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.artefact', verbose_name='artefact'),
-        ),
-        migrations.AddField(
-            model_name='release',
-            name='artefact',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='releases', to='releases.artefact', verbose_name='artefact'),
-        ),
-        migrations.AddIndex(
-            model_name='artefact',
-            index=models.Index(fields=['application', 'commit', 'kind'], name='artefact_by_commit'),
-        ),
-        migrations.AddConstraint(
-            model_name='artefact',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['archive', 'file', 'image'])), name='artefact_kind_choice'),
-        ),
+        Together([
+            migrations.CreateModel(
+                name='Artefact',
+                fields=[
+                    ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                    ('commit', models.CharField(max_length=40, verbose_name='commit')),
+                    ('kind', models.CharField(choices=[('archive', 'archive'), ('file', 'file'), ('image', 'container image')], max_length=8, verbose_name='type')),
+                    ('reference', models.CharField(max_length=500, verbose_name='address')),
+                    ('digest', models.CharField(max_length=64, verbose_name='digest')),
+                    ('signature', models.TextField(blank=True, verbose_name='signature')),
+                    ('signed_payload', models.TextField(blank=True, verbose_name='signed text')),
+                    ('at', audit.fields.WrittenAtField(auto_now_add=True, verbose_name='registered at')),
+                    ('application', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='artefacts', to='environments.application', verbose_name='application')),
+                    ('registered_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='registered by')),
+                ],
+                options={
+                    'verbose_name': 'artefact',
+                    'verbose_name_plural': 'artefacts',
+                    'ordering': ['-pk'],
+                },
+            ),
+            migrations.AddField(
+                model_name='deployedversion',
+                name='artefact',
+                field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.artefact', verbose_name='artefact'),
+            ),
+            migrations.AddField(
+                model_name='historicalrelease',
+                name='artefact',
+                field=models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='releases.artefact', verbose_name='artefact'),
+            ),
+            migrations.AddField(
+                model_name='release',
+                name='artefact',
+                field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='releases', to='releases.artefact', verbose_name='artefact'),
+            ),
+        ]),
+        Together([
+            migrations.AddIndex(
+                model_name='artefact',
+                index=models.Index(fields=['application', 'commit', 'kind'], name='artefact_by_commit'),
+            ),
+            migrations.AddConstraint(
+                model_name='artefact',
+                constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['archive', 'file', 'image'])), name='artefact_kind_choice'),
+            ),
+        ]),
     ]

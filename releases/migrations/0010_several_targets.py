@@ -3,6 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -12,19 +14,21 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name='step',
-            name='batch',
-            field=models.PositiveSmallIntegerField(default=0, verbose_name='batch'),
-        ),
-        migrations.AddField(
-            model_name='step',
-            name='target',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.deploymenttarget', verbose_name='deployment target'),
-        ),
-        migrations.AddField(
-            model_name='step',
-            name='wave',
-            field=models.PositiveSmallIntegerField(default=0, verbose_name='wave'),
-        ),
+        Together([
+            migrations.AddField(
+                model_name='step',
+                name='batch',
+                field=models.PositiveSmallIntegerField(default=0, verbose_name='batch'),
+            ),
+            migrations.AddField(
+                model_name='step',
+                name='target',
+                field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='environments.deploymenttarget', verbose_name='deployment target'),
+            ),
+            migrations.AddField(
+                model_name='step',
+                name='wave',
+                field=models.PositiveSmallIntegerField(default=0, verbose_name='wave'),
+            ),
+        ]),
     ]

@@ -3,6 +3,8 @@
 from django.conf import settings
 from django.db import migrations, models
 
+from audit.migration_operations import Together
+
 
 class Migration(migrations.Migration):
 
@@ -12,36 +14,38 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RemoveConstraint(
-            model_name='procedure',
-            name='procedure_one_in_effect',
-        ),
-        migrations.AddField(
-            model_name='historicalprocedure',
-            name='key',
-            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key'),
-        ),
-        migrations.AddField(
-            model_name='procedure',
-            name='key',
-            field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key'),
-        ),
-        migrations.AlterField(
-            model_name='historicalprocedure',
-            name='version',
-            field=models.CharField(max_length=40, verbose_name='version'),
-        ),
-        migrations.AlterField(
-            model_name='procedure',
-            name='version',
-            field=models.CharField(max_length=40, verbose_name='version'),
-        ),
-        migrations.AddConstraint(
-            model_name='procedure',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'in_effect')), fields=('key',), name='procedure_one_in_effect'),
-        ),
-        migrations.AddConstraint(
-            model_name='procedure',
-            constraint=models.UniqueConstraint(fields=('key', 'version'), name='procedure_version_unique'),
-        ),
+        Together([
+            migrations.RemoveConstraint(
+                model_name='procedure',
+                name='procedure_one_in_effect',
+            ),
+            migrations.AddField(
+                model_name='historicalprocedure',
+                name='key',
+                field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key'),
+            ),
+            migrations.AddField(
+                model_name='procedure',
+                name='key',
+                field=models.SlugField(blank=True, db_default='', default='', max_length=40, verbose_name='key'),
+            ),
+            migrations.AlterField(
+                model_name='historicalprocedure',
+                name='version',
+                field=models.CharField(max_length=40, verbose_name='version'),
+            ),
+            migrations.AlterField(
+                model_name='procedure',
+                name='version',
+                field=models.CharField(max_length=40, verbose_name='version'),
+            ),
+            migrations.AddConstraint(
+                model_name='procedure',
+                constraint=models.UniqueConstraint(condition=models.Q(('state', 'in_effect')), fields=('key',), name='procedure_one_in_effect'),
+            ),
+            migrations.AddConstraint(
+                model_name='procedure',
+                constraint=models.UniqueConstraint(fields=('key', 'version'), name='procedure_version_unique'),
+            ),
+        ]),
     ]

@@ -56,7 +56,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"]
     command += [f"--junitxml={report}", "-o", f"timeout={SECONDS}", "tests/docs/recipes_case.py"]
     # A template of the database of its own, migrated and filled by the copy.
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTEST_XDIST_TESTRUNUID": uuid.uuid4().hex}
+    environment = {**os.environ, "PYTHONPATH": str(copy), "RINGI_TEST_TEMPLATE": uuid.uuid4().hex}
     done = subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
