@@ -29,8 +29,8 @@ class Actor:
     on_behalf: str = ""
     authenticated_at: datetime | None = None
     method: str = ""
-    # What a passkey signed: credential, digests, nonce, authenticator_data, client_data, signature
-    # (environments/passkeys.py); or an identity provider: digests, nonce, id_token (environments/single_sign_on/).
+    # What a passkey signed: credential, contents, nonce, authenticator_data, client_data, signature
+    # (environments/passkeys.py); or an identity provider: contents, nonce, id_token (environments/single_sign_on/).
     assertion: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property

@@ -2,25 +2,21 @@
 
 import json
 import time
-import unicodedata
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
-from hashlib import sha256
 from typing import Any, cast
 
-import rfc8785
-from django.conf import settings
 from django.db import DataError, IntegrityError, OperationalError, connection, models, transaction
 from django.utils.translation import gettext as _
 from django_fsm import TransitionNotAllowed
 
-from audit import capture
+from audit import capture, signatures
 from audit.actor import Actor, current
 from audit.clock import operation_time
 from audit.one_look import looks
@@ -38,22 +34,10 @@ _open: ContextVar["Operation | None"] = ContextVar("ringi_operation_open", defau
 # Whether something was signed since it was last set to False: a proof of identity is good for one request.
 signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
 _committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
-_signature_checks: list[Callable[[str, Iterable[models.Model]], None]] = []
 
 
 class NothingToDo(Exception):
     """The locked rows show that it is done already, or not due: the operation is rolled back without an event."""
-
-
-def add_signature_check(check: Callable[[str, Iterable[models.Model]], None]) -> None:
-    """Register `check(event, rows)`, which raises an OperationRefused, for every operation that signs. Apps call this
-    at start.
-
-    It is called twice: with the locked rows before anything is done, and at the end with the rows made inside too. A
-    SignatureRequired (proof of identity lacking) is raised at the end, with what would have been signed.
-    """
-    if check not in _signature_checks:
-        _signature_checks.append(check)
 
 
 def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
@@ -181,44 +165,6 @@ class Operation:
         return record
 
 
-def _digest_signature(op: Operation, reason: str) -> None:
-    """Set the digest of a signature without one to that of the event, which anybody can compute from its bytes."""
-    record = op.details.get("signature")
-    if record is None or record["digest"]:
-        return
-    after = {name: value for name, value in op.details.items() if name != "signature"}
-    content: Any = {"operation": op.event, "object": op.object, "reason": reason, "after": after}
-    record["digest"] = sha256(unicodedata.normalize("NFC", rfc8785.dumps(content).decode()).encode()).hexdigest()
-
-
-def _missing_proof(op: Operation) -> SignatureRequired | None:
-    """Return what is missing in the signer's proof of identity: first the proof itself, then what apps check."""
-    since = op.actor.authenticated_at
-    if since is None or (datetime.now(UTC) - since).total_seconds() > settings.REAUTHENTICATION_TIMEOUT:
-        return SignatureRequired(_("Confirm who you are: this is a signature."))
-    try:
-        for check in _signature_checks:
-            check(op.event, [*op.rows.values(), *op.created])
-    except SignatureRequired as lacking:
-        return lacking
-    return None
-
-
-def _require_proof(op: Operation, lacking: SignatureRequired | None) -> None:
-    """Ask the signer for the proof of identity that is missing, now that it is known what they sign.
-
-    A passkey signs digests: its assertion counts for these and is kept in the event. Raises SignatureRequired.
-    """
-    digest, assertion = op.details["signature"]["digest"], op.actor.assertion
-    if digest and assertion is not None and digest not in assertion["digests"]:
-        lacking = SignatureRequired(_("Confirm who you are: this is a signature."))
-    if lacking is not None:
-        lacking.digests = (digest,) if digest else ()
-        raise lacking
-    if digest and assertion is not None:
-        op.details["assertion"] = dict(assertion)
-
-
 def _begin(op: Operation, targets: tuple[tuple[type[models.Model], Any], ...], reason: str) -> None:
     """Lock the rows in lock order; once all are locked, name the actor and take the time."""
     ordered = sorted(targets, key=lambda t: (getattr(t[0], "LOCK_ORDER", 99), str(t[0]), t[0]._meta.pk.to_python(t[1])))
@@ -297,7 +243,7 @@ def operation(
         with transaction.atomic(durable=True):
             _begin(op, targets, reason)
             operation_time.set(op.at)
-            lacking = _missing_proof(op) if sign else None
+            lacking = signatures.missing_proof(op) if sign else None
             try:
                 yield op
             except (OperationRefused, TransitionNotAllowed) as why:
@@ -307,8 +253,8 @@ def operation(
             if sign:
                 if "signature" not in op.details:
                     op.signature()
-                _require_proof(op, lacking or (_missing_proof(op) if op.created else None))
-            _digest_signature(op, reason)
+                signatures.require_proof(op, lacking or (signatures.missing_proof(op) if op.created else None))
+            signatures.add_digest(op, reason)
             _end(op, reason)
         if sign:
             signed.set(True)

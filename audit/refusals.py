@@ -42,10 +42,12 @@ class GateNotPassed(OperationRefused):
 
 
 class SignatureRequired(OperationRefused):
-    """The operation is a signature, and its proof of identity is missing. digests: of what is to be signed."""
+    """The operation is a signature, and its proof of identity is missing. contents: what is to be signed, each an
+    operation, a space and a digest.
+    """
 
     kind = "signature_required"
-    digests: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
 
 
 class InvalidInput(OperationRefused):

@@ -28,14 +28,14 @@ class EnvironmentsConfig(AppConfig):
         """Register the check for a second factor with signatures, and write new passkeys into the ledger."""
         from audit.admin.read_only import add_limit
         from audit.choices import check_choices
-        from audit.operation import add_signature_check
+        from audit.signatures import add_assertion_check, add_signature_check
         from environments import passkeys  # noqa: F401  it listens
         from environments.admin.rights import shown_to
-        from environments.signing import require_factor, require_identity
+        from environments.signing import hold_authenticator, require_factor
 
         check_choices(self)
         # After the capture has been installed, so that each row has its event.
         post_migrate.connect(_add_shipped_roles, sender=self, dispatch_uid="environments.roles")
         add_signature_check(require_factor)
-        add_signature_check(require_identity)
+        add_assertion_check(hold_authenticator)
         add_limit(shown_to)

@@ -30,21 +30,21 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
     """The page that asks for the passkey before a signature. The key must verify its holder: it is both factors."""
 
     def get_context_data(self, **rest: Any) -> dict[str, Any]:
-        """Begin with a challenge over the digests that wait for the signature."""
+        """Begin with a challenge over the contents that wait for the signature."""
         context: dict[str, Any] = super(ReauthenticateWebAuthnView, self).get_context_data(**rest)
         waiting = self.request.session.get(STATE_SESSION_KEY) or {}
-        digests = waiting.get("digests", [])
-        asked = {"nonce": secrets.token_hex(16), "digests": digests}
+        contents = waiting.get("contents", [])
+        asked = {"nonce": secrets.token_hex(16), "contents": contents}
         options, state = auth.get_server().authenticate_begin(
             auth.get_credentials(self.request.user),
             UserVerificationRequirement.REQUIRED,
-            signing_challenge(asked["nonce"], digests),
+            signing_challenge(asked["nonce"], contents),
         )
         auth.set_state(state)
         self.request.session[_CHALLENGE] = asked
         return context | {
             "js_data": {"request_options": dict(options)},
-            "digests": digests,
+            "digests": [content.rpartition(" ")[2] for content in contents],
             "enough": waiting.get("kind") != "second_factor_required",
         }
 
@@ -63,6 +63,11 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
         return answer
 
 
+def credential_of(passkey: Authenticator) -> str:
+    """Return the id of a passkey, base64url."""
+    return str(websafe_encode(passkey.wrap().authenticator_data.credential_data.credential_id))
+
+
 def _plain(text: str) -> str:
     return websafe_encode(websafe_decode(text))
 
@@ -77,7 +82,7 @@ def note_passkey(user: Any, authenticator: Authenticator, **_rest: Any) -> None:
         "account:add_passkey",
         object=label(user),
         passkey=authenticator.pk,
-        credential=websafe_encode(credential.credential_id),
+        credential=credential_of(authenticator),
         site=auth.get_server().rp.id,
         key=jwk_of(credential.public_key),
     )

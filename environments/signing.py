@@ -2,9 +2,10 @@
 asks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db.models import Model
 from django.utils.translation import gettext as _
@@ -13,6 +14,7 @@ from audit.actor import current
 from audit.refusals import SignatureRequired
 from environments import access
 from environments.models import AccessGrant, Application, Delegation, Environment, ExternalIdentity, GroupRole, Token
+from environments.passkeys import credential_of
 
 # Operations that take a right away at once. A lost device must not keep a right in effect.
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
@@ -21,13 +23,19 @@ NAMED = ("emergency_stop", "environment", "deployment", "rollback", "grant")
 BY_TARGETS = ("release", "application", "process")
 
 
-def require_identity(event: str, _rows: Iterable[Model]) -> None:
-    """Refuse what an identity provider stated of a person who has disconnected since; raises SignatureRequired."""
-    actor = current()
-    if actor.assertion is not None and "id_token" in actor.assertion:
-        identities = ExternalIdentity.objects.filter(account=actor.account_id, issuer=settings.OIDC_ISSUER)
-        if not identities.exists():
-            raise SignatureRequired(_("Confirm who you are: this is a signature."))
+def hold_authenticator(account_id: int | None, assertion: Mapping[str, Any]) -> None:
+    """Keep the passkey that signed, or the connection to the provider that stated it, until the commit; raises
+    SignatureRequired where it has ended since.
+    """
+    if "id_token" in assertion:
+        identities = ExternalIdentity.objects.filter(account=account_id, issuer=settings.OIDC_ISSUER)
+        held = list(identities.select_for_update(no_key=True).order_by("pk"))
+    else:
+        keys = Authenticator.objects.filter(user=account_id, type=Authenticator.Type.WEBAUTHN)
+        found = keys.select_for_update(no_key=True).order_by("pk")
+        held = [key for key in found if credential_of(key) == assertion["credential"]]
+    if not held:
+        raise SignatureRequired(_("Confirm who you are: this is a signature."))
 
 
 def require_factor(event: str, rows: Iterable[Model]) -> None:

@@ -231,9 +231,14 @@ def token_verifies(algorithm: str, key: dict[str, str], message: bytes, signatur
     return len(signature) == 64 and p256_verifies((x, y), message, r, s)
 
 
-def signing_challenge(nonce: str, digests: Iterable[str]) -> bytes:
-    """Return the 32 bytes that a passkey is asked to sign for these digests."""
-    return sha256("\n".join(("ringi-signature", nonce, *digests)).encode()).digest()
+def signing_challenge(nonce: str, contents: Iterable[str]) -> bytes:
+    """Return the 32 bytes that a passkey is asked to sign for these contents, as `content_of` writes them."""
+    return sha256("\n".join(("ringi-signature", nonce, *contents)).encode()).digest()
+
+
+def content_of(operation: str, digest: str) -> str:
+    """Return what a passkey signs of an operation: an approval and a rejection have one digest, and are two things."""
+    return f"{operation} {digest}"
 
 
 def from_hex(text: Any) -> bytes:
@@ -356,7 +361,7 @@ class Passkeys:
                 self.row(about, event)
             elif event["operation"] == ADD_PASSKEY:
                 self.known[after["passkey"]] = (about, after)
-            elif not self.signed(number, event["actor"], after, event["ts"]):
+            elif not self.signed(number, event):
                 raise ValueError
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             raise Broken(number, "no passkey of the person signed what this event says that they signed")
@@ -376,15 +381,15 @@ class Passkeys:
         elif about.startswith(IDENTITY) and event["operation"] in CONNECT:
             self.identities[about] = event["after"]
 
-    def stated(self, account: int, given: dict[str, Any], digest: str, at: str) -> bool:
+    def stated(self, account: int, given: dict[str, Any], content: str, at: str) -> bool:
         """Tell whether a provider stated to Ringi, in the quarter of an hour before an event, that the actor signed in
-        for its digest (OpenID Connect Core 1.0, section 2).
+        for its content (OpenID Connect Core 1.0, section 2).
         """
         head, body, signature = given["id_token"].split(".")
         claims = JSON.decode(from_base64url(body).decode())
-        challenge = to_base64url(signing_challenge(given["nonce"], given["digests"]))
+        challenge = to_base64url(signing_challenge(given["nonce"], given["contents"]))
         who = [(row["account_id"], row["issuer"], row["subject"]) for row in self.identities.values()]
-        fits = digest in given["digests"] and claims["nonce"] == challenge
+        fits = content in given["contents"] and claims["nonce"] == challenge
         if not fits or (account, claims["iss"], claims["sub"]) not in who:
             return False
         moment = timegm(strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
@@ -398,14 +403,15 @@ class Passkeys:
             token_verifies(JSON.decode(from_base64url(head).decode())["alg"], key, message, made) for key in keys
         )
 
-    def signed(self, number: int, actor: str, after: dict[str, Any], at: str) -> bool:
-        """Tell whether a passkey of the actor signed the digest of an event (WebAuthn Level 3, 7.2), or a provider."""
-        given, digest = after["assertion"], after["signature"]["digest"]
+    def signed(self, number: int, event: dict[str, Any]) -> bool:
+        """Tell whether a passkey of the actor signed the content of an event (WebAuthn Level 3, 7.2), or a provider."""
+        given, actor = event["after"]["assertion"], event["actor"]
+        content = content_of(event["operation"], event["after"]["signature"]["digest"])
         if "id_token" in given:
-            return self.stated(int(actor.split(":")[1]), given, digest, at)
+            return self.stated(int(actor.split(":")[1]), given, content, event["ts"])
         text, data = from_base64url(given["client_data"]), from_base64url(given["authenticator_data"])
         client, account = JSON.decode(text.decode()), "environments.Account:" + actor.split(":")[1]
-        challenge = to_base64url(signing_challenge(given["nonce"], given["digests"]))
+        challenge = to_base64url(signing_challenge(given["nonce"], given["contents"]))
         found = [
             key["key"]
             for whose, key in self.known.values()
@@ -413,7 +419,7 @@ class Passkeys:
             and sha256(key["site"].encode()).digest() == data[:32]
         ]
         # The person was present (bit 0) and verified by the key (bit 2).
-        fits = digest in given["digests"] and client["type"] == "webauthn.get" and client["challenge"] == challenge
+        fits = content in given["contents"] and client["type"] == "webauthn.get" and client["challenge"] == challenge
         if not found or not fits or data[32] & 5 != 5:
             return False
         if not found[0]["kty"]:

@@ -19,7 +19,7 @@ class ExternalIdentity(models.Model):
     # Whether the provider said at the connection that it had asked for a second factor (RINGI_OIDC_SECOND_FACTOR).
     second_factor = models.BooleanField(_("with two-factor authentication"), default=False)
     connected_at = WrittenAtField(_("connected"), auto_now_add=True)
-    LOCK_ORDER = 164
+    LOCK_ORDER = 190
 
     class Meta:
         verbose_name = _("identity of single sign-on")

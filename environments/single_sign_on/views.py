@@ -96,8 +96,8 @@ def prove(request: HttpRequest) -> HttpResponse:
     then = get_next_redirect_url(request) or reverse("mfa_index")
     if page := _leave(request, _waiting(request, then).get("acts", ())):
         return page
-    nonce, digests = token_hex(16), list(_waiting(request, then).get("digests", []))
-    asked, challenge = {"nonce": nonce, "digests": digests}, to_base64url(signing_challenge(nonce, digests))
+    nonce, contents = token_hex(16), list(_waiting(request, then).get("contents", []))
+    asked, challenge = {"nonce": nonce, "contents": contents}, to_base64url(signing_challenge(nonce, contents))
     return _go(request, "prove", nonce=challenge, again=True, asked=asked, next=then)
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection
 from django.forms import ValidationError
 
-from audit import operation as operation_module
+from audit import signatures
 from audit.actor import acting, current
 from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.resumption import write_refusal
@@ -115,8 +115,8 @@ def asked(rows: Rows, verb: Verb, row: Any, method: str, reached: list[str]) -> 
 def test_no_signature_about_an_environment_forgets_the_factor(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every operation of the admin that signs, on a row of its model: a password alone is not enough."""
     reached: list[str] = []
-    checks = [lambda event, about: reached.append(event), *operation_module._signature_checks]
-    monkeypatch.setattr(operation_module, "_signature_checks", checks)
+    checks = [lambda event, about: reached.append(event), *signatures._signature_checks]
+    monkeypatch.setattr(signatures, "_signature_checks", checks)
     demand("development", "staging", "production")
     forgotten = set()
     for verb in SIGNING:

@@ -27,7 +27,11 @@ def _other_digest(event: Any) -> None:
 
 def _other_digests(event: Any) -> None:
     event["after"]["signature"]["digest"] = "0" * 64
-    event["after"]["assertion"]["digests"] = ["0" * 64]
+    event["after"]["assertion"]["contents"] = [f"{event['operation']} {'0' * 64}"]
+
+
+def _other_operation(event: Any) -> None:
+    event["operation"] = "approval:reject"
 
 
 def _other_person(event: Any) -> None:
@@ -46,7 +50,7 @@ def _unverified(event: Any) -> None:
     event["after"]["assertion"]["authenticator_data"] = to_base64url(bytes(data))
 
 
-FORGERIES = [_other_digest, _other_digests, _other_person, _other_signature, _unverified]
+FORGERIES = [_other_digest, _other_digests, _other_operation, _other_person, _other_signature, _unverified]
 
 
 @pytest.fixture
@@ -142,9 +146,8 @@ def test_an_approval_signed_with_a_passkey_keeps_what_the_key_signed(world: Any,
         operation="approval:approve", kind="operation", object=f"releases.ApprovalRequest:{approval_request.pk}"
     )
     after = json.loads(bytes(event.bytes))["after"]
-    assert after["signature"]["method"] == "webauthn" and after["assertion"]["digests"] == [
-        world.fresh(approval_request).digest
-    ]
+    assert after["signature"]["method"] == "webauthn"
+    assert after["assertion"]["contents"] == [f"approval:approve {world.fresh(approval_request).digest}"]
     link_pending(connection)
     links = LedgerEntry.objects.order_by("number").select_related("event")
     events = [json.loads(bytes(link.event.bytes)) for link in links]

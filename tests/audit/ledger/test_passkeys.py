@@ -14,14 +14,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from audit import export
+from audit import export, signatures
 from audit.actor import acting, current
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
 from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import PublicKey
 from audit.models import LedgerEntry
 from audit.offline import ringi_verify
-from audit.offline.ringi_verify import signing_challenge, to_base64url
+from audit.offline.ringi_verify import content_of, signing_challenge, to_base64url
 from audit.operation import operation, record_event
 from audit.refusals import SignatureRequired
 from tests.conftest import sign_ledger
@@ -42,11 +42,16 @@ def added(account: int, private: EllipticCurvePrivateKey | None) -> None:
 
 
 def answer(
-    private: EllipticCurvePrivateKey, *digests: str, flags: int = 5, site: str = SITE, kind: str = "webauthn.get"
+    private: EllipticCurvePrivateKey,
+    *digests: str,
+    operation: str = "test:sign",
+    flags: int = 5,
+    site: str = SITE,
+    kind: str = "webauthn.get",
 ) -> dict[str, Any]:
-    """Return what a browser and a passkey answer when they are asked to sign these digests."""
-    asked = {"nonce": "00" * 16, "digests": list(digests)}
-    challenge = to_base64url(signing_challenge(asked["nonce"], digests))
+    """Return what a browser and a passkey answer when they are asked to sign these digests for an operation."""
+    asked = {"nonce": "00" * 16, "contents": [content_of(operation, digest) for digest in digests]}
+    challenge = to_base64url(signing_challenge(str(asked["nonce"]), asked["contents"]))
     client = json.dumps({"type": kind, "challenge": challenge, "origin": f"https://{site}"}).encode()
     data = sha256(site.encode()).digest() + bytes([flags]) + bytes(4)
     signature = private.sign(data + sha256(client).digest(), ECDSA(SHA256()))
@@ -57,6 +62,12 @@ def answer(
 def signs(assertion: dict[str, Any], digest: str = DIGEST) -> None:
     with acting(replace(current(), assertion=assertion, method="webauthn")), operation("test:sign", sign=True) as op:
         op.signature(digest)
+
+
+@pytest.fixture(autouse=True)
+def unheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one who can write events, and has no passkey."""
+    monkeypatch.setattr(signatures, "_assertion_checks", [])
 
 
 @pytest.fixture
@@ -104,6 +115,19 @@ def test_what_the_key_answered_to_something_else_is_found(
     assert result() == (BROKEN, LedgerEntry.objects.count())
 
 
+def test_what_a_key_signed_for_another_operation_is_found(acting_as: Any, result: Callable[[], Any]) -> None:
+    """A rejection has the digest of an approval: the key signs which of them it is."""
+    private = generate_private_key(SECP256R1())
+    with acting_as("committee_a") as actor:
+        added(actor.account_id, private)
+        given = answer(private, DIGEST, operation="test:refuse")
+        with pytest.raises(SignatureRequired) as asked:
+            signs(given)
+        assert asked.value.contents == (content_of("test:sign", DIGEST),)
+        signs(given | {"contents": [content_of("test:sign", DIGEST)]})  # what the key did not sign
+    assert result() == (BROKEN, LedgerEntry.objects.count())
+
+
 def test_what_another_key_signed_is_found(acting_as: Any, result: Callable[[], Any]) -> None:
     with acting_as("committee_a") as actor:
         added(actor.account_id, generate_private_key(SECP256R1()))
@@ -132,4 +156,4 @@ def test_a_passkey_signs_what_it_was_asked_and_nothing_else(acting_as: Any) -> N
     """The person is asked again, with what they are about to sign now."""
     with acting_as("committee_a"), pytest.raises(SignatureRequired) as needed:
         signs(answer(generate_private_key(SECP256R1()), OTHER))
-    assert needed.value.digests == (DIGEST,)
+    assert needed.value.contents == (content_of("test:sign", DIGEST),)

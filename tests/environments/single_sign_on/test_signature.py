@@ -8,22 +8,29 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+import psycopg
 import pytest
+from allauth.mfa.models import Authenticator
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from django.db import connection
 from joserfc import jwt
 from joserfc.jwk import import_key
 
-from audit import operation as operation_module
+from audit import signatures
+from audit.actor import acting
 from audit.ledger.chain import HOLDS
 from audit.ledger.link import link_pending
 from audit.models import Event, LedgerEntry
-from audit.offline.ringi_verify import Broken, Passkeys, from_base64url, signing_challenge, to_base64url
+from audit.offline.ringi_verify import Broken, Passkeys, content_of, from_base64url, signing_challenge, to_base64url
+from audit.operation import operation
+from audit.refusals import SignatureRequired
+from environments import signing
 from environments.models import Account, Environment, ExternalIdentity, ProviderKey
 from environments.operations.account.connect import connect, disconnect, keep_key
 from tests.audit.ledger.test_passkeys import result, signs
 from tests.environments.single_sign_on.test_sign_in import connected, signed_in_as, without_password
 from tests.releases.conftest import sample_repository, world, world_template
+from tests.releases.gates.asking import COMMAND
 
 __all__ = ["result", "sample_repository", "world", "world_template"]
 MFA = "urn:example:mfa"
@@ -117,7 +124,11 @@ def _other_digest(event: dict[str, Any]) -> None:
 
 def _other_digests(event: dict[str, Any]) -> None:
     event["after"]["signature"]["digest"] = "0" * 64
-    event["after"]["assertion"]["digests"] = ["0" * 64]
+    event["after"]["assertion"]["contents"] = [content_of(event["operation"], "0" * 64)]
+
+
+def _other_operation(event: dict[str, Any]) -> None:
+    event["operation"] = "approval:reject"
 
 
 def _other_person(event: dict[str, Any]) -> None:
@@ -135,7 +146,7 @@ def _unsigned(event: dict[str, Any]) -> None:
     event["after"]["assertion"]["id_token"] = f"{to_base64url(b'{"alg":"none"}')}.{body}."
 
 
-FORGERIES = (_other_nonce, _other_digest, _other_digests, _other_person, _other_claims, _unsigned)
+FORGERIES = (_other_nonce, _other_digest, _other_digests, _other_operation, _other_person, _other_claims, _unsigned)
 
 
 def test_an_approval_keeps_what_the_provider_stated(
@@ -159,7 +170,8 @@ def test_an_approval_keeps_what_the_provider_stated(
     events = [link.event.contents for link in links]
     (place,) = [number for number, event in enumerate(events) if '"assertion"' in json.dumps(event["after"])]
     after = events[place]["after"]
-    assert after["assertion"]["digests"] == [after["signature"]["digest"]] == [approval_request.digest]
+    assert after["assertion"]["contents"] == [f"approval:approve {approval_request.digest}"]
+    assert after["signature"]["digest"] == approval_request.digest
 
     def heard(last: dict[str, Any]) -> None:
         known = Passkeys()
@@ -180,7 +192,7 @@ def test_an_approval_keeps_what_the_provider_stated(
 def test_each_algorithm_is_verified_and_an_ended_connection_signs_nothing(
     acting_as: Any, result: Callable[[], tuple[int, int]], monkeypatch: pytest.MonkeyPatch, kind: str, ended: bool
 ) -> None:
-    monkeypatch.setattr(operation_module, "_signature_checks", [])  # what somebody writes who can write events
+    monkeypatch.setattr(signatures, "_assertion_checks", [])  # what somebody writes who can write events
     private: Any
     if kind == "RS256":
         private = rsa.generate_private_key(65537, 2048)
@@ -194,9 +206,9 @@ def test_each_algorithm_is_verified_and_an_ended_connection_signs_nothing(
         connect(actor.account_id, issuer=issuer, subject="u-1", second_factor=True)
         public = {part: str(value) for part, value in key.as_dict(private=False).items() if part in PUBLIC}
         keep_key(issuer=issuer, client="ringi", key_id="k", key=public)
-        asked = {"nonce": "00" * 16, "digests": [digest]}
+        asked = {"nonce": "00" * 16, "contents": [content_of("test:sign", digest)]}
         claims = {"iss": issuer, "sub": "u-1", "aud": "ringi", "iat": int(time.time())}
-        claims["nonce"] = to_base64url(signing_challenge(asked["nonce"], [digest]))
+        claims["nonce"] = to_base64url(signing_challenge(str(asked["nonce"]), asked["contents"]))
         token = jwt.encode({"alg": kind}, claims, key, algorithms=[kind])
         if ended:
             disconnect(actor.account_id)
@@ -210,16 +222,16 @@ def test_each_algorithm_is_verified_and_an_ended_connection_signs_nothing(
 def test_a_statement_to_another_client_or_of_another_time_is_none(
     acting_as: Any, result: Callable[[], tuple[int, int]], monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(operation_module, "_signature_checks", [])
+    monkeypatch.setattr(signatures, "_assertion_checks", [])
     private = ec.generate_private_key(ec.SECP256R1())
     key, issuer, digest = import_key(private, "EC"), "https://id.example", "a" * 64
     with acting_as("committee_a") as actor:
         connect(actor.account_id, issuer=issuer, subject="u-1", second_factor=True)
         public = {part: str(value) for part, value in key.as_dict(private=False).items() if part in PUBLIC}
         keep_key(issuer=issuer, client="ringi", key_id="k", key=public)
-        asked = {"nonce": "00" * 16, "digests": [digest]}
+        asked = {"nonce": "00" * 16, "contents": [content_of("test:sign", digest)]}
         claims = {"iss": issuer, "sub": "u-1", "aud": ["ringi"], "azp": "ringi", "iat": int(time.time())}
-        claims["nonce"] = to_base64url(signing_challenge(asked["nonce"], [digest]))
+        claims["nonce"] = to_base64url(signing_challenge(str(asked["nonce"]), asked["contents"]))
         signs({**asked, "id_token": jwt.encode({"alg": "ES256"}, claims | wrong, key, algorithms=["ES256"])}, digest)
     assert result()[0] != HOLDS
 
@@ -239,6 +251,38 @@ def test_who_disconnects_before_going_on_signs_nothing(
     mine.client.post("/account/single-sign-on/disconnect/")
     mine.client.post("/account/single-sign-on/go-on/", {"next": path})
     assert not approval_request.decisions.exists()
+
+
+@pytest.mark.parametrize("table", ["environments_externalidentity", "mfa_authenticator"])
+def test_what_signs_lasts_until_the_signature_is_written(
+    database: str, acting_as: Any, people: Any, monkeypatch: pytest.MonkeyPatch, settings: Any, table: str
+) -> None:
+    """The ledger has its end behind the signature, or a verifier would find that nothing signed it."""
+    settings.OIDC_ISSUER = "https://id.example"
+    account, digest = people["committee_a"], "a" * 64
+    given: dict[str, Any] = {"contents": [content_of("test:sign", digest)]}
+    with acting_as("committee_a"):
+        connect(account.pk, issuer=settings.OIDC_ISSUER, subject="u-1", second_factor=True)
+    with acting(COMMAND), operation("test:key", (Account, account.pk)):
+        Authenticator.objects.create(user=account, type="webauthn", data={})
+    monkeypatch.setattr(signing, "credential_of", lambda _key: "Y3I")
+    given |= {"credential": "Y3I"} if table == "mfa_authenticator" else {"id_token": "of the provider"}
+    add_digest, tried = signatures.add_digest, []
+
+    def ends_meanwhile(op: Any, reason: str) -> None:
+        with psycopg.connect(database, autocommit=True) as other:
+            other.execute("SET lock_timeout = '200ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(f"DELETE FROM {table} WHERE true")
+        tried.append(op.event)
+        add_digest(op, reason)
+
+    monkeypatch.setattr(signatures, "add_digest", ends_meanwhile)
+    with acting_as("committee_a"):
+        signs(given, digest)
+    with acting_as("committee_b"), pytest.raises(SignatureRequired):
+        signs(given, digest)
+    assert tried == ["test:sign"]
 
 
 def test_a_used_proof_of_two_factors_does_not_return_with_a_later_one(signer: Any, strong: Any) -> None:

@@ -72,7 +72,7 @@ def test_an_expired_proof_of_identity_is_asked_for_once(world: dict[str, Any], b
     sent |= {f"checklist-sign-{row.pk}-digest": shown(row) for row in rows}
     answer = client.post(reverse("sign-all", args=[release.pk]), sent)
     assert answer.status_code == 302 and answer.url.startswith(reverse("account_reauthenticate"))
-    assert len(set(client.session[STATE_SESSION_KEY]["digests"])) == len(rows), (
+    assert len(set(client.session[STATE_SESSION_KEY]["contents"])) == len(rows), (
         "a passkey would sign all of them at once"
     )
     assert not release.checklist.exclude(signed_at=None).exists()

@@ -194,7 +194,7 @@ def prove_again(request: HttpRequest, refused: OperationRefused, *acts: str) -> 
         return None
     suspend_request(request, way)
     request.session.pop(ASSERTION, None)
-    signed = {"digests": list(refused.digests), "acts": acts, "path": request.path}
+    signed = {"contents": list(refused.contents), "acts": acts, "path": request.path}
     request.session[STATE_SESSION_KEY] |= signed | {"kind": refused.kind}
     # The kept request has its query; with a query in `next` too, allauth would show the empty form in its place.
     return HttpResponseRedirect(f"{way}?{urlencode({REDIRECT_FIELD_NAME: request.path})}")

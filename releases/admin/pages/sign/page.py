@@ -180,7 +180,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
                 retry_on_deadlock(signature.verb.operation)(signature.row.pk, **cleaned(signature.form))
         except OperationRefused as why:
             if not done and isinstance(why, SignatureRequired):
-                why.digests = tuple(_digests(ticked))
+                why.contents = tuple(_contents(ticked))
             if not done and (asked := prove_again(request, why, *(act_on(s.verb, s.row) for s in ticked))):
                 return asked
             reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "second_factor_required" else []))
@@ -205,14 +205,14 @@ def _prove_all(ticked: Iterable[Signature]) -> None:
         require_factor(signature.verb.key, [signature.row])
 
 
-def _digests(ticked: Iterable[Signature]) -> Iterator[str]:
+def _contents(ticked: Iterable[Signature]) -> Iterator[str]:
     """Yield what each of them signs, as the operations themselves say without a proof of identity."""
     for signature in ticked:
         try:
             with acting(replace(current(), authenticated_at=None)):
                 signature.verb.operation(signature.row.pk, **cleaned(signature.form))
         except SignatureRequired as needed:
-            yield from needed.digests
+            yield from needed.contents
         except OperationRefused:
             continue  # The message follows when the others are signed.
 
