@@ -157,11 +157,17 @@ def _signed_in(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpR
         return _failed(request, text % {"provider": provider.name()})
     if _lacks_factor(known, who):
         return _failed(request, _("The identity provider did not ask for two-factor authentication."))
-    if who.groups is not None:
+    return _let_in(request, known, who.groups, second_factor=who.second_factor, then=went["next"])
+
+
+def _let_in(
+    request: HttpRequest, account: Account, groups: Sequence[str] | None, *, second_factor: bool, then: str = ""
+) -> HttpResponse:
+    if groups is not None:
         with acting(PROVIDER):
-            follow_groups(known.pk, who.groups)
-    record_authentication(request, known, method="oidc", second_factor=who.second_factor)
-    return perform_login(request, Login(user=known, redirect_url=went["next"] or None))
+            follow_groups(account.pk, groups)
+    record_authentication(request, account, method="oidc", second_factor=second_factor)
+    return perform_login(request, Login(user=account, redirect_url=then or None))
 
 
 def _lacks_factor(account: Any, who: SignIn) -> bool:
@@ -172,21 +178,29 @@ def _lacks_factor(account: Any, who: SignIn) -> bool:
 
 
 def _enrolled(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
+    """Show whose invitation it is: somebody else may have sent the person there, to work in their own account."""
     account = invited(went["secret"])
     if account is None:
         raise Http404
-    with acting(person(account, address=request.META.get("REMOTE_ADDR", ""))):
-        enrol_by_provider(
-            account.pk, secret=went["secret"], issuer=who.issuer, subject=who.subject, second_factor=who.second_factor
-        )
-    return _signed_in(request, {"next": ""}, who)
+    found = {"enrol": _identity(who), "secret": went["secret"], "groups": who.groups}
+    text = _("Take over the account %(account)s as %(person)s at %(provider)s")
+    shown = {"account": account, "person": _called(who), "provider": provider.name()}
+    return _ask(request, found, acts=[text % shown], invited=account)
 
 
 def _connected(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
-    found = {"issuer": who.issuer, "subject": who.subject, "second_factor": who.second_factor}
-    called = who.claims.get("preferred_username") or who.claims.get("email") or who.subject
-    act = _("Connect your account to %(person)s at %(provider)s") % {"person": called, "provider": provider.name()}
-    return _ask(request, {"connect": found}, acts=[act], next=reverse("mfa_index"))
+    text = _("Connect your account to %(person)s at %(provider)s")
+    act = text % {"person": _called(who), "provider": provider.name()}
+    return _ask(request, {"connect": _identity(who)}, acts=[act], next=reverse("mfa_index"))
+
+
+def _identity(who: SignIn) -> dict[str, Any]:
+    return {"issuer": who.issuer, "subject": who.subject, "second_factor": who.second_factor}
+
+
+def _called(who: SignIn) -> str:
+    """Return what the provider calls a person."""
+    return str(who.claims.get("preferred_username") or who.claims.get("email") or who.subject)
 
 
 def _proved(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
@@ -211,14 +225,16 @@ def _ask(request: HttpRequest, found: dict[str, Any], **shown: Any) -> HttpRespo
     return render(request, "account/single_sign_on.html", shown)
 
 
+@login_not_required
 @never_cache
 @require_POST
 def go_on(request: HttpRequest) -> HttpResponse:
     """Do what the person came back for."""
-    found = request.session.pop(FOUND, None)
-    account = request.user
-    assert isinstance(account, Account)
-    if found is None or found["at"] < time.time() - settings.REAUTHENTICATION_TIMEOUT:
+    found, account = request.session.pop(FOUND, None), request.user
+    valid = found is not None and found["at"] >= time.time() - settings.REAUTHENTICATION_TIMEOUT
+    if valid and "enrol" in found:
+        return _enrol(request, found)
+    if not valid or not isinstance(account, Account):
         return _failed(request, _("This proof of identity is not valid any more. Try again."))
     if "connect" in found:
         try:
@@ -229,6 +245,18 @@ def go_on(request: HttpRequest) -> HttpResponse:
     request.session[ASSERTION] = found["assertion"]
     record_authentication(request, account, "oidc", second_factor=found["second_factor"], reauthenticated=True)
     return resume_request(request) or redirect("admin:index")
+
+
+def _enrol(request: HttpRequest, found: dict[str, Any]) -> HttpResponse:
+    account = invited(found["secret"])
+    if account is None:
+        return _failed(request, _("This invitation is not valid any more. Ask an administrator for a new one."))
+    try:
+        with acting(person(account, address=request.META.get("REMOTE_ADDR", ""))):
+            account = enrol_by_provider(account.pk, secret=found["secret"], **found["enrol"])
+    except OperationRefused as refused:
+        return _failed(request, *map(str, refused.reasons))
+    return _let_in(request, account, found["groups"], second_factor=found["enrol"]["second_factor"])
 
 
 @never_cache

@@ -54,6 +54,8 @@ def test_an_invitation_is_taken_and_an_approval_signed_at_the_provider(
     member.go(f"/invitation/{link.split('/')[-2]}/")
     seen(member, "sso-invitation")
     member.press('a[href^="/account/single-sign-on/invitation/"]')
+    seen(member, "sso-take-over")
+    member.press("main button.main")
     assert member.path == "/admin/", member.text
     member.go("/account/mfa/")
     seen(member, "sso-account")

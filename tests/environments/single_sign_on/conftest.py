@@ -89,7 +89,7 @@ class Browser:
         """Follow all redirects, here and at the provider; return the last answer of Ringi."""
         return self._on(self.client.get(address, headers={"accept-language": "en"}))
 
-    def post(self, address: str, data: dict[str, Any]) -> Any:
+    def post(self, address: str, data: dict[str, Any] | None = None) -> Any:
         """Send a form, and follow."""
         return self._on(self.client.post(address, data, headers={"accept-language": "en"}))
 

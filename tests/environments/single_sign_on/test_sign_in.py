@@ -115,11 +115,30 @@ def test_an_invitation_is_taken_without_a_password(
     page = visitor.get(f"/invitation/{link.split('/')[-2]}/").content.decode()
     address = f"/account/single-sign-on/invitation/{link.split('/')[-2]}/"
     assert address in page
-    visitor.get(address)
+    asked = visitor.get(address).content.decode()
+    assert f"Take over the account {account} as u-7@example.org at Example" in asked
+    assert not signed_in_as(visitor) and not ExternalIdentity.objects.exists(), "coming back alone changes nothing"
+    visitor.post("/account/single-sign-on/go-on/")
     assert signed_in_as(visitor) == str(account.pk)
     account.refresh_from_db()
     assert not account.has_usable_password() and not account.invitation and account.enrolled_at is not None
     assert browser().get(address).status_code == 404, "a link opens once"
+
+
+def test_an_invitation_that_was_replaced_meanwhile_opens_nothing(
+    people: dict[str, Any], provider: Any, browser: Callable[..., Any]
+) -> None:
+    with acting(COMMAND):
+        link = invite(people["outsider"].pk).secret
+    provider.person("u-7")
+    visitor = browser()
+    visitor.get(f"/account/single-sign-on/invitation/{link.split('/')[-2]}/")
+    with acting(COMMAND):
+        invite(people["outsider"].pk)
+    answer = visitor.post("/account/single-sign-on/go-on/")
+    assert answer.status_code == 403 and "not valid any more" in answer.content.decode()
+    assert not signed_in_as(visitor) and not ExternalIdentity.objects.exists()
+    assert visitor.post("/account/single-sign-on/go-on/").status_code == 403, "nothing waits"
 
 
 def test_an_invitation_ends_what_was_connected(
@@ -130,7 +149,9 @@ def test_an_invitation_ends_what_was_connected(
     with acting(COMMAND):
         link = invite(account.pk).secret
     provider.person("u-7")
-    browser().get(f"/account/single-sign-on/invitation/{link.split('/')[-2]}/")
+    visitor = browser()
+    visitor.get(f"/account/single-sign-on/invitation/{link.split('/')[-2]}/")
+    visitor.post("/account/single-sign-on/go-on/")
     assert [row.subject for row in ExternalIdentity.objects.all()] == ["u-7"]
     provider.person("u-1")
     assert browser().get("/account/single-sign-on/").status_code == 403
@@ -143,7 +164,9 @@ def test_an_administrators_link_makes_no_approver(
     with acting_as("administrator"):
         link = invite(account.pk).secret
     provider.person("u-9")
-    browser().get(f"/account/single-sign-on/invitation/{link.split('/')[-2]}/")
+    visitor = browser()
+    visitor.get(f"/account/single-sign-on/invitation/{link.split('/')[-2]}/")
+    visitor.post("/account/single-sign-on/go-on/")
     assert ExternalIdentity.objects.filter(account=account, subject="u-9").exists()
     deciding = AccessGrant.objects.filter(account=account, role__decides=True, revoked_at=None)
     assert deciding and not deciding.exclude(confirmed_at=None)
