@@ -77,6 +77,12 @@ def client() -> DjangoOAuth2App:
     return found
 
 
+def ask() -> None:
+    """Ask the provider for its addresses and keys, whatever is known of them. Raises FAULTS."""
+    _client.cache_clear()
+    client().fetch_jwk_set(force=True)
+
+
 def address_for(request: HttpRequest, nonce: str = "", *, again: bool = False) -> tuple[str, str]:
     """Return (address of the provider, state) for one sign-in. nonce: what the provider is to sign. again: the person
     signs in there even where they have a session. Raises FAULTS.

@@ -1,4 +1,4 @@
-"""What works beside this process: Redis, the other processes, the ledger, its witnesses, and the mail server."""
+"""What works beside this process: Redis, the other processes, the ledger, its witnesses, mail, and single sign-on."""
 
 import smtplib
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from audit.clock import now
 from audit.models import CheckpointDelivery
 from audit.standing import standing
+from environments import access
 from environments.queues import OWN_QUEUES
+from environments.single_sign_on import provider
 from releases.doctor.finding import Finding, failed, ok, warning
 from releases.liveness import read_liveness
 from releases.models import NotificationChannel
@@ -112,4 +114,26 @@ def mail() -> Iterator[Finding]:
         yield ok("RINGI_MAIL_URL", where)
 
 
-CHECKS = (queue, processes, ledger, witnesses, mail)
+def single_sign_on() -> Iterator[Finding]:
+    """The identity provider answers, and without it two administrators can sign in."""
+    name = _("single sign-on")
+    if not provider.offered():
+        yield ok(name, _("no identity provider is set"))
+        return
+    try:
+        provider.ask()
+    except provider.FAULTS as fault:
+        yield failed(name, f"{settings.OIDC_ISSUER}: {fault}", _("Start the identity provider, or mend its address."))
+    else:
+        yield ok(name, settings.OIDC_ISSUER)
+    administrators = access.holders_based_on("administrator")
+    count = sum(1 for one in administrators if one.break_glass and one.has_usable_password())
+    words = _("%(n)s administrators have a break-glass account with a password") % {"n": count}
+    if count < 2:
+        advice = _("Keep two, so that an outage of the provider does not lock everybody out.")
+        yield warning(_("break-glass accounts"), words, advice)
+    else:
+        yield ok(_("break-glass accounts"), words)
+
+
+CHECKS = (queue, processes, ledger, witnesses, mail, single_sign_on)

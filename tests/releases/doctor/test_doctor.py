@@ -22,6 +22,8 @@ from releases.doctor.examination import BEFORE_START, GROUPS, examine
 from releases.doctor.finding import Finding, Result, ok
 from releases.management.commands import doctor as command
 from tests.audit.tampered import as_owner
+from tests.environments.single_sign_on.conftest import begun
+from tests.releases.gates.asking import alter
 
 OK, WARNING, FAILED, UNKNOWN = Result.OK, Result.WARNING, Result.FAILED, Result.UNKNOWN
 
@@ -37,6 +39,22 @@ def test_everything_is_looked_at(world: Any) -> None:
     seen = examine()
     assert len(seen.findings) >= sum(len(checks) for checks in GROUPS.values())
     assert not [one for one in seen.findings if one.result == UNKNOWN]
+
+
+def test_the_identity_provider_and_the_accounts_that_do_without_it(
+    world: Any, people: dict[str, Any], settings: Any
+) -> None:
+    check = other_processes.single_sign_on
+    assert results(check) == [OK], "no provider is set"
+    with begun(free_port(), "http://testserver") as running:
+        settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET = running.issuer, "ringi", "secret"
+        assert results(check) == [OK, WARNING]
+        for name in ("administrator", "manager"):
+            alter(people[name], break_glass=True)
+        assert results(check) == [OK, WARNING], "one administrator alone"
+        alter(people["second_administrator"], break_glass=True)
+        assert results(check) == [OK, OK]
+    assert results(check) == [FAILED, OK], "what an earlier answer said is no answer"
 
 
 @pytest.mark.parametrize(
