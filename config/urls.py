@@ -30,7 +30,7 @@ from releases.admin.pages.deployment.page import deployment, step_log
 from releases.admin.pages.doctor.page import doctor
 from releases.admin.pages.dry_run.page import dry_run_page
 from releases.admin.pages.event.page import event
-from releases.admin.pages.export.page import ledger_export
+from releases.admin.pages.export.page import ledger_export, program
 from releases.admin.pages.find.page import find
 from releases.admin.pages.first_steps.page import first_steps
 from releases.admin.pages.from_file.page import from_file
@@ -90,6 +90,7 @@ urlpatterns = [
     path("admin/sampling/sample.zip", evidence_packs, name="evidence-packs"),
     path("admin/evidence/<slug:number>.zip", evidence_pack, name="evidence-pack"),
     path("admin/export/", ledger_export, name="ledger-export"),
+    path("admin/export/<slug:name>.py", program, name="program"),
     path("admin/audit-tests/", audit_tests, name="audit-tests"),
     path("admin/audit-tests/<slug:key>/", audit_test, name="audit-test"),
     path("admin/calendar/", calendar, name="calendar"),

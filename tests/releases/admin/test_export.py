@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,33 @@ def test_the_export_holds_every_event_and_itself(
     )
     # No ledger signer runs beside this test, so the bytes fit without a signature.
     assert done.returncode == 2 and f"the {before + 1} events, which fit each other" in done.stdout, done.stdout
+
+
+def test_an_auditor_downloads_the_programs_and_verifies_with_them(
+    people: dict[str, Any], browsers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """They run in a folder of their own, and are those whose digests the page shows."""
+    client, page = browsers("auditor"), browsers("auditor").get(reverse("ledger-export")).content.decode()
+    folder = ROOT / "audit" / "offline"
+    for name in sorted(path.stem for path in folder.glob("ringi_*.py")):
+        answer = client.get(reverse("program", args=[name]))
+        assert sha256(answer.content).hexdigest() in page and answer.content == (folder / f"{name}.py").read_bytes()
+        (tmp_path / f"{name}.py").write_bytes(answer.content)
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import {name}"],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    answer = client.get(reverse("ledger-export"), {"take": "1"})
+    (tmp_path / "ledger.jsonl").write_bytes(b"".join(answer.streaming_content))
+    answer.close()
+    done = subprocess.run(
+        [sys.executable, "ringi_verify.py", "ledger.jsonl"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "which fit each other" in done.stdout, done.stdout
+    assert client.get("/admin/export/settings.py").status_code == 404
+    assert browsers("manager").get(reverse("program", args=["ringi_verify"])).status_code == 403
 
 
 def test_a_disconnected_reader_leaves_no_connection(database: str, browsers: Callable[[str], Any]) -> None:

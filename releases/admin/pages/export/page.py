@@ -1,26 +1,38 @@
-"""The whole ledger as JSON Lines, streamed; the export itself is an event, the last one in the file."""
+"""The whole ledger as JSON Lines, streamed; the export itself is an event, the last one in the file. Beside it the
+programs with which an outsider verifies it.
+"""
 
 import base64
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import batched
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from django.db import connection
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_lazy
 
 from audit import export, verification
 from audit.ledger.link import link_pending
 from audit.ledger.note import BadNote, KeyRing
 from audit.models import Checkpoint, LedgerHead
+from audit.offline import ringi_verify
 from audit.operation import record_event
 from environments.admin.rights import auditors
 from releases.admin.components.formatting import show
 from releases.reporting.evidence_pack import pack
 
 LINES = 500
+# The programs for outsiders, and what each is for.
+PROGRAMS = {
+    "ringi_verify": gettext_lazy("verifies an export; the others need it in the same folder"),
+    "ringi_verify_pack": gettext_lazy("verifies an evidence pack"),
+    "ringi_verify_approval": gettext_lazy("verifies an approval in a pipeline"),
+    "ringi_witness": gettext_lazy("keeps and cosigns checkpoints as a witness"),
+}
 
 
 def public_key() -> KeyRing | None:
@@ -68,6 +80,10 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
             checkpoint=Checkpoint.objects.order_by("-number").first(),
             key=public_key(),
             statements=base64.b64encode(pack.signer().public).decode(),
+            programs=[
+                {"name": name, "purpose": purpose, "digest": sha256(_program(name)).hexdigest()}
+                for name, purpose in PROGRAMS.items()
+            ],
         )
     record_event("audit:export_ledger")
     link_pending(connection)
@@ -77,3 +93,17 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
     answer["Content-Length"] = str(made.length)
     answer["Content-Disposition"] = f'attachment; filename="ledger-{made.number}.jsonl"'
     return answer
+
+
+@auditors
+def program(request: HttpRequest, name: str) -> HttpResponse:
+    """Send one of the programs for outsiders."""
+    if name not in PROGRAMS:
+        raise Http404
+    answer = HttpResponse(_program(name), content_type="text/x-python")
+    answer["Content-Disposition"] = f'attachment; filename="{name}.py"'
+    return answer
+
+
+def _program(name: str) -> bytes:
+    return Path(ringi_verify.__file__).with_name(f"{name}.py").read_bytes()
