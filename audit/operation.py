@@ -72,7 +72,8 @@ def label(instance: models.Model) -> str:
 class Operation:
     """An open operation: the locked rows, and the contents of its event.
 
-    at: the database's time when its rows had been locked; started: this process's own then.
+    named: the row that it was opened on; at: the database's time when its rows had been locked; started: this process's
+    own then.
     """
 
     event: str
@@ -83,6 +84,7 @@ class Operation:
     original: dict[tuple[type[models.Model], Any], dict[str, Any]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     object: str = ""
+    named: str = ""
     reason: str = ""
     created: list[models.Model] = field(default_factory=list)
     notified_as: str = ""
@@ -235,7 +237,7 @@ def operation(
     if _open.get() is not None:
         raise RuntimeError(f"{event}: operations never nest")
     named = f"{targets[0][0]._meta.label}:{targets[0][1]}" if targets else ""
-    op = Operation(event, actor, uuid.uuid4(), object=named, reason=reason)
+    op = Operation(event, actor, uuid.uuid4(), object=named, named=named, reason=reason)
     opened, look = _open.set(op), looks.set(None)
     try:
         if sign and actor.kind != "person":
@@ -247,9 +249,10 @@ def operation(
             try:
                 yield op
             except (OperationRefused, TransitionNotAllowed) as why:
-                if lacking is not None:
-                    raise lacking from why
-                raise
+                refusal = lacking or why
+                if isinstance(refusal, SignatureRequired) and not refusal.contents:
+                    refusal.contents = (signatures.content(op),)
+                raise refusal from (why if lacking is not None else why.__cause__)
             if sign:
                 if "signature" not in op.details:
                     op.signature()

@@ -1,7 +1,7 @@
 """The proof of identity behind an operation that signs, and what is kept of it."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from audit.operation import Operation
 
 SignatureCheck = Callable[[str, Iterable[models.Model]], None]
-AssertionCheck = Callable[[int | None, Mapping[str, Any]], None]
+AssertionCheck = Callable[[int | None, dict[str, Any], str], None]
 _signature_checks: list[SignatureCheck] = []
 _assertion_checks: list[AssertionCheck] = []
 
@@ -35,13 +35,18 @@ def add_signature_check(check: SignatureCheck) -> None:
 
 
 def add_assertion_check(check: AssertionCheck) -> None:
-    """Register `check(account_id, assertion)`, which locks what an assertion rests on and raises a SignatureRequired
-    where it has ended. Apps call this at start.
+    """Register `check(account_id, assertion, content)`, which locks what an assertion rests on and raises a
+    SignatureRequired where it has ended or did not sign that content. Apps call this at start.
 
     It is called last, so that the end of a passkey is written behind what it signed.
     """
     if check not in _assertion_checks:
         _assertion_checks.append(check)
+
+
+def content(op: "Operation") -> str:
+    """Return what is signed: the operation with its digest, or with the row that it was opened on where it has none."""
+    return content_of(op.event, op.details.get("signature", {}).get("digest") or op.named)
 
 
 def missing_proof(op: "Operation") -> SignatureRequired | None:
@@ -60,23 +65,23 @@ def missing_proof(op: "Operation") -> SignatureRequired | None:
 def require_proof(op: "Operation", lacking: SignatureRequired | None) -> None:
     """Ask the signer for the proof of identity that is missing, now that it is known what they sign.
 
-    A passkey signs contents: its assertion counts for these and is kept in the event. Raises SignatureRequired.
+    A passkey signs contents: its assertion counts for these, and is kept in the event where they have a digest. Raises
+    SignatureRequired.
     """
-    digest, assertion = op.details["signature"]["digest"], op.actor.assertion
-    content = content_of(op.event, digest)
+    assertion, signed = op.actor.assertion, content(op)
     try:
         if lacking is not None:
             raise lacking
         if assertion is None:
             return
-        if digest and content not in assertion["contents"]:
+        if signed not in assertion["contents"]:
             raise SignatureRequired(_("Confirm who you are: this is a signature."))
         for check in _assertion_checks:
-            check(op.actor.account_id, assertion)
+            check(op.actor.account_id, dict(assertion), signed)
     except SignatureRequired as needed:
-        needed.contents = (content,) if digest else ()
+        needed.contents = (signed,)
         raise
-    if digest:
+    if op.details["signature"]["digest"]:
         op.details["assertion"] = dict(assertion)
 
 

@@ -16,14 +16,29 @@ from allauth.mfa.webauthn.views import ReauthenticateWebAuthnView
 from django.dispatch import receiver
 from django.http import HttpResponse
 from fido2.cose import CoseKey
+from fido2.server import Fido2Server
 from fido2.utils import websafe_decode, websafe_encode
 from fido2.webauthn import UserVerificationRequirement
 
-from audit.offline.ringi_verify import signing_challenge
+from audit.clock import now
+from audit.offline.ringi_verify import from_base64url, jwk_verifies, passkey_message, provider_stated, signing_challenge
 from audit.operation import label, record_event
 from environments.actors import ASSERTION
 
 _CHALLENGE = "ringi_challenge"
+# ES256, EdDSA and RS256: what those who verify the ledger can read.
+ALGORITHMS = (-7, -8, -257)
+_server = auth.get_server
+
+
+def _get_server() -> Fido2Server:
+    """Return allauth's server, which asks for keys that can be verified."""
+    server = _server()
+    server.allowed_algorithms = [kind for kind in server.allowed_algorithms if kind.alg in ALGORITHMS]
+    return server
+
+
+auth.get_server = _get_server
 
 
 class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
@@ -44,7 +59,7 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
         self.request.session[_CHALLENGE] = asked
         return context | {
             "js_data": {"request_options": dict(options)},
-            "digests": [content.rpartition(" ")[2] for content in contents],
+            "digests": [digest for digest in (one.rpartition(" ")[2] for one in contents) if ":" not in digest],
             "enough": waiting.get("kind") != "second_factor_required",
         }
 
@@ -61,6 +76,28 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
         self.request.session[ASSERTION] = {**asked, **kept, "credential": _plain(given["rawId"])}
         answer: HttpResponse = super().form_valid(form)
         return answer
+
+
+def signed(assertion: dict[str, Any], content: str, passkey: Authenticator) -> bool:
+    """Tell whether those who verify the ledger will find that a passkey signed a content."""
+    known = passkey.wrap().authenticator_data.credential_data
+    try:
+        message = passkey_message(assertion, content, auth.get_server().rp.id)
+        return (
+            assertion["credential"] == websafe_encode(known.credential_id)
+            and message != b""
+            and jwk_verifies(jwk_of(known.public_key), message, from_base64url(assertion["signature"]))
+        )
+    except (IndexError, KeyError, TypeError, ValueError):
+        return False
+
+
+def stated(assertion: dict[str, Any], content: str, persons: list[tuple[str, str]], keys: list[dict[str, Any]]) -> bool:
+    """Tell whether they will find that a provider stated that one of these persons signed a content."""
+    try:
+        return provider_stated(assertion, content, now().isoformat(), persons, keys)
+    except (IndexError, KeyError, TypeError, ValueError):
+        return False
 
 
 def credential_of(passkey: Authenticator) -> str:

@@ -2,7 +2,7 @@
 asks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -13,8 +13,17 @@ from django.utils.translation import gettext as _
 from audit.actor import current
 from audit.refusals import SignatureRequired
 from environments import access
-from environments.models import AccessGrant, Application, Delegation, Environment, ExternalIdentity, GroupRole, Token
-from environments.passkeys import credential_of
+from environments.models import (
+    AccessGrant,
+    Application,
+    Delegation,
+    Environment,
+    ExternalIdentity,
+    GroupRole,
+    ProviderKey,
+    Token,
+)
+from environments.passkeys import signed, stated
 
 # Operations that take a right away at once. A lost device must not keep a right in effect.
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
@@ -23,18 +32,24 @@ NAMED = ("emergency_stop", "environment", "deployment", "rollback", "grant")
 BY_TARGETS = ("release", "application", "process")
 
 
-def hold_authenticator(account_id: int | None, assertion: Mapping[str, Any]) -> None:
-    """Keep the passkey that signed, or the connection to the provider that stated it, until the commit; raises
-    SignatureRequired where it has ended since.
+def hold_authenticator(account_id: int | None, assertion: dict[str, Any], content: str) -> None:
+    """Keep the passkey that signed a content, or the connection to the provider that stated it, until the commit.
+
+    Raises SignatureRequired where it has ended since, or where a verification of the ledger would not find that it
+    signed.
     """
     if "id_token" in assertion:
         identities = ExternalIdentity.objects.filter(account=account_id, issuer=settings.OIDC_ISSUER)
-        held = list(identities.select_for_update(no_key=True).order_by("pk"))
+        rows = identities.select_for_update(no_key=True).order_by("pk")
+        persons = [(row.issuer, row.subject) for row in rows]
+        known = ProviderKey.objects.filter(issuer=settings.OIDC_ISSUER).values("issuer", "client", "key")
+        keys: list[dict[str, Any]] = [dict(row) for row in known]
+        signs = stated(assertion, content, persons, keys)
     else:
-        keys = Authenticator.objects.filter(user=account_id, type=Authenticator.Type.WEBAUTHN)
-        found = keys.select_for_update(no_key=True).order_by("pk")
-        held = [key for key in found if credential_of(key) == assertion["credential"]]
-    if not held:
+        passkeys = Authenticator.objects.filter(user=account_id, type=Authenticator.Type.WEBAUTHN)
+        held = list(passkeys.select_for_update(no_key=True).order_by("pk"))
+        signs = any(signed(assertion, content, passkey) for passkey in held)
+    if not signs:
         raise SignatureRequired(_("Confirm who you are: this is a signature."))
 
 

@@ -6,12 +6,13 @@ Called by `manage.py audit_verify`; the same promises are checked offline by aud
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit.ledger.checkpoint import Memory
 from audit.ledger.note import BadNote, Checkpoint, PublicKey, Signers, as_keys, parse
-from audit.ledger.parts import Broken, Finding, Part, chain_before, in_order, processes_for, side_by_side
+from audit.ledger.parts import Accepted, Broken, Finding, Part, chain_before, in_order, processes_for, side_by_side
 from audit.ledger.proof import Frontier
 from audit.offline import ringi_verify
 from audit.offline.ringi_verify import Passkeys
@@ -120,8 +121,21 @@ def _passkeys(cursor: Any, first: int) -> Passkeys:
         ],
     )
     for number, raw in cursor.fetchall():
-        known.hear(number, json.loads(raw))
+        with suppress(ringi_verify.Broken):  # it was found when its number was verified
+            known.hear(number, json.loads(raw))
     return known
+
+
+def _heard(passkeys: Passkeys, number: int, contents: dict[str, Any], accepted: Accepted) -> list[Finding]:
+    """Return the fault that a signature has and that two people have accepted; raise Broken for any other one."""
+    try:
+        passkeys.hear(number, contents)
+    except ringi_verify.Broken as broken:
+        finding = Finding(number, broken.what)
+        if finding in accepted:
+            return [finding]
+        raise Broken(number, broken.what) from broken
+    return []
 
 
 def _check_signature(report: Report, claim: Claim, signers: Signers) -> bool:
@@ -150,6 +164,7 @@ def _walk(
     parts: Iterable[Part],
     frontier: Frontier | None,
     progress: Callable[[int], None] | None,
+    accepted: Accepted,
 ) -> None:
     """Build the tree over the leaves in order, and compare it with what is claimed of each size.
 
@@ -160,10 +175,7 @@ def _walk(
         keyed = dict(part.keyed)
         for number, leaf in enumerate(part.leaves, part.first):
             if number in keyed:
-                try:
-                    passkeys.hear(number, keyed[number])
-                except ringi_verify.Broken as broken:
-                    raise Broken(number, broken.what) from broken
+                report.accepted += _heard(passkeys, number, keyed[number], accepted)
             if frontier is not None:
                 if number in keyed:
                     signers.hear(number, keyed[number])
@@ -184,7 +196,7 @@ def _walk(
 
 
 def _parts(
-    connection: Any, cursor: Any, start: tuple[int, bytes], last: int | None, processes: int | None, *accepted: Finding
+    connection: Any, cursor: Any, start: tuple[int, bytes], last: int | None, processes: int | None, accepted: Accepted
 ) -> Iterable[Part]:
     first, chain = start
     cursor.execute("SELECT max(number) FROM audit_ledgerentry WHERE number <= %s", [2**62 if last is None else last])
@@ -241,7 +253,7 @@ def verify(
     begun: Memory | None = None,
     progress: Callable[[int], None] | None = None,
     processes: int | None = None,
-    accepted: Iterable[Finding] = (),
+    accepted: Accepted = (),
 ) -> Report:
     """Verify the ledger in one snapshot and report the first fault.
 
@@ -266,9 +278,9 @@ def verify(
             if begun is not None and chain != begun.chain:
                 raise Broken(first - 1, "the chain value is not the one that was verified before")
             report.chain = chain.hex()
-            parts = _parts(connection, cursor, (first, chain), last, processes, *accepted)
+            parts = _parts(connection, cursor, (first, chain), last, processes, accepted)
             passkeys = _passkeys(cursor, first)
-            _walk(report, claims, signers, passkeys, parts, frontier, progress)
+            _walk(report, claims, signers, passkeys, parts, frontier, progress, accepted)
             if last is None:
                 _check_end(cursor, report, claims if frontier is not None else {}, signers)
             elif report.last != last:

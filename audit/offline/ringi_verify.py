@@ -241,6 +241,43 @@ def content_of(operation: str, digest: str) -> str:
     return f"{operation} {digest}"
 
 
+def passkey_message(given: dict[str, Any], content: str, site: str) -> bytes:
+    """Return the bytes that a passkey of a site signed for a content (WebAuthn Level 3, 7.2); empty where it was asked
+    for another one, or did not verify the person. Raises ValueError, KeyError, IndexError or TypeError.
+    """
+    text, data = from_base64url(given["client_data"]), from_base64url(given["authenticator_data"])
+    client = JSON.decode(text.decode())
+    challenge = to_base64url(signing_challenge(given["nonce"], given["contents"]))
+    fits = content in given["contents"] and client["type"] == "webauthn.get" and client["challenge"] == challenge
+    # The person was present (bit 0) and verified by the key (bit 2).
+    there = sha256(site.encode()).digest() == data[:32] and data[32] & 5 == 5
+    return data + sha256(text).digest() if fits and there else b""
+
+
+def provider_stated(
+    given: dict[str, Any], content: str, at: str, persons: Iterable[tuple[str, str]], known: Iterable[dict[str, Any]]
+) -> bool:
+    """Tell whether a provider stated to Ringi, in the quarter of an hour before a time, that a person signed in for a
+    content (OpenID Connect Core 1.0, section 2). persons: issuer and subject of each that counts. known: the keys of
+    providers, with `issuer`, `client` and `key`. Raises ValueError, KeyError, IndexError or TypeError.
+    """
+    head, body, signature = given["id_token"].split(".")
+    claims = JSON.decode(from_base64url(body).decode())
+    challenge = to_base64url(signing_challenge(given["nonce"], given["contents"]))
+    fits = content in given["contents"] and claims["nonce"] == challenge
+    if not fits or (claims["iss"], claims["sub"]) not in persons:
+        return False
+    moment = timegm(strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
+    if abs(moment - claims["iat"]) > 900:
+        return False
+    meant = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
+    its_own = [row for row in known if row["issuer"] == claims["iss"] and row["client"] in meant]
+    keys = [row["key"] for row in its_own if claims.get("azp", row["client"]) == row["client"]]
+    message, made = f"{head}.{body}".encode(), from_base64url(signature)
+    algorithm = JSON.decode(from_base64url(head).decode())["alg"]
+    return any(token_verifies(algorithm, key, message, made) for key in keys)
+
+
 def from_hex(text: Any) -> bytes:
     """Decode lower-case hex. Raises ValueError or TypeError."""
     raw = bytes.fromhex(text)
@@ -381,51 +418,24 @@ class Passkeys:
         elif about.startswith(IDENTITY) and event["operation"] in CONNECT:
             self.identities[about] = event["after"]
 
-    def stated(self, account: int, given: dict[str, Any], content: str, at: str) -> bool:
-        """Tell whether a provider stated to Ringi, in the quarter of an hour before an event, that the actor signed in
-        for its content (OpenID Connect Core 1.0, section 2).
-        """
-        head, body, signature = given["id_token"].split(".")
-        claims = JSON.decode(from_base64url(body).decode())
-        challenge = to_base64url(signing_challenge(given["nonce"], given["contents"]))
-        who = [(row["account_id"], row["issuer"], row["subject"]) for row in self.identities.values()]
-        fits = content in given["contents"] and claims["nonce"] == challenge
-        if not fits or (account, claims["iss"], claims["sub"]) not in who:
-            return False
-        moment = timegm(strptime(at[:19], "%Y-%m-%dT%H:%M:%S"))
-        if abs(moment - claims["iat"]) > 900:
-            return False
-        meant = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
-        known = [row for row in self.provider_keys if row["issuer"] == claims["iss"] and row["client"] in meant]
-        keys = [row["key"] for row in known if claims.get("azp", row["client"]) == row["client"]]
-        message, made = f"{head}.{body}".encode(), from_base64url(signature)
-        return any(
-            token_verifies(JSON.decode(from_base64url(head).decode())["alg"], key, message, made) for key in keys
-        )
-
     def signed(self, number: int, event: dict[str, Any]) -> bool:
-        """Tell whether a passkey of the actor signed the content of an event (WebAuthn Level 3, 7.2), or a provider."""
-        given, actor = event["after"]["assertion"], event["actor"]
+        """Tell whether a passkey of the actor signed the content of an event, or a provider stated it."""
+        given, actor = event["after"]["assertion"], int(event["actor"].split(":")[1])
         content = content_of(event["operation"], event["after"]["signature"]["digest"])
         if "id_token" in given:
-            return self.stated(int(actor.split(":")[1]), given, content, event["ts"])
-        text, data = from_base64url(given["client_data"]), from_base64url(given["authenticator_data"])
-        client, account = JSON.decode(text.decode()), "environments.Account:" + actor.split(":")[1]
-        challenge = to_base64url(signing_challenge(given["nonce"], given["contents"]))
-        found = [
-            key["key"]
-            for whose, key in self.known.values()
-            if (whose, key["credential"]) == (account, given["credential"])
-            and sha256(key["site"].encode()).digest() == data[:32]
-        ]
-        # The person was present (bit 0) and verified by the key (bit 2).
-        fits = content in given["contents"] and client["type"] == "webauthn.get" and client["challenge"] == challenge
-        if not found or not fits or data[32] & 5 != 5:
-            return False
-        if not found[0]["kty"]:
-            self.unread.append(number)
-            return True
-        return jwk_verifies(found[0], data + sha256(text).digest(), from_base64url(given["signature"]))
+            its_own = [row for row in self.identities.values() if row["account_id"] == actor]
+            persons = [(row["issuer"], row["subject"]) for row in its_own]
+            return provider_stated(given, content, event["ts"], persons, self.provider_keys)
+        for whose, known in self.known.values():
+            if (whose, known["credential"]) != (f"environments.Account:{actor}", given["credential"]):
+                continue
+            message, key = passkey_message(given, content, known["site"]), known["key"]
+            if message and not key["kty"]:
+                self.unread.append(number)
+                return True
+            if message and jwk_verifies(key, message, from_base64url(given["signature"])):
+                return True
+        return False
 
 
 def renewed(event: dict[str, Any], keys: Iterable[Key]) -> tuple[Claim, Key] | None:

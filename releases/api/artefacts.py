@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from environments.application_scope import within
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
-from releases.api.rows import application_named
+from releases.api.rows import application_named, reach_all
 from releases.api.token import caller_of
 from releases.api.words import Body, Revision, Slug, Text
 from releases.models import Artefact
@@ -36,8 +36,10 @@ class ArtefactIn(Body):
 @router.post("", response=shapes.ArtefactOut)
 @writes
 def register_artefact(request: HttpRequest, fields: ArtefactIn) -> shapes.ArtefactOut:
-    """Register an artefact of a commit."""
-    application = application_named(caller_of(request), fields.application)
+    """Register an artefact of a commit: each release of that commit deploys the newest one."""
+    caller = caller_of(request)
+    application = application_named(caller, fields.application)
+    reach_all(caller, application)
     made = register(application.pk, **fields.model_dump(exclude={"application"}))
     return shapes.artefact_out(made)
 

@@ -87,7 +87,7 @@ def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
         second, row = access.require("approve_change"), op.get(LedgerResumption)
         if row.confirmed_at is not None:
             raise NotPossible(over(row))
-        if second.person_key == row.requested_person:
+        if row.requested_person in second.identities:
             raise NotPermitted(_("A second person must confirm this."))
         row.confirmed_by, row.confirmed_person, row.confirmed_at = op.actor.label, second.person_key, now()
         op.signature(digest=row.digest)

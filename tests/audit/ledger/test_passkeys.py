@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
+from allauth.core.context import request_context
+from allauth.mfa.webauthn.internal import auth
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from django.test import RequestFactory
+from fido2.cose import ES256
 
 from audit import export, signatures
 from audit.actor import acting, current
-from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, verify
+from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, Finding, verify
 from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.note import PublicKey
 from audit.models import LedgerEntry
 from audit.offline import ringi_verify
-from audit.offline.ringi_verify import content_of, signing_challenge, to_base64url
+from audit.offline.ringi_verify import content_of, from_base64url, signing_challenge, to_base64url
 from audit.operation import operation, record_event
 from audit.refusals import SignatureRequired
+from environments.models import Account
+from environments.passkeys import signed
 from tests.conftest import sign_ledger
 
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -126,6 +133,82 @@ def test_what_a_key_signed_for_another_operation_is_found(acting_as: Any, result
         assert asked.value.contents == (content_of("test:sign", DIGEST),)
         signs(given | {"contents": [content_of("test:sign", DIGEST)]})  # what the key did not sign
     assert result() == (BROKEN, LedgerEntry.objects.count())
+
+
+def test_behind_an_accepted_fault_the_next_one_is_found(database: str, acting_as: Any, tmp_path: Path) -> None:
+    """Two people have accepted the first; what comes later is verified as ever."""
+    key, other = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+    signer = LedgerSigner(tmp_path / "ledger_signer")
+
+    def look(*accepted: Finding) -> Any:
+        sign_ledger(signer)
+        with psycopg.connect(database, autocommit=True) as own:
+            return verify(own, key=PublicKey.parse(str(signer.public)), accepted=accepted)
+
+    with acting_as("committee_a") as actor:
+        added(actor.account_id, key)
+        signs(answer(other, DIGEST))
+        first = look().finding
+        signs(answer(key, DIGEST))
+        report = look(first)
+        assert (report.finding, report.accepted, report.exit_status) == (None, [first], HOLDS)
+        assert report.last == LedgerEntry.objects.count(), "it was verified to the end"
+        signs(answer(other, DIGEST))
+        last = LedgerEntry.objects.count() + 1
+        report = look(first)
+    assert report.finding.number == last and report.accepted == [first]
+
+
+@pytest.fixture
+def requested() -> Iterator[None]:
+    """Within a request, which says whose site it is."""
+    with request_context(RequestFactory().get("/")):
+        yield
+
+
+def test_what_ringi_takes_from_a_key_is_what_a_verifier_finds(requested: None) -> None:
+    private = generate_private_key(SECP256R1())
+    site, content = auth.get_server().rp.id, content_of("test:sign", DIGEST)
+    public = ES256.from_cryptography_key(private.public_key())
+    known = SimpleNamespace(credential_id=b"cr", public_key=public)
+    passkey: Any = SimpleNamespace(
+        wrap=lambda: SimpleNamespace(authenticator_data=SimpleNamespace(credential_data=known))
+    )
+    good = answer(private, DIGEST, site=site)
+    twice = good | {
+        "client_data": to_base64url(b'{"type": "webauthn.create", ' + from_base64url(good["client_data"])[1:])
+    }
+    wrong = [
+        answer(private, DIGEST, site=site, flags=1),
+        answer(private, DIGEST, site=site, kind="webauthn.create"),
+        answer(private, DIGEST, site="elsewhere.example"),
+        answer(private, DIGEST, site=site, operation="test:refuse"),
+        answer(generate_private_key(SECP256R1()), DIGEST, site=site),
+        answer(private, OTHER, site=site) | {"contents": good["contents"]},
+        good | {"credential": "eA"},
+        twice,
+        good | {"nonce": "11" * 16},
+    ]
+    assert signed(good, content, passkey)
+    assert [signed(one, content, passkey) for one in wrong] == [False] * len(wrong)
+    assert {kind.alg for kind in auth.get_server().allowed_algorithms} == {-7, -8, -257}
+
+
+def test_a_signature_without_a_digest_is_bound_to_its_operation_and_row(acting_as: Any, people: Any) -> None:
+    account, other = people["developer"], people["tester"]
+
+    def sign(assertion: dict[str, Any], about: Any) -> None:
+        with acting(replace(current(), assertion=assertion, method="webauthn")):
+            with operation("test:sign", (Account, about.pk), sign=True):
+                pass
+
+    with acting_as("committee_a"):
+        with pytest.raises(SignatureRequired) as needed:
+            sign({"contents": [content_of("test:sign", DIGEST)]}, account)
+        assert needed.value.contents == (f"test:sign environments.Account:{account.pk}",)
+        sign({"contents": list(needed.value.contents)}, account)
+        with pytest.raises(SignatureRequired):
+            sign({"contents": list(needed.value.contents)}, other)
 
 
 def test_what_another_key_signed_is_found(acting_as: Any, result: Callable[[], Any]) -> None:

@@ -15,6 +15,7 @@ from audit.models import CheckpointDelivery, Event, LedgerResumption
 from audit.refusals import InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
+from tests.releases.gates.asking import alter
 
 Acting = Callable[..., Any]
 
@@ -57,6 +58,17 @@ def test_an_administrator_and_a_committee_member_let_the_ledger_signer_go_on(ref
     signed = [event.contents["after"]["signature"] for event in operations]
     assert [one["meaning"] for one in signed] == ["ledger:request_resumption", "ledger:confirm_resumption"]
     assert {one["digest"] for one in signed} == {row.digest}
+
+
+def test_the_second_person_is_another_one_under_each_of_their_names(
+    refused: str, acting_as: Acting, people: dict[str, Any]
+) -> None:
+    with acting_as("administrator"):
+        row = resume.request_resumption(reason="restored")
+    alter(people["committee_a"], former_identities=[row.requested_person])
+    with acting_as("committee_a"), pytest.raises(NotPermitted, match="second person"):
+        resume.confirm(row.pk)
+    assert LedgerResumption.objects.get().confirmed_at is None
 
 
 def test_nothing_is_requested_while_the_ledger_signer_refuses_nothing(people: Any, acting_as: Acting) -> None:

@@ -265,7 +265,8 @@ def test_what_signs_lasts_until_the_signature_is_written(
         connect(account.pk, issuer=settings.OIDC_ISSUER, subject="u-1", second_factor=True)
     with acting(COMMAND), operation("test:key", (Account, account.pk)):
         Authenticator.objects.create(user=account, type="webauthn", data={})
-    monkeypatch.setattr(signing, "credential_of", lambda _key: "Y3I")
+    monkeypatch.setattr(signing, "signed", lambda *_rest: True)
+    monkeypatch.setattr(signing, "stated", lambda _given, _content, persons, _keys: bool(persons))
     given |= {"credential": "Y3I"} if table == "mfa_authenticator" else {"id_token": "of the provider"}
     add_digest, tried = signatures.add_digest, []
 

@@ -64,6 +64,9 @@ def test_ci_registers_an_artefact_and_reads_it(world: Any, call: Callable[..., A
     assert call("get", "/artefacts", {"commit": "0" * 40}).json()["items"] == []
     release = world.planned()
     assert call("get", f"/releases/{release.pk}").json()["artefact"] is None, "it deploys its Git tree"
+    narrow = token_for(world, world.people["ci"], "development")
+    other = body | {"digest": "2" * 64}
+    assert call("post", "/artefacts", other, token=narrow).status_code == 403, "it decides what production gets"
 
 
 def test_an_expired_token_grants_no_access(world: Any, call: Callable[..., Any]) -> None:
