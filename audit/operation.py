@@ -250,9 +250,11 @@ def operation(
                 yield op
             except (OperationRefused, TransitionNotAllowed) as why:
                 refusal = lacking or why
-                if isinstance(refusal, SignatureRequired) and not refusal.contents:
-                    refusal.contents = (signatures.content(op),)
-                raise refusal from (why if lacking is not None else why.__cause__)
+                if isinstance(refusal, SignatureRequired):
+                    refusal.contents = refusal.contents or (signatures.content(op),)
+                if lacking is None:
+                    raise
+                raise lacking from why
             if sign:
                 if "signature" not in op.details:
                     op.signature()

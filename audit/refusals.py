@@ -43,7 +43,7 @@ class GateNotPassed(OperationRefused):
 
 class SignatureRequired(OperationRefused):
     """The operation is a signature, and its proof of identity is missing. contents: what is to be signed, each an
-    operation, a space and a digest.
+    operation, a space, and a digest or a row.
     """
 
     kind = "signature_required"

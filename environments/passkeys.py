@@ -20,14 +20,15 @@ from fido2.server import Fido2Server
 from fido2.utils import websafe_decode, websafe_encode
 from fido2.webauthn import UserVerificationRequirement
 
-from audit.clock import now
-from audit.offline.ringi_verify import from_base64url, jwk_verifies, passkey_message, provider_stated, signing_challenge
+from audit.offline.ringi_verify import from_base64url, jwk_verifies, passkey_message, signing_challenge
 from audit.operation import label, record_event
 from environments.actors import ASSERTION
 
 _CHALLENGE = "ringi_challenge"
 # ES256, EdDSA and RS256: what those who verify the ledger can read.
 ALGORITHMS = (-7, -8, -257)
+# Raised where an assertion has not the form that its verifier reads.
+MALFORMED = (IndexError, KeyError, TypeError, ValueError)
 _server = auth.get_server
 
 
@@ -80,23 +81,12 @@ class SigningView(ReauthenticateWebAuthnView):  # type: ignore[misc]
 
 def signed(assertion: dict[str, Any], content: str, passkey: Authenticator) -> bool:
     """Tell whether those who verify the ledger will find that a passkey signed a content."""
-    known = passkey.wrap().authenticator_data.credential_data
+    key = passkey.wrap().authenticator_data.credential_data.public_key
     try:
         message = passkey_message(assertion, content, auth.get_server().rp.id)
-        return (
-            assertion["credential"] == websafe_encode(known.credential_id)
-            and message != b""
-            and jwk_verifies(jwk_of(known.public_key), message, from_base64url(assertion["signature"]))
-        )
-    except (IndexError, KeyError, TypeError, ValueError):
-        return False
-
-
-def stated(assertion: dict[str, Any], content: str, persons: list[tuple[str, str]], keys: list[dict[str, Any]]) -> bool:
-    """Tell whether they will find that a provider stated that one of these persons signed a content."""
-    try:
-        return provider_stated(assertion, content, now().isoformat(), persons, keys)
-    except (IndexError, KeyError, TypeError, ValueError):
+        ours = assertion["credential"] == credential_of(passkey) and message != b""
+        return ours and jwk_verifies(jwk_of(key), message, from_base64url(assertion["signature"]))
+    except MALFORMED:
         return False
 
 

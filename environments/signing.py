@@ -11,6 +11,8 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from audit.actor import current
+from audit.clock import now
+from audit.offline.ringi_verify import provider_stated
 from audit.refusals import SignatureRequired
 from environments import access
 from environments.models import (
@@ -23,7 +25,7 @@ from environments.models import (
     ProviderKey,
     Token,
 )
-from environments.passkeys import signed, stated
+from environments.passkeys import MALFORMED, signed
 
 # Operations that take a right away at once. A lost device must not keep a right in effect.
 TAKES_AWAY = frozenset({"access:revoke", "access_review:revoke", "token:revoke"})
@@ -44,7 +46,10 @@ def hold_authenticator(account_id: int | None, assertion: dict[str, Any], conten
         persons = [(row.issuer, row.subject) for row in rows]
         known = ProviderKey.objects.filter(issuer=settings.OIDC_ISSUER).values("issuer", "client", "key")
         keys: list[dict[str, Any]] = [dict(row) for row in known]
-        signs = stated(assertion, content, persons, keys)
+        try:
+            signs = provider_stated(assertion, content, now().isoformat(), persons, keys)
+        except MALFORMED:
+            signs = False
     else:
         passkeys = Authenticator.objects.filter(user=account_id, type=Authenticator.Type.WEBAUTHN)
         held = list(passkeys.select_for_update(no_key=True).order_by("pk"))

@@ -18,7 +18,7 @@ _missing: set[str] = set()
 
 def note_lookups() -> None:
     """Note each attribute that a template reads and that the object of ours before the dot does not have."""
-    resolve = Variable._resolve_lookup  # type: ignore[attr-defined]
+    resolve = Variable._resolve_lookup
 
     def noted(self: Variable, context: Any) -> Any:
         try:
@@ -33,7 +33,7 @@ def note_lookups() -> None:
                 _missing.add(f"{self.var}: {type(holder).__name__} has no {name}")
             raise
 
-    Variable._resolve_lookup = noted  # type: ignore[attr-defined]
+    Variable._resolve_lookup = noted
 
 
 def taken() -> list[str]:

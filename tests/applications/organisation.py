@@ -196,7 +196,7 @@ class Organisation(Stage):
                 self.copies.setdefault(name, []).append(Target(self.what, name, root, free_port()))
                 self.what.lay(self.copies[name][-1])
                 self._target(name, copy)
-            self.places[name] = self.copies[name][0]  # type: ignore[assignment]
+            self.places[name] = self.copies[name][0]
         self._process()
 
     def _process(self) -> None:

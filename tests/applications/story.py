@@ -22,7 +22,7 @@ class Story:
 
     def place(self, name: str) -> Target:
         """Return a target by its environment."""
-        return self.at.places[name]  # type: ignore[return-value]
+        return self.at.places[name]
 
     # -- by hand ---------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ def model_of(label: str) -> type[models.Model]:
     """Return the model of an entry of the list; of a many-to-many field the model of its table."""
     app, name, *field = label.split(".")
     model = apps.get_model(app, name)
-    return model._meta.get_field(field[0]).remote_field.through if field else model  # type: ignore[union-attr]
+    return model._meta.get_field(field[0]).remote_field.through if field else model
 
 
 def fresh_value(field: models.Field[Any, Any], number: int) -> Any:

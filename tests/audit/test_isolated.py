@@ -33,7 +33,7 @@ def test_what_the_database_refuses_about_one_row_stops_no_other(
     done = []
     with pytest.raises(DatabaseError):
         run(FAULTS[fault])
-    poll_once(now(), (lambda moment: run(FAULTS[fault]), lambda moment: done.append(moment)))  # type: ignore[arg-type]
+    poll_once(now(), (lambda moment: run(FAULTS[fault]), lambda moment: done.append(moment)))
     assert done and "poll: <lambda>" in caplog.text
 
 

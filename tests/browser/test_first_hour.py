@@ -177,7 +177,7 @@ class Reader:
                 self.token = given[0]
             if shown := re.search(r"http://\S+/invitation/\S+/", who.page.locator("body").inner_text()):
                 self.link = shown[0]
-                self.person(re.search(r"(\w+) enrols", line)[1].lower())  # type: ignore[index]
+                self.person(re.search(r"(\w+) enrols", line)[1].lower())
 
     def wait(self, who: Visitor, words: str) -> None:
         """Wait until the head of a page shows a state. A page of something under way reloads by itself."""

@@ -15,6 +15,7 @@ from audit.clock import now
 from audit.refusals import GateNotPassed, NotPermitted
 from environments.models import AccessGrant, Account, ChangeFreeze, RequestedChange
 from environments.operations.access import grant
+from environments.operations.account import deactivate as deactivation
 from environments.operations.account.deactivate import deactivate
 from environments.operations.delegation import request
 from environments.operations.freeze.lift import lift
@@ -114,6 +115,17 @@ def test_who_was_one_person_with_a_starter_counts_as_the_starter(stock: Stock) -
     other = alter(people["second_operator"], employee_id="E2", former_identities=["employee:e1"])
     deployment = Deployment(scheduled_by=Account.objects.get(username="operator"), requested_by=people["manager"])
     assert deployment.was_started_by(other) and not deployment.was_started_by(people["manager"])
+
+
+def test_who_was_one_person_with_an_administrator_closes_and_opens_no_account_of_their_own(stock: Stock) -> None:
+    people = stock.world.people
+    alter(people["administrator"], employee_id="E1")
+    alter(people["second_administrator"], employee_id="E2", former_identities=["employee:e1"])
+    with stock.world.acting_as("administrator"), pytest.raises(NotPermitted, match="your own account"):
+        deactivation.deactivate(people["second_administrator"].pk, reason="left")
+    alter(people["second_administrator"], is_active=False)
+    with stock.world.acting_as("administrator"), pytest.raises(NotPermitted, match="your own account"):
+        deactivation.reactivate(people["second_administrator"].pk, reason="back")
 
 
 def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(stock: Stock) -> None:

@@ -71,7 +71,7 @@ def authorise(world: Any, alarm: Rollback, digest: str = "") -> None:
 
 def last(action: str) -> dict[str, Any]:
     """Return the contents of the newest event of an operation."""
-    return Event.objects.filter(operation=action, kind="operation").latest("at").contents["after"]  # type: ignore[no-any-return]
+    return Event.objects.filter(operation=action, kind="operation").latest("at").contents["after"]
 
 
 def test_a_late_rollback_is_not_approved_before_the_rows_are_counted(world: Any) -> None:

@@ -79,7 +79,7 @@ def _plan_instead(world: World, forward: list[dict[str, Any]]) -> None:
             }
         return world.fresh(release)
 
-    world.tested = with_plan  # type: ignore[method-assign]
+    world.tested = with_plan
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -166,7 +166,7 @@ class Running:
 
     def comes_to(self, *states: str, seconds: float = PATIENCE) -> str:
         """Wait until the deployment is in one of the states, and return it."""
-        return until(f"the run to be {states}", lambda: (now := self.state()) in states and now, seconds)  # type: ignore[return-value]
+        return until(f"the run to be {states}", lambda: (now := self.state()) in states and now, seconds)
 
     def step(self, ordinal: int) -> Any:
         """Return a step's row."""

@@ -98,7 +98,7 @@ def place(world: World, site: Containers, point: Point, moment: str) -> Iterator
         deployment = verified(release, environment)
         return alter(deployment, previous={**deployment.previous, "wanted": {"artefact": artefact.facts}})
 
-    world.verified_deployment = with_image  # type: ignore[method-assign]
+    world.verified_deployment = with_image
     yield there
     site.podman("rm", "--force", "--time", "0", there.name, code=None)
 

@@ -110,7 +110,7 @@ def faulty(world: World, database: str, tmp_path: Path, settings: Any) -> Iterat
         (root / "shared" / "app.log").write_text("quiet\n")
         if environment == "production":
             tested = world.tested
-            world.tested = lambda *given, **options: alter(tested(*given, **options), step_plan=PLAN)  # type: ignore[method-assign]
+            world.tested = lambda *given, **options: alter(tested(*given, **options), step_plan=PLAN)
             deployment = world.scheduled()
         else:
             # Something to go back to, and to monitor afterwards.

@@ -102,7 +102,7 @@ def test_the_web_may_enqueue_and_the_worker_may_take(
     as_user(settings, server.url("ringi_web", "web-1"))
     assert len(liveness.listeners()["production"]) == 1
     worker.register_death()
-    worker._install_signal_handlers = lambda: None  # type: ignore[method-assign]
+    worker._install_signal_handlers = lambda: None
     worker.work(burst=True)
     assert SEEN == ["ours"]
 

@@ -27,8 +27,8 @@ def seen_by(account: Any, session: dict[str, Any]) -> Actor | None:
         return HttpResponse()
 
     request = RequestFactory(REMOTE_ADDR="192.0.2.9", headers={"X-Forwarded-For": "203.0.113.1"}).get("/")
-    request.user, request.session = account, session  # type: ignore[assignment]
-    request.ringi_request_id = "r-1"  # type: ignore[attr-defined]  # as the middleware before it does
+    request.user, request.session = account, session
+    request.ringi_request_id = "r-1"  # as the middleware before it does
     ActorMiddleware(view)(request)
     return found[0]
 

@@ -362,7 +362,7 @@ class Rows:
 
     def of(self, model: type) -> list[Any]:
         """Return the rows of a model, fetched again."""
-        return [model._default_manager.get(pk=row.pk) for row in self.found[model]]  # type: ignore[attr-defined]
+        return [model._default_manager.get(pk=row.pk) for row in self.found[model]]
 
 
 def _plan() -> dict[str, list[Any]]:

@@ -47,7 +47,7 @@ class History(RuleBasedStateMachine):
     stock: Stock
     people: dict[str, Account]
 
-    @initialize()  # type: ignore[misc]
+    @initialize()
     def begin(self) -> None:
         """Take a tested release; roles come from the grants."""
         if self.over():

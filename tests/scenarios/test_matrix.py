@@ -66,7 +66,7 @@ LOWER_STATES = ("requested", "scheduled", "failed", "monitoring")
 def rolled_back() -> Iterator[None]:
     """Run the block in one transaction, and roll it back; the operation's own transactions become parts of it."""
     outer = transaction.atomic()
-    outer._from_testcase = True  # type: ignore[attr-defined]  # as Django's own test cases do
+    outer._from_testcase = True  # as Django's own test cases do
     with outer:
         yield
         transaction.set_rollback(True)
@@ -148,18 +148,18 @@ def value(field: forms.Field, instance: Any) -> Any:
     if hasattr(field, "key"):  # an option of a deployment target stays as it is
         return field.clean(field.prepare_value(field.initial))
     if isinstance(field, forms.ModelMultipleChoiceField):
-        return list(field.queryset[:1])  # type: ignore[union-attr]
+        return list(field.queryset[:1])
     if isinstance(field, forms.ModelChoiceField):
         rows = field.queryset
         # A person who is offered none sends one nevertheless.
         found = (rows.first() or rows.model._default_manager.first()) if field.required else None
         return found.pk if found is not None else None
     if isinstance(field, forms.MultipleChoiceField):
-        return [key for key, _label in field.choices]  # type: ignore[union-attr,misc]
+        return [key for key, _label in field.choices]
     if isinstance(field, forms.TypedChoiceField):
         return True
     if isinstance(field, forms.ChoiceField):
-        chosen = [key for key, _label in field.choices if key]  # type: ignore[union-attr,misc]
+        chosen = [key for key, _label in field.choices if key]
         return field.initial if field.initial in chosen else chosen[0] if chosen else ""
     if isinstance(field, forms.FileField):
         from django.core.files.base import ContentFile
@@ -215,7 +215,7 @@ def opening(verb: Verb) -> set[str]:
     """Return the states in which a verb is not refused to everybody."""
     assert verb.model is not None
     if verb.states or not verb.edge:
-        return set(verb.states) or set(verb.model.State.values)  # type: ignore[attr-defined]
+        return set(verb.states) or set(verb.model.State.values)
     return {edge.source for edge in edges(verb.model) if edge.verb == verb.edge}
 
 

@@ -22,7 +22,7 @@ def deactivate(account_id: int, *, reason: str) -> Account:
         account = op.get(Account)
         if not account.is_active:
             raise NotPossible(_("This account is already deactivated."))
-        if account.person_key == closer.person_key:
+        if account.is_among(closer.identities):
             raise NotPermitted(_("You cannot deactivate your own account. Ask another administrator."))
         if not reason.strip():
             raise InvalidInput(_("Deactivating an account needs a reason."))
@@ -61,7 +61,7 @@ def reactivate(account_id: int, *, reason: str) -> Account:
         account = op.get(Account)
         if account.is_active:
             raise NotPossible(_("This account is active."))
-        if account.person_key == opener.person_key:
+        if account.is_among(opener.identities):
             raise NotPermitted(_("You cannot reactivate your own account. Ask another administrator."))
         if not reason.strip():
             raise InvalidInput(_("Reactivating an account needs a reason."))

@@ -22,7 +22,7 @@ def lift(freeze_id: int, *, reason: str) -> ChangeFreeze:
         if fault := over(freeze):
             raise NotPossible(fault)
         first, setter = freeze.lift_requested_by, freeze.created_by
-        own = setter is not None and setter.person_key == account.person_key
+        own = setter is not None and account.is_among(setter.identities)
         op.signature()
         op.details["awaits_second_person"] = False
         if freeze.full and not own:

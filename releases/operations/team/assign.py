@@ -62,7 +62,7 @@ def _require_member(release: Release, team_role: str, account: Account, telephon
         raise InvalidInput(_("This account is deactivated."))
     if team_role == TeamMember.TeamRole.ROLLBACK_DECISION_MAKER:
         _may_decide(release, account)
-    if release.state not in BEFORE_FINAL_CHECK and account.person_key == who.person_key:
+    if release.state not in BEFORE_FINAL_CHECK and account.is_among(who.identities):
         raise NotPermitted(
             _("The final check was signed with the current release team; another person must add you to the team.")
         )

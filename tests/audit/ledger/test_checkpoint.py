@@ -68,7 +68,7 @@ def test_a_note_changed_in_any_character_is_refused() -> None:
         lambda note: "",
     ],
 )
-def test_a_malformed_or_foreign_note_is_refused(change) -> None:  # type: ignore[no-untyped-def]
+def test_a_malformed_or_foreign_note_is_refused(change) -> None:
     with pytest.raises(BadNote):
         read(change(sign(CLAIM, PRIVATE)), KEY)
 
@@ -170,14 +170,14 @@ def test_a_crash_between_signing_and_publishing_is_made_good(ledger: LedgerDatab
     assert len(list(notes_of(tmp_path / "checkpoints.txt"))) == 2
 
 
-def _unguard(ledger: LedgerDatabase):  # type: ignore[no-untyped-def]
+def _unguard(ledger: LedgerDatabase):
     admin = ledger.as_superuser()
     for table in ("audit_event", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint"):
         admin.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
     return admin
 
 
-def _rechain(admin) -> None:  # type: ignore[no-untyped-def]
+def _rechain(admin) -> None:
     """Forge a chain that fits the bytes as they now are, as someone with all rights in the database could."""
     chain, links = bytes(32), []
     rows = admin.execute(
@@ -255,11 +255,7 @@ def test_the_ledger_signer_refuses_an_exchanged_checkpoint_a_lost_memory_and_a_l
         cp.LedgerSigner(tmp_path)
 
 
-def test_a_restored_backup_is_found_even_after_new_events(
-    ledger: LedgerDatabase,
-    clone,
-    tmp_path: Path,  # type: ignore[no-untyped-def]
-) -> None:
+def test_a_restored_backup_is_found_even_after_new_events(ledger: LedgerDatabase, clone, tmp_path: Path) -> None:
     fill(ledger.as_app(), 10)
     backup = clone(ledger)
     app = ledger.as_app()

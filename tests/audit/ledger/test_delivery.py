@@ -293,9 +293,9 @@ def test_a_statement_is_carried_whole_while_the_ledger_signer_goes_on(
         signer.sign(app)
         return add(*given)
 
-    carried._add = signed_meanwhile  # type: ignore[method-assign]
+    carried._add = signed_meanwhile
     assert carried.carry(app) == [] and httpx.get(running.url).text == first
-    carried._add = add  # type: ignore[method-assign]
+    carried._add = add
     assert carried.carry(app) == [] and httpx.get(running.url).text == signer.note != first
 
 

@@ -99,7 +99,7 @@ def test_a_renewal_cut_short_anywhere_is_taken_up_again(ledger: LedgerDatabase, 
     def cut(*_: Any) -> None:
         raise Cut
 
-    signer.sign = cut  # type: ignore[method-assign]
+    signer.sign = cut
     with pytest.raises(Cut):
         signer.renew_key(app, "yearly")  # named, not signed
     between = cp.LedgerSigner(tmp_path)
@@ -346,7 +346,7 @@ def test_a_resumption_cut_short_between_key_and_memory_is_taken_up_again(restore
     def cut(*_: Any) -> None:
         raise Cut
 
-    signer.sign_and_publish = cut  # type: ignore[method-assign]
+    signer.sign_and_publish = cut
     code = offered(signer, app).code
     with pytest.raises(Cut):
         resume(signer, app, code)

@@ -187,7 +187,7 @@ def test_the_look_at_a_database_reads_only(database: str) -> None:
     connect = psycopg.connect
 
     def observed_connect(*given: object, **options: object) -> object:
-        connection = connect(*given, **options)  # type: ignore[arg-type]
+        connection = connect(*given, **options)
         row = connection.execute("SHOW transaction_read_only").fetchone()
         seen.append(row[0] if row else "")
         return connection

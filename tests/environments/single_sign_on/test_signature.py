@@ -236,9 +236,11 @@ def test_a_statement_to_another_client_or_of_another_time_is_none(
     assert result()[0] != HOLDS
 
 
+@pytest.mark.parametrize("as_another", [False, True])
 def test_who_disconnects_before_going_on_signs_nothing(
-    world: Any, people: dict[str, Any], strong: Any, browser: Callable[..., Any], browsers: Any
+    world: Any, people: dict[str, Any], strong: Any, browser: Callable[..., Any], as_another: bool
 ) -> None:
+    """Neither does who has connected as another person since."""
     _release, approval_request = world.submitted()
     account = people["committee_a"]
     connected(account, strong.issuer, "u-5", second_factor=True)
@@ -249,6 +251,8 @@ def test_who_disconnects_before_going_on_signs_nothing(
     mine.client.post(path, {"digest": approval_request.digest, "comment": "read"})
     mine.get(f"/account/single-sign-on/prove/?next={path}")
     mine.client.post("/account/single-sign-on/disconnect/")
+    if as_another:
+        connected(account, strong.issuer, "u-6", second_factor=True)
     mine.client.post("/account/single-sign-on/go-on/", {"next": path})
     assert not approval_request.decisions.exists()
 
@@ -266,7 +270,7 @@ def test_what_signs_lasts_until_the_signature_is_written(
     with acting(COMMAND), operation("test:key", (Account, account.pk)):
         Authenticator.objects.create(user=account, type="webauthn", data={})
     monkeypatch.setattr(signing, "signed", lambda *_rest: True)
-    monkeypatch.setattr(signing, "stated", lambda _given, _content, persons, _keys: bool(persons))
+    monkeypatch.setattr(signing, "provider_stated", lambda _given, _content, _at, persons, _keys: bool(persons))
     given |= {"credential": "Y3I"} if table == "mfa_authenticator" else {"id_token": "of the provider"}
     add_digest, tried = signatures.add_digest, []
 

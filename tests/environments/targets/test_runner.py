@@ -30,7 +30,7 @@ def target(bare_target: Target) -> Target:
 
 def _run(code: str, folder: Path, **options: object) -> object:
     defaults: dict[str, object] = {"environment": base_environment(), "folder": folder, "seconds": 20}
-    return run_command([PYTHON, "-c", code], **(defaults | options))  # type: ignore[arg-type]
+    return run_command([PYTHON, "-c", code], **(defaults | options))
 
 
 def test_the_environment_holds_only_the_list(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ def test_options_never_open_ringis_own_files(
 ) -> None:
     (tmp_path / "link").symlink_to(state_folder)
     path = place.format(state=state_folder, above=state_folder.parent, link=tmp_path / "link" / "ledger_signer")
-    target.settings["programs"] = {"read": [path]}  # type: ignore[index]
+    target.settings["programs"] = {"read": [path]}
     with pytest.raises(StepFailed, match="belongs to Ringi"):
         look(target)
 

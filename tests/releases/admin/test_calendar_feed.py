@@ -37,7 +37,7 @@ def feed(world: dict[str, Any], acting_as: Callable[..., Any]) -> Callable[..., 
     def ask(**headers: str) -> Answer:
         return Client(headers=headers).get(reverse("calendar-feed", args=[secret]))
 
-    ask.secret = secret  # type: ignore[attr-defined]
+    ask.secret = secret
     return ask
 
 

@@ -132,7 +132,7 @@ def test_an_external_notification_is_read_signed_and_approved_on_one_page(
     address = reverse("operation", args=["notification", "approve_external", cancelled.pk])
     shown = text_of(client.get(address))
     assert cancelled.texts["ja"]["subject"] in shown and "kita@users.example" in shown
-    digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)[1]  # type: ignore[index]
+    digest = re.search(r'name="digest" value="([0-9a-f]{64})"', shown)[1]
     assert client.post(address, {"digest": digest}).status_code == 302
     assert not Notification.objects.get(pk=cancelled.pk).waits
 
@@ -162,7 +162,7 @@ def test_a_text_is_previewed_with_real_values_before_it_is_saved(
         and "- タグでデータセットを絞り込める" in preview
     )
     assert NotificationTemplate.objects.get(pk=row.pk).version == 0
-    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
+    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]
     assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
     kept = NotificationTemplate.objects.get(pk=row.pk)
     assert (kept.version, kept.subject_ja, kept.subject_en) == (1, given["subject_ja"], "")
@@ -248,14 +248,14 @@ def test_a_text_changed_in_one_language_only_is_marked_before_and_after(
     given = {"subject_ja": "予告", "body_ja": "予告", "subject_en": "", "body_en": ""}
     preview = text_of(client.post(address, given))
     assert "Only the Japanese text is changed" in preview
-    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
+    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]
     assert client.post(address, given | {"confirmed": confirmed}).status_code == 302
     page = text_of(client.get(reverse("admin:releases_notificationtemplate_change", args=[row.pk])))
     assert "The Japanese text was written last" in page and "custom in Japanese, default in English" in page
     both = given | {"subject_ja": "予告です", "subject_en": "Notification", "body_en": "Notification"}
     preview = text_of(client.post(address, both))
     assert "text is changed; the" not in preview
-    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]  # type: ignore[index]
+    confirmed = re.search(r'name="confirmed" value="([0-9a-f]+)"', preview)[1]
     client.post(address, both | {"confirmed": confirmed})
     page = text_of(client.get(reverse("admin:releases_notificationtemplate_change", args=[row.pk])))
     assert "text was written last" not in page
@@ -268,7 +268,7 @@ def test_the_preview_shows_disabled_recipients_and_the_html_mail(
     only(("release:announce", "users", "mail"))
     shown = {"event": "release:announce", "release": cancelled.release_id}
     page = text_of(browsers("manager").get(reverse("notification-preview"), shown))
-    row = re.search(r"<tr>\s*<th scope=\"row\">kita@users\.example.*?</tr>", page, re.S)[0]  # type: ignore[index]
+    row = re.search(r"<tr>\s*<th scope=\"row\">kita@users\.example.*?</tr>", page, re.S)[0]
     assert "The address is suppressed." in row
     assert re.search(r'sandbox\s+title="As a mail in HTML"\s+srcdoc="<!doctype html>', page)
 

@@ -67,7 +67,7 @@ def mail_host() -> Iterator[MailHost]:
                 if verb == b"EHLO":
                     self.say("250-mail.example\r\n250-8BITMIME\r\n250 SMTPUTF8")
                 elif verb == b"RCPT":
-                    address = re.search(rb"<(.*?)>", line)[1].decode()  # type: ignore[index]
+                    address = re.search(rb"<(.*?)>", line)[1].decode()
                     answer = made.everybody or made.refuses.get(address, "250 2.1.5 ok")
                     taken += [address] * answer.startswith("250")
                     self.say(answer)

@@ -27,8 +27,8 @@ def test_a_mail_arrives_with_equal_text_and_html(host: MailHost) -> None:
     assert Mail().send(message(), TO)
     (mail,) = host.mails
     assert host.to == ["sato@users.example"] and mail["Subject"] == "【リリース予定】データセット基盤 1.3.0"
-    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    text = mail.get_body(("plain",)).get_content()
+    html = mail.get_body(("html",)).get_content()
     for part in (text, html):
         assert "次の時間帯にリリースします。" in part and "https://ringi.example/admin/release/7/" in part
     assert "<li>&lt;script&gt;を含む題名</li>" in html and "<script" not in html

@@ -70,7 +70,7 @@ def over_tls(pem: Path) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.handle_error = lambda *_a: None  # type: ignore[method-assign]  # a refused handshake is no server fault
+    server.handle_error = lambda *_a: None  # a refused handshake is no server fault
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

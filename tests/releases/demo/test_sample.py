@@ -106,7 +106,7 @@ def test_requests_refused_by_maintenance_are_not_counted(serving: Serving) -> No
     copy = serving("v1_2_0")
     copy.flag.touch()
     report = send(f"http://127.0.0.1:{copy.port}", rate=200, seconds=0.5)
-    assert set(report["statuses"]) == {"503"}  # type: ignore[call-overload]
+    assert set(report["statuses"]) == {"503"}
     reading = source("prometheus_text").read(copy.target, source("prometheus_text").parameters())
     assert reading.up
     assert (reading.values["requests"], reading.values["errors"]) == (0, 0)

@@ -92,7 +92,7 @@ def planned(world: Any) -> Release:
     """A release whose plan has one step with known past durations, and one rollback step."""
     step = {"step_type": NAME[1], "label_ja": NAME[2], "label_en": "Deploy", "parameters": {}, "required": True}
     plan = {"deployment": [{**step, "estimate_seconds": 60}], "rollback": [{**step, "estimate_seconds": 120}]}
-    return alter(world.planned(), step_plan=plan)  # type: ignore[no-any-return]
+    return alter(world.planned(), step_plan=plan)
 
 
 def test_the_window_gate_names_the_estimate_and_its_number_of_steps(world: Any) -> None:

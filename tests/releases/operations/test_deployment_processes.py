@@ -65,7 +65,7 @@ def put(world: Any, process: DeploymentProcess) -> DeploymentProcess:
     for name in ("committee_a", "committee_b"):
         with world.acting_as(name):
             decide.approve(approval_request.pk, digest=approval_request.digest)
-    return world.fresh(process)  # type: ignore[no-any-return]
+    return world.fresh(process)
 
 
 def steps_of(release: Release) -> list[str]:

@@ -44,7 +44,7 @@ def backup(world: Any, deployment: Deployment, days: int) -> Step:
         ended_at=now() - timedelta(days=days),
         result=result,
     )
-    return walk(step, "mark_ready", "claim", "succeed")  # type: ignore[no-any-return]
+    return walk(step, "mark_ready", "claim", "succeed")
 
 
 @pytest.fixture

@@ -256,7 +256,7 @@ def monitoring(world: Any) -> MonitoringPeriod:
         deployment=deployment,
         interval_seconds=60,
         duration_seconds=3600,
-        triggers=[trigger],  # type: ignore[no-any-return]
+        triggers=[trigger],
         started_at=began,
         next_at=now(),
     )

@@ -66,7 +66,7 @@ def monitored(world: Any) -> Callable[..., MonitoringPeriod]:
             values = evaluate(triggers, {"error_rate": rate, "service_down": 0.0}, {})
             due = began + timedelta(minutes=place)
             make(Measurement, period=monitoring, due_at=due, at=due, up=True, values=values)
-        return monitoring  # type: ignore[no-any-return]
+        return monitoring
 
     return lay
 

@@ -24,7 +24,7 @@ def first(world: Any) -> Procedure:
     """The version from before one that has its own roles."""
     earlier = Procedure.objects.get(state="in_effect")
     in_effect(world, bank())
-    return world.fresh(earlier)  # type: ignore[no-any-return]
+    return world.fresh(earlier)
 
 
 def requested(world: Any, procedure: Procedure, who: str = "administrator") -> ApprovalRequest:

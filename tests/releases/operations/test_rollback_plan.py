@@ -40,7 +40,7 @@ def ended(world: Any) -> Deployment:
         world.scheduled(), "enqueue", "start", "start_verification", "start_monitoring", "succeed"
     )
     pointing(world, deployment.release)
-    return alter(deployment, started_at=now())  # type: ignore[no-any-return]
+    return alter(deployment, started_at=now())
 
 
 def assessed(world: Any, deployment: Deployment) -> Rollback:
@@ -120,7 +120,7 @@ def test_a_person_who_fits_only_the_other_place_agrees_and_one_without_role_does
 
 def test_after_monitoring_no_rollback_is_pre_authorised(world: Any, ended: Deployment) -> None:
     """The approval allowed it for the hours of monitoring; later it needs a new one."""
-    document = {**ended.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}  # type: ignore[union-attr]
+    document = {**ended.approval_request.document, "rollback_pre_authorised": {"on": True, "rows": 10}}
     alter(ended.approval_request, document=document)
     with acting(COMMAND):
         alarm = decide.raise_(ended.pk, cause="error_rate", note="3 of 5")

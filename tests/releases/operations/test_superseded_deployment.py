@@ -37,7 +37,7 @@ def monitored(world: Any) -> Deployment:
     walk(deployment.release, "start", "start_monitoring")
     deployment = walk(deployment, "enqueue", "start", "start_verification", "start_monitoring")
     monitored_now(deployment)
-    return deployment  # type: ignore[no-any-return]
+    return deployment
 
 
 def monitored_now(deployment: Deployment, rollback: Rollback | None = None) -> MonitoringPeriod:
@@ -46,7 +46,7 @@ def monitored_now(deployment: Deployment, rollback: Rollback | None = None) -> M
         MonitoringPeriod,
         deployment=deployment,
         rollback=rollback,
-        purpose="deployment" if rollback is None else "rollback",  # type: ignore[no-any-return]
+        purpose="deployment" if rollback is None else "rollback",
         interval_seconds=60,
         duration_seconds=86400,
         started_at=now() - timedelta(hours=3),

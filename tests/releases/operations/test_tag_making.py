@@ -42,7 +42,7 @@ def fixed(world: Any, repository: Path) -> Release:
     git(repository, "tag", "-d", "v1.3.0")
     with world.acting_as("manager"):
         lock_scope(release.pk)
-    return world.fresh(release)  # type: ignore[no-any-return]
+    return world.fresh(release)
 
 
 def test_the_tag_is_made_signed_and_passes_the_gate(world: Any, own: Path) -> None:

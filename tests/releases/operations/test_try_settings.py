@@ -112,9 +112,9 @@ def test_invalid_options_are_not_tried_and_only_permitted_people_try(world: Any)
 
 def test_a_hanging_trial_is_unknown_after_its_time() -> None:
     began = time.monotonic()
-    (one,) = within(0.2, "folder", lambda: [time.sleep(5)])  # type: ignore[list-item]
+    (one,) = within(0.2, "folder", lambda: [time.sleep(5)])
     assert (one.result, time.monotonic() - began < 2) == ("unknown", True)
-    (one,) = within(2, "folder", lambda: [1 / 0])  # type: ignore[list-item]
+    (one,) = within(2, "folder", lambda: [1 / 0])
     assert one.result == "unknown" and "division" in one.says
 
 

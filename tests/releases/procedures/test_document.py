@@ -379,4 +379,4 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_a_procedure_cannot_be_changed() -> None:
     procedure = Procedure.from_toml(TEXT)
     with pytest.raises(ValueError, match="frozen"):
-        procedure.monitoring.duration_seconds = 1  # type: ignore[misc]
+        procedure.monitoring.duration_seconds = 1

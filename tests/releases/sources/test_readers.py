@@ -75,7 +75,7 @@ def test_pip_audit_passes_only_when_every_package_was_examined() -> None:
     assert outcome("security_scan", read_sample("security_scan", "pip-audit.json")) == "unknown"
     clean = {"dependencies": [{"name": "jinja2", "version": "3.1.6", "vulns": []}], "fixes": []}
     assert outcome("security_scan", read_document("security_scan", clean)) == "passed"
-    clean["dependencies"][0]["vulns"] = [{"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"]}]  # type: ignore[index]
+    clean["dependencies"][0]["vulns"] = [{"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"]}]
     assert outcome("security_scan", read_document("security_scan", clean)) == "unknown"
 
 

@@ -199,7 +199,7 @@ def test_a_disguised_address_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", NOT_LISTED)
 def test_an_unlisted_address_is_refused(bare_target: Target, url: str) -> None:
-    bare_target.spec.settings["http_hosts"].append("api.example.org")  # type: ignore[index]
+    bare_target.spec.settings["http_hosts"].append("api.example.org")
     with pytest.raises(StepFailed, match=r"is not among the allowed outbound hosts of the target \(“http_hosts”\)"):
         _call(bare_target, url.format(port=bare_target.receiver.port))
     assert bare_target.receiver.taken == []
@@ -212,7 +212,7 @@ def test_a_listed_name_that_resolves_to_a_private_address_is_refused(
 ) -> None:
     """An attacker controls the resolver: it answers with this address, alone or after a public one."""
     port = bare_target.receiver.port
-    bare_target.spec.settings["http_hosts"] = [f"api.example.org:{port}"]  # type: ignore[index]
+    bare_target.spec.settings["http_hosts"] = [f"api.example.org:{port}"]
 
     def answering(host: str, port: int, **options: Any) -> list[Any]:
         assert host == "api.example.org"

@@ -135,7 +135,7 @@ def test_the_name_is_resolved_once_and_its_address_is_contacted(
 
 def test_an_unsent_request_is_certainly_not_made(bare_target: Target) -> None:
     closed = f"127.0.0.1:{free_port()}"
-    bare_target.spec.settings["http_hosts"].append(closed)  # type: ignore[index]
+    bare_target.spec.settings["http_hosts"].append(closed)
     with pytest.raises(StepFailed, match="gave no answer") as refused:
         call(bare_target, url=f"http://{closed}/hook")
     assert not isinstance(refused.value, Overdue)

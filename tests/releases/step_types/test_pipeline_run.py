@@ -221,7 +221,7 @@ def test_a_provider_that_is_away_for_a_while_is_waited_for(place: Place) -> None
 
     def away() -> None:
         if place.effects() == ["requested", "started"] and not place.server.refuses and not hasattr(place, "left"):
-            place.server.refuses, place.left = 3, True  # type: ignore[attr-defined]
+            place.server.refuses, place.left = 3, True
 
     place.run(place.context(heartbeat=away))
     assert place.effects()[-1] == "done"

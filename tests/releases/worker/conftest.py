@@ -116,7 +116,7 @@ def queued(world: Any, tmp_path: Path) -> Callable[..., Deployment]:
             schedule(deployment.pk)
         with acting(WORKER):
             enqueue(deployment.pk)
-        return world.fresh(deployment)  # type: ignore[no-any-return]
+        return world.fresh(deployment)
 
     return make
 
@@ -140,7 +140,7 @@ def approved_deployment(world: Any, tmp_path: Path) -> Callable[..., Deployment]
         with world.acting_as("operator"):
             deployment = request(release.pk, environment_id=world.environments["production"].pk)
             schedule(deployment.pk)
-        return world.fresh(deployment)  # type: ignore[no-any-return]
+        return world.fresh(deployment)
 
     return make
 
@@ -184,7 +184,7 @@ def monitored(world: Any, queued: Callable[..., Deployment], service: Site) -> M
         target = world.targets["development"]
         alter(target, options={"metrics_url": f"{service.base}/metrics"})
         walk(deployment, "start", "start_verification", "start_monitoring")
-        return make(  # type: ignore[no-any-return]
+        return make(
             MonitoringPeriod,
             deployment=deployment,
             interval_seconds=60,

@@ -195,7 +195,7 @@ class Player:
             phase: [row | {"step_type": "command", "parameters": {"argv": TRUE}} for row in rows]
             for phase, rows in release.step_plan.items()
         }
-        return alter(release, step_plan=plan_of)  # type: ignore[no-any-return]
+        return alter(release, step_plan=plan_of)
 
     @staticmethod
     def fresh(row: Any) -> Any:

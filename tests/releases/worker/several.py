@@ -68,7 +68,7 @@ class Site:
             reason="x",
             author=self.world.people["developer"],
         )
-        return walk(made, "submit", "put_into_effect")  # type: ignore[no-any-return]
+        return walk(made, "submit", "put_into_effect")
 
     def queued(self, *forward: dict[str, Any], **strategy: Any) -> Deployment:
         """A deployment to this environment, which takes one without approval, queued."""
@@ -81,7 +81,7 @@ class Site:
             schedule(deployment.pk)
         with acting(WORKER):
             enqueue(deployment.pk)
-        return world.fresh(deployment)  # type: ignore[no-any-return]
+        return world.fresh(deployment)
 
     def approved(self, *forward: dict[str, Any], **strategy: Any) -> Deployment:
         """A deployment to production, approved and queued."""
@@ -102,7 +102,7 @@ class Site:
             schedule(deployment.pk)
         with acting(WORKER):
             enqueue(deployment.pk)
-        return world.fresh(deployment)  # type: ignore[no-any-return]
+        return world.fresh(deployment)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def released(world: Any, tmp_path: Path, settings: Any) -> Callable[[str], Deplo
             schedule(requested.pk)
         with acting(WORKER):
             enqueue(requested.pk)
-        return world.fresh(requested)  # type: ignore[no-any-return]
+        return world.fresh(requested)
 
     return queue
 
@@ -117,7 +117,7 @@ def released(world: Any, tmp_path: Path, settings: Any) -> Callable[[str], Deplo
 def _run(world: Any, deployment: Deployment) -> Deployment:
     with acting(WORKER):
         run_from(deployment.steps.get(state="ready").pk)
-    return world.fresh(deployment)  # type: ignore[no-any-return]
+    return world.fresh(deployment)
 
 
 def _pointer(world: Any) -> DeployedVersion:
@@ -164,7 +164,7 @@ def test_an_artefact_with_other_content_is_never_laid(world: Any, released: Any,
         path.write_bytes(built("exchanged meanwhile"))
     deployment = _run(world, deployment)
     assert deployment.state == "failed"
-    assert "is registered" in deployment.steps.order_by("ordinal").first().failure  # type: ignore[union-attr]
+    assert "is registered" in deployment.steps.order_by("ordinal").first().failure
     assert not (Path(world.targets["development"].root) / "releases").exists()
 
 

@@ -48,7 +48,7 @@ def coming(world: Any, approved_deployment: Callable[..., Deployment]) -> Deploy
         since=now(),
         basis="test",
     )
-    return alter(deployment, scheduled_start_at=now() + timedelta(minutes=30))  # type: ignore[no-any-return]
+    return alter(deployment, scheduled_start_at=now() + timedelta(minutes=30))
 
 
 def test_the_target_is_measured_for_the_baseline_before_a_deployment(

@@ -99,7 +99,7 @@ def test_running_work_ends_a_rollback_starts_and_new_work_does_not(
     found = check()
     assert (found.result, found.number) == ("passed", None), "the hour looks at what is new"
     with acting(WORKER):
-        found = standing.run(whole=True)  # type: ignore[assignment]
+        found = standing.run(whole=True)
     assert (found.result, found.number, found.whole) == ("failed", number, True)
     flag.touch()
     worker.join()
@@ -167,7 +167,7 @@ def test_a_scheduled_deployment_waits_until_two_people_accept_the_break(
     other = number + 5
     set_event(other, "reason = 'nothing to see'")
     with acting(WORKER):
-        found = standing.run(whole=True)  # type: ignore[assignment]
+        found = standing.run(whole=True)
     assert (found.result, found.number, found.accepted) == ("failed", other, False), (
         "and hides nothing that comes after"
     )

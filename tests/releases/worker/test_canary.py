@@ -114,7 +114,7 @@ def values_of(client: redis.Redis) -> Iterator[tuple[str, bytes]]:
             b"set": lambda key=key: list(client.smembers(key)),
             b"zset": lambda key=key: client.zrange(key, 0, -1),
             b"stream": lambda key=key: [v for _id, entry in client.xrange(key) for p in entry.items() for v in p],
-        }  # type: ignore[misc]
+        }
         for value in [key, *read[kind]()]:
             yield str(key), value
             try:
@@ -285,7 +285,7 @@ def test_a_log_check_leaves_the_secret_nowhere(
     faults += [f"2099-01-01T00:00:00Z ERROR {'x' * (282 - shift)}{CANARY}" for shift in range(0, 40, 5)]
     written.write_text("\n".join(faults) + "\n", encoding="utf-8")
     work(valkey)
-    assert states(deployment)[-1] == "failed" and "****" in deployment.steps.last().failure  # type: ignore[union-attr]
+    assert states(deployment)[-1] == "failed" and "****" in deployment.steps.last().failure
     captured = capfd.readouterr()
     assert look_everywhere(database, valkey, "\n".join([caplog.text, captured.out, captured.err])) == {}
     assert first(deployment).state == "succeeded"

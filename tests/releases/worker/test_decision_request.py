@@ -47,7 +47,7 @@ def waiting(world: Any, approved_deployment: Callable[..., Deployment]) -> Calla
             enqueue(deployment.pk)
             run_from(first(deployment).pk)
         assert world.fresh(deployment).state == "awaiting_decision"
-        return world.fresh(deployment)  # type: ignore[no-any-return]
+        return world.fresh(deployment)
 
     return make
 

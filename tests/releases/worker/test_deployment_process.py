@@ -81,7 +81,7 @@ def deployment(world: Any, tmp_path: Path) -> Deployment:
         schedule(requested.pk)
     with acting(WORKER):
         enqueue(requested.pk)
-    return world.fresh(requested)  # type: ignore[no-any-return]
+    return world.fresh(requested)
 
 
 def test_its_steps_run_with_the_values_of_the_environment(

@@ -62,7 +62,7 @@ def planned(world: Any) -> Release:
         (root / "shared" / "config.env").write_text('PORT="8080"\n')
         (root / ".ringi").mkdir()
         (root / ".ringi" / "journal.jsonl").write_text("")
-    return world.fresh(release)  # type: ignore[no-any-return]
+    return world.fresh(release)
 
 
 def test_the_dry_run_names_each_command_of_each_step(world: Any, planned: Release) -> None:

@@ -113,7 +113,7 @@ def test_only_the_named_service_account_reports(world: Any, waiting: Deployment)
             report(waiting.pk, result="succeeded")
     with world.acting_as("ci"):
         with pytest.raises(InvalidInput):
-            report(waiting.pk, result="fine")  # type: ignore[arg-type]
+            report(waiting.pk, result="fine")
         with pytest.raises(InvalidInput):
             report(waiting.pk, result="succeeded", says="x" * 501)
     assert second(waiting).reported == {}

@@ -119,7 +119,7 @@ def measured(monitoring: MonitoringPeriod, good: int, bad: int) -> None:
     for index in range(good + bad):
         values = {"error_rate": {"value": 0.0, "limit": 0.1, "result": "passed"}}
         if index >= good:
-            values = {"error_rate": {"value": None, "limit": 0.1, "result": "no_data"}}  # type: ignore[dict-item]
+            values = {"error_rate": {"value": None, "limit": 0.1, "result": "no_data"}}
         make(
             Measurement,
             period=monitoring,
@@ -200,7 +200,7 @@ def test_monitoring_that_cannot_be_ended_delays_no_other(monitored: Monitored) -
 
 def paused(monitoring: MonitoringPeriod, **ago: float) -> MonitoringPeriod:
     """Record that another deployment paused the monitoring so long ago."""
-    return alter(monitoring, paused_at=now() - timedelta(**ago), next_at=None)  # type: ignore[no-any-return]
+    return alter(monitoring, paused_at=now() - timedelta(**ago), next_at=None)
 
 
 def rolled_back(monitoring: MonitoringPeriod) -> MonitoringPeriod:

@@ -57,7 +57,7 @@ def rolled_back(world: Any, deployment: Deployment) -> Rollback:
     with world.acting_as("second_operator"):
         decide.authorise(alarm.pk, digest=shown(world.fresh(alarm)))
     prepare_rollback(alarm.pk)
-    return world.fresh(alarm)  # type: ignore[no-any-return]
+    return world.fresh(alarm)
 
 
 def test_the_rollback_of_a_draft_ends(world: Any, queued: Callable[..., Deployment]) -> None:

@@ -66,7 +66,7 @@ required = true
 def _run(world: Any, deployment: Deployment) -> Deployment:
     with acting(WORKER):
         run_from(deployment.steps.filter(state="ready").earliest("ordinal").pk)
-    return world.fresh(deployment)  # type: ignore[no-any-return]
+    return world.fresh(deployment)
 
 
 @pytest.mark.parametrize("artefact", ["", 'artefact = "image"\n'])

@@ -37,11 +37,11 @@ def failing(world: Any, approved_deployment: Callable[..., Deployment]) -> Calla
         alter(
             deployment.approval_request,
             document={**deployment.approval_request.document, "rollback_pre_authorised": agreed},
-        )  # type: ignore[union-attr]
+        )
         with acting(WORKER):
             enqueue(deployment.pk)
             run_from(first(deployment).pk)
-        return world.fresh(deployment)  # type: ignore[no-any-return]
+        return world.fresh(deployment)
 
     return make
 
@@ -93,7 +93,7 @@ def test_an_unknown_outcome_asks(world: Any, approved_deployment: Callable[..., 
     alter(
         deployment.approval_request,
         document={**deployment.approval_request.document, "rollback_pre_authorised": AGREED},
-    )  # type: ignore[union-attr]
+    )
     with acting(WORKER):
         enqueue(deployment.pk)
         die(first(deployment), 3)

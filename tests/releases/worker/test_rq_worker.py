@@ -66,7 +66,7 @@ def test_a_worker_renews_its_heartbeat_beside_a_long_job(valkey: redis.Redis) ->
     job = queue.enqueue(forget_then_sleep, worker.key, 1.6, result_ttl=0)
     worker.execute_job(job, queue)
     # Renewed well after the job had begun; its absence would be noticed soon after its death, however long a job is.
-    assert 10 < int(valkey.ttl(worker.key)) <= 61  # type: ignore[arg-type]
+    assert 10 < int(valkey.ttl(worker.key)) <= 61
     assert not valkey.exists(job.key)
     worker.register_death()
 

@@ -97,5 +97,5 @@ def test_an_unproved_start_awaits_a_person_and_continues_with_their_decision(
     with world.acting_as("second_operator"):
         mark_succeeded(step.pk, reason="looked at it: it serves")
     with acting(WORKER):
-        run_from(deployment.steps.last().pk)  # type: ignore[union-attr]
+        run_from(deployment.steps.last().pk)
     assert states(deployment) == ["succeeded", "succeeded"], [row.failure for row in deployment.steps.all()]

@@ -37,7 +37,7 @@ def closing(world: Any, approved_deployment: Callable[..., Deployment]) -> Calla
         deployment = approved_deployment(row(TRUE), LONG)
         with acting(WORKER):
             enqueue(deployment.pk)
-        return alter(deployment, scheduled_end_at=now() + timedelta(seconds=seconds))  # type: ignore[no-any-return]
+        return alter(deployment, scheduled_end_at=now() + timedelta(seconds=seconds))
 
     return make
 

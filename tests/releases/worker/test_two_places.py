@@ -106,7 +106,7 @@ def ready(sites: Any) -> Callable[..., Release]:
         for name in ("manager", "operator"):
             with sites.acting_as(name):
                 sign(release.pk)
-        return sites.fresh(release)  # type: ignore[no-any-return]
+        return sites.fresh(release)
 
     return make
 
@@ -116,7 +116,7 @@ def scheduled(world: Any, release: Release, where: str) -> Deployment:
     with world.acting_as("operator"):
         deployment = request(release.pk, environment_id=world.environments[where].pk)
         schedule(deployment.pk)
-    return world.fresh(deployment)  # type: ignore[no-any-return]
+    return world.fresh(deployment)
 
 
 def deployed(world: Any, release: Release, where: str) -> Deployment:
@@ -128,7 +128,7 @@ def deployed(world: Any, release: Release, where: str) -> Deployment:
     if world.fresh(deployment).state == "verifying":
         with world.acting_as("second_operator"):
             verify(deployment.pk, confirmed=CONFIRMED)
-    return world.fresh(deployment)  # type: ignore[no-any-return]
+    return world.fresh(deployment)
 
 
 def passed(world: Any, deployment: Deployment) -> None:

@@ -373,7 +373,7 @@ def test_each_change_under_break_glass_is_named(deployment: Any, database: str, 
     for statement in ("UPDATE releases_approvaldecision SET comment = 'x'", "SELECT 1"):
         with psycopg.connect(address) as owner:
             owner.execute("SELECT ringi_break_glass('mori', 'it stood in the way')")
-            owner.execute(statement)  # type: ignore[arg-type]
+            owner.execute(statement)
     changed, opened = ask("break-glass-changes").rows
     assert "mori" in str(changed.cells[0]) and changed.cells[1] == "it stood in the way"
     assert changed.cells[4:] == ("releases.ApprovalDecision", ApprovalDecision.objects.count())

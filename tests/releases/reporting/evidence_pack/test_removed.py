@@ -41,7 +41,7 @@ def by_hand(database: str, *statements: str) -> None:
     with psycopg.connect(make_conninfo(os.environ["DATABASE_OWNER_URL"], dbname=name)) as owner:
         owner.execute("SELECT ringi_break_glass('mori', 'it stood in the way')")
         for statement in statements:
-            owner.execute(statement)  # type: ignore[arg-type]
+            owner.execute(statement)
 
 
 @pytest.fixture
