@@ -4,7 +4,6 @@ signer: the ledger has each change, in its order, and the signer signs on.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -45,6 +44,7 @@ class Writers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
         self.pids: dict[int, int] = {}
         self.operations: dict[int, list[str]] = {}
@@ -75,11 +75,8 @@ class Writers:
         until("its end", lambda: not Path(f"/proc/{self.pids[number]}").exists())
 
     def end(self) -> None:
-        """Kill all that are left and read what they printed."""
-        for pid in self.pids.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.kill()
+        """Kill all that are left, the one just forked too, and read what they printed."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate(timeout=30)
         self.reader.join(30)
 
@@ -98,6 +95,7 @@ class Signers:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
         self.chance, self.signed, self.killed = chance, 0, 0
         self.pids: list[int] = []
@@ -131,7 +129,7 @@ class Signers:
         """Kill the last one."""
         self.ended.set()
         self.threads[1].join(60)
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate(timeout=30)
         self.threads[0].join(30)
 
