@@ -43,6 +43,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("environments.AccessReviewItem"),
     AuditedTable("releases.Procedure"),
     AuditedTable("releases.DeploymentProcess"),
+    AuditedTable("releases.Definition"),
     AuditedTable("releases.Release"),
     AuditedTable("releases.Release.editors"),
     AuditedTable("releases.ChangeEntry"),

@@ -52,6 +52,7 @@ DECIDED_BY_PEOPLE = (
     "environments_requestedchange",
     "releases_procedure",
     "releases_deploymentprocess",
+    "releases_definition",
     "releases_milestone",
     "releases_approvalrequest",
     "releases_approvaldecision",

@@ -26,6 +26,7 @@ from releases.admin.pages.audit_tests.page import audit_test, audit_tests
 from releases.admin.pages.calendar.feed import feed
 from releases.admin.pages.calendar.page import calendar
 from releases.admin.pages.configuration.page import configuration_difference
+from releases.admin.pages.definition.page import definition, definition_export
 from releases.admin.pages.deployment.page import deployment, step_log
 from releases.admin.pages.doctor.page import doctor
 from releases.admin.pages.dry_run.page import dry_run_page
@@ -89,6 +90,8 @@ urlpatterns = [
     path("admin/sampling/", sampling, name="sampling"),
     path("admin/sampling/sample.zip", evidence_packs, name="evidence-packs"),
     path("admin/evidence/<slug:number>.zip", evidence_pack, name="evidence-pack"),
+    path("admin/definition/", definition, name="definition"),
+    path("admin/definition/export/", definition_export, name="definition-export"),
     path("admin/export/", ledger_export, name="ledger-export"),
     path("admin/export/<slug:name>.py", program, name="program"),
     path("admin/audit-tests/", audit_tests, name="audit-tests"),

@@ -4,6 +4,7 @@ from releases.models.approval_request import ApprovalDecision, ApprovalRequest
 from releases.models.artefact import Artefact as Artefact
 from releases.models.committee import CommitteeMeeting, MeetingDecision
 from releases.models.decision_request import DecisionRequest
+from releases.models.definition import Definition
 from releases.models.deployed_version import DeployedVersion
 from releases.models.deployment import Deployment
 from releases.models.deployment_process import DeploymentProcess

@@ -93,6 +93,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "audit-test": ("auditor", "audit-test", ["approval-after-start"]),
         "sampling": ("auditor", "sampling", []),
         "ledger-export": ("auditor", "ledger-export", []),
+        "definition": ("manager", "definition", []),
         "retention": ("auditor", "retention", []),
         "published": ("developer", "published", [rows["released"].number, "release_notes"]),
         "queues": ("operator", "queues", []),

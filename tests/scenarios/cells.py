@@ -28,6 +28,7 @@ from releases.models import (
     Artefact,
     ChangeEntry,
     CommitteeMeeting,
+    Definition,
     DeployedVersion,
     Deployment,
     DeploymentProcess,
@@ -149,6 +150,7 @@ class Rows:
             reason="x",
             author=people["developer"],
         )
+        make(Definition, number=1, files={}, digest="0" * 64, reason="x", author=people["developer"])
         artefact = make(
             Artefact,
             application=world.application,

@@ -11,11 +11,15 @@ from django.utils.translation import gettext_lazy as _
 from environments.admin.rights import rights_of
 from releases.models.notification import unread
 
+# Each of them does some of the operations of a definition; all of them see the whole.
+DEFINITION_READERS = ("plan", "edit_target", "manage_access", "create_process", "configure_notifications", "audit")
+
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the sidebar."""
     rights = rights_of(request)
     cares = rights.may("manage_accounts") or rights.may("audit")
+    defines = any(rights.may(permission) for permission in DEFINITION_READERS)
     by_groups = bool(settings.OIDC_GROUPS_CLAIM)
     if not rights.may("read"):
         return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
@@ -87,6 +91,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Requested changes"), "approval", "environments_requestedchange"),
                 _list(_("Delegations"), "supervisor_account", "environments_delegation"),
                 _item(_("Access matrix"), "grid_on", "access"),
+                *([_item(_("Definition"), "data_object", "definition")] if defines else []),
                 _item(_("Queues"), "stacks", "queues"),
                 *([_item(_("State of the installation"), "health_and_safety", "doctor")] if cares else []),
                 _item(_("Glossary"), "dictionary", "glossary"),

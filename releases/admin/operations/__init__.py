@@ -3,6 +3,7 @@
 from releases.admin.operations import (
     access,
     approval,
+    definition,
     deployment_process,
     deployments,
     emergency_stop,
@@ -26,6 +27,7 @@ VERBS: tuple[Verb, ...] = (
     *targets.VERBS,
     *procedure.VERBS,
     *deployment_process.VERBS,
+    *definition.VERBS,
     *releases.VERBS,
     *source.VERBS,
     *approval.VERBS,

@@ -1,0 +1,56 @@
+"""The verb on the definition: its next version, from a ZIP file of its folder."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy as _
+
+from releases.admin.operations.base import Verb, length, text
+from releases.models import Definition
+from releases.operations.definition.load import load
+from releases.queries.definition_files import MOST_BYTES
+
+MOST_FILES = 5000
+
+
+def _fields(instance: Any) -> Mapping[str, forms.Field]:
+    archive = forms.FileField(label=_("folder as a ZIP file"))
+    archive.help_text = _("The names in the archive are those of the folder, such as applications/shop.toml.")
+    return {"archive": archive, "reason": text(_("reason"), most=length(Definition, "reason"))}
+
+
+def _load(*, archive: Any, reason: str) -> Definition:
+    return load(texts_in(archive.read()), reason=reason)
+
+
+def texts_in(archive: bytes) -> dict[str, str]:
+    """Return path → text of the TOML files in a ZIP archive. Raises ValidationError."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            names = [info for info in opened.infolist() if info.filename.endswith(".toml")]
+            if len(names) > MOST_FILES or sum(info.file_size for info in names) > MOST_BYTES:
+                raise forms.ValidationError(gettext("The archive is too large."))
+            found = {info.filename: opened.read(info).decode("utf-8-sig") for info in names}
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, UnicodeDecodeError, EOFError, ValueError) as wrong:
+        raise forms.ValidationError(gettext("This is not a ZIP file of UTF-8 texts.")) from wrong
+    if not found:
+        raise forms.ValidationError(gettext("The archive contains no TOML file."))
+    return found
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "definition",
+        "load",
+        _("Load definition"),
+        _load,
+        ("plan",),
+        fields=_fields,
+        for_all=True,
+        page=lambda row: reverse("definition"),
+    ),
+)

@@ -1,0 +1,172 @@
+"""The newest definition beside the system: each difference is an operation that the reader may do here."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from audit.actor import acting, current
+from audit.operation import record_refusal, retry_on_deadlock
+from audit.refusals import OperationRefused, SignatureRequired
+from environments.admin.rights import Rights, page, rights_of
+from environments.language import labelled
+from releases.admin.components.change_history import operation_name
+from releases.admin.components.formatting import show
+from releases.admin.components.links import page_of
+from releases.admin.components.navigation import DEFINITION_READERS
+from releases.admin.operations import verb as find
+from releases.admin.pages.operation.page import as_proved, prove_again
+from releases.definition import system
+from releases.definition.act import Act
+from releases.definition.plan import plan
+from releases.models import Definition
+from releases.procedures.document import ProcedureFaults
+from releases.queries.definition_files import as_files, parse
+
+SHOWN = 40  # differences of one act
+
+
+@dataclass(frozen=True)
+class Row:
+    """An act as the page shows it. offered: the reader may do it now."""
+
+    act: Act
+    label: str
+    differences: list[tuple[str, str, str]]
+    more: int
+    offered: bool
+
+    @property
+    def waiting_at(self) -> str:
+        """Return the address of what it waits for."""
+        return page_of(self.act.awaits) if self.act.awaits is not None else ""
+
+    def __str__(self) -> str:
+        return labelled(self.label, self.act.name)
+
+
+def _rows(definition: Definition | None, rights: Rights) -> list[Row]:
+    """Return what the newest definition would change. Raises ProcedureFaults where it does not fit any more."""
+    if definition is None:
+        return []
+    return [_row(act, rights) for act in plan(parse(definition.files), system.read())]
+
+
+def _row(act: Act, rights: Rights) -> Row:
+    verb = find(*act.event.split(":"))
+    found = [(" › ".join(place), before, after) for place, (before, after) in act.differences.items()]
+    offered = act.run is not None and (verb is None or verb.has_right(rights, None))
+    return Row(act, operation_name(act.event), found[:SHOWN], len(found[SHOWN:]), offered)
+
+
+def _rights(request: HttpRequest) -> Rights:
+    rights = rights_of(request)
+    if not any(rights.may(permission) for permission in DEFINITION_READERS):
+        raise PermissionDenied
+    return rights
+
+
+@page
+def _show(request: HttpRequest) -> HttpResponse:
+    return _page(request, _rights(request))
+
+
+def _page(request: HttpRequest, rights: Rights, refused: dict[str, tuple[str, ...]] | None = None) -> HttpResponse:
+    versions = list(Definition.objects.defer("files").select_related("author")[:20])
+    faults, rows, load = list[str](), list[Row](), find("definition", "load")
+    try:
+        rows = _rows(Definition.objects.first(), rights)
+    except ProcedureFaults as wrong:
+        faults = list(map(str, wrong.faults))
+    answer = show(
+        request,
+        "pages/definition/definition.html",
+        _("Definition"),
+        versions=versions,
+        faults=faults,
+        rows=[(row, (refused or {}).get(row.act.key, ())) for row in rows],
+        offered=any(row.offered for row in rows),
+        load=load,
+        may_load=load is not None and load.has_right(rights, None),
+    )
+    answer.status_code = 409 if refused else 200
+    return answer
+
+
+@require_http_methods(["GET", "POST"])
+def definition(request: HttpRequest) -> HttpResponseBase:
+    """Show the plan, or do what is ticked: one operation each, one proof of identity for all."""
+    if request.method == "GET":
+        return _show(request)
+    rights = _rights(request)
+    wanted = set(request.POST.getlist("act"))
+    try:
+        ticked = [row for row in _rows(Definition.objects.first(), rights) if row.act.key in wanted and row.offered]
+    except ProcedureFaults:
+        ticked = []
+    if len(ticked) < len(wanted):
+        why = _("The system or the definition has changed in the meantime. Read the changes again.")
+        record_refusal("definition:load", why, object="", items=sorted(wanted - {row.act.key for row in ticked})[:20])
+        messages.error(request, why)
+        return HttpResponseRedirect(request.path)
+    reason = request.POST.get("reason", "").strip()
+    if not ticked or not reason:
+        messages.warning(request, _("Select the changes to make, and enter a reason."))
+        return HttpResponseRedirect(request.path)
+    done = list[str]()
+    refused = dict[str, tuple[str, ...]]()
+    for row in ticked:
+        try:
+            with acting(as_proved(request)):
+                retry_on_deadlock(_run(row))(reason)
+        except OperationRefused as why_not:
+            if not done and isinstance(why_not, SignatureRequired):
+                why_not.contents = tuple(_contents(ticked, reason))
+            if not done and (asked := prove_again(request, why_not, *map(str, ticked))):
+                return asked
+            refused[row.act.key] = tuple(map(str, why_not.reasons))
+            said = labelled(str(row), " ".join(refused[row.act.key]))
+            messages.error(request, _("Not done: %(what)s") % {"what": said})
+        else:
+            done.append(str(row))
+    if done:
+        messages.success(request, _("Done: %(what)s") % {"what": "; ".join(done)})
+    return _page(request, rights, refused) if refused else HttpResponseRedirect(request.path)
+
+
+def _run(row: Row) -> Any:
+    assert row.act.run is not None
+    return row.act.run
+
+
+def _contents(ticked: Iterable[Row], reason: str) -> Iterator[str]:
+    """Yield what each of them signs, as the operations themselves say without a proof of identity."""
+    for row in ticked:
+        try:
+            with acting(replace(current(), authenticated_at=None)):
+                _run(row)(reason)
+        except SignatureRequired as needed:
+            yield from needed.contents
+        except OperationRefused:
+            continue  # The message follows when the others are done.
+
+
+@page
+def definition_export(request: HttpRequest) -> HttpResponse:
+    """Send the system as the files of a definition, in a ZIP file."""
+    _rights(request)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(as_files(system.read().definition).items()):
+            archive.writestr(name, text)
+    answer = HttpResponse(packed.getvalue(), content_type="application/zip")
+    answer["Content-Disposition"] = 'attachment; filename="definition.zip"'
+    return answer

@@ -1,0 +1,45 @@
+"""definition:load: the next version of the definition, which changes nothing by itself."""
+
+import hashlib
+from collections.abc import Mapping
+
+import rfc8785
+
+from audit.actor import current
+from audit.operation import NothingToDo, operation
+from audit.refusals import InvalidInput
+from environments import access
+from releases.models import Definition, Procedure
+from releases.procedures.document import ProcedureFaults
+from releases.queries.definition_files import parse
+
+
+def load(files: Mapping[str, str], *, reason: str) -> Definition:
+    """Store the next version; files that equal the newest version's make none.
+
+    files: path → TOML. Each of its changes is an operation that people do. Raises InvalidInput with every fault.
+    """
+    organisation = Procedure.objects.of(None)
+    try:
+        parse(files)
+    except ProcedureFaults as wrong:
+        raise InvalidInput(*map(str, wrong.faults)) from None
+    digest = hashlib.sha256(rfc8785.dumps(dict(files))).hexdigest()
+    # One load waits for another one.
+    rows = [(Procedure, organisation.pk)] if organisation is not None else []
+    with operation("definition:load", *rows, reason=reason) as op:
+        author = None if current().kind == "command" else access.require("plan", application=None)
+        op.require_reason()
+        made = Definition.objects.first()
+        if made is not None and made.digest == digest:
+            raise NothingToDo
+        made = Definition.objects.create(
+            number=made.number + 1 if made is not None else 1,
+            files=dict(files),
+            digest=digest,
+            reason=reason,
+            author=author,
+        )
+        op.about(made, digest=digest)
+    assert made is not None
+    return made
