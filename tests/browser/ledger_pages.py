@@ -23,7 +23,9 @@ from audit.reconciliation import nightly
 from environments.models import Account
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
+from releases.operations.definition.load import load
 from tests.conftest import sign_ledger
+from tests.releases.definition.test_definition import SHOP
 
 
 def refused(signer: LedgerSigner) -> None:
@@ -36,6 +38,12 @@ def refused(signer: LedgerSigner) -> None:
         sign_ledger(signer)
     except SigningRefused as refusal:
         write_refusal(signer, connection, str(refusal))
+
+
+DEFINITION = {
+    "applications/shop.toml": SHOP,
+    "calendar.toml": '[[holidays]]\nday = 2027-06-01\nja = "創立記念日"\nen = "Foundation day"\n',
+}
 
 
 def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: Path) -> dict[str, Any]:
@@ -51,6 +59,8 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
             reason="外部の証人",
         )
         add_address.remove_address(gone.pk, reason="契約終了")
+    with acting_as("manager"):
+        load(DEFINITION, reason="コミット 4e1f9a02")
     signer = LedgerSigner(folder)
     checkpoint = sign_ledger(signer)
     refused(signer)
@@ -74,6 +84,9 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     manager = Account.objects.get(username="manager").pk
     listed = ("checkpointdelivery", "ledgerresumption", "checkpoint")
     return {
+        "definition": ("manager", reverse("definition")),
+        "definition-auditor": ("auditor", reverse("definition")),
+        "verb-definition": ("manager", reverse("operation-new", args=["definition", "load"])),
         **{name: ("auditor", reverse("event", args=[event.ledger_entry.number])) for name, event in numbers.items()},
         **{f"list-ledger-{name}": ("administrator", reverse(f"admin:audit_{name}_changelist")) for name in listed},
         "checkpoint": ("auditor", reverse("admin:audit_checkpoint_change", args=[rows["checkpoint"].size])),

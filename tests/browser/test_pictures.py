@@ -93,7 +93,6 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "audit-test": ("auditor", "audit-test", ["approval-after-start"]),
         "sampling": ("auditor", "sampling", []),
         "ledger-export": ("auditor", "ledger-export", []),
-        "definition": ("manager", "definition", []),
         "retention": ("auditor", "retention", []),
         "published": ("developer", "published", [rows["released"].number, "release_notes"]),
         "queues": ("operator", "queues", []),
@@ -154,9 +153,9 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
     return wrong
 
 
-# The procedure's page shows the keys of its file beside the labels, the application sheet the commands that run, and
-# the state of the installation variables, programs and what these say of themselves.
-TECHNICAL = ("procedure", "sheet-application", "doctor")
+# The pages of procedure and definition show the keys of files beside the labels, the application sheet the commands that
+# run, and the state of the installation variables, programs and what these say of themselves.
+TECHNICAL = ("procedure", "sheet-application", "doctor", "definition", "definition-auditor", "verb-definition")
 
 
 @pytest.mark.timeout(280)

@@ -12,7 +12,10 @@ from environments.admin.rights import rights_of
 from releases.models.notification import unread
 
 # Each of them does some of the operations of a definition; all of them see the whole.
-DEFINITION_READERS = ("plan", "edit_target", "manage_access", "create_process", "configure_notifications", "audit")
+DEFINITION_READERS = (
+    *("plan", "edit_target", "manage_access", "create_process", "create_procedure", "configure_notifications"),
+    "audit",
+)
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ from django.urls import reverse
 
 from audit.models import Event
 from environments.models import Account, Application
-from releases.models import Definition
+from releases.models import Definition, GroupRecipient
+from tests.conftest import PASSWORD
 from tests.releases.definition.test_definition import SHOP
 
 OLD = [{"method": "password", "at": 1.0}]
@@ -49,7 +50,7 @@ def _offered(client: Any) -> dict[str, str]:
     """Return act → key of those that the page offers."""
     page = client.get(reverse("definition")).content.decode()
     return {
-        " ".join(re.sub(r"<[^>]+>", "", words).split()): key
+        " ".join(re.sub(r"<[^>]+>|✍", "", words).split()): key
         for key, words in re.findall(r'name="act" value="([0-9a-f]+)">(.*?)</label>', page, re.DOTALL)
     }
 
@@ -77,16 +78,21 @@ def test_a_definition_is_loaded_read_and_carried_out(world: dict[str, Any], brow
 
 def test_one_proof_of_identity_is_for_all_that_is_ticked(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("manager")
-    shop = {"applications/shop.toml": SHOP, "applications/shop2.toml": SHOP.replace("Shop", "Second")}
-    _load(client, shop)
+    files = {"applications/shop.toml": SHOP, "applications/shop2.toml": SHOP.replace("Shop", "Second")}
+    files["recipients.toml"] = '[[recipients]]\ngroup = "development_team"\naccount = "operator"\n'
+    _load(client, files)
     session = client.session
     session["account_authentication_methods"] = OLD
     session.save()
     answer = client.post(reverse("definition"), {"act": list(_offered(client).values()), "reason": "both"})
     assert answer.status_code == 302 and "reauthenticate" in answer.url
+    assert not GroupRecipient.objects.filter(account__username="operator", removed_at=None).exists()
     kept = client.session[STATE_SESSION_KEY]
     assert len(kept["contents"]) == 2 and kept["acts"] == ["Create application: shop", "Create application: shop2"]
     assert not Application.objects.filter(slug__startswith="shop").exists()
+    client.post(answer.url, {"password": PASSWORD})
+    assert Application.objects.filter(slug__startswith="shop").count() == 2
+    assert GroupRecipient.objects.filter(account__username="operator", removed_at=None).exists()
 
 
 def test_only_those_who_may_are_offered_an_act(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:

@@ -36,13 +36,14 @@ SHOWN = 40  # differences of one act
 
 @dataclass(frozen=True)
 class Row:
-    """An act as the page shows it. offered: the reader may do it now."""
+    """An act as the page shows it. offered: the reader may do it now. signs: it takes a proof of identity."""
 
     act: Act
     label: str
     differences: list[tuple[str, str, str]]
     more: int
     offered: bool
+    signs: bool
 
     @property
     def waiting_at(self) -> str:
@@ -63,8 +64,9 @@ def _rows(definition: Definition | None, rights: Rights) -> list[Row]:
 def _row(act: Act, rights: Rights) -> Row:
     verb = find(*act.event.split(":"))
     found = [(" › ".join(place), before, after) for place, (before, after) in act.differences.items()]
-    offered = act.run is not None and (verb is None or verb.has_right(rights, None))
-    return Row(act, operation_name(act.event), found[:SHOWN], len(found[SHOWN:]), offered)
+    assert verb is not None, act.event
+    offered = act.run is not None and verb.has_right(rights, None)
+    return Row(act, operation_name(act.event), found[:SHOWN], len(found[SHOWN:]), offered, verb.signs)
 
 
 def _rights(request: HttpRequest) -> Rights:
@@ -121,6 +123,7 @@ def definition(request: HttpRequest) -> HttpResponseBase:
     if not ticked or not reason:
         messages.warning(request, _("Select the changes to make, and enter a reason."))
         return HttpResponseRedirect(request.path)
+    ticked.sort(key=lambda row: not row.signs)  # the proof of identity is asked for before anything is done
     done = list[str]()
     refused = dict[str, tuple[str, ...]]()
     for row in ticked:
@@ -130,7 +133,7 @@ def definition(request: HttpRequest) -> HttpResponseBase:
         except OperationRefused as why_not:
             if not done and isinstance(why_not, SignatureRequired):
                 why_not.contents = tuple(_contents(ticked, reason))
-            if not done and (asked := prove_again(request, why_not, *map(str, ticked))):
+            if not done and (asked := prove_again(request, why_not, *(str(one) for one in ticked if one.signs))):
                 return asked
             refused[row.act.key] = tuple(map(str, why_not.reasons))
             said = labelled(str(row), " ".join(refused[row.act.key]))
@@ -149,7 +152,7 @@ def _run(row: Row) -> Any:
 
 def _contents(ticked: Iterable[Row], reason: str) -> Iterator[str]:
     """Yield what each of them signs, as the operations themselves say without a proof of identity."""
-    for row in ticked:
+    for row in (one for one in ticked if one.signs):
         try:
             with acting(replace(current(), authenticated_at=None)):
                 _run(row)(reason)
