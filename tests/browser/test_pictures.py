@@ -153,8 +153,8 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
     return wrong
 
 
-# The pages of procedure and definition show the keys of files beside the labels, the application sheet the commands that
-# run, and the state of the installation variables, programs and what these say of themselves.
+# The pages of procedure and definition show the keys of files beside the labels, the application sheet the commands
+# that run, and the state of the installation variables, programs and what these say of themselves.
 TECHNICAL = ("procedure", "sheet-application", "doctor", "definition", "definition-auditor", "verb-definition")
 
 
