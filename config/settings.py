@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from config.queue_server import NoAddress, Queues, queue_settings
 from environments.queues import OWN_QUEUES
+from environments.single_sign_on.configured import readable
 
 # NAME_FILE names a file that holds the value of NAME, as containers are given their secrets.
 env = environ.FileAwareEnv()
@@ -240,6 +241,13 @@ OIDC_SECOND_FACTOR = env.list("RINGI_OIDC_SECOND_FACTOR", default=[])
 # The claim that names the groups of a person; empty: groups give no roles. A scope that the provider wants for it.
 OIDC_GROUPS_CLAIM = env.str("RINGI_OIDC_GROUPS_CLAIM", "")
 OIDC_SCOPE = env.str("RINGI_OIDC_SCOPE", "openid")
+# In its place by a SAML provider: its metadata (XML), the attribute that is the lasting name of a person (empty: a
+# persistent NameID), the attribute of their groups, and which AuthnContextClassRef count as a second factor: none.
+SAML_METADATA = env.str("RINGI_SAML_METADATA", "")
+SAML_NAME = env.str("RINGI_SAML_NAME", "")
+SAML_SUBJECT_ATTRIBUTE = env.str("RINGI_SAML_SUBJECT_ATTRIBUTE", "")
+SAML_GROUPS_ATTRIBUTE = env.str("RINGI_SAML_GROUPS_ATTRIBUTE", "")
+SAML_SECOND_FACTOR = env.list("RINGI_SAML_SECOND_FACTOR", default=[])
 
 LANGUAGE_CODE = "ja"
 LANGUAGES = [("ja", _("Japanese")), ("en", _("English"))]
@@ -339,6 +347,12 @@ for _name, _holds, _shape in (
         "RINGI_OIDC_ISSUER",
         not OIDC_ISSUER or (OIDC_CLIENT_ID and re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", OIDC_ISSUER)),
         "an address of https, beside RINGI_OIDC_CLIENT_ID; http only on this machine",
+    ),
+    (
+        "RINGI_SAML_METADATA",
+        not SAML_METADATA or (not OIDC_ISSUER and readable(SAML_METADATA)),
+        "SAML 2.0 metadata of one identity provider, in place of RINGI_OIDC_ISSUER: its entity ID, an https address for"
+        " HTTP-Redirect, and certificates (RSA from 2048 bits, or EC)",
     ),
     ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
 ):

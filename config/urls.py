@@ -132,6 +132,8 @@ urlpatterns = [
     path("account/single-sign-on/disconnect/", single_sign_on.end_connection, name="single-sign-on-disconnect"),
     path("account/single-sign-on/prove/", single_sign_on.prove, name="single-sign-on-prove"),
     path("account/single-sign-on/return/", single_sign_on.came_back, name="single-sign-on-return"),
+    path("account/single-sign-on/saml/", single_sign_on.answer, name="single-sign-on-answer"),
+    path("account/single-sign-on/saml/metadata/", single_sign_on.metadata, name="single-sign-on-metadata"),
     path("account/single-sign-on/go-on/", single_sign_on.go_on, name="single-sign-on-go-on"),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),

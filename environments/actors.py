@@ -63,7 +63,9 @@ def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:
     `webauthn`, `oidc_mfa`. A passkey or an identity provider counts once, for what it signed.
     """
     oldest, assertion = datetime.now(UTC).timestamp() - settings.REAUTHENTICATION_TIMEOUT, session.get(ASSERTION)
-    proved, used = session.get("account_authentication_methods", []), session.get(SIGNED_AT, 0.0)
+    used = session.get(SIGNED_AT, 0.0)
+    # By SAML the provider signs nothing that could be kept: it proves who signs in, and no signature.
+    proved = [record for record in session.get("account_authentication_methods", []) if record["method"] != "saml"]
     signing = [record for record in proved if record.get("reauthenticated") and _signs(record)][-1:]
     fresh = [
         record

@@ -26,7 +26,7 @@ from environments.operations.account.invite import enrol, invited
 from environments.operations.account.use_break_glass import use_break_glass
 from environments.secrets import decrypt, encrypt
 from environments.session_list import DEVICE, device_of
-from environments.single_sign_on.provider import name, offered
+from environments.single_sign_on import configured
 
 FACTOR_AAD = "mfa.Authenticator"
 MOST_CLEARED = 500
@@ -57,18 +57,18 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Ask for no second factor here where the identity provider has just asked for one."""
         stages: list[str] = super().get_login_stages()
         *_earlier, last = self.request.session.get(AUTHENTICATION_METHODS_SESSION_KEY) or [{}]
-        if last.get("method") == "oidc" and last.get("second_factor"):
+        if last.get("method") in ("oidc", "saml") and last.get("second_factor"):
             stages.remove("allauth.mfa.stages.AuthenticateStage")
         return stages
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """Offer the identity provider too, to whom it knows. `factor`: whether a way is a second factor."""
+        """Offer the OpenID provider too, to whom it knows. `factor`: whether a way is a second factor."""
         ways: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         for way in ways:
             way["factor"] = way["id"].startswith("mfa")
         known = {"account": user, "issuer": settings.OIDC_ISSUER}
-        if offered() and user.is_authenticated and ExternalIdentity.objects.filter(**known).exists():
-            text = _("Sign in again with %(provider)s") % {"provider": name()}
+        if settings.OIDC_ISSUER and user.is_authenticated and ExternalIdentity.objects.filter(**known).exists():
+            text = _("Sign in again with %(provider)s") % {"provider": configured.name()}
             url, factor = reverse("single-sign-on-prove"), bool(settings.OIDC_SECOND_FACTOR)
             ways.append({"id": "single_sign_on", "description": text, "url": url, "factor": factor})
         return ways

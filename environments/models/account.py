@@ -9,7 +9,6 @@ from collections.abc import Container
 from typing import Any
 
 from allauth.mfa.models import Authenticator
-from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -108,14 +107,16 @@ class Account(AbstractUser):
 def enrolled(person: str = "") -> Q:
     """Return the condition that a row's person has enrolled and keeps a second factor of their own; only then do their
     deciding roles count. A service account cannot enrol, and approves nothing. person: path from the row to the
-    account; "" for the account's own row. Where RINGI_OIDC_SECOND_FACTOR is set, the factor may be the provider's.
+    account; "" for the account's own row. Where the settings name a second factor of the identity provider, it may be
+    that.
     """
     from environments.models.external_identity import ExternalIdentity
+    from environments.single_sign_on import configured
 
     factors = Q(Exists(Authenticator.objects.filter(user=OuterRef(person or "pk"), type__in=FACTORS)))
-    if settings.OIDC_SECOND_FACTOR:
+    if configured.second_factors():
         there = ExternalIdentity.objects.filter(account=OuterRef(person or "pk"), second_factor=True)
-        factors |= Q(Exists(there.filter(issuer=settings.OIDC_ISSUER)))
+        factors |= Q(Exists(there.filter(issuer=configured.issuer())))
     own = factors & Q(**{f"{person}__enrolled_at__isnull".lstrip("_"): False})
     return own | Q(**{f"{person}__kind".lstrip("_"): Account.Kind.SERVICE})
 

@@ -8,7 +8,8 @@ from environments.models.account import Account
 
 
 class ExternalIdentity(models.Model):
-    """A person at an OpenID provider: issuer and subject (OpenID Connect Core 1.0, section 2), connected by the person.
+    """A person at an identity provider, connected by the person: issuer and subject (OpenID Connect Core 1.0, section
+    2); by SAML `saml:` with the entity ID of the provider, and its lasting name of the person.
 
     Deleted when it ends; the ledger has it.
     """
@@ -16,7 +17,7 @@ class ExternalIdentity(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="external_identities", verbose_name=_("account"))
     issuer = models.CharField(_("identity provider"), max_length=255)
     subject = models.CharField(_("subject"), max_length=255)
-    # Whether the provider said at the connection that it had asked for a second factor (RINGI_OIDC_SECOND_FACTOR).
+    # Whether the provider said at the connection that it had asked for a second factor (RINGI_…_SECOND_FACTOR).
     second_factor = models.BooleanField(_("with two-factor authentication"), default=False)
     connected_at = WrittenAtField(_("connected"), auto_now_add=True)
     LOCK_ORDER = 190

@@ -4,7 +4,7 @@ The protocol is Authlib's (code flow with PKCE, state and nonce). Which keys cou
 signature is verified for years by programs that know these three algorithms.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
@@ -28,29 +28,19 @@ FAULTS = (AuthlibBaseError, JoseError, RequestException, LookupError, RuntimeErr
 @dataclass(frozen=True)
 class SignIn:
     """Who signed in at the provider. second_factor: it says that it asked for one. authenticated_at: seconds since
-    1970. id_token: the provider's statement (JWS, compact), and key the JSON Web Key that signed it. groups: those of
-    the person; None where groups give no roles.
+    1970. groups: those of the person; None where groups give no roles. id_token: the provider's statement (JWS,
+    compact), and key the JSON Web Key that signed it; empty by SAML.
     """
 
     issuer: str
     subject: str
     second_factor: bool
     authenticated_at: float
-    id_token: str
-    key: dict[str, str]
-    key_id: str
     groups: tuple[str, ...] | None
     claims: dict[str, Any]
-
-
-def offered() -> bool:
-    """Tell whether a provider is set."""
-    return bool(settings.OIDC_ISSUER)
-
-
-def name() -> str:
-    """Return what people call the provider; where no name is set, its host."""
-    return settings.OIDC_NAME or settings.OIDC_ISSUER.split("/")[2]
+    id_token: str = ""
+    key: dict[str, str] = field(default_factory=dict)
+    key_id: str = ""
 
 
 @cache

@@ -12,7 +12,11 @@ from typing import Any
 
 from allauth.account.decorators import reauthentication_required
 from allauth.account.internal.flows.login import perform_login, record_authentication
-from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY, resume_request
+from allauth.account.internal.flows.reauthentication import (
+    STATE_SESSION_KEY,
+    get_reauthentication_flows,
+    resume_request,
+)
 from allauth.account.models import Login
 from allauth.account.utils import get_next_redirect_url
 from allauth.mfa.utils import is_mfa_enabled
@@ -23,6 +27,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from audit.actor import Actor, acting
@@ -35,7 +40,7 @@ from environments.models.account import FACTORS
 from environments.operations.access.follow import follow_groups
 from environments.operations.account.connect import connect, disconnect, enrol_by_provider, keep_key
 from environments.operations.account.invite import invited
-from environments.single_sign_on import provider
+from environments.single_sign_on import configured, provider, saml
 from environments.single_sign_on.provider import FAULTS, SignIn
 
 log = logging.getLogger(__name__)
@@ -50,10 +55,13 @@ LEEWAY = 60
 
 
 def _go(request: HttpRequest, purpose: str, *, nonce: str = "", again: bool = False, **needed: Any) -> HttpResponse:
-    if not provider.offered():
+    if not configured.offered():
         raise Http404
     try:
-        address, state = provider.address_for(request, nonce, again=again)
+        if configured.by_saml():
+            address, state = saml.address_for(again=again)
+        else:
+            address, state = provider.address_for(request, nonce, again=again)
     except FAULTS as fault:
         log.warning("the identity provider does not answer: %r", fault)
         return _failed(request, _("The identity provider does not answer. Try again later."), status=502)
@@ -94,6 +102,9 @@ def begin_connecting(request: HttpRequest) -> HttpResponse:
 def prove(request: HttpRequest) -> HttpResponse:
     """Send a person to the provider to sign in there again, for what waits for their proof of identity."""
     then = get_next_redirect_url(request) or reverse("mfa_index")
+    if configured.by_saml() and (_waiting(request, then) or get_reauthentication_flows(request.user)):
+        text = _("A sign-in by SAML is no signature. Add a passkey on your account page first, and sign with it.")
+        return _failed(request, text)
     if page := _leave(request, _waiting(request, then).get("acts", ())):
         return page
     nonce, contents = token_hex(16), list(_waiting(request, then).get("contents", []))
@@ -105,13 +116,13 @@ def _leave(request: HttpRequest, acts: Sequence[str] = ()) -> HttpResponse | Non
     """Return the page whose link leads to the provider; None once it was clicked. A form that led here may not be
     redirected further to another site (the directive form-action of the content security policy).
     """
-    if not provider.offered():
+    if not configured.offered():
         raise Http404
     if "go" in request.GET:
         return None
     query = request.GET.copy()
     query["go"] = "1"
-    shown = {"acts": acts, "query": query.urlencode(), "provider": provider.name()}
+    shown = {"acts": acts, "query": query.urlencode(), "provider": configured.name()}
     return render(request, "account/single_sign_on_leave.html", shown)
 
 
@@ -125,14 +136,51 @@ def _waiting(request: HttpRequest, then: str) -> dict[str, Any]:
 @never_cache
 @require_GET
 def came_back(request: HttpRequest) -> HttpResponse:
-    """Do what the person went to the provider for."""
+    """Do what the person went to the OpenID provider for."""
+
+    def who(state: str) -> SignIn:
+        if not settings.OIDC_ISSUER or state != request.GET.get("state"):
+            raise ValueError("not what this browser went for")
+        return provider.who_came_back(request)
+
+    return _came_back(request, who)
+
+
+@login_not_required
+@csrf_exempt  # the answer names the request that this session made
+@never_cache
+@require_POST
+def answer(request: HttpRequest) -> HttpResponse:
+    """Do what the person went to the SAML provider for (assertion consumer service). RelayState is not read.
+
+    A browser sends no session along with a form that another site posts: the first time, a page posts it once more.
+    """
+    if not configured.by_saml():
+        raise Http404
+    given = request.POST.get("SAMLResponse", "")
+    if "here" not in request.POST:
+        return render(request, "account/single_sign_on_answer.html", {"answer": given})
+    return _came_back(request, lambda state: saml.who_came_back(given, state))
+
+
+@login_not_required
+@require_GET
+def metadata(request: HttpRequest) -> HttpResponse:
+    """Return what a SAML provider is to know of this Ringi."""
+    if not configured.by_saml():
+        raise Http404
+    return HttpResponse(saml.own_metadata(), content_type="application/samlmetadata+xml")
+
+
+def _came_back(request: HttpRequest, who_with: Callable[[str], SignIn]) -> HttpResponse:
+    """Do what the person went for. who_with: with the state of the session, return who came back, or raise FAULTS."""
     went = request.session.pop(WENT_FOR, None)
     purposes: dict[str, Callable[[HttpRequest, dict[str, Any], SignIn], HttpResponse]]
     purposes = {"sign_in": _signed_in, "enrol": _enrolled, "connect": _connected, "prove": _proved}
     try:
-        if not provider.offered() or went is None or went["state"] != request.GET.get("state"):
+        if went is None:
             raise ValueError("not what this browser went for")
-        who = provider.who_came_back(request)
+        who = who_with(went["state"])
     except FAULTS as fault:
         log.warning("the identity provider did not confirm a person: %r", fault)
         return _failed(request, _("The identity provider did not confirm who you are. Try again."))
@@ -154,7 +202,7 @@ def _signed_in(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpR
     ).first()
     if known is None:
         text = _("No account is connected to you at %(provider)s. Use your invitation, or sign in and connect it.")
-        return _failed(request, text % {"provider": provider.name()})
+        return _failed(request, text % {"provider": configured.name()})
     if _lacks_factor(known, who):
         return _failed(request, _("The identity provider did not ask for two-factor authentication."))
     return _let_in(request, known, who.groups, second_factor=who.second_factor, then=went["next"])
@@ -166,7 +214,7 @@ def _let_in(
     if groups is not None:
         with acting(PROVIDER):
             follow_groups(account.pk, groups)
-    record_authentication(request, account, method="oidc", second_factor=second_factor)
+    record_authentication(request, account, method=configured.method(), second_factor=second_factor)
     return perform_login(request, Login(user=account, redirect_url=then or None))
 
 
@@ -174,7 +222,7 @@ def _lacks_factor(account: Any, who: SignIn) -> bool:
     """Tell whether the only second factor of an account is the provider's, which it did not ask for this time."""
     its_own = {"account": account.pk, "issuer": who.issuer, "second_factor": True}
     only = ExternalIdentity.objects.filter(**its_own).exists() and not is_mfa_enabled(account, list(FACTORS))
-    return bool(settings.OIDC_SECOND_FACTOR) and only and not who.second_factor
+    return bool(configured.second_factors()) and only and not who.second_factor
 
 
 def _enrolled(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
@@ -184,13 +232,13 @@ def _enrolled(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpRe
         raise Http404
     found = {"enrol": _identity(who), "secret": went["secret"], "groups": who.groups}
     text = _("Take over the account %(account)s as %(person)s at %(provider)s")
-    shown = {"account": account, "person": _called(who), "provider": provider.name()}
+    shown = {"account": account, "person": _called(who), "provider": configured.name()}
     return _ask(request, found, acts=[text % shown], invited=account)
 
 
 def _connected(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
     text = _("Connect your account to %(person)s at %(provider)s")
-    act = text % {"person": _called(who), "provider": provider.name()}
+    act = text % {"person": _called(who), "provider": configured.name()}
     return _ask(request, {"connect": _identity(who)}, acts=[act], next=reverse("mfa_index"))
 
 
@@ -211,6 +259,8 @@ def _proved(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResp
     demanded = waiting.get("kind") == "second_factor_required" or _lacks_factor(request.user, who)
     if demanded and not who.second_factor:
         return _failed(request, _("The identity provider did not ask for two-factor authentication."))
+    if configured.by_saml():
+        return _ask(request, {"second_factor": who.second_factor}, next=went["next"])
     if not provider.verifies(who):
         return _failed(request, _("The identity provider did not confirm who you are. Try again."))
     keep_key(issuer=who.issuer, client=settings.OIDC_CLIENT_ID, key_id=who.key_id, key=who.key)
@@ -242,8 +292,11 @@ def go_on(request: HttpRequest) -> HttpResponse:
         except OperationRefused as refused:
             return _failed(request, *map(str, refused.reasons))
         return redirect("mfa_index")
-    request.session[ASSERTION] = found["assertion"]
-    record_authentication(request, account, "oidc", second_factor=found["second_factor"], reauthenticated=True)
+    if "assertion" in found:
+        request.session[ASSERTION] = found["assertion"]
+    record_authentication(
+        request, account, configured.method(), second_factor=found["second_factor"], reauthenticated=True
+    )
     return resume_request(request) or redirect("admin:index")
 
 

@@ -14,7 +14,7 @@ from audit.models import CheckpointDelivery
 from audit.standing import standing
 from environments import access
 from environments.queues import OWN_QUEUES
-from environments.single_sign_on import provider
+from environments.single_sign_on import configured, provider, saml
 from releases.doctor.finding import Finding, failed, ok, warning
 from releases.liveness import read_liveness
 from releases.models import NotificationChannel
@@ -22,6 +22,8 @@ from releases.models import NotificationChannel
 PATIENCE = 5.0
 # A whole verification each night, and some hours for it.
 VERIFIED_WITHIN = timedelta(hours=30)
+# Long enough to get another certificate from the people of the identity provider.
+CERTIFICATE_LASTS = timedelta(days=30)
 
 
 def queue() -> Iterator[Finding]:
@@ -117,15 +119,10 @@ def mail() -> Iterator[Finding]:
 def single_sign_on() -> Iterator[Finding]:
     """The identity provider answers, and without it two administrators can sign in."""
     name = _("single sign-on")
-    if not provider.offered():
+    if not configured.offered():
         yield ok(name, _("no identity provider is set"))
         return
-    try:
-        provider.ask()
-    except provider.FAULTS as fault:
-        yield failed(name, f"{settings.OIDC_ISSUER}: {fault}", _("Start the identity provider, or mend its address."))
-    else:
-        yield ok(name, settings.OIDC_ISSUER)
+    yield _saml(name) if configured.by_saml() else _openid(name)
     administrators = access.holders_based_on("administrator")
     count = sum(1 for one in administrators if one.break_glass and one.has_usable_password())
     words = _("%(n)s administrators have a break-glass account with a password") % {"n": count}
@@ -134,6 +131,29 @@ def single_sign_on() -> Iterator[Finding]:
         yield warning(_("break-glass accounts"), words, advice)
     else:
         yield ok(_("break-glass accounts"), words)
+
+
+def _openid(name: str) -> Finding:
+    try:
+        provider.ask()
+    except provider.FAULTS as fault:
+        return failed(name, f"{settings.OIDC_ISSUER}: {fault}", _("Start the identity provider, or mend its address."))
+    return ok(name, settings.OIDC_ISSUER)
+
+
+def _saml(name: str) -> Finding:
+    """The packages can be loaded, and a certificate with which the provider may sign lasts."""
+    try:
+        saml.library()
+    except RuntimeError as fault:
+        return failed(name, str(fault), _("Install the packages of requirements.lock again."))
+    known = configured.metadata()
+    end = max(one.not_valid_after_utc for one in known.certificates)
+    words = _("%(provider)s: its certificate ends on %(day)s") % {"provider": known.entity_id, "day": end.date()}
+    advice = _("Get the present metadata of the identity provider, and start the web processes with it.")
+    if end <= now():
+        return failed(name, words, advice)
+    return warning(name, words, advice) if end <= now() + CERTIFICATE_LASTS else ok(name, words)
 
 
 CHECKS = (queue, processes, ledger, witnesses, mail, single_sign_on)

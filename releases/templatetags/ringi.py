@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django import template
-from django.conf import settings
 from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.db.models import Model
@@ -25,7 +24,7 @@ from django.utils.translation import gettext as _
 from environments import times
 from environments.language import language, listed, noted
 from environments.models import ExternalIdentity
-from environments.single_sign_on import provider
+from environments.single_sign_on import configured
 from environments.targets.words import in_words
 
 if TYPE_CHECKING:
@@ -338,10 +337,10 @@ def single_sign_on(context: dict[str, Any]) -> dict[str, Any]:
     request: HttpRequest = context["request"]
     wanted = request.GET.get(REDIRECT_FIELD_NAME) or request.POST.get(REDIRECT_FIELD_NAME)
     known, user = None, request.user
-    if provider.offered() and user.is_authenticated:
-        known = ExternalIdentity.objects.filter(account=user.pk, issuer=settings.OIDC_ISSUER).first()
+    if configured.offered() and user.is_authenticated:
+        known = ExternalIdentity.objects.filter(account=user.pk, issuer=configured.issuer()).first()
     return {
-        "name": provider.name() if provider.offered() else "",
+        "name": configured.name() if configured.offered() else "",
         "identity": known,
         "password": user.is_authenticated and user.has_usable_password(),
         "then": f"?{urlencode({REDIRECT_FIELD_NAME: wanted})}" if wanted else "",

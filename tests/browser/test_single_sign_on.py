@@ -4,7 +4,9 @@ provider; each page in every look.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.browser.person import Person
 from tests.browser.test_pictures import LOOKS, PICTURES
 from tests.browser.walk import latin_words
 from tests.environments.single_sign_on.conftest import Provider, begun
+from tests.environments.single_sign_on.saml import SamlProvider, begun_saml
 from tests.releases.gates.asking import COMMAND
 
 MFA = "urn:example:mfa"
@@ -85,3 +88,35 @@ def test_an_invitation_is_taken_and_an_approval_signed_at_the_provider(
     seen(administrator, "sso-group-roles")
     wrong += [f"console: {heard}" for heard in [*member.complaints, *administrator.complaints]]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def saml(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SamlProvider]:
+    """A provider on `localhost`, which is another site than 127.0.0.1: the browser sends no session with its form."""
+    with begun_saml(free_port(), tmp_path) as running:
+        (tmp_path / "metadata.xml").write_text(running.metadata())
+        monkeypatch.setenv("RINGI_SAML_METADATA_FILE", str(tmp_path / "metadata.xml"))
+        monkeypatch.setenv("RINGI_SAML_NAME", "社内認証")
+        request.getfixturevalue("site")
+        yield running
+
+
+@pytest.mark.timeout(280)
+def test_an_invitation_is_taken_by_saml_and_a_passkey_is_asked_for(
+    saml: SamlProvider, seeded: dict[str, Any], people: dict[str, Any], person: Callable[..., Person]
+) -> None:
+    with acting(COMMAND):
+        link = invite(people["tester"].pk).secret
+    saml.person("17")
+    member = person("tester", signed_in=False, **LOOKS["ja-light"])
+    member.go(f"/invitation/{link.split('/')[-2]}/")
+    member.press('a[href^="/account/single-sign-on/invitation/"]')
+    member.page.wait_for_url(re.compile("/single-sign-on/saml/$"))
+    assert "17@example.org" in member.text and latin_words(member.page) is not None
+    member.press("main button.main")
+    assert member.path == "/admin/", member.text
+    member.context.clear_cookies()
+    member.go("/account/login/")
+    member.press('a[href^="/account/single-sign-on/"]')
+    member.page.wait_for_url(re.compile("/admin/$"))
+    assert not member.complaints

@@ -20,6 +20,7 @@ REFUSED = {
     "RINGI_HEARTBEAT_TIMEOUT": ("-1",),
     "RINGI_PROXY_COUNT": ("-1",),
     "RINGI_LOG_FORMAT": ("yaml",),
+    "RINGI_SAML_METADATA": ("no XML", "<EntityDescriptor/>"),
     "RINGI_OIDC_ISSUER": ("http://id.example", "id.example", "https://id.example"),
 }
 

@@ -3,12 +3,12 @@
 from functools import cache
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext_lazy as _
 
 from environments.admin.rights import rights_of
+from environments.single_sign_on import configured
 from releases.models.notification import unread
 
 # Each of them does some of the operations of a definition; all of them see the whole.
@@ -23,7 +23,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     rights = rights_of(request)
     cares = rights.may("manage_accounts") or rights.may("audit")
     defines = any(rights.may(permission) for permission in DEFINITION_READERS)
-    by_groups = bool(settings.OIDC_GROUPS_CLAIM)
+    by_groups = bool(configured.groups_named())
     if not rights.may("read"):
         return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
     return [

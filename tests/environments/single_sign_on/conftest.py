@@ -17,6 +17,7 @@ import pytest
 from django.test import Client
 
 from config.development.ports import free_port
+from tests.environments.single_sign_on.saml import SamlProvider, begun_saml
 
 HERE = Path(__file__).parent
 MODULES = HERE.parents[2] / "var" / "identity" / "node_modules"
@@ -128,3 +129,20 @@ def browser() -> Iterator[Callable[..., Browser]]:
     yield new
     for one in made:
         one.elsewhere.close()
+
+
+@pytest.fixture(scope="session")
+def running_saml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamlProvider]:
+    with begun_saml(free_port(), tmp_path_factory.mktemp("saml")) as running:
+        yield running
+
+
+@pytest.fixture
+def saml(running_saml: SamlProvider, settings: Any, people: dict[str, Any]) -> SamlProvider:
+    """The provider, which Ringi knows; the outsider is connected."""
+    settings.SAML_METADATA, settings.SAML_NAME, settings.BASE_URL = running_saml.metadata(), "Example", BASE
+    from tests.environments.single_sign_on.test_sign_in import connected
+
+    connected(people["outsider"], running_saml.issuer, "u-1")
+    running_saml.person("u-1")
+    return running_saml

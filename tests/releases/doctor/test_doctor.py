@@ -23,6 +23,7 @@ from releases.doctor.finding import Finding, Result, ok
 from releases.management.commands import doctor as command
 from tests.audit.tampered import as_owner
 from tests.environments.single_sign_on.conftest import begun
+from tests.environments.single_sign_on.saml import SamlProvider, make_key
 from tests.releases.gates.asking import alter
 
 OK, WARNING, FAILED, UNKNOWN = Result.OK, Result.WARNING, Result.FAILED, Result.UNKNOWN
@@ -55,6 +56,15 @@ def test_the_identity_provider_and_the_accounts_that_do_without_it(
         alter(people["second_administrator"], break_glass=True)
         assert results(check) == [OK, OK]
     assert results(check) == [FAILED, OK], "what an earlier answer said is no answer"
+
+
+@pytest.mark.parametrize(("days", "result"), [(-1, FAILED), (20, WARNING), (40, OK)])
+def test_the_certificate_of_a_saml_provider_ends(
+    world: Any, settings: Any, tmp_path: Path, days: int, result: Any
+) -> None:
+    make_key(tmp_path, "own", days=days)
+    settings.SAML_METADATA = SamlProvider(1, tmp_path).metadata()
+    assert results(other_processes.single_sign_on) == [result, WARNING]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from django.conf import settings
 from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -13,6 +12,7 @@ from environments.models import AccessRequest, AccessReview, Delegation, GroupRo
 from environments.operations.access_review.review import due_since
 from environments.operations.ledger import resume
 from environments.operations.requested_change.decide import OPERATIONS
+from environments.single_sign_on import configured
 from releases.admin.components.formatting import when
 from releases.admin.pages.my_tasks.task import MOST, Reader, Source, Task, task_on
 
@@ -77,7 +77,7 @@ def _delegations(reader: Reader) -> Iterator[Task]:
 
 def _group_roles(reader: Reader) -> Iterator[Task]:
     waiting = GroupRole.objects.filter(confirmed_at=None, ended_at=None).exclude(requested_by=reader.account)
-    for row in waiting.select_related("role")[:MOST] if settings.OIDC_GROUPS_CLAIM else ():
+    for row in waiting.select_related("role")[:MOST] if configured.groups_named() else ():
         yield task_on(row, _("Confirm role of group"), row.reason, row.requested_at)
 
 

@@ -42,7 +42,11 @@ STATUS = {
     "invalid_input": 400,
 }
 
-NO_FACTOR = gettext_lazy("Set up two-factor authentication on your account page first.")
+# What a person first sets up who has nothing that a refusal asks for. A sign-in by SAML is no signature.
+TO_SET_UP = {
+    "second_factor_required": gettext_lazy("Set up two-factor authentication on your account page first."),
+    "signature_required": gettext_lazy("Add a passkey on your account page first, and sign with it."),
+}
 PREFILLED = ("application_id", "environment_id", "start", "event", "group_id")
 
 
@@ -166,8 +170,8 @@ def _refused(
         )
     if asked := prove_again(request, refused, act_on(verb, instance)):
         return asked
-    if refused.kind == "second_factor_required":
-        form.add_error(None, NO_FACTOR)
+    if refused.kind in TO_SET_UP:
+        form.add_error(None, TO_SET_UP[refused.kind])
     for reason in refused.reasons:
         form.add_error(None, str(reason))
     return _page(request, verb, instance, form, status=STATUS.get(refused.kind, 400))

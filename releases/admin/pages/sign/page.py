@@ -24,7 +24,7 @@ from releases.admin.operations import verb as find
 from releases.admin.operations.availability import offered
 from releases.admin.operations.base import Verb
 from releases.admin.pages.approval_request.rows import Clause, Standing, clauses, standing_of
-from releases.admin.pages.operation.page import NO_FACTOR, act_on, as_proved, cleaned, prove_again
+from releases.admin.pages.operation.page import TO_SET_UP, act_on, as_proved, cleaned, prove_again
 from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
 
 KEYS = {
@@ -183,7 +183,7 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
                 why.contents = tuple(_contents(ticked))
             if not done and (asked := prove_again(request, why, *(act_on(s.verb, s.row) for s in ticked))):
                 return asked
-            reasons = (*map(str, why.reasons), *([str(NO_FACTOR)] if why.kind == "second_factor_required" else []))
+            reasons = (*map(str, why.reasons), *([str(TO_SET_UP[why.kind])] if why.kind in TO_SET_UP else []))
             refused[signature.key] = reasons
             refusal = labelled(f"{signature.verb.label} – {signature.row}", " ".join(reasons))
             messages.error(request, _("Not signed: %(what)s") % {"what": refusal})

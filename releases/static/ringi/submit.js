@@ -1,0 +1,2 @@
+// Posts a form once more from this site; without JavaScript its button does.
+document.querySelector("#answer").submit();
