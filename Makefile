@@ -118,13 +118,13 @@ applications: messages var/applications/.installed ## release what others wrote:
 	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/applications
 
 var/identity/.installed: tests/environments/single_sign_on/package-lock.json
-	@echo "Installing an OpenID provider into var/identity …"
+	@echo "Installing identity providers into var/identity …"
 	@mkdir -p var/identity && cp $(dir $<)package.json $< var/identity/
 	@npm ci --prefix var/identity --no-audit --no-fund --silent
 	@touch $@
 
 .PHONY: identity
-identity: messages var/identity/.installed ## single sign-on with a real OpenID provider (needs Node.js)
+identity: messages var/identity/.installed ## single sign-on with real identity providers (needs Node.js)
 	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/environments/single_sign_on
 
 .PHONY: mutants

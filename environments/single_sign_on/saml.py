@@ -110,13 +110,14 @@ def who_came_back(answer: str, request_id: str) -> SignIn:
     _settings, _response, faults = library()
     try:
         return _stated(_verified(answer, request_id), request_id)
-    except (LookupError, TypeError, *faults) as fault:
+    except faults as fault:
         raise ValueError(f"{type(fault).__name__}: {fault}") from fault
 
 
 def library() -> tuple[Any, Any, tuple[type[Exception], ...]]:
-    """Return of python3-saml the settings, the response, and what they raise. Raises RuntimeError, also where lxml
-    and xmlsec contain different versions of libxml2: they are pinned together.
+    """Return of python3-saml the settings, the response, and what a wrong answer raises.
+
+    Raises RuntimeError, also where lxml and xmlsec contain different versions of libxml2: they are pinned together.
     """
     try:
         from lxml.etree import LxmlError
@@ -126,7 +127,7 @@ def library() -> tuple[Any, Any, tuple[type[Exception], ...]]:
         from xmlsec import Error
     except Exception as fault:
         raise RuntimeError(f"python3-saml, lxml and xmlsec cannot be loaded together: {fault}") from fault
-    faults = (LxmlError, OneLogin_Saml2_Error, OneLogin_Saml2_ValidationError, Error)
+    faults = (LxmlError, OneLogin_Saml2_Error, OneLogin_Saml2_ValidationError, Error, LookupError, TypeError)
     return OneLogin_Saml2_Settings, OneLogin_Saml2_Response, faults
 
 

@@ -134,6 +134,10 @@ def test_an_altered_name_is_refused(saml: SamlProvider, people: dict[str, Any], 
     refused(visitor, written(text.replace(">u-1<", ">u-9<")), caplog, "Signature")
 
 
+WRAPPED = "before, before keeps, before same, after, after keeps same, extensions, extensions keeps, extensions same, "
+WRAPPED += "object, object same, inside, inside keeps, inside same, response, response same"
+
+
 def wrapped(text: str, where: str) -> str:
     """Return an answer with another assertion, about u-9, in the place of the signed one, which is elsewhere."""
     root = etree.fromstring(text)
@@ -170,11 +174,7 @@ def wrapped(text: str, where: str) -> str:
     return etree.tostring(root).decode()
 
 
-@pytest.mark.parametrize(
-    "where",
-    ["before", "before keeps", "before same", "after", "after keeps same", "extensions", "extensions keeps",
-     "extensions same", "object", "object same", "inside", "inside keeps", "inside same", "response", "response same"],
-)  # fmt: skip
+@pytest.mark.parametrize("where", WRAPPED.split(", "))
 def test_a_wrapped_assertion_is_refused(saml: SamlProvider, people: dict[str, Any], caplog: Any, where: str) -> None:
     connected(people["administrator"], saml.issuer, "u-9")
     visitor, text = begun(saml)
