@@ -102,7 +102,7 @@ def saml(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_pa
 
 
 @pytest.mark.timeout(280)
-def test_an_invitation_is_taken_by_saml_and_a_passkey_is_asked_for(
+def test_an_invitation_is_taken_and_a_sign_in_made_by_saml_across_two_sites(
     saml: SamlProvider, seeded: dict[str, Any], people: dict[str, Any], person: Callable[..., Person]
 ) -> None:
     with acting(COMMAND):
@@ -112,7 +112,7 @@ def test_an_invitation_is_taken_by_saml_and_a_passkey_is_asked_for(
     member.go(f"/invitation/{link.split('/')[-2]}/")
     member.press('a[href^="/account/single-sign-on/invitation/"]')
     member.page.wait_for_url(re.compile("/single-sign-on/saml/$"))
-    assert "17@example.org" in member.text and latin_words(member.page) is not None
+    assert "17@example.org" in member.text
     member.press("main button.main")
     assert member.path == "/admin/", member.text
     member.context.clear_cookies()
