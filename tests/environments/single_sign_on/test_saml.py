@@ -14,7 +14,7 @@ from audit.actor import acting
 from audit.models import Event
 from audit.operation import operation
 from environments.admin import rights
-from environments.models import AccessGrant, Account, Environment, ExternalIdentity, ProviderKey
+from environments.models import AccessGrant, Account, ExternalIdentity, ProviderKey
 from environments.models.access_grant import AccessGrantManager
 from environments.operations.account.invite import invite
 from environments.single_sign_on.configured import readable
@@ -164,14 +164,12 @@ def test_a_sign_in_signs_nothing(
     mine = SamlBrowser()
     mine.get("/account/single-sign-on/")
     assert mine.account == str(account.pk)
-    production = Environment.objects.get(slug="production")
-    path = f"/admin/operation/environment/require_two_factor/{production.pk}/"
-    form = {"demanded": "yes", "reason": "policy"}
+    path = f"/admin/operation/account/invite/{people['tester'].pk}/"
 
     def signs() -> None:
-        answer = mine.client.post(path, form, headers={"accept-language": "en"})
-        assert answer.status_code == 401 and "sign-on" not in answer.headers.get("location", "")
-        assert not Environment.objects.get(slug="production").requires_two_factor
+        answer = mine.client.post(path, {"reason": "lost device"}, headers={"accept-language": "en"})
+        assert answer.status_code == 401 and "Add a passkey" in answer.content.decode()
+        assert not Account.objects.get(pk=people["tester"].pk).invitation
 
     signs()
     assert "/single-sign-on/prove/" in mine.client.get("/account/mfa/totp/activate/").headers["location"]
