@@ -19,7 +19,9 @@ from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.ledger.chain import BROKEN, Report, verify
 from audit.ledger.checkpoint import Memory
 from audit.ledger.note import KeyRing, PublicKey
+from audit.ledger.time_stamps import authority, findings
 from audit.models import LedgerResumption
+from audit.offline.ringi_verify import Inconclusive
 from audit.private_files import make_folder
 from audit.roles import Roles
 
@@ -103,7 +105,23 @@ def verified(
     kept = remembered()
     outside = [*notes, *([kept.note] if kept is not None and begun is None else [])]
     report = verify(connection, first=first, last=last, notes=outside, key=keys, begun=begun, **options)
+    if last is None and (begun is not None or first == 1) and report.finding is None:
+        _check_time_stamps(connection, report, begun.frontier.size if begun is not None else 0, options)
     return Result(report, guard_faults(connection), guards.strangers(connection, _audited(), table_of))
+
+
+def _check_time_stamps(connection: Any, report: Report, behind: int, options: dict[str, Any]) -> None:
+    """Add to a report what the time stamps behind a number show; nothing where no authority is set."""
+    try:
+        known = authority()
+        with connection.transaction(), connection.cursor() as cursor:
+            for finding in findings(cursor, known, behind) if known is not None else ():
+                if finding not in options.get("accepted", ()):
+                    report.finding, report.memory = finding, None
+                    return
+                report.accepted.append(finding)
+    except (Inconclusive, OSError) as fault:
+        report.unknown = report.unknown or str(fault)
 
 
 def guard_faults(connection: Any) -> list[str]:

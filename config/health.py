@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis.exceptions import RedisError
 
 from audit.isolated import is_unavailable
+from audit.ledger.time_stamps import last_stamp
 from config import served
 from environments.code_version import code_version
 from environments.queues import OWN_QUEUES
@@ -153,6 +154,11 @@ def _gauges(registry: CollectorRegistry, liveness: Liveness) -> None:
         unclaimed.labels(name).set(seconds)
     gauge("notification_pending_seconds", "How long a notification has waited to be sent.").set(liveness.unsent or 0)
     gauge("event_unsigned_seconds", "How long an event has waited for a checkpoint.").set(liveness.ledger.unsigned or 0)
+    if settings.TIME_STAMP_URL:
+        stamp = last_stamp(connection)
+        gauge("time_stamp_age_seconds", "Age of the last time stamp, or of the ledger without one.").set(stamp.age or 0)
+        words = "1 while the time-stamping authority gives no time stamp that verifies."
+        gauge("time_stamp_failed", words).set(bool(stamp.fault))
     if (last := liveness.ledger.last) is not None:
         gauge("ledger_verification_failed", "1 while a finding of a ledger verification is open.").set(
             liveness.ledger.fault is not None

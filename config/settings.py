@@ -163,6 +163,9 @@ POLL_INTERVAL = env.float("RINGI_POLL_INTERVAL", 1.0)
 # The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the
 # signer's.
 LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
+# The time-stamping authority (RFC 3161) of the ledger signer, and the file of the certificates that are trusted for it.
+TIME_STAMP_URL = env.str("RINGI_TIME_STAMP_URL", "")
+TIME_STAMP_CA = env.str("RINGI_TIME_STAMP_CA", "")
 # Where manage.py ledger_stream sends the events of the ledger.
 STREAM_URL = env.str("RINGI_STREAM_URL", "")
 STREAM_TOKEN = env.str("RINGI_STREAM_TOKEN", "")
@@ -353,6 +356,11 @@ for _name, _holds, _shape in (
         not SAML_METADATA or (not OIDC_ISSUER and readable(SAML_METADATA)),
         "SAML 2.0 metadata of one identity provider, in place of RINGI_OIDC_ISSUER: its entity ID, an https address for"
         " HTTP-Redirect, and certificates (RSA from 2048 bits, or EC)",
+    ),
+    (
+        "RINGI_TIME_STAMP_URL",
+        bool(TIME_STAMP_URL) == bool(TIME_STAMP_CA) and re.match(r"https?://|$", TIME_STAMP_URL),
+        "an address of http or https, beside the file RINGI_TIME_STAMP_CA; neither is set without the other",
     ),
     ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
 ):

@@ -242,11 +242,16 @@ def sign_ledger(signer: Any) -> Any:
     """Sign what there is, as the ledger signer's role, in the database that Django is connected to; return the
     checkpoint.
     """
+    with ledger_signer_connection() as own:
+        return signer.sign(own)
+
+
+def ledger_signer_connection() -> Any:
+    """Connect as the ledger signer's role to the database that Django is connected to."""
     from django.db import connection
 
     address = _named(os.environ["DATABASE_LEDGER_SIGNER_URL"], str(connection.settings_dict["NAME"]))
-    with psycopg.connect(address, autocommit=True) as own:
-        return signer.sign(own)
+    return psycopg.connect(address, autocommit=True)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from django.conf import settings
@@ -48,7 +48,7 @@ class Delivery:
     def __init__(self, signer: LedgerSigner, clock: Callable[[], float] = time.time) -> None:
         """signer: whose folder keeps the memory."""
         self.signer, self.clock, self.said = signer, clock, signer.said
-        self._held: dict[str, threading.Thread] = {}
+        self._calls = Calls()
         self.file = signer.folder / "delivered.json"
         self.kept: dict[str, dict[str, Any]] = (
             json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
@@ -89,17 +89,8 @@ class Delivery:
     def _turned(self, connection: Any, pk: int, kept: dict[str, Any], *, failing: bool, said: str) -> None:
         if kept["failing"] == failing:
             return
-        details = json.dumps({"address": pk, "said": said[:300]}, ensure_ascii=False)
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN")
-            try:
-                set_context(LEDGER_SIGNER, operation=DELIVERY, connection=connection)
-                cursor.execute(
-                    "SELECT ringi_append('access', %s, %s, NULL, %s::jsonb, '', %s)",
-                    [DELIVERY, f"audit.CheckpointDelivery:{pk}", details, "failed" if failing else "done"],
-                )
-            finally:
-                cursor.execute("COMMIT")
+        about, outcome = f"audit.CheckpointDelivery:{pk}", "failed" if failing else "done"
+        write_access(connection, DELIVERY, about, {"address": pk, "said": said[:300]}, outcome)
         kept["failing"] = failing
 
     def _mail(self, _connection: Any, address: str, kept: dict[str, Any]) -> None:
@@ -111,7 +102,7 @@ class Delivery:
         note, size = self.said.note, self.said.frontier.size
         body = f"{note}\nKeys:\n{''.join(f'{key}{chr(10)}' for key in self.said.keys)}"
         mail = EmailMessage(f"[Ringi] checkpoint of {size} events", body, to=[address])
-        self._in_time(address, mail.send, LONGEST_MAIL_SECONDS)
+        self._calls.in_time(address, mail.send, LONGEST_MAIL_SECONDS)
         kept["size"] = size
 
     def _post(self, connection: Any, address: str, kept: dict[str, Any]) -> None:
@@ -136,20 +127,9 @@ class Delivery:
                 old = Frontier(size, map(bytes.fromhex, roots))
                 proof = consistency_since(old, leaves_of(cursor, size), self.said.frontier.size)
         lines = [f"old {size}", *(base64.b64encode(node).decode() for node in proof), "", self.said.note]
-        return self._in_time(address, partial(_post, address, "\n".join(lines).encode()), LONGEST_SECONDS)
-
-    def _in_time[T](self, address: str, call: Callable[[], T], seconds: float) -> T:
-        """Call in a thread: a server that answers in drips, even in its headers, would hold up the others for ever."""
-        if (held := self._held.get(address)) is not None and held.is_alive():
-            raise NotDelivered("it has not ended its answer to an earlier call")
-        found: Future[T] = Future()
-        thread = threading.Thread(target=_resolve, args=(found, call), name="delivery", daemon=True)
-        thread.start()
-        thread.join(seconds)
-        if thread.is_alive():
-            self._held[address] = thread
-            raise NotDelivered(f"it did not answer within {seconds:g} s")
-        return found.result()
+        call = partial(post, f"{address.rstrip('/')}/add-checkpoint", "\n".join(lines).encode())
+        status, answer = self._calls.in_time(address, call, LONGEST_SECONDS)
+        return status, answer.decode("utf-8", "replace")
 
     @staticmethod
     def _frontier_at(connection: Any, size: int) -> list[str]:
@@ -168,6 +148,40 @@ class Delivery:
             append_note(self.signer.folder / "cosignatures.txt", self.said.note + lines)
 
 
+class Calls:
+    """Calls to servers, each ended by a limit in seconds."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, threading.Thread] = {}
+
+    def in_time[T](self, address: str, call: Callable[[], T], seconds: float) -> T:
+        """Call in a thread: a server that answers in drips, even in its headers, would hold up the others for ever."""
+        if (held := self._held.get(address)) is not None and held.is_alive():
+            raise NotDelivered("it has not ended its answer to an earlier call")
+        found: Future[T] = Future()
+        thread = threading.Thread(target=_resolve, args=(found, call), name="delivery", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            self._held[address] = thread
+            raise NotDelivered(f"it did not answer within {seconds:g} s")
+        return found.result()
+
+
+def write_access(connection: Any, operation: str, about: str, details: dict[str, Any], outcome: str) -> None:
+    """Write an event of the ledger signer, of the kind `access`, in a transaction of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            set_context(LEDGER_SIGNER, operation=operation, connection=connection)
+            cursor.execute(
+                "SELECT ringi_append('access', %s, %s, NULL, %s::jsonb, '', %s)",
+                [operation, about, json.dumps(details, ensure_ascii=False), outcome],
+            )
+        finally:
+            cursor.execute("COMMIT")
+
+
 def _resolve[T](found: Future[T], call: Callable[[], T]) -> None:
     """Put what a call gives, or its fault, where it is waited for."""
     try:
@@ -176,21 +190,28 @@ def _resolve[T](found: Future[T], call: Callable[[], T]) -> None:
         found.set_exception(fault)
 
 
-def _post(address: str, content: bytes) -> tuple[int, str]:
-    """Return status and text of the answer, read as far as one can be long."""
-    with httpx.stream("POST", f"{address.rstrip('/')}/add-checkpoint", content=content, timeout=TIMEOUT) as answer:
+def post(address: str, content: bytes, content_type: str = "") -> tuple[int, bytes]:
+    """Return status and bytes of the answer, read as far as one can be long."""
+    headers = {"Content-Type": content_type} if content_type else {}
+    with httpx.stream("POST", address, content=content, headers=headers, timeout=TIMEOUT) as answer:
         read = bytearray()
         for chunk in answer.iter_bytes():
             read += chunk
             if len(read) > LONGEST_ANSWER:
                 raise NotDelivered(f"its answer is longer than {LONGEST_ANSWER} bytes")
-        return answer.status_code, read.decode("utf-8", "replace")
+        return answer.status_code, bytes(read)
+
+
+class Carrier(Protocol):
+    """What brings checkpoints to others, and yields a line about each address that failed."""
+
+    def carrying(self, connection: Any) -> Iterator[str]: ...
 
 
 class DeliveryThread:
     """Deliveries in a thread with a connection of its own, from the beginning to the end of a `with`."""
 
-    def __init__(self, delivery: Delivery, every: float, report: Callable[[str], object]) -> None:
+    def __init__(self, delivery: Carrier, every: float, report: Callable[[str], object]) -> None:
         """every: seconds between two deliveries. report: takes a line about each address that failed."""
         self.delivery, self.every, self.report = delivery, every, report
         self._ended = threading.Event()

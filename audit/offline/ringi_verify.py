@@ -2,6 +2,7 @@
 """Verify a Ringi ledger offline; one file, nothing but the Python standard library (3.9 or newer).
 
     ringi_verify.py FILE [--checkpoint NOTE]... [--key KEY]... [--witness KEY]...
+                         [--time-stamp-ca FILE [--time-stamps FILE]...]
 
 FILE is an export or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or more signed
 checkpoints kept from earlier; KEY is a public key of the signer (`name+keyid+base64`, or a file with one on each
@@ -13,6 +14,9 @@ What is checked: leaf = SHA-256(0x00 || event); chain = SHA-256(0x01 || previous
 first event 32 zero bytes; numbers 1, 2, 3, ... without a gap; each checkpoint (C2SP tlog-checkpoint,
 Ed25519) against the RFC 6962 Merkle tree hash over the leaves; the head at the end. Of a file of proofs: each
 event's audit path, and that earlier checkpoints are beginnings of the later one.
+
+Time stamps (RFC 3161) of checkpoints are verified by the program `openssl`, when the certificates of the authority are
+given; without that program the result is 2.
 """
 
 from __future__ import annotations
@@ -21,12 +25,16 @@ import argparse
 import base64
 import json
 import os
+import re
+import subprocess
 import sys
 from calendar import timegm
 from collections.abc import Iterable
 from hashlib import sha256, sha512
-from time import strptime
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import gmtime, strftime, strptime, time
+from typing import Any, NamedTuple
 
 KEYS = {"operation_id", "operation", "actor", "after", "before", "channel", "id", "kind"}
 KEYS |= {"object", "on_behalf", "outcome", "reason", "request", "session_user", "ts", "tx", "v"}
@@ -42,6 +50,10 @@ RENEWAL, ADD_PASSKEY, PASSKEY = "audit:renew_key", "account:add_passkey", "mfa.A
 IDENTITY, PROVIDER_KEY = "environments.ExternalIdentity:", "environments.ProviderKey:"
 CONNECT, KEEP_KEY = ("account:connect", "account:enrol"), "account:keep_provider_key"
 KINDS = ("row", "operation", "refusal", "access")
+# The operation of the event that holds a time stamp; seconds between its time and the authority's that are tolerated.
+STAMP, CLOCKS = "audit:time_stamp", 300
+SECONDS = "%Y-%m-%dT%H:%M:%S"
+MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 def no_json(name: str) -> None:
@@ -365,6 +377,116 @@ def cosigned_by(note: str, witness: Key) -> bool:
     return False
 
 
+class Stamp(NamedTuple):
+    """A time stamp of the checkpoint of `size` events. number and ts: of the event that holds it; 0 and "" of one that
+    the reader kept, whose note has the SHA-256 `digest`.
+    """
+
+    number: int
+    ts: str
+    size: int
+    time: str
+    token: bytes
+    digest: str = ""
+
+
+def stamp_of(number: int, event: dict[str, Any]) -> Stamp | None:
+    """Return the time stamp that an event holds; None where it holds none. Raises Broken for one that is malformed."""
+    if (event["operation"], event["kind"], event["outcome"]) != (STAMP, "access", "done"):
+        return None
+    try:
+        after = event["after"]
+        stamp = Stamp(number, event["ts"], after["size"], after["time"], from_base64(after["token"]))
+        if type(stamp.size) is not int or not 0 < stamp.size < number or seconds_of(stamp.time) < 0:
+            raise ValueError
+        seconds_of(stamp.ts)
+    except (KeyError, TypeError, ValueError):
+        raise Broken(number, "the time stamp of the event has not the form of one")
+    return stamp
+
+
+def seconds_of(ts: str) -> int:
+    """Return the whole seconds since 1970 of a time as the ledger writes it. Raises ValueError or TypeError."""
+    return timegm(strptime(ts[:19], SECONDS))
+
+
+class Authority:
+    """The time-stamping authorities (RFC 3161) that the certificates of a file certify, as the program openssl verifies
+    them. Raises Inconclusive where it cannot run, or the file has no certificate.
+    """
+
+    def __init__(self, certificates: str) -> None:
+        self.file = certificates
+        Path(certificates).read_bytes()
+        if "subject=" not in self.run("x509", "-noout", "-subject", "-in", certificates)[1]:
+            raise Inconclusive(f"{certificates} holds no certificate that openssl can read")
+
+    @staticmethod
+    def run(*words: str) -> tuple[int, str]:
+        """Return exit status and text of an openssl command."""
+        try:
+            done = subprocess.run(["openssl", *words], capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise Inconclusive(f"time stamps were not verified: needs the program openssl, 1.1.1 or newer: {fault}")
+        return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+    def why(self, *words: str) -> str:
+        """Return why `openssl ts -verify` takes a stamp for a false one; empty where it verifies."""
+        status, said = self.run("ts", "-verify", *words, "-CAfile", self.file)
+        if "Verification: OK" in said and not status:
+            return ""
+        if "Verification: FAILED" not in said:
+            raise Inconclusive(f"time stamps were not verified: openssl says: {said.strip()[:300]}")
+        reasons = re.findall(r"routines:\w*:([^:\n]+):[^:\n]*:\d+:([^\n]*)", said) or [("it cannot be read", "")]
+        return " ".join(reasons[-1]).strip()
+
+    def fault(self, token: bytes, digest: str, at: int) -> str:
+        """Return why a token is no stamp over a SHA-256 in hex by an authority whose certificates hold at a moment."""
+        with TemporaryDirectory() as folder:
+            Path(folder, "token").write_bytes(token)
+            words = ("-token_in", "-in", str(Path(folder, "token")), "-digest", digest)
+            return self.why(*words, "-attime", str(at))
+
+    def time(self, token: bytes) -> int:
+        """Return the seconds since 1970 that a token states, cut to whole ones. Raises ValueError."""
+        with TemporaryDirectory() as folder:
+            Path(folder, "token").write_bytes(token)
+            said = self.run("ts", "-reply", "-token_in", "-in", str(Path(folder, "token")), "-text")[1]
+        found = re.search(r"^Time stamp: (\w{3}) +(\d+) ([\d:]{8})(?:\.\d+)? (\d{4}) GMT$", said, re.MULTILINE)
+        if not found:
+            raise ValueError("it cannot be read")
+        month, day, clock, year = found.groups()
+        return seconds_of(f"{year}-{MONTHS.index(month) // 3 + 1:02}-{int(day):02}T{clock}")
+
+    def name(self, token: bytes) -> str:
+        """Return the subject of the certificate that signed a token which was verified."""
+        with TemporaryDirectory() as folder:
+            for name in ("token", "content", "certificate"):
+                Path(folder, name).write_bytes(token)
+            files = ("-in", "token", "-signer", "certificate", "-out", "content")
+            words = [word if word[0] == "-" else str(Path(folder, word)) for word in files]
+            self.run("cms", "-verify", "-noverify", "-inform", "DER", *words)
+            options = ("-noout", "-subject", "-nameopt", "RFC2253,utf8,-esc_msb")
+            said = self.run("x509", *options, "-in", str(Path(folder, "certificate")))[1]
+        return (re.findall(r"^subject= ?(.*)$", said, re.MULTILINE) or ["?"])[0]
+
+    def stated(self, stamp: Stamp, digest: str | None) -> tuple[int, str]:
+        """Return the moment that a stamp states of the note with a SHA-256, and what is wrong with it."""
+        if digest is None:
+            return 0, f"its time stamp is of a checkpoint of {stamp.size} events that is not in the ledger"
+        try:
+            moment = self.time(stamp.token)
+            why = self.fault(stamp.token, digest, moment)
+        except ValueError as fault:
+            return 0, f"its time stamp does not verify: {fault}"
+        if why or (stamp.ts and moment != seconds_of(stamp.time)):
+            return 0, f"its time stamp does not verify: {why or 'it states another time than the event'}"
+        apart = seconds_of(stamp.ts) - moment if stamp.ts else 0
+        if abs(apart) > CLOCKS:
+            return moment, f"the clock of the ledger is {apart:+d} s from that of the time-stamping authority"
+        return moment, ""
+
+
 def concerns_passkey(event: dict[str, Any]) -> bool:
     """Tell whether an event names a passkey, an identity at a provider or a key of one, may end one, or was signed with
     one.
@@ -513,6 +635,41 @@ def split_notes(text: str) -> list[str]:
     return notes + (["".join(lines)] if lines else [])
 
 
+class Clocks:
+    """The times of the events between two checkpoints of the file, and the SHA-256 of each note."""
+
+    def __init__(self) -> None:
+        self.spans = list[tuple[int, tuple[str, int], tuple[str, int]]]()
+        self.low: tuple[str, int] | None = None
+        self.high = ("", 0)
+        self.digests: dict[int, str] = {}
+
+    def hear(self, number: int, ts: Any) -> None:
+        """Take the time of an event."""
+        moment = (str(ts), number)
+        self.low, self.high = min(self.low or moment, moment), max(self.high, moment)
+
+    def cut(self, size: int, note: str) -> None:
+        """Take a checkpoint, which stands behind the last event that it covers."""
+        self.digests[size] = sha256(note.encode()).hexdigest()
+        if self.low:
+            self.spans.append((size, self.low, self.high))
+        self.low, self.high = None, ("", 0)
+
+    def faults(self, stated: dict[int, int]) -> Iterable[tuple[int, str]]:
+        """Yield the events whose time contradicts an authority's. stated: the moment of each stamped size."""
+        if self.low:
+            self.spans.append((self.low[1], self.low, self.high))
+        before, sizes = -CLOCKS, sorted(stated)
+        for size, low, high in self.spans:
+            while sizes and sizes[0] < size:
+                before = stated[sizes.pop(0)]
+            if low[0] < strftime(SECONDS, gmtime(max(0, before - CLOCKS))):
+                yield low[1], "it says a time before that of a time stamp which does not cover it"
+            if sizes and high[0] > strftime(SECONDS, gmtime(stated[sizes[0]] + CLOCKS + 1)):
+                yield high[1], "it says a time after that of a time stamp which covers it"
+
+
 class Ledger:
     """The state of a verification that has read `number` events."""
 
@@ -520,6 +677,7 @@ class Ledger:
         self.number, self.checkpoints, self.agreed = 0, 0, {True: 0, False: 0}
         self.chain, self.trust, self.passkeys = bytes(32), trust, Passkeys()
         self.subtrees: list[bytes] = []
+        self.stamps, self.clocks = list[Stamp](), Clocks()
         self.earlier: dict[int, list[tuple[bytes, str]]] = {}
         for note in earlier:
             size, root = parse_earlier(note)
@@ -554,6 +712,9 @@ class Ledger:
             raise Broken(number, "the event is of no kind that there is")
         self.trust.hear(number, contents)
         self.passkeys.hear(number, contents)
+        stamp = stamp_of(number, contents)
+        self.stamps += [stamp] if stamp else []
+        self.clocks.hear(number, contents["ts"])
         size, node = self.number, leaf
         while size & 1:
             node = sha256(b"\x01" + self.subtrees.pop() + node).digest()
@@ -604,6 +765,7 @@ class Ledger:
             raise Broken(self.number, f"a checkpoint of {size} events stands behind this event")
         self.trust.check(self.number, size, note, earlier=False)
         self.compare(size, root, earlier=False)
+        self.clocks.cut(size, note)
 
     def finish(self, head: dict[str, Any] | None) -> None:
         """Check the head, and that every earlier checkpoint was reached."""
@@ -680,6 +842,7 @@ class Proofs:
 
     def __init__(self, earlier: Iterable[str], trust: Trust) -> None:
         self.number, self.checkpoints, self.trust = 0, 0, trust
+        self.stamps, self.clocks = list[Stamp](), Clocks()
         self.claims: dict[str, Claim] = {}
         self.proved: set[str] = set()
         self.earlier = [(parse_earlier(note), note) for note in earlier]
@@ -829,6 +992,61 @@ def result(state: Ledger | Proofs) -> tuple[int, str]:
     return 0, f"HOLDS: {state.number} events{behind}, {state.checkpoints} checkpoints{root}{by}"
 
 
+def kept_stamps(names: Iterable[str]) -> tuple[list[str], list[Stamp]]:
+    """Return the notes and the time stamps of files that the signer's `time_stamps.jsonl` was copied to."""
+    notes, stamps = [], []
+    for line in "".join(Path(name).read_text("utf-8") for name in names).splitlines():
+        try:
+            kept = JSON.decode(line)
+            size, digest = parse_note(kept["note"])[0], sha256(kept["note"].encode()).hexdigest()
+            stamps.append(Stamp(0, "", size, "", from_base64(kept["token"]), digest))
+            notes.append(kept["note"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Inconclusive("a time stamp that was kept can't be read")
+    return notes, stamps
+
+
+def renewed_stamps(authority: Authority, true: list[tuple[Stamp, int, str]]) -> list[tuple[Stamp, int]]:
+    """Return the stamps that prove their moment today: by certificates that hold now, or held when a later stamp was
+    made that proves its own moment and covers the event of this one. true: stamp, moment and digest of the note.
+    """
+    proved: list[tuple[Stamp, int]] = []
+    for stamp, moment, digest in sorted(true, key=lambda one: (one[1], one[0].number), reverse=True):
+        covering = [at for later, at in proved if 0 < stamp.number <= later.size]
+        if not authority.fault(stamp.token, digest, min(covering, default=int(time()))):
+            proved.append((stamp, moment))
+    return proved
+
+
+def time_result(state: Ledger | Proofs, authority: Authority, kept: list[Stamp]) -> tuple[int, list[str]]:
+    """Return exit status and sentences about the time stamps of what was read without a fault."""
+    inside = {stamp.token for stamp in state.stamps}
+    lines, true = list[str](), list[tuple[Stamp, int, str]]()
+    for stamp in [*state.stamps, *(stamp for stamp in kept if stamp.token not in inside)]:
+        digest = stamp.digest or state.clocks.digests.get(stamp.size)
+        moment, fault = authority.stated(stamp, digest)
+        lines += [f"TIME STAMP at number {stamp.number or stamp.size}: {fault}"] if fault else []
+        true += [(stamp, moment, digest)] if moment and digest else []
+    proved = renewed_stamps(authority, true)
+    stated: dict[int, int] = {}
+    for stamp, moment in proved:
+        stated[stamp.size] = min(moment, stated.get(stamp.size, moment))
+    lines += [f"TIME at number {number}: {what}" for number, what in state.clocks.faults(stated)]
+    if not proved:
+        why = "the certificates of its time stamps have ended" if true else "there is no time stamp of it that verifies"
+        return 1 if lines else 2, [*lines, f"CAN'T TELL when the ledger existed: {why}"]
+    last, moment = max(proved, key=lambda one: (one[0].size, -one[1]))
+    moments = sorted(at for _stamp, at in proved)
+    gap = max((later - at for at, later in zip(moments, moments[1:])), default=0) / 86400
+    ended = f", {len(true) - len(proved)} more of ended certificates" if len(true) > len(proved) else ""
+    said = strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(moment))
+    lines.append(
+        f"TIME: events 1 to {last.size} existed at {said}, by the clock of {authority.name(last.token)}"
+        f" ({len(proved)} time stamps{ended}, {gap:.1f} days apart at most)"
+    )
+    return 1 if len(lines) > 1 else 0, lines
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description="Verify a Ringi ledger offline.")
@@ -836,14 +1054,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", action="append", default=[], help="file with signed checkpoints kept earlier")
     parser.add_argument("--key", action="append", default=[], help="public key of the signer, or a file with keys")
     parser.add_argument("--witness", action="append", default=[], help="public key of a witness, or a file with keys")
+    parser.add_argument("--time-stamp-ca", help="file with the certificates (PEM) of the time-stamping authority")
+    parser.add_argument("--time-stamps", action="append", default=[], help="file with time stamps kept earlier")
     options = parser.parse_args(arguments)
+    if options.time_stamps and not options.time_stamp_ca:
+        parser.error("--time-stamps needs --time-stamp-ca")
     try:
-        notes = []
+        authority = Authority(options.time_stamp_ca) if options.time_stamp_ca else None
+        notes, kept = kept_stamps(options.time_stamps)
         for name in options.checkpoint:
             with open(name, encoding="utf-8") as source:
                 notes += split_notes(source.read())
         witnesses = read_keys(options.witness, b"\x04")
         state = verify(open_lines(options.file), notes, read_keys(options.key), witnesses)
+        timed, lines = 0, list[str]()
+        if authority:
+            timed, lines = time_result(state, authority, kept)
+        elif state.stamps:
+            count = len(state.stamps)
+            lines = [f"NOT VERIFIED: {count} time stamps; give the authority's certificates with --time-stamp-ca"]
     except Broken as broken:
         print(f"BROKEN at number {broken.number}: {broken.what}")
         return 1
@@ -851,8 +1080,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"CAN'T TELL: {fault}")
         return 2
     status, said = result(state)
-    print(said)
-    return status
+    print(said, *lines, sep="\n")
+    return timed if timed == 1 else max(status, timed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What works beside this process: Redis, the other processes, the ledger, its witnesses, mail, and single sign-on."""
+"""What works beside this process: Redis, the other processes, the ledger with its witnesses and time stamps, mail, and
+single sign-on.
+"""
 
 import smtplib
 from collections.abc import Iterator
@@ -6,11 +8,14 @@ from datetime import timedelta
 
 import django_rq
 from django.conf import settings
+from django.db import connection
 from django.utils.translation import gettext as _
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from audit.clock import now
+from audit.ledger.time_stamps import authority, last_stamp
 from audit.models import CheckpointDelivery
+from audit.offline.ringi_verify import Inconclusive
 from audit.standing import standing
 from environments import access
 from environments.queues import OWN_QUEUES
@@ -24,6 +29,8 @@ PATIENCE = 5.0
 VERIFIED_WITHIN = timedelta(hours=30)
 # Long enough to get another certificate from the people of the identity provider.
 CERTIFICATE_LASTS = timedelta(days=30)
+# One each day, and a day for an authority that is down.
+STAMPED_WITHIN = timedelta(days=2)
 
 
 def queue() -> Iterator[Finding]:
@@ -94,6 +101,29 @@ def witnesses() -> Iterator[Finding]:
         yield warning(name, words, _("Add an address for checkpoints on the page of that list."))
 
 
+def time_stamps() -> Iterator[Finding]:
+    """Where a time-stamping authority is set, it stamps a checkpoint each day, and this process can verify that."""
+    name = _("time stamps")
+    if not settings.TIME_STAMP_URL:
+        yield ok(name, _("no time-stamping authority is set"))
+        return
+    try:
+        authority()
+    except (OSError, Inconclusive) as fault:
+        advice = _("Install openssl, and name a readable file of certificates in RINGI_TIME_STAMP_CA.")
+        yield failed(name, str(fault), advice)
+        return
+    last = last_stamp(connection)
+    if last.fault or (last.age or 0) > STAMPED_WITHIN.total_seconds():
+        at = f"{last.at:%Y-%m-%d %H:%M} UTC" if last.at is not None else "—"
+        words = _("last time stamp: %(at)s %(fault)s") % {"at": at, "fault": last.fault}
+        yield failed(name, words.strip(), _("Look at the log of the ledger signer, and ask the authority."))
+    elif last.at is None:
+        yield warning(name, _("There is no time stamp yet."), _("Start the ledger signer with the same two variables."))
+    else:
+        yield ok(name, f"{last.at:%Y-%m-%d %H:%M} UTC · {settings.TIME_STAMP_URL}")
+
+
 def mail() -> Iterator[Finding]:
     """The mail server answers, where notifications are mailed."""
     channels = NotificationChannel.objects.filter(channel_type="mail", disabled_at=None).count()
@@ -156,4 +186,4 @@ def _saml(name: str) -> Finding:
     return warning(name, words, advice) if end <= now() + CERTIFICATE_LASTS else ok(name, words)
 
 
-CHECKS = (queue, processes, ledger, witnesses, mail, single_sign_on)
+CHECKS = (queue, processes, ledger, witnesses, time_stamps, mail, single_sign_on)

@@ -25,6 +25,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATE_DIR = Path(os.environ["LEDGER_TEST_STATE"])
 LEDGER_PUBLIC_KEY = ""
+TIME_STAMP_URL = os.environ.get("LEDGER_TEST_TIME_STAMP_URL", "")
+TIME_STAMP_CA = os.environ.get("LEDGER_TEST_TIME_STAMP_CA", "")
 DATABASE_ROLES = {"application": _parts["user"]}
 operation_roles.in_one_process()
 MAIL_HOST, _, _port = os.environ.get("LEDGER_TEST_MAIL", "").rpartition(":")

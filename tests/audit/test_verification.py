@@ -9,10 +9,15 @@ import pytest
 from django.db import connection
 
 from audit import verification
+from audit.ledger import time_stamps
 from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.delivery import write_access
 from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, PublicKey, sign
-from tests.conftest import sign_ledger
+from audit.ledger.stamping import Stamping
+from audit.models import Event
+from tests.conftest import ledger_signer_connection, sign_ledger
+from tests.time_stamping import Authority
 
 
 @pytest.fixture
@@ -91,3 +96,31 @@ def test_the_last_verification_finds_an_exchanged_past(signed: LedgerSigner, dat
     other = Checkpoint(signed.origin, kept.frontier.size, bytes(32))
     verification.Memory(kept.frontier, kept.chain, sign(other, signed.private)).write(verification._memory())
     assert _verified().status == 1
+
+
+def test_time_stamps_are_verified_and_what_they_show_is_a_finding_until_two_people_accept_it(
+    signed: LedgerSigner, tmp_path: Path, settings: Any
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    settings.TIME_STAMP_CA = str(authority.ca)
+    known = time_stamps.authority()
+    assert known is not None
+    with ledger_signer_connection() as own:
+        assert list(Stamping(signed, authority.url, known).carrying(own)) == []
+        sign_ledger(signed)
+        assert _verified().status == 0
+        before = _verified().report.memory
+        (stamp,) = (event.contents for event in Event.objects.filter(operation="audit:time_stamp"))
+        write_access(own, "audit:time_stamp", "", stamp["after"] | {"size": 4}, "done")
+    sign_ledger(signed)
+    last = signed.frontier.size
+    for begun in (None, before):
+        found = _verified(begun=begun)
+        assert found.status == 1 and found.report.finding is not None and found.report.finding.number == last
+        accepted = _verified(begun=begun, accepted=[found.report.finding])
+        assert (accepted.status, accepted.report.accepted) == (0, [found.report.finding])
+    settings.TIME_STAMP_CA = str(tmp_path / "none.pem")
+    assert _verified().status == 2
+    settings.TIME_STAMP_CA = ""
+    assert _verified().status == 0
+    authority.close()

@@ -19,6 +19,7 @@ from audit.actor import Actor, acting
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, Report
 from audit.ledger.checkpoint import Memory
 from audit.ledger.note import BadNote, notes_of
+from audit.ledger.time_stamps import last_stamp
 
 
 class Command(BaseCommand):
@@ -74,6 +75,8 @@ class Command(BaseCommand):
                 tables = ", ".join(result.unknown_tables)
                 self.stdout.write(_("Tables neither audited nor exempt: %(tables)s") % {"tables": tables})
             self._print(result.report)
+            if not settings.TIME_STAMP_CA and last_stamp(connection).at is not None:
+                self.stdout.write(_("Time stamps were not verified: RINGI_TIME_STAMP_CA is not set."))
         sys.exit(result.status)
 
     def _scheduled(self) -> NoReturn:

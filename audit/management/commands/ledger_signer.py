@@ -6,7 +6,7 @@ import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
-from audit.ledger.delivery import Delivery, DeliveryThread
+from audit.ledger.delivery import Carrier, Delivery, DeliveryThread
 from audit.ledger.resumption import Offer, offered, resume, write_refusal
+from audit.ledger.stamping import Stamping
+from audit.ledger.time_stamps import authority
+from audit.offline.ringi_verify import Inconclusive
 from audit.private_files import as_its_folder, make_folder
 from audit.schema import require_own_schema
 
@@ -57,7 +60,9 @@ class Command(BaseCommand):
                 if options["once"]:
                     self._once(signer)
                     return
-                with DeliveryThread(Delivery(signer), options["interval"], self.stderr.write):
+                with ExitStack() as threads:
+                    for carrier in self._carriers(signer):
+                        threads.enter_context(DeliveryThread(carrier, options["interval"], self.stderr.write))
                     while not ended.is_set():
                         self._sign_batch(signer)
                         ended.wait(options["interval"])
@@ -116,11 +121,22 @@ class Command(BaseCommand):
         self.stdout.write("Compare with what a witness or an auditor kept: manage.py audit_verify --checkpoints FILE")
         self.stdout.write(f"To accept exactly this: manage.py ledger_signer --resume {offer.code}")
 
+    @staticmethod
+    def _carriers(signer: LedgerSigner) -> list[Carrier]:
+        """Return what brings checkpoints to witnesses and, where one is set, to the time-stamping authority."""
+        try:
+            known = authority()
+        except (OSError, Inconclusive) as fault:
+            raise CommandError(f"RINGI_TIME_STAMP_CA: {fault}")
+        stamping = [Stamping(signer, settings.TIME_STAMP_URL, known)] if known is not None else []
+        return [Delivery(signer), *stamping]
+
     def _once(self, signer: LedgerSigner) -> None:
         try:
             self._sign(signer)
-            for fault in Delivery(signer).carry(connection):
-                self.stderr.write(f"ledger_signer: a checkpoint was not taken by {fault}")
+            for carrier in self._carriers(signer):
+                for fault in carrier.carrying(connection):
+                    self.stderr.write(f"ledger_signer: a checkpoint was not taken by {fault}")
         except OperationalError as fault:
             raise CommandError(f"the database can't be reached: {fault}")
 

@@ -1,10 +1,13 @@
 """Lists and pages of the outbox, checkpoints, their deliveries, verifications and ledger resumptions."""
 
+import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model, OuterRef, QuerySet, Subquery, TextField, Value
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext as _now, gettext_lazy as _, pgettext_lazy
@@ -12,7 +15,9 @@ from django.utils.translation import gettext as _now, gettext_lazy as _, pgettex
 from audit.actor import name_of
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from audit.cover import ALTERED
-from audit.models import Checkpoint, CheckpointDelivery, LedgerResumption, Outbox, Verification
+from audit.ledger.time_stamps import TOLERATED
+from audit.models import Checkpoint, CheckpointDelivery, Event, LedgerResumption, Outbox, Verification
+from audit.offline.ringi_verify import STAMP
 from environments.admin.rights import rights_of
 from environments.times import stamp
 
@@ -47,11 +52,37 @@ class OutboxAdmin(ReadOnlyAdmin):
 class CheckpointAdmin(ReadOnlyAdmin):
     """Signed statements over the ledger."""
 
-    list_display = ("number", "signed")
+    list_display = ("number", "signed", "stamped")
     ordering = ("-number",)
-    shown_fields = ("number", "signed", "note")
+    shown_fields = ("number", "signed", "stamped", "note")
+    hint = _(
+        "A time stamp shows that a checkpoint existed at a moment of the authority's clock. Beside it stands by how "
+        "much the clock of the ledger differed when the stamp came."
+    )
 
     signed = cell(stamp, "at", _("time"), "at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Checkpoint]:
+        """Read the event of its time stamp with each checkpoint."""
+        about = Concat(Value("audit.Checkpoint:"), Cast(OuterRef("pk"), TextField()))
+        stamps = Event.objects.filter(object=about, operation=STAMP, outcome="done").order_by("at")
+        found: QuerySet[Checkpoint] = super().get_queryset(request)
+        return found.annotate(time_stamp=Subquery(stamps.values("bytes")[:1]))
+
+    @column(_("time stamp"))
+    def stamped(self, row: Checkpoint) -> str:
+        """Return the authority's moment, and the difference of the ledger's clock; in red where that is too much."""
+        raw = getattr(row, "time_stamp", None)
+        if raw is None:
+            return "—"
+        try:
+            event = json.loads(bytes(raw))
+            at, moment = (datetime.fromisoformat(text) for text in (event["ts"], event["after"]["time"]))
+        except (KeyError, TypeError, ValueError):
+            return "?"
+        kind = "bad" if abs(at - moment) > TOLERATED else "good"
+        apart = f"{(at - moment).total_seconds():+.0f} s"
+        return format_html('{} <span class="r-chip {}">{}</span>', stamp(moment), kind, apart)
 
 
 @admin.register(Verification)

@@ -15,6 +15,9 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
+from audit.ledger import time_stamps
+from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.stamping import Stamping
 from config.development.ports import free_port
 from environments import key_ring
 from releases.doctor import database as of_database, machine, other_processes, variables
@@ -22,9 +25,11 @@ from releases.doctor.examination import BEFORE_START, GROUPS, examine
 from releases.doctor.finding import Finding, Result, ok
 from releases.management.commands import doctor as command
 from tests.audit.tampered import as_owner
+from tests.conftest import ledger_signer_connection, sign_ledger
 from tests.environments.single_sign_on.conftest import begun
 from tests.environments.single_sign_on.saml import SamlProvider, make_key
 from tests.releases.gates.asking import alter
+from tests.time_stamping import Authority
 
 OK, WARNING, FAILED, UNKNOWN = Result.OK, Result.WARNING, Result.FAILED, Result.UNKNOWN
 
@@ -65,6 +70,36 @@ def test_the_certificate_of_a_saml_provider_ends(
     make_key(tmp_path, "own", days=days)
     settings.SAML_METADATA = SamlProvider(1, tmp_path).metadata()
     assert results(other_processes.single_sign_on) == [result, WARNING]
+
+
+def test_the_time_stamps_and_what_is_needed_to_verify_them(
+    world: Any, settings: Any, tmp_path: Path, client: Any
+) -> None:
+    check = other_processes.time_stamps
+    assert results(check) == [OK], "no authority is set"
+    authority = Authority(tmp_path / "authority")
+    settings.TIME_STAMP_URL, settings.TIME_STAMP_CA, settings.METRICS_TOKEN = authority.url, str(authority.ca), "t"
+    assert results(check) == [WARNING], "none has come yet"
+    signer = LedgerSigner(tmp_path / "signer")
+    sign_ledger(signer)
+    known = time_stamps.authority()
+    assert known is not None
+
+    def stamped() -> tuple[list[Result], str]:
+        with ledger_signer_connection() as own:
+            list(Stamping(signer, authority.url, known).carrying(own))
+        page = client.get("/metrics", headers={"authorization": "Bearer t"}).content.decode()
+        return results(check), "".join(line for line in page.splitlines() if line.startswith("ringi_time_stamp"))
+
+    authority.answer = "nonce"
+    found, metrics = stamped()
+    assert found == [FAILED] and "ringi_time_stamp_failed 1.0" in metrics
+    authority.answer = "good"
+    found, metrics = stamped()
+    assert found == [OK] and "ringi_time_stamp_failed 0.0" in metrics and "ringi_time_stamp_age_seconds 0." in metrics
+    settings.TIME_STAMP_CA = str(tmp_path / "none.pem")
+    assert results(check) == [FAILED]
+    authority.close()
 
 
 @pytest.mark.parametrize(

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from audit import capture
 from audit.apps import table_of
+from audit.offline import ringi_verify
 from audit.roles import Roles
 from config.development.ports import free_port
 from tests.audit.conftest import AUDITED_TABLES, TABLE_OF, LedgerDatabase, Listed, events, fill
 from tests.audit.ledger.test_delivery import _enter, dripping
 from tests.audit.ledger.test_resumption import _approval
+from tests.time_stamping import Authority
 
 PROJECT = Path(__file__).parents[4]
 
 
-def _command(ledger: LedgerDatabase, state: Path, *arguments: str, mail: str = "") -> subprocess.Popen[str]:
+def _command(
+    ledger: LedgerDatabase, state: Path, *arguments: str, mail: str = "", stamps: tuple[str, str] = ("", "")
+) -> subprocess.Popen[str]:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.audit.bare_settings",
         "LEDGER_TEST_URL": ledger.url(ledger.app),
         "LEDGER_TEST_STATE": str(state),
         "LEDGER_TEST_MAIL": mail,
+        "LEDGER_TEST_TIME_STAMP_URL": stamps[0],
+        "LEDGER_TEST_TIME_STAMP_CA": stamps[1],
         "PYTHONUNBUFFERED": "1",
     }
     return subprocess.Popen(
@@ -43,8 +51,8 @@ def _command(ledger: LedgerDatabase, state: Path, *arguments: str, mail: str = "
     )
 
 
-def _run(ledger: LedgerDatabase, state: Path, *arguments: str) -> tuple[int, str, str]:
-    process = _command(ledger, state, *arguments)
+def _run(ledger: LedgerDatabase, state: Path, *arguments: str, **options: Any) -> tuple[int, str, str]:
+    process = _command(ledger, state, *arguments, **options)
     out, err = process.communicate()
     return process.returncode, out, err
 
@@ -221,3 +229,76 @@ def _terminate_backends(ledger: LedgerDatabase) -> None:
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
         [ledger.name, ledger.app],
     )
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Iterator[Authority]:
+    """A time-stamping authority."""
+    made = Authority(tmp_path / "authority")
+    yield made
+    made.close()
+
+
+def test_from_signer_to_an_auditors_computer_a_stamp_proves_the_time(
+    captured: LedgerDatabase, tmp_path: Path, authority: Authority
+) -> None:
+    stamps = (authority.url, str(authority.ca))
+    fill(captured.as_app(), 7)
+    process = _command(captured, tmp_path, "ledger_signer", "--interval", "0.05", stamps=stamps)
+    try:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["signed 7 events\n", "signed 8 events\n"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    file, away = tmp_path / "ledger.jsonl", tmp_path / "away"
+    status, out, _ = _run(captured, tmp_path, "audit_verify", "--export", str(file), stamps=stamps)
+    assert (status, "RINGI_TIME_STAMP_CA" in out) == (0, False)
+    status, out, _ = _run(captured, tmp_path, "audit_verify")
+    assert (status, "RINGI_TIME_STAMP_CA" in out) == (0, True)
+    away.mkdir()
+    for name in (ringi_verify.__file__, file, tmp_path / "ledger_signer" / "key.pub", authority.ca):
+        shutil.copy(name, away)
+    argv = [sys.executable, "-I", "-S", "ringi_verify.py", "ledger.jsonl", "--key", "key.pub"]
+    argv += ["--time-stamp-ca", "ca.pem"]
+    done = subprocess.run(argv, cwd=away, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and "TIME: events 1 to 7 existed at" in done.stdout
+    copy = away / "ledger.jsonl"
+    raw = bytearray(copy.read_bytes())
+    place = raw.rindex(b'"event":"') + 900  # in the token
+    raw[place] = ord("B" if raw[place] == ord("A") else "A")
+    copy.write_bytes(raw)
+    done = subprocess.run(argv, cwd=away, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.startswith("BROKEN at number 8")
+
+
+def test_an_authority_that_does_not_answer_holds_no_signature_up(
+    captured: LedgerDatabase, tmp_path: Path, authority: Authority
+) -> None:
+    authority.answer, app = "silent", captured.as_app()
+    fill(app, 1)
+    process = _command(
+        captured, tmp_path, "ledger_signer", "--interval", "0.05", stamps=(authority.url, str(authority.ca))
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "signed 1 events\n"
+        while not authority.asked:
+            time.sleep(0.01)
+        begun = time.monotonic()
+        fill(app, 1)
+        assert process.stdout.readline() == "signed 2 events\n" and time.monotonic() - begun < 2
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+def test_the_signer_does_not_start_without_the_certificates_of_the_authority(
+    captured: LedgerDatabase, tmp_path: Path
+) -> None:
+    fill(captured.as_app(), 1)
+    assert _run(captured, tmp_path, "ledger_signer", "--once")[0] == 0
+    for file in (tmp_path / "none.pem", Path(__file__)):
+        status, _, err = _run(captured, tmp_path, "ledger_signer", "--once", stamps=("http://127.0.0.1:1", str(file)))
+        assert status == 1 and "RINGI_TIME_STAMP_CA" in err and "Traceback" not in err
+        status, out, _ = _run(captured, tmp_path, "audit_verify", stamps=("http://127.0.0.1:1", str(file)))
+        assert status == 2 and file.name in out
