@@ -48,6 +48,10 @@ class Stamping:
         if self._due is None and last.at is not None and last.age is not None and 0 <= last.age < INTERVAL:
             self._due = self.clock() + INTERVAL - last.age
             return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT EXISTS (SELECT FROM audit_checkpoint WHERE number = %s)", [said.frontier.size])
+            if not cursor.fetchone()[0]:
+                return  # it is published in this moment
         about = f"audit.Checkpoint:{said.frontier.size}"
         try:
             token, moment = self._stamp(said)

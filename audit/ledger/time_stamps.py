@@ -87,7 +87,8 @@ def findings(cursor: Any, known: Authority, behind: int) -> Iterator[Finding]:
         if number > behind:
             yield from _contradicting(cursor, covered, stamp.size, low, stated + TOLERATED + timedelta(seconds=1))
         covered, low = max(covered, stamp.size) if number > behind else stamp.size, stated - TOLERATED
-    yield from _contradicting(cursor, covered, 2**63 - 1, low, datetime.max.replace(tzinfo=UTC))
+    if low.year > 1970:
+        yield from _contradicting(cursor, covered, 2**63 - 1, low, datetime.max.replace(tzinfo=UTC))
 
 
 def _digest(cursor: Any, stamp: Stamp) -> str | None:
@@ -100,5 +101,5 @@ def _contradicting(cursor: Any, behind: int, size: int, low: datetime, high: dat
     """Yield the first event in a range whose time contradicts the stamps before and after it."""
     cursor.execute(_CONTRADICTING, {"behind": behind, "size": size, "low": low, "high": high})
     if row := cursor.fetchone():
-        side = "before that of a time stamp which does not cover it" if row[1] else "after that of one which covers it"
+        side = "before that of a stamp which does not cover it" if row[1] else "after that of a stamp which covers it"
         yield Finding(row[0], f"it says a time {side}")

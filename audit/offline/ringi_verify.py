@@ -656,18 +656,28 @@ class Clocks:
             self.spans.append((size, self.low, self.high))
         self.low, self.high = None, ("", 0)
 
-    def faults(self, stated: dict[int, int]) -> Iterable[tuple[int, str]]:
-        """Yield the events whose time contradicts an authority's. stated: the moment of each stamped size."""
+    def check(self, stated: dict[int, int]) -> tuple[list[str], int]:
+        """Return the events whose time contradicts an authority's, and after how many seconds at most an event was
+        stamped. stated: the moment of each stamped size.
+        """
         if self.low:
             self.spans.append((self.low[1], self.low, self.high))
-        before, sizes = -CLOCKS, sorted(stated)
+        before, longest, sizes = -CLOCKS, 0, sorted(stated)
+        found = list[str]()
         for size, low, high in self.spans:
             while sizes and sizes[0] < size:
                 before = stated[sizes.pop(0)]
             if low[0] < strftime(SECONDS, gmtime(max(0, before - CLOCKS))):
-                yield low[1], "it says a time before that of a time stamp which does not cover it"
-            if sizes and high[0] > strftime(SECONDS, gmtime(stated[sizes[0]] + CLOCKS + 1)):
-                yield high[1], "it says a time after that of a time stamp which covers it"
+                found.append(f"TIME at number {low[1]}: it says a time before that of a stamp which does not cover it")
+            if not sizes:
+                continue
+            if high[0] > strftime(SECONDS, gmtime(stated[sizes[0]] + CLOCKS + 1)):
+                found.append(f"TIME at number {high[1]}: it says a time after that of a stamp which covers it")
+            try:
+                longest = max(longest, stated[sizes[0]] - seconds_of(low[0]))
+            except ValueError:
+                found.append(f"TIME at number {low[1]}: its time cannot be read")
+        return found, longest
 
 
 class Ledger:
@@ -1031,18 +1041,17 @@ def time_result(state: Ledger | Proofs, authority: Authority, kept: list[Stamp])
     stated: dict[int, int] = {}
     for stamp, moment in proved:
         stated[stamp.size] = min(moment, stated.get(stamp.size, moment))
-    lines += [f"TIME at number {number}: {what}" for number, what in state.clocks.faults(stated)]
+    found, longest = state.clocks.check(stated)
+    lines += found
     if not proved:
         why = "the certificates of its time stamps have ended" if true else "there is no time stamp of it that verifies"
         return 1 if lines else 2, [*lines, f"CAN'T TELL when the ledger existed: {why}"]
     last, moment = max(proved, key=lambda one: (one[0].size, -one[1]))
-    moments = sorted(at for _stamp, at in proved)
-    gap = max((later - at for at, later in zip(moments, moments[1:])), default=0) / 86400
-    ended = f", {len(true) - len(proved)} more of ended certificates" if len(true) > len(proved) else ""
-    said = strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(moment))
+    said, ended = strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(moment)), len(true) - len(proved)
+    within = f", each event within {longest / 86400:.1f} days of its own time" if state.clocks.spans else ""
     lines.append(
         f"TIME: events 1 to {last.size} existed at {said}, by the clock of {authority.name(last.token)}"
-        f" ({len(proved)} time stamps{ended}, {gap:.1f} days apart at most)"
+        f" ({len(proved)} time stamps{within}{f'; {ended} more prove nothing today' if ended else ''})"
     )
     return 1 if len(lines) > 1 else 0, lines
 

@@ -196,7 +196,10 @@ def test_the_export_proves_offline_when_it_existed(stamped: Stamped, tmp_path: P
     assert (done.returncode, done.stderr) == (0, "")
     holds, said = done.stdout.splitlines()
     assert holds.startswith("HOLDS: 7 events")
-    assert said.startswith("TIME: events 1 to 6 existed at 20") and "by the clock of CN=Test TSA (2 time" in said
+    assert (
+        said.startswith("TIME: events 1 to 6 existed at 20")
+        and "by the clock of CN=Test TSA (2 time stamps, each" in said
+    )
     done = subprocess.run(command, cwd=away, capture_output=True, text=True)
     assert done.returncode == 0 and "NOT VERIFIED: 2 time stamps" in done.stdout
     bare = {"PATH": "/nonexistent"}
@@ -212,6 +215,30 @@ def test_an_export_without_a_stamp_proves_no_time(stamped: Stamped, tmp_path: Pa
     file = stamped.export(tmp_path / "ledger.jsonl")
     status, out = _verify(capsys, file, "--key", stamped.signer.public, "--time-stamp-ca", stamped.ca)
     assert status == 2 and "CAN'T TELL when the ledger existed" in out
+
+
+def test_a_ledger_that_was_written_long_before_its_first_stamp_is_said_to_be(
+    ledger: LedgerDatabase, stamped: Stamped, tmp_path: Path, capsys: Any
+) -> None:
+    _clock(ledger, -2 * 24 * 60)
+    fill(stamped.app, 2)
+    _clock(ledger, 0)
+    stamped.stamp()
+    file = stamped.export(tmp_path / "ledger.jsonl")
+    status, out = _verify(capsys, file, "--key", stamped.signer.public, "--time-stamp-ca", stamped.ca)
+    assert status == 0 and "each event within 2.0 days of its own time" in out
+
+
+def _details(stamped: Stamped, authority: Authority, size: int) -> dict[str, Any]:
+    """Return what an event would say of a stamp that an authority makes beside the signer."""
+    query, answer, token = (authority.folder / name for name in ("its-query", "its-answer", "token"))
+    run = ringi_verify.Authority.run
+    run("ts", "-query", "-digest", _digest(stamped, size), "-sha256", "-cert", "-out", str(query))
+    answer.write_bytes(authority.reply(query.read_bytes()))
+    run("ts", "-reply", "-in", str(answer), "-token_out", "-out", str(token))
+    stated = time.gmtime(ringi_verify.Authority(str(stamped.ca)).time(token.read_bytes()))
+    encoded = base64.b64encode(token.read_bytes()).decode()
+    return {"token": encoded, "time": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", stated)}
 
 
 def _forged(stamped: Stamped, ledger: LedgerDatabase, **changed: Any) -> None:
@@ -246,18 +273,7 @@ def test_a_false_stamp_is_found_in_the_database_and_offline(
     if change == "bytes":
         _forged(stamped, ledger, size=4)  # the same stamp, of a later checkpoint
     elif change == "authority":
-        other = Stamped(ledger, tmp_path, make(), trusted=stamped.authority)
-        query = tmp_path / "q"
-        words = ("ts", "-query", "-digest", _digest(stamped, 3), "-sha256", "-cert", "-out", str(query))
-        assert ringi_verify.Authority.run(*words)[0] == 0
-        (tmp_path / "r").write_bytes(other.authority.reply(query.read_bytes()))
-        ringi_verify.Authority.run(
-            "ts", "-reply", "-in", str(tmp_path / "r"), "-token_out", "-out", str(tmp_path / "t")
-        )
-        token = (tmp_path / "t").read_bytes()
-        stated = time.gmtime(ringi_verify.Authority(str(stamped.ca)).time(token))
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", stated)
-        _forged(stamped, ledger, token=base64.b64encode(token).decode(), time=moment)
+        _forged(stamped, ledger, **_details(stamped, make(), 3))
     elif change == "bit":
         _forged(stamped, ledger, token=base64.b64encode(true[:-1] + bytes([true[-1] ^ 1])).decode())
     elif change == "time":
@@ -317,10 +333,22 @@ def test_a_later_stamp_renews_the_proof_of_one_whose_certificate_has_ended(
     assert status == 2 and "the certificates of its time stamps have ended" in out
     status, out = _verify(capsys, both, *words)
     assert status == 0 and "(2 time stamps, " in out
-    # A stamp that the reader kept, but that no later one covers, proves nothing after its end.
-    kept = stamped.signer.folder / "time_stamps.jsonl"
     monkeypatch.setattr(ringi_verify, "time", lambda: time.time() + 86400 * 9998)
-    assert _verify(capsys, both, *words, "--time-stamps", kept)[0] == 2
+    assert _verify(capsys, both, *words)[0] == 2
+
+
+def test_a_later_stamp_of_an_earlier_checkpoint_renews_nothing(
+    ledger: LedgerDatabase, stamped: Stamped, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    stamped.authority.certify((-1, 10))
+    stamped.stamp()
+    stamped.authority.certify((-1, 9000))
+    _forged(stamped, ledger, **_details(stamped, stamped.authority, 3))
+    file = stamped.export(tmp_path / "ledger.jsonl")
+    words = (file, "--key", stamped.signer.public, "--time-stamp-ca", stamped.ca)
+    monkeypatch.setattr(ringi_verify, "time", lambda: time.time() + 86400 * 99)
+    out = _verify(capsys, *words)[1]
+    assert "; 1 more prove nothing today)" in out
 
 
 def test_stamps_that_the_reader_kept_show_a_rewritten_ledger(
