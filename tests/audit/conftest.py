@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -207,3 +208,28 @@ def shared(template_database: str, django_db_blocker: Any) -> Iterator[str]:
     """
     with cloned(template_database, django_db_blocker) as address:
         yield address
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts an authority."""
+    from tests.time_stamping import Authority
+
+    started: list[Authority] = []
+
+    def start(*arguments: Any, **options: Any) -> Authority:
+        started.append(Authority(tmp_path / f"authority-{len(started)}", *arguments, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def stamped(ledger: LedgerDatabase, tmp_path: Path, make: Callable[..., Any]) -> Any:
+    """A signer with an authority that it trusts."""
+    from tests.audit.stamped import Stamped
+
+    authority = make()
+    return Stamped(ledger, tmp_path, authority, authority)
