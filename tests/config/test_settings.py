@@ -22,6 +22,7 @@ REFUSED = {
     "RINGI_LOG_FORMAT": ("yaml",),
     "RINGI_SAML_METADATA": ("no XML", "<EntityDescriptor/>"),
     "RINGI_OIDC_ISSUER": ("http://id.example", "id.example", "https://id.example"),
+    "RINGI_TIME_STAMP_URL": ("ftp://tsa.example", "https://tsa.example"),
 }
 
 
