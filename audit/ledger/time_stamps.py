@@ -15,9 +15,9 @@ from django.conf import settings
 
 from audit.ledger.parts import Finding
 from audit.offline import ringi_verify
-from audit.offline.ringi_verify import CLOCKS, STAMP, Authority, Stamp, stamp_of
+from audit.offline.ringi_verify import CLOCKS, STAMP, TRANSACTION, Authority, Stamp, stamp_of
 
-TOLERATED = timedelta(seconds=CLOCKS)
+TOLERATED, LASTING = timedelta(seconds=CLOCKS), timedelta(seconds=TRANSACTION)
 _STAMPS = """
 SELECT l.number, e.bytes FROM audit_event e JOIN audit_ledgerentry l ON l.event_id = e.id
 WHERE e.operation = %s AND e.outcome = 'done' AND l.number >= coalesce((SELECT max(earlier.number)
@@ -86,7 +86,7 @@ def findings(cursor: Any, known: Authority, behind: int) -> Iterator[Finding]:
         stated = datetime.fromtimestamp(moment, UTC)
         if number > behind:
             yield from _contradicting(cursor, covered, stamp.size, low, stated + TOLERATED + timedelta(seconds=1))
-        covered, low = max(covered, stamp.size) if number > behind else stamp.size, stated - TOLERATED
+        covered, low = max(covered, stamp.size) if number > behind else stamp.size, stated - LASTING
     if low.year > 1970:
         yield from _contradicting(cursor, covered, 2**63 - 1, low, datetime.max.replace(tzinfo=UTC))
 

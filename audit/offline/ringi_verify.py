@@ -51,7 +51,8 @@ IDENTITY, PROVIDER_KEY = "environments.ExternalIdentity:", "environments.Provide
 CONNECT, KEEP_KEY = ("account:connect", "account:enrol"), "account:keep_provider_key"
 KINDS = ("row", "operation", "refusal", "access")
 # The operation of the event that holds a time stamp; seconds between its time and the authority's that are tolerated.
-STAMP, CLOCKS = "audit:time_stamp", 300
+# Seconds by which two clocks may differ, and that a transaction may last.
+STAMP, CLOCKS, TRANSACTION = "audit:time_stamp", 300, 3600
 SECONDS = "%Y-%m-%dT%H:%M:%S"
 MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
@@ -662,12 +663,12 @@ class Clocks:
         """
         if self.low:
             self.spans.append((self.low[1], self.low, self.high))
-        before, longest, sizes = -CLOCKS, 0, sorted(stated)
+        before, longest, sizes = 0, 0, sorted(stated)
         found = list[str]()
         for size, low, high in self.spans:
             while sizes and sizes[0] < size:
                 before = stated[sizes.pop(0)]
-            if low[0] < strftime(SECONDS, gmtime(max(0, before - CLOCKS))):
+            if low[0] < strftime(SECONDS, gmtime(max(0, before - TRANSACTION))):
                 found.append(f"TIME at number {low[1]}: it says a time before that of a stamp which does not cover it")
             if not sizes:
                 continue
