@@ -32,6 +32,8 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("environments.Role"),
     AuditedTable("environments.AccessRule"),
     AuditedTable("environments.GroupRole"),
+    AuditedTable("environments.ProvisionedGroup"),
+    AuditedTable("environments.ProvisionedGroup.members"),
     AuditedTable("environments.AccessGrant"),
     AuditedTable("environments.ChangeWindow"),
     AuditedTable("environments.ChangeFreeze"),

@@ -46,6 +46,8 @@ DECIDED_BY_PEOPLE = (
     "environments_externalidentity",
     "environments_providerkey",
     "environments_grouprole",
+    "environments_provisionedgroup",
+    "environments_provisionedgroup_members",
     "environments_configurationversion",
     "environments_configurationcheck",
     "environments_deploymenttarget",

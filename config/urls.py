@@ -54,7 +54,7 @@ from releases.admin.pages.sampling.page import evidence_pack, evidence_packs, sa
 from releases.admin.pages.sign.page import sign_all
 from releases.admin.pages.statistics.page import statistics
 from releases.admin.pages.timeline.page import timeline
-from releases.api import api
+from releases.api import api, scim
 
 
 def first_page(request: HttpRequest) -> HttpResponse:
@@ -138,4 +138,5 @@ urlpatterns = [
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("api/v1/", api.urls),
+    path("scim/v2/", include(scim.urls)),
 ]

@@ -12,6 +12,7 @@ ROLE_CHOICES = [
     ("committee", _("Committee member")),
     ("auditor", _("Auditor")),
     ("ci", _("CI")),
+    ("provisioning", _("Provisioning")),
 ]
 LEVEL_CHOICES = [
     ("full", _("Full access")),
@@ -25,13 +26,16 @@ LEVEL_CHOICES = [
 ]
 
 # Roles that there are under every procedure.
-ALWAYS = frozenset({"administrator", "auditor"})
+ALWAYS = frozenset({"administrator", "auditor", "provisioning"})
+
+# Roles of service accounts; people hold all others.
+OF_SERVICES = frozenset({"ci", "provisioning"})
 
 # A grant of one of these needs a second person.
-DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator", "ci"})
+DECIDING = frozenset({"administrator", "committee", "release_manager", "project_manager", "operator"}) | OF_SERVICES
 
-# Roles that people may request for some hours: not the administrator, and not CI, which is no person.
-ASKED_FOR = frozenset(role for role, _label in ROLE_CHOICES) - {"administrator", "ci"}
+# Roles that people may request for some hours: not the administrator, and none of services.
+ASKED_FOR = frozenset(role for role, _label in ROLE_CHOICES) - {"administrator"} - OF_SERVICES
 
 LEVELS: dict[str, frozenset[str]] = {
     "full": frozenset(
@@ -133,6 +137,7 @@ ROLE_PERMISSIONS: dict[str, frozenset[str]] = {
     ),
     "auditor": frozenset({"read", "audit", "restore_procedure"}),
     "ci": frozenset({"upload_evidence"}),
+    "provisioning": frozenset({"provision"}),
 }
 
 # Every right as people read it, in the order in which a release needs them.
@@ -184,6 +189,7 @@ PERMISSION_LABELS = {
     "approve_external": _("Approve for external recipients"),
     "manage_access": _("Grants"),
     "manage_accounts": _("Accounts"),
+    "provision": _("Provision accounts"),
 }
 
 

@@ -131,7 +131,7 @@ class AccountAdmin(ReadOnlyAdmin):
     """People and services."""
 
     list_display = ("display_name", "username", "kind", "affiliation", "job_title", "is_active")
-    list_filter = ("kind", "is_active")
+    list_filter = ("kind", "is_active", "provisioned")
     search_fields = ("display_name", "username", "employee_id")
     shown_fields = (
         "username",
@@ -150,6 +150,8 @@ class AccountAdmin(ReadOnlyAdmin):
         "tokens",
         "enrolled",
         "single_sign_on",
+        "provisioned",
+        "external_id",
         "invited_by",
         "last_login",
     )

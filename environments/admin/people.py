@@ -20,6 +20,7 @@ from environments.models import (
     Delegation,
     Environment,
     GroupRole,
+    ProvisionedGroup,
     RequestedChange,
     Token,
 )
@@ -83,7 +84,8 @@ class GroupRoleAdmin(ReadOnlyAdmin):
     )
     hint = _(
         "The members of a group at the identity provider have its role from their next sign-in. After they have left "
-        "the group, the next sign-in ends it. Two administrators decide which role."
+        "the group, the next sign-in ends it; for a provisioned group, SCIM gives and ends it at once. Two "
+        "administrators decide which role."
     )
 
     @column(_("applications"))
@@ -97,6 +99,26 @@ class GroupRoleAdmin(ReadOnlyAdmin):
         if row.ended_at is not None:
             return _t("ended")
         return _t("valid now") if row.confirmed_at is not None else _t("waits for a second person")
+
+
+@admin.register(ProvisionedGroup)
+class ProvisionedGroupAdmin(ReadOnlyAdmin):
+    """Groups of the identity provider that it keeps here."""
+
+    list_display = ("name", "external_id", "people")
+    search_fields = ("name",)
+    ordering = ("name",)
+    shown_fields = ("name", "external_id", "people", "created_at")
+    hint = _("The identity provider keeps these groups and their members by SCIM. Roles of groups give them roles.")
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Fetch the members of all rows together."""
+        return super().get_queryset(request).prefetch_related("members")
+
+    @column(_("members"))
+    def people(self, row: ProvisionedGroup) -> str:
+        """Return the members by name."""
+        return listed(str(account) for account in row.members.all()) or _t("none")
 
 
 @admin.register(AccessRequest)

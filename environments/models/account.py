@@ -51,6 +51,11 @@ class Account(AbstractUser):
     break_glass = models.BooleanField(_("break-glass account"), default=False)
     quiet_from = models.TimeField(_("quiet hours start"), null=True, blank=True)
     quiet_until = models.TimeField(_("quiet hours end"), null=True, blank=True)
+    # Whether the identity provider keeps this account by SCIM, under which externalId; enrolled_before: whether it ever
+    # enrolled. Only until then does a sign-in at the provider whose subject is the externalId enrol the person.
+    provisioned = models.BooleanField(_("kept by the identity provider"), default=False)
+    external_id = models.CharField(_("external ID"), max_length=255, blank=True)
+    enrolled_before = models.BooleanField(_("has enrolled before"), default=False)
     # SHA-256 of the secret in a link that opens once, who issued it (None: a command on the server), and until when.
     invitation = models.CharField(_("invitation"), max_length=64, blank=True)
     invited_by: models.ForeignKey[Any, Any] = models.ForeignKey(
@@ -67,6 +72,11 @@ class Account(AbstractUser):
         constraints = [
             models.CheckConstraint(condition=models.Q(is_superuser=False), name="account_no_superuser"),
             models.UniqueConstraint(Lower("username"), name="account_username_once"),
+            models.UniqueConstraint(
+                fields=["external_id"],
+                condition=models.Q(provisioned=True) & ~models.Q(external_id=""),
+                name="account_external_id_once",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -80,6 +90,11 @@ class Account(AbstractUser):
         """
         employee = sign_in_name(self.employee_id)
         return f"employee:{employee}" if employee else f"account:{self.pk}"
+
+    @property
+    def kept_by_provider(self) -> bool:
+        """Tell whether SCIM may change it, as KEPT_BY_PROVIDER says."""
+        return self.provisioned and not self.break_glass and self.kind == self.Kind.PERSON
 
     @property
     def must_enrol(self) -> bool:
@@ -119,6 +134,10 @@ def enrolled(person: str = "") -> Q:
         factors |= Q(Exists(there.filter(issuer=configured.issuer())))
     own = factors & Q(**{f"{person}__enrolled_at__isnull".lstrip("_"): False})
     return own | Q(**{f"{person}__kind".lstrip("_"): Account.Kind.SERVICE})
+
+
+# The accounts that SCIM may change: the provider made them or was given them, and they are not for break-glass.
+KEPT_BY_PROVIDER = Q(provisioned=True, break_glass=False, kind=Account.Kind.PERSON)
 
 
 class Token(models.Model):

@@ -7,7 +7,7 @@ from django.core.signals import request_finished, request_started
 from django.db import models
 from django.utils.translation import get_language, gettext_lazy as _
 
-from environments.roles import DECIDING, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.roles import DECIDING, OF_SERVICES, ROLE_CHOICES, ROLE_PERMISSIONS
 
 # The rows by key, read once per request; None outside of one, where each question reads them.
 _rows: ContextVar["dict[str, Role] | None"] = ContextVar("ringi_roles", default=None)
@@ -58,7 +58,7 @@ class Role(models.Model):
     @property
     def is_service(self) -> bool:
         """Tell whether service accounts hold it, and people do not."""
-        return self.based_on == "ci"
+        return self.based_on in OF_SERVICES
 
 
 def roles() -> dict[str, Role]:

@@ -38,7 +38,14 @@ from environments.actors import ASSERTION, person, visitor
 from environments.models import Account, ExternalIdentity
 from environments.models.account import FACTORS
 from environments.operations.access.follow import follow_groups
-from environments.operations.account.connect import connect, disconnect, enrol_by_provider, keep_key
+from environments.operations.account.connect import (
+    announced,
+    connect,
+    disconnect,
+    enrol_by_provider,
+    enrol_provisioned,
+    keep_key,
+)
 from environments.operations.account.invite import invited
 from environments.single_sign_on import configured, provider, saml
 from environments.single_sign_on.provider import FAULTS, SignIn
@@ -200,6 +207,10 @@ def _signed_in(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpR
         is_active=True,
         kind=Account.Kind.PERSON,
     ).first()
+    new = announced(who.subject).first() if known is None else None
+    if new is not None:
+        with acting(person(new, address=request.META.get("REMOTE_ADDR", ""))):
+            known = enrol_provisioned(new.pk, **_identity(who))
     if known is None:
         text = _("No account is connected to you at %(provider)s. Use your invitation, or sign in and connect it.")
         return _failed(request, text % {"provider": configured.name()})
@@ -211,7 +222,7 @@ def _signed_in(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpR
 def _let_in(
     request: HttpRequest, account: Account, groups: Sequence[str] | None, *, second_factor: bool, then: str = ""
 ) -> HttpResponse:
-    if groups is not None:
+    if groups is not None or account.provisioned:
         with acting(PROVIDER):
             follow_groups(account.pk, groups)
     record_authentication(request, account, method=configured.method(), second_factor=second_factor)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Model, Q
+from django.db.models import Exists, Model, OuterRef, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import translation
@@ -16,7 +16,7 @@ from audit.refusals import NotPermitted
 from environments import access
 from environments.admin.rights import Rights, read_rights
 from environments.application_scope import application_of
-from environments.models import Account, Environment, Token
+from environments.models import AccessGrant, Account, Environment, Token
 
 # Any one of these lets an account read an environment's deployments; the first three are its level there.
 READS = ("view", "request", "start", "audit", "plan", "approve")
@@ -24,10 +24,15 @@ LOGS = ("read_logs", "audit", "plan", "approve")
 
 
 class TokenBearer(HttpBearer):
-    """Reads `Authorization: Bearer …`; request.auth becomes the token's row."""
+    """Reads `Authorization: Bearer …`; request.auth becomes the token's row. provisions: a token for provisioning is
+    wanted, which is good for nothing else.
+    """
+
+    provisions = False
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
         """Return the token's row, or None for one that is unknown, expired, revoked, or whose owner is deactivated."""
+        grants = AccessGrant.objects.filter(account=OuterRef("account"), role__based_on="provisioning", revoked_at=None)
         found = (
             Token.objects.select_related("account")
             .filter(
@@ -37,6 +42,7 @@ class TokenBearer(HttpBearer):
                 account__is_active=True,
                 account__kind=Account.Kind.SERVICE,
             )
+            .filter(Exists(grants) if self.provisions else ~Exists(grants))
             .first()
         )
         if found is not None and "Accept-Language" not in request.headers:

@@ -16,12 +16,12 @@ Group = tuple[str, str, str]  # subject, column (tier or environment), its value
 def role_faults(path: Path, row: Raw) -> Found:
     """Refuse a role without a shipped one for its permissions, and one that people and services would share."""
     key, based_on = row.get("key"), row.get("based_on") or row.get("key")
-    known = dict(ROLE_CHOICES).keys() - {"administrator"}
-    if key in ("administrator", "none", AUTHOR):
+    known = dict(ROLE_CHOICES).keys() - {"administrator", "provisioning"}
+    if key in ("administrator", "provisioning", "none", AUTHOR):
         yield (
             (*path, "key"),
-            f"{key!r} is no role of a procedure: 'administrator' is always there, 'none' asks nobody, and 'author' is "
-            "who wrote a document",
+            f"{key!r} is no role of a procedure: 'administrator' and 'provisioning' are always there, 'none' asks "
+            "nobody, and 'author' is who wrote a document",
         )
     elif based_on not in known:
         place = "based_on" if row.get("based_on") else "key"

@@ -15,6 +15,7 @@ ALSO = {
     "tester": "developer",
     "administrator": "administrator",
     "ci": "CI",
+    "provisioning": "holder of a token for provisioning",
     "auditor": "auditor",
     "operator": "operator",
     "release_manager": "release manager",

@@ -21,10 +21,18 @@ from environments import access
 from environments.access_as_of import AccessAsOf
 from environments.admin.rights import read_rights
 from environments.models import AccessGrant, AccessRule, Account, Application, Environment, sign_in_name
-from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES, LEVELS, READING, ROLE_CHOICES, ROLE_PERMISSIONS
+from environments.roles import (
+    ENVIRONMENT_PERMISSIONS,
+    LEVEL_CHOICES,
+    LEVELS,
+    OF_SERVICES,
+    READING,
+    ROLE_CHOICES,
+    ROLE_PERMISSIONS,
+)
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
-ROLES = [role for role, _label in ROLE_CHOICES if role != "ci"]
+ROLES = [role for role, _label in ROLE_CHOICES if role not in OF_SERVICES]
 STATES = ("now", "now", "now", "future", "over", "withdrawn", "waits")
 VERBS = sorted(ENVIRONMENT_PERMISSIONS.union(*ROLE_PERMISSIONS.values()))
 GRANTS = st.lists(

@@ -90,9 +90,12 @@ def new_grant(
     if not reason.strip():
         raise InvalidInput(_("A grant needs a reason."))
     if account.kind == Account.Kind.SERVICE and not held.is_service:
-        raise InvalidInput(_("A service account can only hold the role CI."))
+        raise InvalidInput(_("A service account can only hold the role CI or the role for provisioning."))
     if account.kind == Account.Kind.PERSON and held.is_service:
-        raise InvalidInput(_("Only a service account holds the role CI."))
+        raise InvalidInput(_("Only a service account holds this role."))
+    others = AccessGrant.objects.lasting().filter(account=account).exclude(role__based_on=held.based_on)
+    if held.is_service and others.exists():
+        raise InvalidInput(_("A service account holds either the role CI or the role for provisioning."))
     if until is not None and until <= moment:
         raise InvalidInput(_("The end lies in the past."))
     if until is not None and starts_at is not None and until <= starts_at:

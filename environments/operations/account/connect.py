@@ -1,11 +1,13 @@
 """account:connect and account:disconnect, and account:enrol by an identity provider: single sign-on for oneself."""
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from audit.clock import now
 from audit.operation import Operation, operation
 from audit.refusals import NotPermitted, NotPossible
 from environments import access
-from environments.models import Account, ExternalIdentity, ProviderKey
+from environments.models import KEPT_BY_PROVIDER, Account, ExternalIdentity, ProviderKey
 from environments.operations.access.grant import end_group_grants
 from environments.operations.account.deactivate import end_identities
 from environments.operations.account.invite import enrolling
@@ -27,6 +29,24 @@ def enrol_by_provider(account_id: int, *, secret: str, issuer: str, subject: str
         account.set_unusable_password()
         _connect(op, account, issuer, subject, second_factor)
     return account
+
+
+def enrol_provisioned(account_id: int, *, issuer: str, subject: str, second_factor: bool) -> Account:
+    """Enrol the person whom the provider has announced by SCIM, at their first sign-in there. Raises NotPossible."""
+    with operation("account:enrol", (Account, account_id)) as op:
+        account = op.get(Account)
+        if not announced(subject).filter(pk=account.pk).exists():
+            raise NotPossible(_("This identity is not that of an announced account."))
+        account.invitation, account.invited_until, account.enrolled_at = "", None, now()
+        account.enrolled_before = True
+        _connect(op, account, issuer, subject, second_factor)
+    return account
+
+
+def announced(subject: str) -> QuerySet[Account]:
+    """Return the account, or none, that SCIM made for the person with this subject and that nobody has ever used."""
+    unused = {"enrolled_before": False, "enrolled_at": None, "is_active": True, "external_identities": None}
+    return Account.objects.filter(KEPT_BY_PROVIDER, external_id=subject, **unused).exclude(external_id="")
 
 
 def _connect(op: Operation, account: Account, issuer: str, subject: str, second_factor: bool) -> ExternalIdentity:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.actor import current
 from audit.operation import operation
-from audit.refusals import InvalidInput
+from audit.refusals import AlreadyExists, InvalidInput
 from environments import access
 from environments.models import Account
 from environments.operations.access.grant import new_grant
@@ -40,7 +40,7 @@ def create(
     with operation("account:create", reason=reason, sign=not by_command) as op:
         creator = None if by_command else access.require("manage_accounts")
         account = Account(
-            username=Account.normalize_username(username.strip()),
+            username=free_name(username),
             display_name=display_name.strip(),
             kind=kind,
             affiliation=affiliation,
@@ -49,12 +49,6 @@ def create(
             language=language,
             is_staff=kind == Account.Kind.PERSON,
         )
-        try:
-            UnicodeUsernameValidator()(account.username)
-        except ValidationError as fault:
-            raise InvalidInput(*fault.messages)
-        if Account.objects.filter(username__iexact=account.username).exists():
-            raise InvalidInput(_("There is already an account “%(name)s”.") % {"name": account.username})
         identity = {
             "git_addresses": addresses(git_addresses),
             "employee_id": employee_id.strip(),
@@ -75,3 +69,15 @@ def create(
         if identity := {name: value for name, value in identity.items() if value}:
             put_identity(op, account, identity, by=creator, reason=reason)
     return with_link(account, secret) if secret else account
+
+
+def free_name(given: str) -> str:
+    """Return a sign-in name as it is kept. Raises InvalidInput, and AlreadyExists where an account has it."""
+    name = Account.normalize_username(given.strip())
+    try:
+        UnicodeUsernameValidator()(name)
+    except ValidationError as fault:
+        raise InvalidInput(*fault.messages)
+    if Account.objects.filter(username__iexact=name).exists():
+        raise AlreadyExists(_("There is already an account “%(name)s”.") % {"name": name})
+    return name

@@ -6,6 +6,7 @@ from allauth.mfa.models import Authenticator
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from audit.actor import current
 from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
@@ -16,10 +17,17 @@ from environments.session_list import kept_of
 
 
 def deactivate(account_id: int, *, reason: str) -> Account:
-    """Deactivate an account; its tokens, sessions, factors and grants end in the same transaction."""
-    with operation("account:deactivate", (Account, account_id), reason=reason, sign=True) as op:
-        closer = access.require("manage_accounts")
+    """Deactivate an account; its tokens, sessions, factors and grants end in the same transaction.
+
+    The identity provider does it by SCIM, unsigned, with the accounts that it keeps. Raises NotPermitted, InvalidInput,
+    NotPossible.
+    """
+    by_scim = current().kind == "service"
+    with operation("account:deactivate", (Account, account_id), reason=reason, sign=not by_scim) as op:
+        closer = access.require("provision" if by_scim else "manage_accounts")
         account = op.get(Account)
+        if by_scim and not account.kept_by_provider:
+            raise NotPermitted(_("The identity provider does not keep this account."))
         if not account.is_active:
             raise NotPossible(_("This account is already deactivated."))
         if account.is_among(closer.identities):
@@ -49,7 +57,8 @@ def deactivate(account_id: int, *, reason: str) -> Account:
             "identities": end_identities(account),
             "sessions": end_sessions(account),
         }
-        op.signature()
+        if not by_scim:
+            op.signature()
         op.about(account, ended=ended)
     return account
 

@@ -92,6 +92,7 @@ def enrolling(op: Operation, secret: str) -> Account:
     if not valid or account.invitation != digest_of(secret):
         raise NotPossible(_("This invitation is not valid any more. Ask an administrator for a new one."))
     account.invitation, account.invited_until, account.enrolled_at = "", None, moment
+    account.enrolled_before = True
     end_group_grants(op, account)
     if account.invited_by is not None:
         _wait_for_another(op, account, account.invited_by)

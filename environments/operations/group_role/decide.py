@@ -8,6 +8,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
 from environments.models import AccessGrant, Environment, GroupRole, Role
+from environments.operations.access.follow import follow_members
 from environments.operations.access.grant import end_grants, scope_of
 
 
@@ -47,8 +48,8 @@ def request_group_role(
 
 
 def confirm_group_role(group_role_id: int, *, reason: str = "") -> GroupRole:
-    """Confirm it as a second administrator. Members get the role when they sign in next. Raises NotPermitted,
-    NotPossible.
+    """Confirm it as a second administrator. Members get the role when they sign in next; those of a group that is kept
+    by SCIM have it at once. Raises NotPermitted, NotPossible.
     """
     with operation("group_role:confirm", (GroupRole, group_role_id), reason=reason, sign=True) as op:
         second = access.require("manage_access", application=None)
@@ -60,6 +61,7 @@ def confirm_group_role(group_role_id: int, *, reason: str = "") -> GroupRole:
         access.require_still(row.requested_by, "manage_access")
         row.confirmed_by, row.confirmed_at = second, now()
         op.signature()
+    follow_members(row.group)
     return row
 
 

@@ -89,6 +89,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Accounts"), "group", "environments_account"),
                 _list(_("Grants"), "badge", "environments_accessgrant"),
                 *([_list(_("Roles of groups"), "groups", "environments_grouprole")] if by_groups else []),
+                *([_list(_("Provisioned groups"), "groups", "environments_provisionedgroup")] if by_groups else []),
                 _list(_("Tokens"), "key", "environments_token"),
                 _list(_("Access requests"), "lock_open", "environments_accessrequest"),
                 _list(_("Requested changes"), "approval", "environments_requestedchange"),

@@ -113,6 +113,8 @@ def _account(verb: Verb, row: Account, mine: str) -> bool:
             return row.is_active or own
         case "account:edit":
             return False
+        case "account:hand_over":
+            return own or service or row.provisioned or row.break_glass or not row.is_active
         case "account:invite":
             return not row.is_active or own or service
         case "token:issue":

@@ -8,10 +8,11 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
-from environments.models import Application, Environment, GroupRole
+from environments.models import Account, Application, Environment, GroupRole
+from environments.operations.account import provision
 from environments.operations.environment import require_two_factor
 from environments.operations.group_role import decide as groups
-from releases.admin.operations.access import GIVE, Fields, group_fields, role_field
+from releases.admin.operations.access import ADMIN, GIVE, Fields, group_fields, role_field
 from releases.admin.operations.base import Verb, length, row, text
 
 
@@ -49,6 +50,12 @@ def _factor(instance: Any) -> Fields:
     }
 
 
+def _hand_over(instance: Any) -> Fields:
+    known = text(_("external ID"), most=length(Account, "external_id"), required=False)
+    known.help_text = _("As the identity provider sends it in externalId. Empty: it finds the account by its name.")
+    return {"external_id": known, "reason": text(_("reason"))}
+
+
 on_group_role = partial(Verb, "group_role", rights=GIVE, signs=True)
 VERBS: tuple[Verb, ...] = (
     on_group_role(
@@ -56,6 +63,16 @@ VERBS: tuple[Verb, ...] = (
     ),
     on_group_role("confirm", _("Confirm role of group"), groups.confirm_group_role, model=GroupRole, shows=_of_group),
     on_group_role("end", _("End role of group"), groups.end_group_role, model=GroupRole, danger=True, shows=_of_group),
+    Verb(
+        "account",
+        "hand_over",
+        _("Hand over to identity provider"),
+        provision.hand_over,
+        ADMIN,
+        Account,
+        fields=_hand_over,
+        signs=True,
+    ),
     Verb(
         "environment",
         "require_two_factor",

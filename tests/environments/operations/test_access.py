@@ -14,7 +14,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible, SignatureReq
 from environments import access
 from environments.models import AccessGrant
 from environments.operations.access.grant import confirm, request_role, revoke
-from environments.roles import DECIDING, ROLE_CHOICES
+from environments.roles import DECIDING, OF_SERVICES, ROLE_CHOICES
 
 
 def test_granting_to_oneself_is_refused(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
@@ -38,7 +38,7 @@ def test_every_deciding_role_takes_two(
     """That of a service account too: its evidence counts for gates, and it starts approved deployments."""
     assert {"ci", "committee", "release_manager", "project_manager", "operator"} <= DECIDING
     for role, _label in ROLE_CHOICES:
-        who = newcomer("robot", kind="service") if role == "ci" else people["outsider"]
+        who = newcomer(f"robot-{role}", kind="service") if role in OF_SERVICES else people["outsider"]
         with acting_as("administrator"):
             grant = request_role(who.pk, role=role, reason="new duty")
         assert (grant.confirmed_at is None) == (role in DECIDING), role
