@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from audit.actor import acting
 from audit.models import Event
 from environments import access
-from environments.models import AccessGrant, Account, GroupRole, ProvisionedGroup
+from environments.actors import person
+from environments.models import AccessGrant, Account, GroupRole, ProvisionedGroup, Token
 from environments.operations.access.follow import follow_groups
 from environments.operations.access.grant import confirm, request_role
 from environments.operations.group_role.decide import confirm_group_role, request_group_role
+from environments.operations.provisioned_group.put import edit_group
 from tests.releases.api.scim.conftest import enrol, patch
 from tests.releases.api.scim.test_users import count, group_of
 from tests.releases.gates.asking import alter
@@ -153,3 +156,20 @@ def test_a_sign_in_states_other_groups_only(
         scim("PUT", f"/Groups/{group['id']}", group_of(TEAM))
         follow_groups(int(user["id"]), [TEAM])
     assert not roles(user), "SCIM says who is in it"
+
+
+def test_calls_at_the_same_time_lose_nothing(
+    scim: Callable[..., Any], joined: Callable[..., Any], token: str, rule: GroupRole
+) -> None:
+    """Each call adds and removes those whom it names, whatever was there when it was read."""
+    first, second, third = (joined(name) for name in ("one", "two", "three"))
+    group = scim("POST", "/Groups", group_of(TEAM, first["id"], second["id"]), status=201)
+    with acting(actor_of(token)):
+        edit_group(int(group["id"]), name=TEAM, external_id="", add=[], remove=[int(first["id"])])
+        edit_group(int(group["id"]), name=TEAM, external_id="", add=[int(third["id"])], remove=[])
+    assert not roles(first) and roles(second) == roles(third) == {"tester"}
+
+
+def actor_of(token: str) -> Any:
+    """Return the actor of a call with a token."""
+    return person(Token.objects.get(digest=Token.digest_of(token)).account, channel="api")
