@@ -41,6 +41,7 @@ SIGNING = [verb for verb in VERBS if verb.signs]
 # Signatures about no environment: a new operation is added here with a reason, or requires the factor by itself.
 ELSEWHERE = {
     "account:edit": "an account; an employee id asks for the factor by itself",
+    "account:hand_over": "whose account the identity provider keeps; the roles of its groups are decided by two",
     "account:invite": "an account",
     "account:deactivate": "an account",
     "account:create": "an account",

@@ -23,7 +23,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     rights = rights_of(request)
     cares = rights.may("manage_accounts") or rights.may("audit")
     defines = any(rights.may(permission) for permission in DEFINITION_READERS)
-    by_groups = bool(configured.groups_named())
+    by_groups = configured.offered() or bool(configured.groups_named())
     if not rights.may("read"):
         return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
     return [

@@ -77,7 +77,8 @@ def _delegations(reader: Reader) -> Iterator[Task]:
 
 def _group_roles(reader: Reader) -> Iterator[Task]:
     waiting = GroupRole.objects.filter(confirmed_at=None, ended_at=None).exclude(requested_by=reader.account)
-    for row in waiting.select_related("role")[:MOST] if configured.groups_named() else ():
+    by_groups = configured.offered() or configured.groups_named()
+    for row in waiting.select_related("role")[:MOST] if by_groups else ():
         yield task_on(row, _("Confirm role of group"), row.reason, row.requested_at)
 
 
