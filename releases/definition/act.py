@@ -1,6 +1,7 @@
 """One change of a plan, and what makes one."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,32 +9,48 @@ from typing import Any
 import rfc8785
 from django.utils.translation import gettext as _
 
+from environments.difference import changes
 from releases.definition.system import System
 from releases.procedures.compare import changed
 from releases.queries.definition_files import Address
 
 Values = Mapping[str, Any]
 Run = Callable[[str], Any]
+# Drafts of long documents, whose approval shows each row.
+DOCUMENTS = ("procedure", "process")
 
 
 @dataclass(frozen=True)
 class Act:
-    """One change. event: the operation. differences: place → (before, after), as texts. awaits: the row that waits for
-    somebody else. why: what is in the way. run: does it for a reason, where nothing is in the way.
+    """One change. event: the operation. before, after: values as JSON; None where there are none. awaits: the row that
+    waits for somebody else. why: what is in the way. run: does it for a reason, where nothing is in the way.
     """
 
     address: Address
     event: str
-    differences: Mapping[tuple[str, ...], tuple[str, str]]
+    before: Values | None
+    after: Values | None
     run: Run | None = None
     why: str = ""
     awaits: Any = None
 
     @property
+    def differences(self) -> list[tuple[str, str, str]]:
+        """Return (place, text before, text after) of each value that differs."""
+        before, after = self.before or {}, self.after or {}
+        if self.address[0] in DOCUMENTS:
+            rows = changed(before, after)
+            return [(" › ".join(place), left or "—", right or "—") for place, (left, right) in rows.items()]
+        if before and after and before != after and not changes(before, after):
+            # Values of another type with the same text, such as a word and a list of one word.
+            return [("", json.dumps(before, ensure_ascii=False), json.dumps(after, ensure_ascii=False))]
+        return changes(before, after)
+
+    @property
     def key(self) -> str:
-        """Return what stands for the act and its content on a page."""
-        shown = [[*place, *pair] for place, pair in self.differences.items()]
-        return hashlib.sha256(rfc8785.dumps([list(self.address), self.event, shown])).hexdigest()[:32]
+        """Return what stands for the act and all that it would write."""
+        content = [list(self.address), self.event, self.before, self.after]
+        return hashlib.sha256(rfc8785.dumps(content)).hexdigest()[:32]
 
     @property
     def name(self) -> str:
@@ -50,9 +67,8 @@ def act(
     why: str = "",
     awaits: Any = None,
 ) -> Act:
-    """Return an act with the differences of two values."""
-    differences = changed(before or {}, after or {})
-    return Act(address, event, differences, None if why or awaits else run, why, awaits)
+    """Return an act, which can be done where nothing is in the way."""
+    return Act(address, event, before, after, None if why or awaits else run, why, awaits)
 
 
 def absent(system: System, *addresses: Address) -> str:

@@ -62,8 +62,8 @@ class Command(BaseCommand):
         acts = plan(wanted, system.read())
         for act in acts:
             self.stdout.write(f"{operation_name(act.event)}: {act.name}")
-            for place, (before, after) in act.differences.items():
-                self.stdout.write(f"    {' › '.join(place)}: {before or '—'} → {after or '—'}")
+            for place, before, after in act.differences:
+                self.stdout.write(f"    {place}: {before} → {after}")
             if act.awaits is not None:
                 self.stdout.write(f"    waits for a person: {act.awaits}")
             elif act.why:

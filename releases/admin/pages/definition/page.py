@@ -25,13 +25,14 @@ from releases.admin.components.navigation import DEFINITION_READERS
 from releases.admin.operations import verb as find
 from releases.admin.pages.operation.page import as_proved, prove_again
 from releases.definition import system
-from releases.definition.act import Act
+from releases.definition.act import DOCUMENTS, Act
 from releases.definition.plan import plan
 from releases.models import Definition
 from releases.procedures.document import ProcedureFaults
 from releases.queries.definition_files import as_files, parse
 
-SHOWN = 40  # differences of one act
+# Differences of a document: its approval shows all of them.
+SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ def _rows(definition: Definition | None, rights: Rights) -> list[Row]:
 
 def _row(act: Act, rights: Rights) -> Row:
     verb = find(*act.event.split(":"))
-    found = [(" › ".join(place), before, after) for place, (before, after) in act.differences.items()]
+    found = act.differences
+    most = SHOWN if act.address[0] in DOCUMENTS else len(found)
     assert verb is not None, act.event
     offered = act.run is not None and verb.has_right(rights, None)
-    return Row(act, operation_name(act.event), found[:SHOWN], len(found[SHOWN:]), offered, verb.signs)
+    return Row(act, operation_name(act.event), found[:most], len(found[most:]), offered, verb.signs)
 
 
 def _rights(request: HttpRequest) -> Rights:
@@ -116,7 +118,9 @@ def definition(request: HttpRequest) -> HttpResponseBase:
         ticked = []
     if len(ticked) < len(wanted):
         why = _("The system or the definition has changed in the meantime. Read the changes again.")
-        record_refusal("definition:load", why, object="", items=sorted(wanted - {row.act.key for row in ticked})[:20])
+        record_refusal(
+            "definition:make_changes", why, object="", items=sorted(wanted - {row.act.key for row in ticked})[:20]
+        )
         messages.error(request, why)
         return HttpResponseRedirect(request.path)
     reason = request.POST.get("reason", "").strip()
