@@ -35,7 +35,7 @@ class TokenAdmin(ReadOnlyAdmin):
     list_select_related = ("account",)
     list_filter = ("account", ("revoked_at", admin.EmptyFieldListFilter))
     ordering = ("-pk",)
-    shown_fields = ("account", "state_now", "reach", "created_at", "expires_at", "revoked_at")
+    shown_fields = ("account", "issuer", "subject", "state_now", "reach", "created_at", "expires_at", "revoked_at")
     hint = _(
         "A token is issued on the page of a service account and shown once. Only the digest of the token is stored."
     )

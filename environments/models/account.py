@@ -141,13 +141,17 @@ KEPT_BY_PROVIDER = Q(provisioned=True, break_glass=False, kind=Account.Kind.PERS
 
 
 class Token(models.Model):
-    """A service account's key to the API: shown once, stored as SHA-256, ends with its owner's account."""
+    """A service account's key to the API, which ends with its owner's account: a secret, shown once and stored as
+    SHA-256, or in its place a workload, which an issuer states by tokens of its own.
+    """
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="tokens", verbose_name=_("account"))
     digest = models.CharField(_("digest"), max_length=64, unique=True)
     environments: models.ManyToManyField[Any, Any] = models.ManyToManyField(
         "environments.Environment", blank=True, verbose_name=_("environments")
     )
+    issuer = models.CharField(_("issuer"), max_length=255, blank=True, default="", db_default="")
+    subject = models.CharField(_("subject"), max_length=255, blank=True, default="", db_default="")
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"))
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
@@ -156,9 +160,16 @@ class Token(models.Model):
     class Meta:
         verbose_name = _("token")
         verbose_name_plural = _("tokens")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["issuer", "subject"],
+                condition=Q(revoked_at__isnull=True) & ~Q(issuer=""),
+                name="token_workload_once",
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"{self.account} …{self.digest[:6]}"
+        return f"{self.account} {self.subject}" if self.issuer else f"{self.account} …{self.digest[:6]}"
 
     @staticmethod
     def fresh() -> tuple[str, str]:

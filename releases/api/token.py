@@ -1,9 +1,11 @@
 """Authentication of API calls: a service account's token, valid with its owner, and only in its environments."""
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Exists, Model, OuterRef, Q
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -17,15 +19,17 @@ from environments import access
 from environments.admin.rights import Rights, read_rights
 from environments.application_scope import application_of
 from environments.models import AccessGrant, Account, Environment, Token
+from environments.single_sign_on import workload
 
+log = logging.getLogger(__name__)
 # Any one of these lets an account read an environment's deployments; the first three are its level there.
 READS = ("view", "request", "start", "audit", "plan", "approve")
 LOGS = ("read_logs", "audit", "plan", "approve")
 
 
 class TokenBearer(HttpBearer):
-    """Reads `Authorization: Bearer …`; request.auth becomes the token's row. provisions: a token for provisioning is
-    wanted, which is good for nothing else.
+    """Reads `Authorization: Bearer …`, a secret or the statement of a workload's platform; request.auth becomes the
+    token's row. provisions: a token for provisioning is wanted, which is good for nothing else.
     """
 
     provisions = False
@@ -36,7 +40,7 @@ class TokenBearer(HttpBearer):
         found = (
             Token.objects.select_related("account")
             .filter(
-                digest=Token.digest_of(token),
+                _presented(token),
                 revoked_at=None,
                 expires_at__gt=Now(),
                 account__is_active=True,
@@ -49,6 +53,21 @@ class TokenBearer(HttpBearer):
             # Until the end of the request, which the middleware's own choice covers.
             translation.activate(found.account.language)
         return found
+
+
+def _presented(token: str) -> Q:
+    """Return the condition on the row that a bearer presents: by its digest, or by the workload that is stated."""
+    if token.count(".") != 2:
+        return Q(digest=Token.digest_of(token), issuer="")
+    try:
+        issuer = workload.issuer_of(token)
+        if not Token.objects.filter(issuer=issuer, revoked_at=None, expires_at__gt=Now()).exists():
+            raise ValueError("no token names this issuer")
+        subject = workload.subject_of(token, issuer=issuer, audience=settings.BASE_URL.rstrip("/"))
+    except workload.FAULTS as fault:
+        log.warning("the identity of a workload was not accepted: %r", fault)
+        return Q(pk=None)
+    return Q(issuer=issuer, subject=subject)
 
 
 def reads(rights: Rights, environment: Environment) -> bool:

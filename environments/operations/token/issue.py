@@ -9,16 +9,25 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.models import Account, Environment, Token
+from environments.single_sign_on.workload import wrong_issuer
 
 LONGEST_DAYS = 365
 
 
 def issue_token(
-    account_id: int, *, environments: tuple[int, ...] = (), days: int = 90, reason: str = ""
+    account_id: int,
+    *,
+    environments: tuple[int, ...] = (),
+    days: int = 90,
+    issuer: str = "",
+    subject: str = "",
+    reason: str = "",
 ) -> tuple[Token, str]:
     """Make a token for a service account; return it with its secret, which is shown this once.
 
-    environments: where it reaches; none means that it reaches nowhere. Raises NotPermitted, InvalidInput, NotPossible.
+    environments: where it reaches; none means that it reaches nowhere. issuer, subject: the workload that calls without
+    a secret, exactly as its platform names itself and it; then the returned secret is empty. Raises NotPermitted,
+    InvalidInput, NotPossible.
     """
     with operation("token:issue", (Account, account_id), reason=reason, sign=True) as op:
         access.require("manage_accounts")
@@ -32,12 +41,18 @@ def issue_token(
         scope = Environment.objects.filter(pk__in=environments)
         if scope.count() != len(set(environments)):
             raise InvalidInput(_("The selected environment does not exist."))
+        if bool(issuer) != bool(subject) or issuer and wrong_issuer(issuer) or "*" in subject:
+            text = _("A workload needs its issuer, an https address, and its exact subject without placeholders.")
+            raise InvalidInput(text)
+        if issuer and Token.objects.filter(issuer=issuer, subject=subject, revoked_at=None).exists():
+            raise InvalidInput(_("This workload has a token already. Revoke it first."))
         secret, digest = Token.fresh()
-        token = Token.objects.create(account=account, digest=digest, expires_at=now() + timedelta(days=days))
+        end = now() + timedelta(days=days)
+        token = Token.objects.create(account=account, digest=digest, issuer=issuer, subject=subject, expires_at=end)
         token.environments.set(scope)
         op.signature()
         op.about(token)
-    return token, secret
+    return token, "" if issuer else secret
 
 
 def revoke(token_id: int, *, reason: str) -> Token:

@@ -123,17 +123,26 @@ def _own(instance: Any) -> Fields:
 
 
 def _token(instance: Any) -> Fields:
+    issuer = text(_("issuer of the workload identity"), most=length(Token, "issuer"), required=False)
+    issuer.help_text = _(
+        "For a pipeline without a stored secret, such as https://token.actions.githubusercontent.com or the address of "
+        "GitLab. If empty, the token is a secret that is shown once."
+    )
+    subject = text(_("subject of the workload identity"), most=length(Token, "subject"), required=False)
+    subject.help_text = _("Enter exactly what the platform states, such as repo:example/shop:environment:production.")
     return {
         "environments": forms.ModelMultipleChoiceField(
             label=_("environments"), queryset=Environment.objects.all(), required=False
         ),
         "days": forms.IntegerField(label=_("validity (days)"), min_value=1, max_value=365, initial=90),
+        "issuer": issuer,
+        "subject": subject,
         "reason": text(_("reason"), required=False),
     }
 
 
-def _issue(pk: int, *, environments: Any, days: int, reason: str) -> Any:
-    token, secret = tokens.issue_token(pk, environments=tuple(e.pk for e in environments), days=days, reason=reason)
+def _issue(pk: int, *, environments: Any, **given: Any) -> Any:
+    token, secret = tokens.issue_token(pk, environments=tuple(e.pk for e in environments), **given)
     token.secret = secret  # type: ignore[attr-defined]  # shown this once by the page
     return token
 
