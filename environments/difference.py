@@ -53,25 +53,41 @@ def _value(version: ConfigurationVersion | None, key: str) -> str | None:
     return None if value is None else str(value)
 
 
-def flat(value: Any, above: str = "") -> dict[str, str]:
-    """Return dotted name → text of settings in parts; a command as the line that a shell would take for its words."""
-    if isinstance(value, Mapping):
-        parts = (flat(part, f"{above}.{name}" if above else str(name)) for name, part in value.items())
-        return {key: text for part in parts for key, text in part.items()}
-    if not value and isinstance(value, list | str | None):
-        return {}
-    if isinstance(value, list) and all(isinstance(word, str) for word in value):
-        return {above: shlex.join(value)}
-    return {above: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)}
+def leaves(value: Any, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Return path → value of settings in parts; a list is one value, and so is a part without any."""
+    if isinstance(value, Mapping) and (value or not above):
+        parts = (leaves(part, (*above, str(name))) for name, part in value.items())
+        return {path: leaf for part in parts for path, leaf in part.items()}
+    return {above: value}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return (dotted name, text before, text after) of each setting that differs; "—" where there is none."""
+    """Return (dotted name, text before, text after) of each setting that differs; "—" where there is none.
+
+    A command is the line that a shell would take for its words, and a name with a dot stands in quotation marks. Where
+    two values would read the same, both are JSON.
+    """
+    left, right = leaves(before), leaves(after)
+    # An empty part that has values on the other side is shown by these.
+    filled = {path[:length] for path in {**left, **right} for length in range(1, len(path))}
     left, right = (
-        {key.removeprefix("settings."): text for key, text in flat(side).items()} for side in (before, after)
+        {path: leaf for path, leaf in side.items() if path not in filled or leaf != {}} for side in (left, right)
     )
-    return [
-        (key, left.get(key) or "—", right.get(key) or "—")
-        for key in dict.fromkeys([*left, *right])
-        if left.get(key) != right.get(key)
-    ]
+    found = []
+    for path in dict.fromkeys([*left, *right]):
+        sides = [_json(side[path]) if path in side else "" for side in (left, right)]
+        if sides[0] != sides[1]:
+            texts = [_text(side[path]) if path in side else "—" for side in (left, right)]
+            name = ".".join(_json(part) if "." in part or '"' in part or not part.strip() else part for part in path)
+            found.append((name, *(sides if texts[0] == texts[1] else texts)))
+    return found
+
+
+def _text(value: Any) -> str:
+    if value and isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return shlex.join(value)
+    return value if isinstance(value, str) and value.strip(" —") else _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

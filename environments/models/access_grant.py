@@ -46,6 +46,15 @@ class AccessRule(models.Model):
         return f"{self.role} · {self.environment} · {self.get_level_display()}"
 
 
+def of_one_person() -> models.Q:
+    """Return the condition on grants that no second person has confirmed, because their roles did not decide: given by
+    one, or by a group to an account that one has invited or SCIM has made.
+    """
+    made = models.Q(account__provisioned=True) | models.Q(account__invited_by__isnull=False)
+    by_group = models.Q(group_role__isnull=False, confirmed_by__isnull=True) & made
+    return models.Q(granted_by__isnull=False, confirmed_by=models.F("granted_by")) | by_group
+
+
 class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
     """Queries over grants."""
 
@@ -58,11 +67,10 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
         named, deciding: the roles that would be in use, and those of them that would decide, under another procedure;
         a grant of one of the latter counts where a second person, or a command, has confirmed it.
         """
-        of_one = models.Q(granted_by__isnull=False, confirmed_by=models.F("granted_by"))
         in_use = models.Q(role__state=Role.State.IN_USE) if named is None else models.Q(role__in=named)
         return self.filter(
             models.Q(role__decides=False) & ~models.Q(role__in=deciding) | enrolled("account"),
-            ~models.Q(role__in=deciding) | ~of_one,
+            ~models.Q(role__in=deciding) | ~of_one_person(),
             in_use,
             models.Q(until__isnull=True) | models.Q(until__gt=at or Now()),
             starts_at__lte=at or Now(),

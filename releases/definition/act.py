@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import rfc8785
 from django.utils.translation import gettext as _
 
 from environments.difference import changes
@@ -41,16 +40,13 @@ class Act:
         if self.address[0] in DOCUMENTS:
             rows = changed(before, after)
             return [(" › ".join(place), left or "—", right or "—") for place, (left, right) in rows.items()]
-        if before and after and before != after and not changes(before, after):
-            # Values of another type with the same text, such as a word and a list of one word.
-            return [("", json.dumps(before, ensure_ascii=False), json.dumps(after, ensure_ascii=False))]
         return changes(before, after)
 
     @property
     def key(self) -> str:
         """Return what stands for the act and all that it would write."""
         content = [list(self.address), self.event, self.before, self.after]
-        return hashlib.sha256(rfc8785.dumps(content)).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
     @property
     def name(self) -> str:

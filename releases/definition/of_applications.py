@@ -23,7 +23,9 @@ def application(system: System, address: Address, before: Values | None, after: 
     if after is None:
         yield act(address, "application:retire", before, after, lambda reason: retire(row.pk, reason=reason))
     elif before is None and row is not None:
-        yield act(address, "application:reinstate", before, after, lambda reason: reinstate(row.pk, reason=reason))
+        kept = {"retired": False, "name": row.name, "repository": row.repository, "tag_format": row.tag_format}
+        again = {"retired": True}, kept
+        yield act(address, "application:reinstate", *again, lambda reason: reinstate(row.pk, reason=reason))
     elif before is None:
         yield act(
             address,
@@ -97,7 +99,10 @@ def target(system: System, address: Address, before: Values | None, after: Value
             absent(system, application, environment),
         )
     elif before is None:
-        yield on_target("reinstate", lambda reason: reinstate_target(row.pk, reason=reason), None, after)
+        # What comes back is what was retired; the next plan shows how it differs.
+        kept = {"retired": False, "root": row.root, "group": row.group, "options": row.options}
+        again = {"retired": True}
+        yield on_target("reinstate", lambda reason: reinstate_target(row.pk, reason=reason), again, kept)
     else:
         for event, run, names in (
             ("set_options", _set_options(row, after), None),

@@ -1,7 +1,11 @@
-"""The definition that the system itself amounts to, and the rows behind its resources."""
+"""The definition that the system itself amounts to, and the rows behind its resources.
+
+It is made without validation: what people have entered elsewhere is there, whatever a file may say.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -70,48 +74,49 @@ def read() -> System:
         applications=applications or None,
         processes=processes,
         procedures=procedures,
-        calendar=files.Calendar(holidays=tuple(_holidays(rows)), freezes=tuple(_freezes(rows))),
-        access=files.Access(group_roles=tuple(_group_roles(rows, awaited))),
-        recipients=files.Recipients(recipients=tuple(_recipients(rows))),
+        calendar=files.Calendar.model_construct(holidays=tuple(_holidays(rows)), freezes=tuple(_freezes(rows))),
+        access=files.Access.model_construct(group_roles=tuple(_group_roles(rows, awaited))),
+        recipients=files.Recipients.model_construct(recipients=tuple(_recipients(rows))),
     )
     return System(definition, rows, awaited)
 
 
 def _application(row: ApplicationRow, targets: Iterable[DeploymentTarget]) -> files.Application:
     branch, provider = row.documents_branch, row.forge
-    values: dict[str, Any] = {name: getattr(row, name) for name in ("name", "group", "repository", "tag_format")}
-    values["signers"] = row.allowed_signers
-    values["documents"] = files.Documents(branch=branch, folder=row.documents_folder) if branch else None
-    forge = {"provider": provider, "url": row.forge_url, "project": row.forge_project, "tickets": row.ticket_formats}
-    values["forge"] = forge if provider else None
-    values["targets"] = [
-        {"environment": t.environment.slug, "name": t.name, "group": t.group, "root": t.root, "options": t.options}
-        for t in targets
-    ]
-    return files.Application(**values)
+    place = {"url": row.forge_url, "project": row.forge_project, "tickets": row.ticket_formats}
+    made = files.Target.model_construct
+    return files.Application.model_construct(
+        **{name: getattr(row, name) for name in ("name", "group", "repository", "tag_format")},
+        signers=files.Application.one_form(row.allowed_signers),
+        documents=files.Documents.model_construct(branch=branch, folder=row.documents_folder) if branch else None,
+        forge=files.Forge.model_construct(provider=provider, **place) if provider else None,
+        targets=tuple(
+            made(environment=t.environment.slug, name=t.name, group=t.group, root=t.root, options=t.options)
+            for t in targets
+        ),
+    )
 
 
 def _holidays(rows: dict[Address, Any]) -> Iterable[files.Holiday]:
     for row in HolidayRow.objects.filter(removed_at=None, day__gte=timezone.localdate(now())).order_by("day"):
         rows["holiday", row.day.isoformat()] = row
-        yield files.Holiday(day=row.day, ja=row.name_ja, en=row.name_en)
+        yield files.Holiday.model_construct(day=row.day, ja=row.name_ja, en=row.name_en)
 
 
 def _freezes(rows: dict[Address, Any]) -> Iterable[files.Freeze]:
     found = ChangeFreeze.objects.in_effect().filter(from_procedure=False, ends_at__gt=now())
     for row in found.select_related("environment", "application").order_by("starts_at", "pk"):
-        values: dict[str, Any] = {"begins": row.starts_at, "ends": row.ends_at}
+        values: dict[str, Any] = {"begins": row.starts_at.astimezone(UTC), "ends": row.ends_at.astimezone(UTC)}
         if row.rrule:
             rule, _until, until = row.rrule.partition(";UNTIL=")
-            zone = ZoneInfo(row.environment.zone)
             values = {
                 "rrule": rule,
                 "start": row.start,
                 "length_minutes": row.length_minutes,
-                "first_day": row.starts_at.astimezone(zone).date(),
-                "last_day": f"{until[:4]}-{until[4:6]}-{until[6:8]}",
+                "first_day": row.starts_at.astimezone(ZoneInfo(row.environment.zone)).date(),
+                "last_day": date.fromisoformat(until[:8]),
             }
-        freeze = files.Freeze(
+        freeze = files.Freeze.model_construct(
             name=row.name,
             environment=row.environment.slug,
             application=row.application.slug if row.application is not None else "",
@@ -132,7 +137,7 @@ def _group_roles(rows: dict[Address, Any], awaited: dict[Address, Any]) -> Itera
             awaited[address] = row
         elif address not in rows:
             rows[address] = row
-            yield files.GroupRole(
+            yield files.GroupRole.model_construct(
                 group=row.group,
                 role=row.role_id,
                 environment=scope[0],
@@ -148,4 +153,4 @@ def _recipients(rows: dict[Address, Any]) -> Iterable[files.Recipient]:
     for row in found.select_related("group", "account").order_by("pk"):
         username = row.account.username if row.account is not None else ""
         rows["recipient", row.group.key, username] = row
-        yield files.Recipient(group=row.group.key, account=username)
+        yield files.Recipient.model_construct(group=row.group.key, account=username)

@@ -12,8 +12,18 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
+import rfc8785
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from environments.models import Application as ApplicationRow
 from environments.secret_detection import reveals_secret
@@ -22,7 +32,7 @@ from releases.procedures import save
 from releases.procedures.document import Procedure
 from releases.procedures.places import Fault, ProcedureFaults, fault_at, lines_of, message_of
 from releases.procedures.process import Process
-from releases.procedures.values import ApplicationKey, Key, Slug, Text
+from releases.procedures.values import ApplicationKey, Key, Slug
 from releases.queries.procedure_types import procedure_types
 from releases.queries.target_schema import faults_by_key
 
@@ -33,6 +43,17 @@ Address = tuple[str, ...]
 Resources = dict[Address, dict[str, Any]]
 # What a resource says of itself, and what nothing compares.
 BESIDE = frozenset({"reason", "first_day"})
+
+
+def _is_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("has a character that is not printed")
+    return text
+
+
+# As long as the columns are; what is in them comes back as it was.
+Text = Annotated[str, StringConstraints(pattern=r"\S", max_length=300), AfterValidator(_is_line)]
+Long = Annotated[str, StringConstraints(pattern=r"\S", max_length=400), AfterValidator(_is_line)]
 
 
 class _Part(BaseModel):
@@ -50,7 +71,7 @@ class Forge(_Part):
     """Where merge requests are read, and the formats of tickets."""
 
     provider: Literal["github", "gitlab"]
-    url: Text
+    url: Long
     project: Text
     tickets: str = ""
 
@@ -61,7 +82,7 @@ class Target(_Part):
     environment: Slug
     name: Annotated[ApplicationKey, Field(max_length=40)] = "main"
     group: str = ""
-    root: Text
+    root: Long
     options: dict[str, Any] = {}
 
 
@@ -70,7 +91,7 @@ class Application(_Part):
 
     name: Text
     group: str = ""
-    repository: Text
+    repository: Long
     tag_format: Text = "v{version}"
     signers: str = ""
     documents: Documents | None = None
@@ -79,7 +100,8 @@ class Application(_Part):
 
     @field_validator("signers")
     @classmethod
-    def _one_form(cls, text: str) -> str:
+    def one_form(cls, text: str) -> str:
+        """Return keys as the system keeps them."""
         return text.replace("\r\n", "\n").strip() + "\n" if text.strip() else ""
 
 
@@ -206,9 +228,9 @@ class Definition:
             found["freeze", *freeze.key] = freeze.model_dump(mode="json")
         for role in self.access.group_roles or ():
             scope = (role.environment, role.application, role.application_group)
-            found["group_role", role.group, role.role, *scope] = {"reason": role.reason}
+            found["group_role", role.group, role.role, *scope] = role.model_dump()
         for person in self.recipients.recipients or ():
-            found["recipient", person.group, person.account] = {}
+            found["recipient", person.group, person.account] = person.model_dump()
         return found
 
 
@@ -222,6 +244,8 @@ def parse(files: Mapping[str, str]) -> Definition:
     documents: dict[str, dict[str, str]] = {}
     for path, text in files.items():
         try:
+            if PurePosixPath(path).as_posix() != path:
+                raise ProcedureFaults([Fault(path, "is not a plain path")])
             match PurePosixPath(path).parts:
                 case ("applications", name):
                     found["applications"][_key(path, name)] = _read(Application, path, text)
@@ -244,6 +268,8 @@ def parse(files: Mapping[str, str]) -> Definition:
             if procedure.key != key:
                 raise ProcedureFaults([Fault(f"procedures/{key}", f"has the key {procedure.key!r}")])
             found["procedures"][key] = known[key] = procedure
+        except RecursionError:
+            faults.append(Fault(f"procedures/{key}", "is too deep"))
         except ProcedureFaults as wrong:
             faults += wrong.faults
     followed = dict(ApplicationRow.objects.values_list("slug", "procedure"))
@@ -252,6 +278,8 @@ def parse(files: Mapping[str, str]) -> Definition:
         try:
             if (document := own or known.get(followed.get(key, ""))) is not None:
                 Process.from_toml(text, document, **types)
+        except RecursionError:
+            faults.append(Fault(f"processes/{key}.toml", "is too deep"))
         except ProcedureFaults as wrong:
             faults += [Fault(f"processes/{key}.toml: {fault.place}", fault.message) for fault in wrong.faults]
     if faults:
@@ -268,8 +296,9 @@ def _key(path: str, name: str) -> str:
 def _read[T: _Part](kind: type[T], path: str, text: str) -> T:
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as wrong:
-        raise ProcedureFaults([Fault(path, f"is not TOML: {wrong}")]) from None
+        rfc8785.dumps(_plain(raw))
+    except (tomllib.TOMLDecodeError, rfc8785.CanonicalizationError, RecursionError) as wrong:
+        raise ProcedureFaults([Fault(path, f"is not TOML, or not of this form: {wrong}")]) from None
     lines = {(): path} | lines_of(text, path)
     said = "seems to be a secret; enter it in a configuration"
     plain = {name: value for name, value in raw.items() if name != "targets"}  # judged by their own schema below
@@ -292,6 +321,15 @@ def _read[T: _Part](kind: type[T], path: str, text: str) -> T:
     if faults:
         raise ProcedureFaults(faults)
     return made
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of TOML as JSON has it: times as texts."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def texts(folder: Path) -> dict[str, str]:

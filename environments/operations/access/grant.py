@@ -141,7 +141,10 @@ def _only_one_ever() -> bool:
 
 
 def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
-    """Confirm a deciding role as the second person; what was asked for some hours lasts so long from now."""
+    """Confirm a deciding role as the second person; what was asked for some hours lasts so long from now.
+
+    Of a role that a group kept by SCIM gives, no administrator was the first person: the first who confirms is that.
+    """
     with operation("access:confirm", (AccessGrant, grant_id), reason=reason, sign=True) as op:
         grant = op.get(AccessGrant)
         second = access.require("manage_access", grant.environment)
@@ -155,6 +158,11 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
             raise NotPermitted(_("A second person must confirm this."))
         if second.is_among(grant.account.identities):
             raise NotPermitted(_("You cannot grant access to yourself."))
+        op.details["awaits_second_person"] = first is None
+        if first is None:
+            grant.granted_by = second
+            op.signature()
+            return grant
         access.require_still(first, "manage_access", grant.environment)
         moment = now()
         asked = AccessRequest.objects.filter(grant=grant).first()

@@ -10,7 +10,7 @@ from environments import access
 from environments.models import KEPT_BY_PROVIDER, Account, ExternalIdentity, ProviderKey
 from environments.operations.access.grant import end_group_grants
 from environments.operations.account.deactivate import end_identities
-from environments.operations.account.invite import enrolling
+from environments.operations.account.invite import enrolling, wait_for_another
 
 
 def connect(account_id: int, *, issuer: str, subject: str, second_factor: bool) -> ExternalIdentity:
@@ -39,6 +39,7 @@ def enrol_provisioned(account_id: int, *, issuer: str, subject: str, second_fact
             raise NotPossible(_("This identity is not that of an announced account."))
         account.invitation, account.invited_until, account.enrolled_at = "", None, now()
         account.enrolled_before = True
+        wait_for_another(op, account, None)
         _connect(op, account, issuer, subject, second_factor)
     return account
 

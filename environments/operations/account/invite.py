@@ -95,22 +95,26 @@ def enrolling(op: Operation, secret: str) -> Account:
     account.enrolled_before = True
     end_group_grants(op, account)
     if account.invited_by is not None:
-        _wait_for_another(op, account, account.invited_by)
+        wait_for_another(op, account, account.invited_by)
     op.details.update(factors=end_factors(account), identities=end_identities(account), sessions=end_sessions(account))
     return account
 
 
-def _wait_for_another(op: Operation, account: Account, issuer: Account) -> None:
-    """Let what the account may decide wait until an administrator other than the issuer confirms it."""
+def wait_for_another(op: Operation, account: Account, issuer: Account | None) -> None:
+    """Let what the account may decide wait until an administrator confirms it, other than the issuer of its link; None:
+    other than who gave it.
+    """
     grants = AccessGrant.objects.lasting().filter(account=account, role__decides=True)
     check_departures(op, list(grants.values_list("pk", flat=True)), refuses=False)
     for grant in grants.select_for_update(of=("self",), no_key=True).order_by("pk"):
-        grant.account, grant.granted_by, grant.confirmed_by, grant.confirmed_at = account, issuer, None, None
-        confirm_without_second(op, grant)
+        grant.account, grant.confirmed_by, grant.confirmed_at = account, None, None
+        if issuer is not None:
+            grant.granted_by = issuer
+            confirm_without_second(op, grant)
         grant.save()
     delegates = Delegation.objects.lasting().filter(delegate=account)
     for row in delegates.select_for_update(of=("self",), no_key=True).order_by("pk"):
-        row.requested_by, row.confirmed_by, row.confirmed_at = issuer, None, None
+        row.requested_by, row.confirmed_by, row.confirmed_at = issuer or row.requested_by, None, None
         row.save()
 
 

@@ -69,6 +69,9 @@ def confirm(delegate_id: int, *, reason: str = "") -> Delegation:
                     "person who registered the delegation."
                 )
             )
+        if row.delegate.must_enrol:
+            text = _("%(name)s has not enrolled yet. Confirm the delegation after that, so that you know who decides.")
+            raise NotPossible(text % {"name": row.delegate})
         access.require_still(row.requested_by if row.requested_by_id != row.delegator_id else None, "manage_access")
         row.confirmed_by, row.confirmed_at = third, now()
         op.signature()

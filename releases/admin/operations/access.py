@@ -272,6 +272,10 @@ def _stands_in(of: Delegation) -> list[tuple[str, str]]:
     ]
 
 
+def _completed(row: AccessGrant) -> str:
+    return _now("The role is confirmed.") if row.confirmed_at else _now("Another administrator must confirm this too.")
+
+
 ADMIN, GIVE, LOOK = ("manage_accounts",), ("manage_access",), ("read",)
 on_account = partial(Verb, "account")
 on_token = partial(Verb, "token", rights=ADMIN, signs=True)
@@ -315,7 +319,16 @@ VERBS: tuple[Verb, ...] = (
         signs=True,
         asked=_asked_of_grant,
     ),
-    on_access("confirm", _("Confirm access grant"), grant.confirm, GIVE, model=AccessGrant, signs=True, shows=_granted),
+    on_access(
+        "confirm",
+        _("Confirm access grant"),
+        grant.confirm,
+        GIVE,
+        model=AccessGrant,
+        signs=True,
+        shows=_granted,
+        result_message=_completed,
+    ),
     on_access(
         "revoke",
         _("Revoke grant"),

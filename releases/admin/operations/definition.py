@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,12 +35,23 @@ def texts_in(archive: bytes) -> dict[str, str]:
             names = [info for info in opened.infolist() if info.filename.endswith(".toml")]
             if len(names) > MOST_FILES or sum(info.file_size for info in names) > MOST_BYTES:
                 raise forms.ValidationError(gettext("The archive is too large."))
-            found = {info.filename: opened.read(info).decode("utf-8-sig") for info in names}
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, UnicodeDecodeError, EOFError, ValueError) as wrong:
+            found = {info.filename: _text_of(opened, info) for info in names}
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError) as wrong:
         raise forms.ValidationError(gettext("This is not a ZIP file of UTF-8 texts.")) from wrong
     if not found:
         raise forms.ValidationError(gettext("The archive contains no TOML file."))
     return found
+
+
+def _text_of(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+    """Return a file's text, of which no more is inflated than its size in the directory says. Raises ValueError."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("another compression")
+    with opened.open(info) as file:
+        content = file.read(info.file_size + 1)
+    if len(content) != info.file_size:
+        raise ValueError("another size than the directory says")
+    return content.decode("utf-8-sig")
 
 
 VERBS: tuple[Verb, ...] = (

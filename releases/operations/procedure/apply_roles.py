@@ -1,15 +1,16 @@
 """Brings the roles in line with the procedures, inside the operation that stores one or puts it into effect."""
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from environments.models import AccessGrant, Role
+from environments.models.access_grant import of_one_person
 from environments.roles import ALWAYS, DECIDING, ROLE_PERMISSIONS
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
 
 
 def _of_one_person() -> QuerySet[AccessGrant]:
-    return AccessGrant.objects.filter(granted_by__isnull=False, confirmed_by=F("granted_by"))
+    return AccessGrant.objects.filter(of_one_person())
 
 
 def unconfirmed_by(content: Content) -> list[int]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from audit.actor import Actor, acting
+from audit.clock import now
 from audit.models import Event
 from audit.operation import operation
+from audit.refusals import NotPossible
 from environments import access
-from environments.models import AccessGrant, Account, ExternalIdentity
-from environments.operations.access.grant import confirm
+from environments.models import AccessGrant, Account, Delegation, ExternalIdentity
+from environments.operations.access.grant import confirm, request_role
 from environments.operations.account.deactivate import deactivate, reactivate
+from environments.operations.delegation.request import confirm as confirm_delegation, request_delegation
 from tests.conftest import give_factor
 from tests.environments.single_sign_on.test_groups import ruled
 from tests.environments.single_sign_on.test_sign_in import signed_in_as
@@ -75,6 +79,29 @@ def test_an_account_that_has_ended_needs_an_invitation(
     assert enter("u-9") == ""
 
 
+def test_what_waits_for_the_first_sign_in_is_confirmed_after_it(
+    announced: Any, enter: Callable[..., str], acting_as: Callable[..., Any], people: dict[str, Any]
+) -> None:
+    """Whoever signs in first could be anybody: a delegation counts once somebody knows who that is."""
+    start, end = now() - timedelta(hours=1), now() + timedelta(days=1)
+    parties = {"delegator_id": people["committee_a"].pk, "delegate_id": announced.pk}
+    with acting_as("committee_a"):
+        row = request_delegation(**parties, starts_at=start, until=end, reason="away")
+    with acting_as("administrator"), pytest.raises(NotPossible, match="has not enrolled"):
+        confirm_delegation(row.pk)
+    alter(row, confirmed_at=now(), confirmed_by_id=people["administrator"].pk)
+    with acting(COMMAND):
+        given = request_role(announced.pk, role="operator", reason="by command")
+    assert given.confirmed_at is not None
+    enter("u-9")
+    row.refresh_from_db()
+    assert row.confirmed_at is None and not Delegation.objects.in_effect().exists()
+    give_factor(announced)
+    assert not access.roles_anywhere(announced)
+    with acting_as("administrator"):
+        confirm_delegation(row.pk)
+
+
 def test_groups_here_count_at_the_sign_in_and_a_deciding_role_waits(
     announced: Any, enter: Callable[..., str], acting_as: Callable[..., Any], settings: Any
 ) -> None:
@@ -89,8 +116,10 @@ def test_groups_here_count_at_the_sign_in_and_a_deciding_role_waits(
     assert access.roles_anywhere(announced) == {"tester"}
     give_factor(announced)
     assert access.roles_anywhere(announced) == {"tester"}
-    with acting_as("administrator"):
-        confirm(AccessGrant.objects.get(account=announced, role="operator").pk)
+    for name in ("administrator", "second_administrator"):
+        assert access.roles_anywhere(announced) == {"tester"}
+        with acting_as(name):
+            confirm(AccessGrant.objects.get(account=announced, role="operator").pk)
     assert access.roles_anywhere(announced) == {"tester", "operator"}
     enter("u-9", groups=[])
     assert access.roles_anywhere(announced) >= {"tester"}

@@ -32,6 +32,16 @@ def _zip(files: Mapping[str, str]) -> io.BytesIO:
     return packed
 
 
+def _bomb(compression: int) -> io.BytesIO:
+    """Return an archive whose file is a thousand times as long as its directory says."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as archive:
+        archive.writestr("applications/shop.toml", " " * 1_000_000)
+        archive.infolist()[0].file_size = 1000
+    packed.seek(0)
+    return packed
+
+
 def _load(client: Any, files: Mapping[str, str], exported: bool = True) -> Any:
     own = _read(client) if exported else {}
     return client.post(
@@ -124,6 +134,8 @@ def test_what_has_changed_since_it_was_shown_is_not_done(world: dict[str, Any], 
     [
         (lambda: io.BytesIO(b"PK no"), "not a ZIP file"),
         (lambda: _zip({"README.md": "x"}), "contains no TOML"),
+        (lambda: _bomb(zipfile.ZIP_BZIP2), "not a ZIP file"),
+        (lambda: _bomb(zipfile.ZIP_DEFLATED), "not a ZIP file"),
         (lambda: _zip({"a.toml": "x" * 8_000_001}), "too large"),
         (lambda: _zip({"applications/shop.toml": "surprise = 1"}), "surprise"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from environments.operations.window.create_freeze import freeze, freeze_recurrin
 from releases.definition import system
 from releases.definition.plan import plan
 from releases.models import Definition, DeploymentProcess, GroupRecipient, Procedure, RecipientGroup
+from releases.operations.application.create import create_application
+from releases.operations.approval.decide import approve
 from releases.operations.definition.load import load
 from releases.operations.recipient.add import add as add_recipient
+from releases.operations.target.retire import retire
 from releases.procedures.document import ProcedureFaults
 from releases.queries.definition_files import as_files, parse
 
@@ -239,6 +243,47 @@ def test_what_is_ticked_names_all_that_would_be_written(world: Any) -> None:
     assert len({key for key, _shown in found}) == len({shown for _key, shown in found}) == 3
 
 
+def test_nothing_hides_behind_a_name_with_a_dot_or_an_empty_value(world: Any) -> None:
+    slug = world.application.slug
+    files = {name: text for name, text in exported().items() if name.startswith("applications/")}
+    options = '[targets.options]\nlog = ""\n[targets.options.ansible.inventory]\n'
+    options += '"all.vars" = "shown"\nall = {vars = "real"}\n'
+    (act,) = acts(files | {f"applications/{slug}.toml": files[f"applications/{slug}.toml"] + options})
+    assert act.differences == [
+        ("options.log", "—", '""'),
+        ('options.ansible.inventory."all.vars"', "—", "shown"),
+        ("options.ansible.inventory.all.vars", "—", "real"),
+    ]
+
+
+def test_what_comes_back_is_shown_as_it_was_retired(world: Any) -> None:
+    files = {name: text for name, text in exported().items() if name.startswith("applications/")}
+    (name,), root = files, DeploymentTarget.objects.get(environment__slug="development").root
+    target = DeploymentTarget.objects.get(environment__slug="development")
+    with world.acting_as("manager"):
+        retire(target.pk, reason="moved")
+    (act,) = acts({name: files[name].replace(root, "/srv/elsewhere")})
+    assert act.event == "target:reinstate"
+    assert act.differences[:2] == [("retired", "true", "false"), ("root", "—", root)]
+
+
+def test_who_loaded_a_document_does_not_approve_it(world: Any) -> None:
+    """Another person may tick its draft: the author of the file is the author all the same."""
+    with world.acting_as("manager"):
+        create_application(slug="shop", name="Shop", repository="https://git.example/shop.git")
+        load({"applications/shop.toml": SHOP}, reason="without the process")
+    files = {"applications/shop.toml": SHOP, "processes/shop.toml": PROCESS}
+    with world.acting_as("author_on_committee"):
+        load(files, reason="with it")
+    with world.acting_as("manager"):
+        for event in ("deployment_process:create", "deployment_process:submit"):
+            (act,) = (act for act in acts({"processes/shop.toml": PROCESS}) if act.event == event)
+            asked = act.run("as the folder says")
+    for who, may in (("author_on_committee", False), ("committee_a", True)):
+        with world.acting_as(who), nullcontext() if may else pytest.raises(NotPermitted, match="author"):
+            approve(asked.pk, digest=asked.digest)
+
+
 @pytest.mark.parametrize(
     ("files", "fault"),
     [
@@ -251,6 +296,11 @@ def test_what_is_ticked_names_all_that_would_be_written(world: Any) -> None:
         ({"applications/shop.toml": SHOP + SHOP[SHOP.index("[[targets]]") :]}, "second target of that name"),
         ({"applications/a b.toml": SHOP}, "not named by the key"),
         ({"other.toml": ""}, "not a file of a definition"),
+        ({"./applications/shop.toml": SHOP}, "not a plain path"),
+        ({"applications/shop.toml": SHOP.replace("Shop", "Sh\\u202eop")}, "not printed"),
+        ({"applications/shop.toml": SHOP + "[targets.options.ansible.inventory]\nx = 99999999999999999999\n"}, "form"),
+        ({"applications/shop.toml": f"name = {'[' * 5000}{']' * 5000}"}, "form|deep|TOML"),
+        ({"processes/shop.toml": f"name = {'[' * 5000}{']' * 5000}"}, "deep|TOML"),
         (
             {"calendar.toml": "[[freezes]]\nname = 'x'\nenvironment = 'production'\nreason = 'y'\n"},
             "needs begins and ends",

@@ -9,9 +9,11 @@ import pytest
 
 from audit.actor import acting
 from audit.models import Event
+from audit.refusals import NotPermitted
 from environments import access
 from environments.actors import person
 from environments.models import AccessGrant, Account, GroupRole, ProvisionedGroup, Token
+from environments.models.access_grant import of_one_person
 from environments.operations.access.follow import follow_groups
 from environments.operations.access.grant import confirm, request_role
 from environments.operations.group_role.decide import confirm_group_role, request_group_role
@@ -85,7 +87,7 @@ def test_a_rule_counts_at_once_for_the_members(
     assert roles(user) == {"tester"}
 
 
-def test_a_deciding_role_waits_for_an_administrator(
+def test_a_deciding_role_waits_for_two_administrators(
     scim: Callable[..., Any], joined: Callable[..., Any], acting_as: Callable[..., Any]
 ) -> None:
     ruled(acting_as, "operator")
@@ -93,9 +95,27 @@ def test_a_deciding_role_waits_for_an_administrator(
     enrol(user)
     scim("POST", "/Groups", group_of(TEAM, user["id"]), status=201)
     assert not roles(user)
+    grant = AccessGrant.objects.get(account=int(user["id"])).pk
     with acting_as("administrator"):
-        confirm(AccessGrant.objects.get(account=int(user["id"])).pk)
+        confirm(grant)
+        assert not roles(user), "an administrator who also makes the groups would decide alone"
+        with pytest.raises(NotPermitted, match="second person"):
+            confirm(grant)
+    with acting_as("second_administrator"):
+        confirm(grant)
     assert roles(user) == {"operator"}
+
+
+def test_a_role_that_begins_to_decide_waits_for_people(
+    scim: Callable[..., Any], joined: Callable[..., Any], rule: GroupRole
+) -> None:
+    """Nobody here has seen whom a group gave a role that did not decide."""
+    user = joined("hanako")
+    enrol(user)
+    scim("POST", "/Groups", group_of(TEAM, user["id"]), status=201)
+    given = AccessGrant.objects.filter(account=int(user["id"]))
+    assert given.in_effect().exists() and given.filter(of_one_person()).exists()
+    assert not given.in_effect(named=["tester"], deciding=["tester"]).exists()
 
 
 def test_roles_that_people_have_given_stay(
