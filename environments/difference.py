@@ -77,9 +77,11 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[s
     for path in dict.fromkeys([*left, *right]):
         sides = [_json(side[path]) if path in side else "" for side in (left, right)]
         if sides[0] != sides[1]:
-            texts = [_text(side[path]) if path in side else "—" for side in (left, right)]
+            before_text, after_text = (_text(side[path]) if path in side else "—" for side in (left, right))
+            if before_text == after_text:
+                before_text, after_text = sides
             name = ".".join(_json(part) if "." in part or '"' in part or not part.strip() else part for part in path)
-            found.append((name, *(sides if texts[0] == texts[1] else texts)))
+            found.append((name, before_text, after_text))
     return found
 
 

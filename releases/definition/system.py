@@ -83,7 +83,7 @@ def read() -> System:
 
 def _application(row: ApplicationRow, targets: Iterable[DeploymentTarget]) -> files.Application:
     branch, provider = row.documents_branch, row.forge
-    place = {"url": row.forge_url, "project": row.forge_project, "tickets": row.ticket_formats}
+    place: dict[str, Any] = {"url": row.forge_url, "project": row.forge_project, "tickets": row.ticket_formats}
     made = files.Target.model_construct
     return files.Application.model_construct(
         **{name: getattr(row, name) for name in ("name", "group", "repository", "tag_format")},
