@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from environments.models import ExternalIdentity
+from environments.single_sign_on import configured
 from releases.doctor.finding import Finding, failed, ok, warning
 
 LEAST_KEY = 50
@@ -108,4 +110,19 @@ def public_key() -> Iterator[Finding]:
         yield ok(name, path)
 
 
-CHECKS = (secret_key, mode, address, proxies, encryption, public_key)
+def second_factor() -> Iterator[Finding]:
+    """This process counts the people whose two-factor authentication is that of the identity provider.
+
+    A worker counts approvals again when it starts a deployment.
+    """
+    name = _("two-factor authentication of the identity provider")
+    relying = ExternalIdentity.objects.filter(second_factor=True, account__is_active=True)
+    here = relying.filter(issuer=configured.issuer()) if configured.second_factors() else relying.none()
+    if missing := relying.count() - here.count():
+        words = _("%(n)s people enrolled with it, and do not count for this process.") % {"n": missing}
+        yield warning(name, words, _("Give all processes the variables of single sign-on that the web processes have."))
+    else:
+        yield ok(name, _("%(n)s people") % {"n": here.count()})
+
+
+CHECKS = (secret_key, mode, address, proxies, encryption, public_key, second_factor)

@@ -20,6 +20,7 @@ from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.stamping import Stamping
 from config.development.ports import free_port
 from environments import key_ring
+from environments.models import ExternalIdentity
 from releases.doctor import database as of_database, machine, other_processes, variables
 from releases.doctor.examination import BEFORE_START, GROUPS, examine
 from releases.doctor.finding import Finding, Result, ok
@@ -28,7 +29,7 @@ from tests.audit.tampered import as_owner
 from tests.conftest import ledger_signer_connection, sign_ledger
 from tests.environments.single_sign_on.conftest import begun
 from tests.environments.single_sign_on.saml import SamlProvider, make_key
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 from tests.time_stamping import Authority
 
 OK, WARNING, FAILED, UNKNOWN = Result.OK, Result.WARNING, Result.FAILED, Result.UNKNOWN
@@ -282,3 +283,16 @@ def test_the_probe_of_readiness(world: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(of_database.roles, "dangers", lambda connection: ["owns a table of the ledger"])
     answer = Client().get("/health/ready/")
     assert (answer.status_code, answer.json()["role"], answer.json()["ok"]) == (503, False, False)
+
+
+def test_a_process_that_does_not_know_the_provider_does_not_count_its_people(
+    world: Any, settings: Any, people: dict[str, Any]
+) -> None:
+    """A worker would refuse at night what the web process let people approve."""
+    assert results(variables.second_factor) == [OK]
+    make(ExternalIdentity, account=people["committee_a"], issuer="https://id.example", subject="a", second_factor=True)
+    assert results(variables.second_factor) == [WARNING]
+    settings.OIDC_ISSUER, settings.OIDC_SECOND_FACTOR = "https://id.example", ["mfa"]
+    assert results(variables.second_factor) == [OK]
+    settings.OIDC_ISSUER = "https://other.example"
+    assert results(variables.second_factor) == [WARNING]
