@@ -36,7 +36,7 @@ from releases.procedures.values import ApplicationKey, Key, Slug
 from releases.queries.procedure_types import procedure_types
 from releases.queries.target_schema import faults_by_key
 
-MOST_BYTES = 8_000_000
+MOST_BYTES = 2_000_000
 APPLICATION_KEY = re.compile(r"[-a-zA-Z0-9_]+")
 # Kind of resource and its key: ("target", application, environment, name).
 Address = tuple[str, ...]
