@@ -3,6 +3,7 @@ different.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from environments.models import ConfigurationVersion
 from environments.secrets import decrypt
 
+_PLAIN = re.compile(r"[\w-]+")
 Mark = Literal["same", "changed", "added", "removed"]
 
 
@@ -80,16 +82,24 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[s
             before_text, after_text = (_text(side[path]) if path in side else "—" for side in (left, right))
             if before_text == after_text:
                 before_text, after_text = sides
-            name = ".".join(_json(part) if "." in part or '"' in part or not part.strip() else part for part in path)
+            name = ".".join(part if part and _PLAIN.fullmatch(part) else _json(part) for part in path)
             found.append((name, before_text, after_text))
     return found
 
 
 def _text(value: Any) -> str:
     if value and isinstance(value, list) and all(isinstance(word, str) for word in value):
-        return shlex.join(value)
-    return value if isinstance(value, str) and value.strip(" —") else _json(value)
+        text = shlex.join(value)
+    elif isinstance(value, str):
+        text = value
+    else:
+        return _json(value)
+    lines = text.split("\n")
+    plain = all(line.isprintable() and "  " not in line and line == line.strip() for line in lines)
+    return text if plain and text.strip(" —\n") and " → " not in text else _json(value)
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    """Return JSON in which each character shows that is not printed, that turns others round, or that a page drops."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True).replace("  ", " \\u0020")
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)

@@ -6,7 +6,7 @@ The platform publishes its keys as OpenID Connect Discovery 1.0 says. GitHub and
 import json
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,10 +27,11 @@ FAULTS = (JoseError, requests.RequestException, LookupError, TypeError, ValueErr
 
 @dataclass(frozen=True)
 class _Keys:
-    """Keys of an issuer, and when it was asked; None where it has not answered."""
+    """Keys of an issuer, when it has answered, and when it was asked last. None: it has not answered yet."""
 
-    keys: KeySet | None
-    at: float
+    keys: KeySet | None = None
+    at: float = -KEPT
+    asked: float = -KEPT
 
 
 _known: dict[str, _Keys] = {}
@@ -39,7 +40,10 @@ _asking = threading.Lock()
 
 def wrong_issuer(address: str) -> bool:
     """Tell whether an address is none of an issuer: https, without query; http only on this machine."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return True
     secure = parts.scheme == "https" or parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
     return not (secure and parts.hostname) or bool(parts.query or parts.fragment or parts.username)
 
@@ -48,7 +52,7 @@ def issuer_of(token: str) -> str:
     """Return the issuer that a token names, which is not verified. Raises FAULTS."""
     if len(token) > LONGEST:
         raise ValueError("the token is too long")
-    return str(json.loads(extract_compact(token.encode()).payload)["iss"])
+    return _name(json.loads(extract_compact(token.encode()).payload)["iss"])
 
 
 def subject_of(token: str, *, issuer: str, audience: str) -> str:
@@ -61,37 +65,53 @@ def subject_of(token: str, *, issuer: str, audience: str) -> str:
         raise ValueError("the token is of another issuer, or for somebody else")
     if not claims["exp"] > moment - LEEWAY or not claims.get("nbf", 0) <= moment + LEEWAY:
         raise ValueError("the token has ended, or does not count yet")
-    if not isinstance(claims["sub"], str) or not claims["sub"]:
-        raise ValueError("the token has no subject")
-    return claims["sub"]
+    return _name(claims["sub"])
+
+
+def _name(value: Any) -> str:
+    """Return an issuer or a subject as rows can have it. Raises ValueError."""
+    if not isinstance(value, str) or not 0 < len(value) <= 255 or not value.isprintable():
+        raise ValueError("the token names no issuer, or no subject")
+    return value
 
 
 def _keys(issuer: str, key_id: str) -> KeySet:
-    """Return the keys of an issuer, as fresh as a key with this ID needs."""
-    with _asking:
-        known, moment = _known.get(issuer, _Keys(None, -KEPT)), time.monotonic()
-        fits = known.keys is not None and key_id in {key.kid for key in known.keys.keys}
-        if moment - known.at >= (KEPT if fits else PAUSE):
-            _known[issuer] = _Keys(None, moment)  # one that does not answer is not asked again at once
-            known = _known[issuer] = _Keys(_asked(issuer), moment)
-        if known.keys is None:
-            raise ValueError("the issuer has not answered")
+    """Return the keys of an issuer, as fresh as a key with this ID needs. No call waits for the answer to another."""
+    known, moment = _known.get(issuer, _Keys()), time.monotonic()
+    has = key_id in {key.kid for key in known.keys.keys} if known.keys is not None else False
+    if has and moment - known.at < KEPT:
+        assert known.keys is not None
         return known.keys
+    with _asking:
+        if moment - _known.get(issuer, _Keys()).asked < PAUSE:
+            raise ValueError("the issuer was asked for its keys a moment ago")
+        _known[issuer] = replace(known, asked=moment)
+    keys = _asked(issuer)
+    _known[issuer] = _Keys(keys, moment, moment)
+    return keys
 
 
 def _asked(issuer: str) -> KeySet:
     found = _read(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if found["issuer"] != issuer or wrong_issuer(found["jwks_uri"]):
+    address = found["jwks_uri"]
+    if (
+        found["issuer"] != issuer
+        or wrong_issuer(address)
+        or address.startswith("http:")
+        and issuer.startswith("https:")
+    ):
         raise ValueError("the issuer calls itself otherwise, or publishes its keys without https")
-    keys = [key for key in _read(found["jwks_uri"])["keys"] if key.get("kty") in ("RSA", "EC", "OKP")]
+    keys = [key for key in _read(address)["keys"] if key.get("kty") in ("RSA", "EC", "OKP")]
     return KeySet.import_key_set({"keys": keys})
 
 
 def _read(address: str) -> Any:
+    began, content = time.monotonic(), bytearray()
     with requests.get(address, timeout=TIMEOUT, allow_redirects=False, stream=True) as answer:
         if answer.status_code != 200:
             raise ValueError(f"{address} answered {answer.status_code}")
-        content = answer.raw.read(LONGEST_ANSWER + 1, decode_content=True)
-        if len(content) > LONGEST_ANSWER:
-            raise ValueError(f"{address} answered more than {LONGEST_ANSWER} bytes")
-        return json.loads(content)
+        for part in answer.iter_content(4096):
+            content += part
+            if len(content) > LONGEST_ANSWER or time.monotonic() - began > 2 * TIMEOUT:
+                raise ValueError(f"{address} answered more than {LONGEST_ANSWER} bytes, or too slowly")
+    return json.loads(content)

@@ -61,8 +61,9 @@ def _presented(token: str) -> Q:
         return Q(digest=Token.digest_of(token), issuer="")
     try:
         issuer = workload.issuer_of(token)
-        if not Token.objects.filter(issuer=issuer, revoked_at=None, expires_at__gt=Now()).exists():
-            raise ValueError("no token names this issuer")
+        named = Token.objects.filter(issuer=issuer, revoked_at=None, expires_at__gt=Now(), account__is_active=True)
+        if not named.exists():
+            return Q(pk=None)
         subject = workload.subject_of(token, issuer=issuer, audience=settings.BASE_URL.rstrip("/"))
     except workload.FAULTS as fault:
         log.warning("the identity of a workload was not accepted: %r", fault)

@@ -2,10 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
-from django.db.models import Max, Prefetch, Q, QuerySet, TextField, prefetch_related_objects
-from django.db.models.functions import Cast
+from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from audit.one_look import looking
 from audit.refusals import GateNotPassed
@@ -13,16 +11,7 @@ from environments.attach_related import related
 from environments.models import Account, ConfigurationVersion
 from environments.targets.words import gettext as _
 from releases.gates.base import procedure_of
-from releases.models import (
-    ApprovalRequest,
-    Definition,
-    DeployedVersion,
-    Deployment,
-    DeploymentProcess,
-    Fact,
-    Procedure,
-    Release,
-)
+from releases.models import ApprovalRequest, DeployedVersion, Deployment, Fact, Release
 from releases.sources import git
 
 # Fact about the commits → the duty of the persons whose addresses it names; of two duties the first counts.
@@ -62,36 +51,19 @@ def kept_out_of(approval_requests: Sequence[ApprovalRequest]) -> dict[int, dict[
             continue
         duties.append((approval_request.pk, approval_request.requested_by_id, "requester"))
         if approval_request.process is not None:
-            duties.append((approval_request.pk, approval_request.process.author_id, "author"))
-            duties += [(approval_request.pk, pk, "author") for pk in _definers(approval_request.process)]
+            process = approval_request.process
+            duties += [(approval_request.pk, pk, "author") for pk in (process.author_id, *process.writers)]
         restores = approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE
         if (procedure := approval_request.procedure) is not None and not restores:
             duties += [
                 (approval_request.pk, pk, "author")
-                for pk in (procedure.author_id, *procedure.writers, *_definers(procedure))
+                for pk in (procedure.author_id, *procedure.writers)
                 if pk is not None
             ]
     theirs, wrote = _duties(_releases(about, approval_requests))
     duties += [(approval_request, account, duty) for pk, account, duty in theirs for approval_request in about[pk]]
     commits = [(approval_request, duty, addresses) for pk, duty, addresses in wrote for approval_request in about[pk]]
     return _by_person((approval_request.pk for approval_request in approval_requests), duties, commits)
-
-
-def _definers(version: DeploymentProcess | Procedure) -> list[int]:
-    """Return who loaded definitions with this document since the version in effect: a person who ticks its draft there
-    is not the only author.
-    """
-    if isinstance(version, DeploymentProcess):
-        same: QuerySet[Any] = DeploymentProcess.objects.filter(application=version.application_id)
-        file = f'"processes/{version.application.slug}.toml"'
-    else:
-        same = Procedure.objects.filter(key=version.key)
-        file = f'"procedures/{version.key}/' if version.key else '"procedure/'
-    before = same.filter(in_effect_at__isnull=False, pk__lt=version.pk).aggregate(at=Max("created_at"))["at"]
-    loaded = Definition.objects.filter(created_at__lte=version.created_at).exclude(author=None)
-    loaded = loaded.filter(created_at__gt=before) if before is not None else loaded
-    named = loaded.annotate(text=Cast("files", TextField())).filter(text__contains=file)
-    return list(named.order_by().values_list("author", flat=True).distinct())
 
 
 def excluded(release: Release) -> dict[str, str]:

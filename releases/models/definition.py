@@ -1,5 +1,7 @@
 """Versions of the definition: the files that say what applications, targets and calendars there are to be."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -9,12 +11,14 @@ from environments.models import Account
 
 class Definition(models.Model):
     """One version, as it was loaded; the newest counts. Never edited. files: path → TOML. digest: SHA-256 of their JSON
-    (RFC 8785).
+    (RFC 8785). writers: path → [key of the account, when] of each load that changed the text, the last one brought the
+    present text.
     """
 
     number = models.PositiveIntegerField(_("version"), unique=True)
     files = models.JSONField(_("files"))
     digest = models.CharField(_("digest"), max_length=64)
+    writers = models.JSONField(_("contributing accounts"), default=dict)
     reason = models.CharField(_("reason"), max_length=300)
     author = models.ForeignKey(Account, models.PROTECT, null=True, related_name="+", verbose_name=_("author"))
     created_at = WrittenAtField(_("created"), auto_now_add=True)
@@ -23,6 +27,17 @@ class Definition(models.Model):
         verbose_name = _("definition")
         verbose_name_plural = _("definitions")
         ordering = ["-number"]
+
+    def writers_of(self, prefix: str, since: datetime | None) -> set[int]:
+        """Return the keys of the accounts that wrote the files below a path since a time, and those that brought their
+        present texts.
+        """
+        found = set()
+        for path, loads in self.writers.items():
+            if path.startswith(prefix):
+                found |= {pk for pk, at in loads if since is None or datetime.fromisoformat(at) > since}
+                found |= {pk for pk, _at in loads[-1:]}
+        return found - {None}
 
     def __str__(self) -> str:
         return str(_("Definition %(number)d")) % {"number": self.number}

@@ -18,7 +18,9 @@ from releases.state_machines.deployment_process import DeploymentProcessMachine
 
 
 class DeploymentProcess(DeploymentProcessMachine):
-    """One version. `content` is releases.procedures.process.Process as JSON; it never changes."""
+    """One version. `content` is releases.procedures.process.Process as JSON; it never changes. writers: keys of the
+    accounts that wrote in it beside the author: in drafts before it, and in the files that it comes from.
+    """
 
     application = models.ForeignKey(
         Application, models.PROTECT, related_name="processes", verbose_name=_("application")
@@ -27,6 +29,7 @@ class DeploymentProcess(DeploymentProcessMachine):
     content = models.JSONField(_("content"))
     digest = models.CharField(_("digest"), max_length=64)
     reason = models.CharField(_("reason"), max_length=300)
+    writers = models.JSONField(_("contributing accounts"), default=list)
     author = models.ForeignKey(Account, models.PROTECT, related_name="+", verbose_name=_("author"))
     created_at = WrittenAtField(_("created"), auto_now_add=True)
     in_effect_at = models.DateTimeField(_("effective since"), null=True, blank=True)

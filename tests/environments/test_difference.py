@@ -26,6 +26,13 @@ from environments.difference import changes
         ({"a": "—"}, {}, [("a", '"—"', "—")]),
         ({"a": None}, {}, [("a", "null", "—")]),
         ({"a": {"b": 1}}, {"a": {"b": 1}}, []),
+        ({"a": "x  y"}, {"a": "x y"}, [("a", '"x \\u0020y"', "x y")]),
+        ({"a": "x"}, {"a": "x\u200b"}, [("a", "x", '"x\\u200b"')]),
+        ({"a": ["x", "\u202ey"]}, {}, [("a", '["x", "\\u202ey"]', "—")]),
+        ({"a": "\u3000"}, {"a": "—\n"}, [("a", '"\\u3000"', '"—\\n"')]),
+        ({}, {"a": "x → y"}, [("a", "—", '"x → y"')]),
+        ({}, {"a\u202e": "x"}, [('"a\\u202e"', "—", "x")]),
+        ({}, {"a": "one\ntwo"}, [("a", "—", "one\ntwo")]),
     ],
 )
 def test_each_difference_is_shown(before: Any, after: Any, shown: list[tuple[str, str, str]]) -> None:

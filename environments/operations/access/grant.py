@@ -158,8 +158,10 @@ def confirm(grant_id: int, *, reason: str = "") -> AccessGrant:
             raise NotPermitted(_("A second person must confirm this."))
         if second.is_among(grant.account.identities):
             raise NotPermitted(_("You cannot grant access to yourself."))
-        op.details["awaits_second_person"] = first is None
-        if first is None:
+        # Of a group's role, the first may have lost the right since: then another is the first.
+        gone = first is not None and not access.may(first, "manage_access", grant.environment)
+        op.details["awaits_second_person"] = alone = first is None or gone and grant.group_role_id is not None
+        if alone:
             grant.granted_by = second
             op.signature()
             return grant

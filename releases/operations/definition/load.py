@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import rfc8785
 
 from audit.actor import current
+from audit.clock import now
 from audit.operation import NothingToDo, operation
 from audit.refusals import InvalidInput
 from environments import access
@@ -33,8 +34,14 @@ def load(files: Mapping[str, str], *, reason: str) -> Definition:
         made = Definition.objects.first()
         if made is not None and made.digest == digest:
             raise NothingToDo
+        writers = dict(made.writers) if made is not None else {}
+        entry = [author.pk if author is not None else None, now().isoformat()]
+        for path, text in files.items():
+            if made is None or made.files.get(path) != text:
+                writers[path] = [*writers.get(path, []), entry]
         made = Definition.objects.create(
             number=made.number + 1 if made is not None else 1,
+            writers=writers,
             files=dict(files),
             digest=digest,
             reason=reason,

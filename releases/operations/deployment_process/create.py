@@ -1,6 +1,7 @@
 """deployment_process:create: the next version of an application's deployment process, as a draft."""
 
 import hashlib
+from collections.abc import Collection
 
 import rfc8785
 from django.db.models import Max, Q
@@ -13,9 +14,12 @@ from releases.operations.release.follow import follow
 from releases.procedures.process import Process
 
 
-def create(*, application_id: int, content: Process, reason: str) -> DeploymentProcess:
+def create(*, application_id: int, content: Process, reason: str, writers: Collection[int] = ()) -> DeploymentProcess:
     """Store the next version. Earlier drafts are discarded, and the open releases that follow one of them follow this
     version; so do draft releases where it is the first.
+
+    writers: keys of the accounts that wrote the content, beside the author. Who wrote in a draft since the version in
+    effect is one of them, for a person may go on from it.
     """
     drafts = DeploymentProcess.objects.filter(application=application_id, state="draft")
     first = not DeploymentProcess.objects.filter(application=application_id).exists()
@@ -28,9 +32,14 @@ def create(*, application_id: int, content: Process, reason: str) -> DeploymentP
         op.require_reason()
         rows = DeploymentProcess.objects.filter(application=application_id)
         values = content.model_dump(mode="json")
+        number = (rows.aggregate(last=Max("number"))["last"] or 0) + 1
+        base = rows.filter(in_effect_at__isnull=False).aggregate(last=Max("number"))["last"] or 0
+        earlier = rows.filter(number__gt=base).values_list("author", "writers")
+        wrote = {*writers, *(pk for one, others in earlier for pk in (one, *others))}
         process = DeploymentProcess.objects.create(
             application=op.get(Application),
-            number=(rows.aggregate(last=Max("number"))["last"] or 0) + 1,
+            number=number,
+            writers=sorted(wrote - {author.pk}),
             content=values,
             digest=hashlib.sha256(rfc8785.dumps(values)).hexdigest(),
             reason=reason,

@@ -1,5 +1,6 @@
 """procedure:load and procedure:put_into_effect: the first version by the command, every later one by approval."""
 
+from collections.abc import Collection
 from datetime import time
 from typing import Any
 
@@ -30,8 +31,9 @@ from releases.queries import trigger_replay
 from releases.queries.procedure_grants import begin_to_count
 
 
-def load(content: Content, *, reason: str) -> Procedure:
-    """Store a version of the procedure as a draft; the same version with other content is refused.
+def load(content: Content, *, reason: str, writers: Collection[int] = ()) -> Procedure:
+    """Store a version of the procedure as a draft; the same version with other content is refused. writers: keys of the
+    accounts that wrote it, beside the author.
 
     A value that differs from the version in effect is marked as not of the written procedure, see procedures/origin.py.
     Raises InvalidInput also for a notification rule of an event that Ringi does not know, which would notify no one.
@@ -60,6 +62,7 @@ def load(content: Content, *, reason: str) -> Procedure:
             version=content.version,
             content=content.model_dump(mode="json"),
             digest=digest(content),
+            writers=sorted(writers),
             reason=reason,
             author=author,
         )

@@ -108,6 +108,9 @@ def test_a_workload_calls_without_a_secret(world: Any, platform: Platform, regis
         {"nbf": 4_000_000_000},
         {"iss": "https://other.example"},
         {"exp": "never"},
+        {"sub": "a\u0000"},
+        {"iss": "a\u0000"},
+        {"iss": ["x"]},
     ],
     ids=str,
 )
@@ -158,6 +161,20 @@ def test_new_keys_are_asked_for_at_most_once_a_minute(
     assert platform.asked == asked + 1, "one that does not answer is not asked again at once"
 
 
+def test_an_unknown_key_does_not_keep_out_a_known_one(
+    platform: Platform, registered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger names the issuer and a key of their own while the issuer does not answer."""
+    moment = [time.monotonic()]
+    monkeypatch.setattr(workload.time, "monotonic", lambda: moment[0])
+    assert status(platform.states()) == 200
+    moment[0] += 61
+    platform.down = True
+    stranger = RSAKey.generate_key(2048, {"kid": "other"})
+    assert status(platform.states(key=stranger)) == 401
+    assert status(platform.states()) == 200
+
+
 def test_a_stranger_never_makes_ringi_ask_another_server(platform: Platform, registered: Any) -> None:
     other = Platform()
     assert status(other.states()) == 401 and other.asked == 0
@@ -173,6 +190,7 @@ def test_a_stranger_never_makes_ringi_ask_another_server(platform: Platform, reg
         ("http://git.example", SUBJECT),
         ("https://u@git.example", SUBJECT),
         ("https://git.example?x", SUBJECT),
+        ("https://[x", SUBJECT),
         ("https://git.example", "repo:example/*"),
     ],
 )

@@ -276,9 +276,11 @@ def test_who_loaded_a_document_does_not_approve_it(world: Any) -> None:
     with world.acting_as("author_on_committee"):
         load(files, reason="with it")
     with world.acting_as("manager"):
+        load(files | {"calendar.toml": "holidays = []\n"}, reason="not of the process")
         for event in ("deployment_process:create", "deployment_process:submit"):
             (act,) = (act for act in acts({"processes/shop.toml": PROCESS}) if act.event == event)
             asked = act.run("as the folder says")
+    assert asked.process.writers == [world.people["author_on_committee"].pk]
     for who, may in (("author_on_committee", False), ("committee_a", True)):
         with world.acting_as(who), nullcontext() if may else pytest.raises(NotPermitted, match="author"):
             approve(asked.pk, digest=asked.digest)
