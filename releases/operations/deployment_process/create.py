@@ -34,8 +34,8 @@ def create(*, application_id: int, content: Process, reason: str, writers: Colle
         values = content.model_dump(mode="json")
         number = (rows.aggregate(last=Max("number"))["last"] or 0) + 1
         base = rows.filter(in_effect_at__isnull=False).aggregate(last=Max("number"))["last"] or 0
-        earlier = rows.filter(number__gt=base).values_list("author", "writers")
-        wrote = {*writers, *(pk for one, others in earlier for pk in (one, *others))}
+        drafts_since = rows.filter(number__gt=base).values_list("author", "writers")
+        wrote = {*writers, *(pk for one, others in drafts_since for pk in (one, *others))}
         process = DeploymentProcess.objects.create(
             application=op.get(Application),
             number=number,

@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.jwt import encode
 
 from audit.refusals import InvalidInput
+from environments.models import Token
 from environments.operations.token.issue import issue_token, revoke
 from environments.single_sign_on import workload
 
@@ -140,6 +141,16 @@ def test_a_statement_that_the_platform_did_not_sign_is_none(platform: Platform, 
 
 def test_the_digest_of_a_workload_is_no_secret(registered: Any) -> None:
     assert [status(one) for one in (registered.digest, SUBJECT, f"{registered.issuer} {SUBJECT}")] == [401] * 3
+
+
+def test_a_workload_has_no_secret(world: Any, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was drawn for its row opens nothing, should it ever be known."""
+    secret = "ringi_known"
+    monkeypatch.setattr(Token, "fresh", staticmethod(lambda: (secret, Token.digest_of(secret))))
+    with world.acting_as("administrator"):
+        places = (world.environments["development"].pk,)
+        issue_token(world.people["ci"].pk, environments=places, issuer=platform.issuer, subject=SUBJECT)
+    assert (status(secret), status(platform.states())) == (401, 200)
 
 
 def test_new_keys_are_asked_for_at_most_once_a_minute(
