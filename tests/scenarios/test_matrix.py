@@ -11,7 +11,9 @@ exactly one event.
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,8 +166,12 @@ def value(field: forms.Field, instance: Any) -> Any:
     if isinstance(field, forms.FileField):
         from django.core.files.base import ContentFile
 
-        report = ContentFile(b'<testsuite tests="1"><testcase name="a"/></testsuite>', name="report.xml")
-        return [report] if isinstance(field, FilesField) else report
+        if isinstance(field, FilesField):
+            return [ContentFile(b'<testsuite tests="1"><testcase name="a"/></testsuite>', name="report.xml")]
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("calendar.toml", "holidays = []")
+        return ContentFile(packed.getvalue(), name="definition.zip")
     given: Any = field.initial() if callable(field.initial) else field.initial
     if isinstance(field, forms.IntegerField):
         return given if given is not None else 1
