@@ -88,7 +88,7 @@ def arguments(rows: Rows, verb: Verb, row: Any) -> dict[str, Any]:
             another = make(Application, slug="another", name="Another", repository="x")
             given |= {"root": "/srv/another", "application_id": another.pk}
         case "token:issue":
-            given["environments"] = Environment.objects.all()
+            given |= {"environments": Environment.objects.all(), "issuer": "", "subject": ""}
         case "checkpoint:add_address":
             given |= {"kind": "post", "address": "http://127.0.0.1:2"}
         case "ledger:request_resumption":
