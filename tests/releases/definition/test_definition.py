@@ -268,7 +268,7 @@ def test_what_comes_back_is_shown_as_it_was_retired(world: Any) -> None:
 
 
 def test_who_loaded_a_document_does_not_approve_it(world: Any) -> None:
-    """Another person may tick its draft: the author of the file is the author all the same."""
+    """Another person may tick its draft: the author of the file is an author of the draft."""
     with world.acting_as("manager"):
         create_application(slug="shop", name="Shop", repository="https://git.example/shop.git")
         load({"applications/shop.toml": SHOP}, reason="without the process")
