@@ -20,7 +20,7 @@ from environments.single_sign_on.provider import ALGORITHMS
 
 LONGEST, LONGEST_ANSWER = 16_384, 262_144  # bytes
 TIMEOUT, LEEWAY = 5.0, 60  # seconds
-# Keys are asked for again after an hour; for an unknown key at most once a minute, whoever calls.
+# Keys are asked for again after an hour; for an unknown key at most once a minute, however many ask.
 KEPT, PAUSE = 3600.0, 60.0
 FAULTS = (JoseError, requests.RequestException, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 

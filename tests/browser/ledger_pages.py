@@ -86,6 +86,12 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {
         "definition": ("manager", reverse("definition")),
         "definition-auditor": ("auditor", reverse("definition")),
+        "verb-token": (
+            "administrator",
+            reverse("operation", args=["token", "issue", Account.objects.get(username="ci").pk]),
+        ),
+        "list-checkpoints": ("auditor", reverse("admin:audit_checkpoint_changelist")),
+        "list-provisioned-groups": ("administrator", reverse("admin:environments_provisionedgroup_changelist")),
         "verb-definition": ("manager", reverse("operation-new", args=["definition", "load"])),
         **{name: ("auditor", reverse("event", args=[event.ledger_entry.number])) for name, event in numbers.items()},
         **{f"list-ledger-{name}": ("administrator", reverse(f"admin:audit_{name}_changelist")) for name in listed},

@@ -16,6 +16,7 @@ from releases.operations.definition.load import load
 from releases.queries.definition_files import MOST_BYTES
 
 MOST_FILES = 5000
+FOLDERS = frozenset({"applications", "processes", "procedure", "procedures"})
 
 
 def _fields(instance: Any) -> Mapping[str, forms.Field]:
@@ -35,7 +36,10 @@ def texts_in(archive: bytes) -> dict[str, str]:
             names = [info for info in opened.infolist() if info.filename.endswith(".toml")]
             if len(names) > MOST_FILES or sum(info.file_size for info in names) > MOST_BYTES:
                 raise forms.ValidationError(gettext("The archive is too large."))
-            found = {info.filename: _text_of(opened, info) for info in names}
+            tops = {info.filename.partition("/")[0] for info in names}
+            # Archives of repositories have everything in one folder.
+            above = f"{tops.pop()}/" if len(tops) == 1 and not tops & FOLDERS else ""
+            found = {info.filename.removeprefix(above): _text_of(opened, info) for info in names}
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError) as wrong:
         raise forms.ValidationError(gettext("This is not a ZIP file of UTF-8 texts.")) from wrong
     if not found:

@@ -82,7 +82,7 @@ def test_an_account_that_has_ended_needs_an_invitation(
 def test_what_waits_for_the_first_sign_in_is_confirmed_after_it(
     announced: Any, enter: Callable[..., str], acting_as: Callable[..., Any], people: dict[str, Any]
 ) -> None:
-    """Whoever signs in first could be anybody: a delegation counts once somebody knows who that is."""
+    """A first sign-in can be by anybody: a delegation counts once an administrator knows who that is."""
     start, end = now() - timedelta(hours=1), now() + timedelta(days=1)
     parties = {"delegator_id": people["committee_a"].pk, "delegate_id": announced.pk}
     with acting_as("committee_a"):

@@ -105,6 +105,13 @@ def test_one_proof_of_identity_is_for_all_that_is_ticked(world: dict[str, Any], 
     assert GroupRecipient.objects.filter(account__username="operator", removed_at=None).exists()
 
 
+def test_an_archive_with_a_folder_around_it_is_read(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    client = browsers("manager")
+    files = {f"shop-4e1f9a/{name}": text for name, text in FILES.items()}
+    assert _load(client, files, exported=False).status_code == 302
+    assert list(Definition.objects.get().files) == ["applications/shop.toml"]
+
+
 def test_only_those_who_may_are_offered_an_act(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     _load(browsers("manager"), FILES)
     auditor = browsers("auditor")

@@ -24,10 +24,12 @@ from releases.models import Definition, DeploymentProcess, GroupRecipient, Proce
 from releases.operations.application.create import create_application
 from releases.operations.approval.decide import approve
 from releases.operations.definition.load import load
+from releases.operations.procedure.put_into_effect import load as load_procedure, submit
 from releases.operations.recipient.add import add as add_recipient
 from releases.operations.target.retire import retire
-from releases.procedures.document import ProcedureFaults
+from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.queries.definition_files import as_files, parse
+from releases.queries.procedure_types import procedure_types
 
 SHOP = """
 name = "Shop"
@@ -265,6 +267,21 @@ def test_what_comes_back_is_shown_as_it_was_retired(world: Any) -> None:
     (act,) = acts({name: files[name].replace(root, "/srv/elsewhere")})
     assert act.event == "target:reinstate"
     assert act.differences[:2] == [("retired", "true", "false"), ("root", "—", root)]
+
+
+def test_who_wrote_in_an_earlier_draft_of_a_procedure_approves_no_later_one(world: Any) -> None:
+    active = Procedure.objects.get(state="in_effect")
+    made = []
+    for who, version in (("author_on_committee", "9.0.0"), ("manager", "9.1.0")):
+        raw = active.content | {"version": version}
+        raw["history"] = [*raw["history"], {"date": "2027-01-04", "version": version, "ja": "x", "en": "x"}]
+        with world.acting_as(who):
+            made.append(load_procedure(Content.checked(raw, **procedure_types()), reason="another one"))
+    assert [row.writers for row in made] == [[], [made[0].author_id]]
+    with world.acting_as("manager"):
+        asked = submit(made[1].pk, reason="another one")
+    with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
+        approve(asked.pk, digest=asked.digest)
 
 
 def test_who_loaded_a_document_does_not_approve_it(world: Any) -> None:

@@ -125,6 +125,17 @@ def test_the_author_approves_no_version(world: Any) -> None:
         create(application_id=world.application.pk, content=process.document, reason="not mine to make")
 
 
+def test_who_wrote_in_an_earlier_draft_approves_no_later_one(world: Any) -> None:
+    with world.acting_as("administrator"):
+        request_role(world.people["committee_a"].pk, role="developer", reason="writes code as well")
+    made(world, who="committee_a")
+    process = made(world, who="developer")
+    assert process.writers == [world.people["committee_a"].pk]
+    approval_request = submitted(world, process)
+    with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="the author of"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+
+
 def test_rules_of_its_own_replace_those_of_the_procedure(world: Any) -> None:
     raw = default().model_dump(mode="json")
     raw["version"] = raw["history"][-1]["version"] = "9.0.0"

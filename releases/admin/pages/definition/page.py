@@ -2,8 +2,8 @@
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from audit.actor import acting, current
+from audit.actor import acting
 from audit.operation import record_refusal, retry_on_deadlock
 from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, page, rights_of
@@ -23,7 +23,7 @@ from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.components.navigation import DEFINITION_READERS
 from releases.admin.operations import verb as find
-from releases.admin.pages.operation.page import as_proved, prove_again
+from releases.admin.pages.operation.page import as_proved, contents_of, prove_again, reasons_of
 from releases.definition import system
 from releases.definition.act import DOCUMENTS, Act
 from releases.definition.plan import plan
@@ -136,10 +136,10 @@ def definition(request: HttpRequest) -> HttpResponseBase:
                 retry_on_deadlock(_run(row))(reason)
         except OperationRefused as why_not:
             if not done and isinstance(why_not, SignatureRequired):
-                why_not.contents = tuple(_contents(ticked, reason))
+                why_not.contents = tuple(contents_of(partial(_run(one), reason) for one in ticked if one.signs))
             if not done and (asked := prove_again(request, why_not, *(str(one) for one in ticked if one.signs))):
                 return asked
-            refused[row.act.key] = tuple(map(str, why_not.reasons))
+            refused[row.act.key] = reasons_of(why_not)
             said = labelled(str(row), " ".join(refused[row.act.key]))
             messages.error(request, _("Not done: %(what)s") % {"what": said})
         else:
@@ -152,18 +152,6 @@ def definition(request: HttpRequest) -> HttpResponseBase:
 def _run(row: Row) -> Any:
     assert row.act.run is not None
     return row.act.run
-
-
-def _contents(ticked: Iterable[Row], reason: str) -> Iterator[str]:
-    """Yield what each of them signs, as the operations themselves say without a proof of identity."""
-    for row in (one for one in ticked if one.signs):
-        try:
-            with acting(replace(current(), authenticated_at=None)):
-                _run(row)(reason)
-        except SignatureRequired as needed:
-            yield from needed.contents
-        except OperationRefused:
-            continue  # The message follows when the others are done.
 
 
 @page

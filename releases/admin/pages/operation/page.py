@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -202,6 +202,26 @@ def prove_again(request: HttpRequest, refused: OperationRefused, *acts: str) -> 
     request.session[STATE_SESSION_KEY] |= signed | {"kind": refused.kind}
     # The kept request has its query; with a query in `next` too, allauth would show the empty form in its place.
     return HttpResponseRedirect(f"{way}?{urlencode({REDIRECT_FIELD_NAME: request.path})}")
+
+
+def reasons_of(refused: OperationRefused) -> tuple[str, ...]:
+    """Return why an operation was refused, and what the person sets up first, where that is it."""
+    first = [str(TO_SET_UP[refused.kind])] if refused.kind in TO_SET_UP else []
+    return (*map(str, refused.reasons), *first)
+
+
+def contents_of(runs: Iterable[Callable[[], object]]) -> Iterator[str]:
+    """Yield what each operation signs, as it says without a proof of identity. runs: of operations that sign; else they
+    would be done.
+    """
+    for run in runs:
+        try:
+            with acting(replace(current(), authenticated_at=None)):
+                run()
+        except SignatureRequired as needed:
+            yield from needed.contents
+        except OperationRefused:
+            continue  # The message follows when the others are done.
 
 
 def _done(request: HttpRequest, verb: Verb, instance: Any, result: Any) -> HttpResponse:

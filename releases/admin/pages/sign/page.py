@@ -1,7 +1,8 @@
 """Everything that one person can sign in one release, on one page: own words for each item, one proof of identity."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -12,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from audit.actor import acting, current
+from audit.actor import acting
 from audit.clock import now
 from audit.operation import label, record_refusal, retry_on_deadlock
 from audit.refusals import OperationRefused, SignatureRequired
@@ -24,7 +25,7 @@ from releases.admin.operations import verb as find
 from releases.admin.operations.availability import offered
 from releases.admin.operations.base import Verb
 from releases.admin.pages.approval_request.rows import Clause, Standing, clauses, standing_of
-from releases.admin.pages.operation.page import TO_SET_UP, act_on, as_proved, cleaned, prove_again
+from releases.admin.pages.operation.page import act_on, as_proved, cleaned, contents_of, prove_again, reasons_of
 from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
 
 KEYS = {
@@ -180,12 +181,12 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
                 retry_on_deadlock(signature.verb.operation)(signature.row.pk, **cleaned(signature.form))
         except OperationRefused as why:
             if not done and isinstance(why, SignatureRequired):
-                why.contents = tuple(_contents(ticked))
+                runs = (partial(one.verb.operation, one.row.pk, **cleaned(one.form)) for one in ticked)
+                why.contents = tuple(contents_of(runs))
             if not done and (asked := prove_again(request, why, *(act_on(s.verb, s.row) for s in ticked))):
                 return asked
-            reasons = (*map(str, why.reasons), *([str(TO_SET_UP[why.kind])] if why.kind in TO_SET_UP else []))
-            refused[signature.key] = reasons
-            refusal = labelled(f"{signature.verb.label} – {signature.row}", " ".join(reasons))
+            refused[signature.key] = reasons_of(why)
+            refusal = labelled(f"{signature.verb.label} – {signature.row}", " ".join(refused[signature.key]))
             messages.error(request, _("Not signed: %(what)s") % {"what": refusal})
         else:
             done.append(f"{signature.verb.label} – {signature.row}")
@@ -203,18 +204,6 @@ def _prove_all(ticked: Iterable[Signature]) -> None:
     """Ask for the second factor that any of them needs before the first is signed; raises SecondFactorRequired."""
     for signature in ticked:
         require_factor(signature.verb.key, [signature.row])
-
-
-def _contents(ticked: Iterable[Signature]) -> Iterator[str]:
-    """Yield what each of them signs, as the operations themselves say without a proof of identity."""
-    for signature in ticked:
-        try:
-            with acting(replace(current(), authenticated_at=None)):
-                signature.verb.operation(signature.row.pk, **cleaned(signature.form))
-        except SignatureRequired as needed:
-            yield from needed.contents
-        except OperationRefused:
-            continue  # The message follows when the others are signed.
 
 
 @page
