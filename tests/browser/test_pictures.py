@@ -155,7 +155,15 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
 
 # The pages of procedure and definition show the keys of files beside the labels, the application sheet the commands
 # that run, and the state of the installation variables, programs and what these say of themselves.
-TECHNICAL = ("procedure", "sheet-application", "doctor", "definition", "definition-auditor", "verb-definition")
+TECHNICAL = (
+    "procedure",
+    "sheet-application",
+    "doctor",
+    "definition",
+    "definition-auditor",
+    "verb-definition",
+    "verb-token",
+)
 
 
 @pytest.mark.timeout(280)
