@@ -32,6 +32,8 @@ class Actor:
     # What a passkey signed: credential, contents, nonce, authenticator_data, client_data, signature
     # (environments/passkeys.py); or an identity provider: contents, nonce, id_token (environments/single_sign_on/).
     assertion: Mapping[str, Any] | None = field(default=None, compare=False)
+    # SHA-256 of the values that a request brought, in hexadecimal: a signature counts for these only.
+    submitted: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:

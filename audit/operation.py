@@ -34,10 +34,23 @@ _open: ContextVar["Operation | None"] = ContextVar("ringi_operation_open", defau
 # Whether something was signed since it was last set to False: a proof of identity is good for one request.
 signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
 _committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
+_precondition: ContextVar[Callable[[], None] | None] = ContextVar("ringi_precondition", default=None)
 
 
 class NothingToDo(Exception):
     """The locked rows show that it is done already, or not due: the operation is rolled back without an event."""
+
+
+@contextmanager
+def only_if(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` in each operation inside the block once its rows are locked; an OperationRefused of it ends the
+    operation.
+    """
+    token = _precondition.set(check)
+    try:
+        yield
+    finally:
+        _precondition.reset(token)
 
 
 def retry_on_deadlock[**P, R](call: Callable[P, R]) -> Callable[P, R]:
@@ -175,6 +188,8 @@ def _begin(op: Operation, targets: tuple[tuple[type[models.Model], Any], ...], r
         if row is None:
             raise InvalidInput(_("The %(what)s %(pk)s does not exist.") % {"what": model._meta.verbose_name, "pk": pk})
         op.track(row, pk)
+    if check := _precondition.get():
+        check()
     op.at = capture.set_context(op.actor, operation=op.event, operation_id=op.id, reason=reason)
     op.started = time.monotonic()
 

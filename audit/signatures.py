@@ -45,8 +45,11 @@ def add_assertion_check(check: AssertionCheck) -> None:
 
 
 def content(op: "Operation") -> str:
-    """Return what is signed: the operation with its digest, or with the row that it was opened on where it has none."""
-    return content_of(op.event, op.details.get("signature", {}).get("digest") or op.named)
+    """Return what is signed: the operation with its digest; where it has none, with the row that it was opened on and
+    the digest of the submitted values.
+    """
+    own = op.details.get("signature", {}).get("digest")
+    return content_of(op.event, own or " ".join(filter(None, (op.named, op.actor.submitted))))
 
 
 def missing_proof(op: "Operation") -> SignatureRequired | None:

@@ -119,7 +119,7 @@ def prove(request: HttpRequest) -> HttpResponse:
     return _go(request, "prove", nonce=challenge, again=True, asked=asked, next=then)
 
 
-def _leave(request: HttpRequest, acts: Sequence[str] = ()) -> HttpResponse | None:
+def _leave(request: HttpRequest, acts: Sequence[tuple[str, Sequence[str]]] = ()) -> HttpResponse | None:
     """Return the page whose link leads to the provider; None once it was clicked. A form that led here may not be
     redirected further to another site (the directive form-action of the content security policy).
     """
@@ -244,13 +244,13 @@ def _enrolled(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpRe
     found = {"enrol": _identity(who), "secret": went["secret"], "groups": who.groups}
     text = _("Take over the account %(account)s as %(person)s at %(provider)s")
     shown = {"account": account, "person": _called(who), "provider": configured.name()}
-    return _ask(request, found, acts=[text % shown], invited=account)
+    return _ask(request, found, acts=[(text % shown, ())], invited=account)
 
 
 def _connected(request: HttpRequest, went: dict[str, Any], who: SignIn) -> HttpResponse:
     text = _("Connect your account to %(person)s at %(provider)s")
     act = text % {"person": _called(who), "provider": configured.name()}
-    return _ask(request, {"connect": _identity(who)}, acts=[act], next=reverse("mfa_index"))
+    return _ask(request, {"connect": _identity(who)}, acts=[(act, ())], next=reverse("mfa_index"))
 
 
 def _identity(who: SignIn) -> dict[str, Any]:

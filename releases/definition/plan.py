@@ -8,7 +8,7 @@ from django.utils import timezone
 from audit.clock import now
 from releases.definition import of_applications, of_lists, of_versions
 from releases.definition.act import Act, Values
-from releases.definition.system import System
+from releases.definition.system import System, read
 from releases.queries import definition_files as files
 from releases.queries.definition_files import BESIDE, Address, Definition
 
@@ -44,6 +44,17 @@ def plan(wanted: Definition, system: System) -> list[Act]:
     acts += [act for key in wanted.procedures for act in of_versions.procedure(system, wanted, key)]
     places = {kind: place for place, kind in enumerate(ORDER)}
     return sorted(acts, key=lambda act: _gone(act) and 100 - places[act.address[0]] or places[act.address[0]])
+
+
+def still(act: Act, wanted: Definition) -> bool:
+    """Tell whether a plan for the system as it is now has the very same act. One that overwrites nothing is not read
+    again, nor a draft, which takes effect by its own approval.
+    """
+    if act.before is None or act.address[0] not in KINDS:
+        return True
+    system = read()
+    before, after = system.definition.resources().get(act.address), wanted.resources().get(act.address)
+    return act.key in {one.key for one in KINDS[act.address[0]](system, act.address, before, after)}
 
 
 def _gone(act: Act) -> bool:

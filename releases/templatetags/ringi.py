@@ -249,8 +249,10 @@ def approved_content(context: dict[str, Any], approval_request: Any, zone: str =
 
 
 @register.simple_tag(takes_context=True)
-def acts_to_sign(context: dict[str, Any]) -> list[str]:
-    """Return what waits for the proof of identity that a page asks for, in words; none where it is for another page."""
+def acts_to_sign(context: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return what waits for the proof of identity that a page asks for, in words, each with a line for each submitted
+    value; none where it is for another page.
+    """
     from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
     from django.contrib.auth import REDIRECT_FIELD_NAME
 

@@ -211,6 +211,22 @@ def test_a_signature_without_a_digest_is_bound_to_its_operation_and_row(acting_a
             sign({"contents": list(needed.value.contents)}, other)
 
 
+def test_a_signature_without_a_digest_counts_for_the_submitted_values_only(acting_as: Any, people: Any) -> None:
+    account = people["developer"]
+
+    def sign(assertion: dict[str, Any], submitted: str) -> None:
+        with acting(replace(current(), assertion=assertion, method="webauthn", submitted=submitted)):
+            with operation("test:sign", (Account, account.pk), sign=True):
+                pass
+
+    with acting_as("committee_a"):
+        with pytest.raises(SignatureRequired) as needed:
+            sign({"contents": []}, DIGEST)
+        sign({"contents": list(needed.value.contents)}, DIGEST)
+        with pytest.raises(SignatureRequired):
+            sign({"contents": list(needed.value.contents)}, OTHER)
+
+
 def test_what_another_key_signed_is_found(acting_as: Any, result: Callable[[], Any]) -> None:
     with acting_as("committee_a") as actor:
         added(actor.account_id, generate_private_key(SECP256R1()))

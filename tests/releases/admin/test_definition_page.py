@@ -14,7 +14,9 @@ from django.urls import reverse
 
 from audit.models import Event
 from environments.models import Account, Application
+from releases.admin.pages.definition import page
 from releases.models import Definition, GroupRecipient
+from releases.operations.application.edit import edit
 from tests.conftest import PASSWORD
 from tests.releases.definition.test_definition import SHOP
 
@@ -98,7 +100,12 @@ def test_one_proof_of_identity_is_for_all_that_is_ticked(world: dict[str, Any], 
     assert answer.status_code == 302 and "reauthenticate" in answer.url
     assert not GroupRecipient.objects.filter(account__username="operator", removed_at=None).exists()
     kept = client.session[STATE_SESSION_KEY]
-    assert len(kept["contents"]) == 2 and kept["acts"] == ["Create application: shop", "Create application: shop2"]
+    assert len(set(kept["contents"])) == 2
+    said = dict(kept["acts"])
+    assert list(said) == ["Create application: shop", "Create application: shop2"]
+    assert (
+        "name: — → Second" in said["Create application: shop2"] and "reason: both" in said["Create application: shop2"]
+    )
     assert not Application.objects.filter(slug__startswith="shop").exists()
     client.post(answer.url, {"password": PASSWORD})
     assert Application.objects.filter(slug__startswith="shop").count() == 2
@@ -134,6 +141,32 @@ def test_what_has_changed_since_it_was_shown_is_not_done(world: dict[str, Any], 
     answer = client.post(reverse("definition"), {"act": shown, "reason": "as reviewed"}, follow=True)
     assert "has changed in the meantime" in answer.content.decode()
     assert not Application.objects.filter(slug="shop").exists()
+
+
+def test_what_somebody_changes_meanwhile_is_not_overwritten(
+    world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change arrives when the plan has been compared, before the operation holds the row."""
+    client = browsers("manager")
+    _load(client, FILES)
+    client.post(reverse("definition"), {"act": list(_offered(client).values()), "reason": "as reviewed"})
+    (shop,) = Application.objects.filter(slug="shop")
+    _load(client, {"applications/shop.toml": SHOP.replace("git.example", "other.example")})
+    shown = [key for act, key in _offered(client).items() if act.startswith("Change name")]
+    assert len(shown) == 1, _offered(client)
+    given, theirs = page.submit, "https://git.example/theirs.git"
+
+    def afterwards(*asked: Any) -> Any:
+        monkeypatch.setattr(page, "submit", given)
+        with acting_as("manager"):
+            edit(shop.pk, name=shop.name, repository=theirs, tag_format=shop.tag_format, reason="moved")
+        return given(*asked)
+
+    monkeypatch.setattr(page, "submit", afterwards)
+    answer = client.post(reverse("definition"), {"act": shown, "reason": "as reviewed"}, follow=True)
+    assert "has changed in the meantime" in answer.content.decode()
+    shop.refresh_from_db()
+    assert shop.repository == theirs
 
 
 @pytest.mark.parametrize(

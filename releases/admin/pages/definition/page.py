@@ -4,18 +4,17 @@ import io
 import zipfile
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import acting
-from audit.operation import record_refusal, retry_on_deadlock
-from audit.refusals import OperationRefused, SignatureRequired
+from audit.operation import only_if, record_refusal
+from audit.refusals import NotPossible, OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, page, rights_of
 from environments.language import labelled
 from releases.admin.components.change_history import operation_name
@@ -24,22 +23,28 @@ from releases.admin.components.links import page_of
 from releases.admin.components.navigation import DEFINITION_READERS
 from releases.admin.operations import verb as find
 from releases.admin.pages.operation.page import as_proved, contents_of, prove_again, reasons_of
+from releases.admin.pages.operation.submitted import submit
 from releases.definition import system
 from releases.definition.act import DOCUMENTS, Act
-from releases.definition.plan import plan
+from releases.definition.plan import plan, still
 from releases.models import Definition
 from releases.procedures.document import ProcedureFaults
+from releases.queries import definition_files as files
 from releases.queries.definition_files import as_files, parse
 
 # Differences of a document: its approval shows all of them.
 SHOWN = 40
+CHANGED = gettext_lazy("The system or the definition has changed in the meantime. Read the changes again.")
 
 
 @dataclass(frozen=True)
 class Row:
-    """An act as the page shows it. offered: the reader may do it now. signs: it takes a proof of identity."""
+    """An act as the page shows it. wanted: the definition that it is of. offered: the reader may do it now. signs: it
+    takes a proof of identity.
+    """
 
     act: Act
+    wanted: files.Definition
     label: str
     differences: list[tuple[str, str, str]]
     more: int
@@ -51,6 +56,11 @@ class Row:
         """Return the address of what it waits for."""
         return page_of(self.act.awaits) if self.act.awaits is not None else ""
 
+    @property
+    def values(self) -> list[str]:
+        """Return a line for each difference that the page shows."""
+        return [labelled(what, f"{before} → {after}") for what, before, after in self.differences]
+
     def __str__(self) -> str:
         return labelled(self.label, self.act.name)
 
@@ -59,16 +69,17 @@ def _rows(definition: Definition | None, rights: Rights) -> list[Row]:
     """Return what the newest definition would change. Raises ProcedureFaults where it does not fit any more."""
     if definition is None:
         return []
-    return [_row(act, rights) for act in plan(parse(definition.files), system.read())]
+    wanted = parse(definition.files)
+    return [_row(act, wanted, rights) for act in plan(wanted, system.read())]
 
 
-def _row(act: Act, rights: Rights) -> Row:
+def _row(act: Act, wanted: files.Definition, rights: Rights) -> Row:
     verb = find(*act.event.split(":"))
     found = act.differences
     most = SHOWN if act.address[0] in DOCUMENTS else len(found)
     assert verb is not None, act.event
     offered = act.run is not None and verb.has_right(rights, None)
-    return Row(act, operation_name(act.event), found[:most], len(found[most:]), offered, verb.signs)
+    return Row(act, wanted, operation_name(act.event), found[:most], len(found[most:]), offered, verb.signs)
 
 
 def _rights(request: HttpRequest) -> Rights:
@@ -117,7 +128,7 @@ def definition(request: HttpRequest) -> HttpResponseBase:
     except ProcedureFaults:
         ticked = []
     if len(ticked) < len(wanted):
-        why = _("The system or the definition has changed in the meantime. Read the changes again.")
+        why = str(CHANGED)
         record_refusal(
             "definition:make_changes", why, object="", items=sorted(wanted - {row.act.key for row in ticked})[:20]
         )
@@ -133,11 +144,12 @@ def definition(request: HttpRequest) -> HttpResponseBase:
     for row in ticked:
         try:
             with acting(as_proved(request)):
-                retry_on_deadlock(_run(row))(reason)
+                _make(row, reason)
         except OperationRefused as why_not:
             if not done and isinstance(why_not, SignatureRequired):
-                why_not.contents = tuple(contents_of(partial(_run(one), reason) for one in ticked if one.signs))
-            if not done and (asked := prove_again(request, why_not, *(str(one) for one in ticked if one.signs))):
+                why_not.contents = tuple(contents_of(partial(_make, one, reason) for one in ticked if one.signs))
+            signed = ((str(one), [*one.values, labelled(_("reason"), reason)]) for one in ticked if one.signs)
+            if not done and (asked := prove_again(request, why_not, *signed)):
                 return asked
             refused[row.act.key] = reasons_of(why_not)
             said = labelled(str(row), " ".join(refused[row.act.key]))
@@ -149,9 +161,16 @@ def definition(request: HttpRequest) -> HttpResponseBase:
     return _page(request, rights, refused) if refused else HttpResponseRedirect(request.path)
 
 
-def _run(row: Row) -> Any:
+def _make(row: Row, reason: str) -> None:
     assert row.act.run is not None
-    return row.act.run
+    with only_if(partial(_still, row)):
+        submit(partial(row.act.run, reason), [row.act.key, reason])
+
+
+def _still(row: Row) -> None:
+    """Refuse an act that would overwrite what somebody has changed since it was shown."""
+    if not still(row.act, row.wanted):
+        raise NotPossible(str(CHANGED))
 
 
 @page

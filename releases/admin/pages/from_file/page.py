@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -14,15 +15,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import acting
-from audit.operation import record_refusal, retry_on_deadlock
-from audit.refusals import NotPermitted, OperationRefused
+from audit.operation import record_refusal
+from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
 from environments.admin.rights import rights_of
 from environments.models import Account
 from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
 from releases.admin.operations.base import LinesField, PairsField, Verb
-from releases.admin.pages.operation.page import STATUS, as_proved, cleaned, form_for, prove_again
+from releases.admin.pages.operation.page import STATUS, as_proved, cleaned, contents_of, form_for, prove_again
+from releases.admin.pages.operation.submitted import submit, values_of
 
 MOST, MOST_BYTES = 1000, 1_000_000
 TRUE = frozenset({"1", "yes", "true", "x", "on", "はい"})
@@ -102,13 +104,21 @@ def from_file(request: HttpRequest, noun: str, name: str) -> HttpResponseBase:
     with acting(as_proved(request)):
         for line in lines:
             try:
-                line.made = retry_on_deadlock(verb.operation)(**cleaned(line.form))
+                line.made = _make(verb, line)
             except OperationRefused as refused:
-                # The proof of identity is asked for before anything was made.
-                if not any(one.made for one in lines) and (asked := prove_again(request, refused, str(verb.label))):
-                    return asked
+                # The proof of identity is asked for before anything was made, for all of it.
+                if not any(one.made for one in lines) and isinstance(refused, SignatureRequired):
+                    refused.contents = tuple(contents_of(partial(_make, verb, one) for one in lines))
+                    acts = ((str(verb.label), values_of(one.form)) for one in lines)
+                    if asked := prove_again(request, refused, *acts):
+                        return asked
                 line.faults = [str(reason) for reason in refused.reasons]
     return _page(request, verb, lines=lines, done=True)
+
+
+def _make(verb: Verb, line: Line) -> Any:
+    values = cleaned(line.form)
+    return submit(partial(verb.operation, **values), values)
 
 
 def _lines(verb: Verb, content: str) -> Iterator[Line]:

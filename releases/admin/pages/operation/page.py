@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +22,7 @@ from django.utils.translation import gettext as _, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from audit.actor import Actor, acting, current
-from audit.operation import label, record_refusal, retry_on_deadlock
+from audit.operation import label, record_refusal
 from audit.refusals import NotPermitted, OperationRefused, SignatureRequired
 from environments.actors import ASSERTION, proof_of
 from environments.admin.rights import rights_of, shown_to
@@ -31,6 +32,7 @@ from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
 from releases.admin.operations.base import Preview, Shown, Verb
 from releases.admin.pages.operation import effects
+from releases.admin.pages.operation.submitted import submit, values_of
 from releases.models import ApprovalRequest
 
 STATUS = {
@@ -97,7 +99,8 @@ def operation(request: HttpRequest, noun: str, name: str, pk: int | None = None)
                 shown = verb.previewed(instance, cleaned(form))
                 if shown.rows or not verb.warns:
                     return _page(request, verb, instance, form, status=200, preview=shown)
-            result = retry_on_deadlock(verb.operation)(*([] if pk is None else [pk]), **cleaned(form))
+            values = cleaned(form)
+            result = submit(partial(verb.operation, *([] if pk is None else [pk]), **values), values)
     except OperationRefused as refused:
         return _refused(request, verb, instance, form, refused)
     except forms.ValidationError as wrong:
@@ -168,7 +171,7 @@ def _refused(
             {"ok": False, "kind": refused.kind, "reasons": [str(r) for r in refused.reasons]},
             status=STATUS.get(refused.kind, 400),
         )
-    if asked := prove_again(request, refused, act_on(verb, instance)):
+    if asked := prove_again(request, refused, (act_on(verb, instance), values_of(form))):
         return asked
     if refused.kind in TO_SET_UP:
         form.add_error(None, TO_SET_UP[refused.kind])
@@ -183,9 +186,12 @@ def act_on(verb: Verb, instance: Any) -> str:
     return labelled(verb.label, about) if about is not None else str(verb.label)
 
 
-def prove_again(request: HttpRequest, refused: OperationRefused, *acts: str) -> HttpResponseBase | None:
+def prove_again(
+    request: HttpRequest, refused: OperationRefused, *acts: tuple[str, list[str]]
+) -> HttpResponseBase | None:
     """Return the page that asks for the proof of identity that a refusal names; the request is repeated after it. None:
-    the refusal names none, or the person has not set one up. acts: what is signed, in words, for that page.
+    the refusal names none, or the person has not set one up. acts: what is signed, in words, and a line for
+    each submitted value, for that page.
     """
     if not isinstance(refused, SignatureRequired):
         return None

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from audit.actor import acting
 from audit.clock import now
-from audit.operation import label, record_refusal, retry_on_deadlock
+from audit.operation import label, record_refusal
 from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import Rights, found_or_404, page, rights_of
 from environments.language import labelled
@@ -26,6 +26,7 @@ from releases.admin.operations.availability import offered
 from releases.admin.operations.base import Verb
 from releases.admin.pages.approval_request.rows import Clause, Standing, clauses, standing_of
 from releases.admin.pages.operation.page import act_on, as_proved, cleaned, contents_of, prove_again, reasons_of
+from releases.admin.pages.operation.submitted import submit, values_of
 from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
 
 KEYS = {
@@ -178,12 +179,12 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
             with acting(as_proved(request)):
                 if not done:
                     _prove_all(ticked)
-                retry_on_deadlock(signature.verb.operation)(signature.row.pk, **cleaned(signature.form))
+                _sign(signature)
         except OperationRefused as why:
             if not done and isinstance(why, SignatureRequired):
-                runs = (partial(one.verb.operation, one.row.pk, **cleaned(one.form)) for one in ticked)
-                why.contents = tuple(contents_of(runs))
-            if not done and (asked := prove_again(request, why, *(act_on(s.verb, s.row) for s in ticked))):
+                why.contents = tuple(contents_of(partial(_sign, one) for one in ticked))
+            acts = ((act_on(one.verb, one.row), values_of(one.form)) for one in ticked)
+            if not done and (asked := prove_again(request, why, *acts)):
                 return asked
             refused[signature.key] = reasons_of(why)
             refusal = labelled(f"{signature.verb.label} – {signature.row}", " ".join(refused[signature.key]))
@@ -198,6 +199,11 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
     for signature in left:
         signature.refused = refused.get(signature.key, ())
     return _page(request, release, left, status=409)
+
+
+def _sign(signature: Signature) -> None:
+    values = cleaned(signature.form)
+    submit(partial(signature.verb.operation, signature.row.pk, **values), values)
 
 
 def _prove_all(ticked: Iterable[Signature]) -> None:

@@ -1,0 +1,50 @@
+"""The values that a form brought: a signature counts for these, and the page that asks for the proof shows them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+
+from audit.actor import acting, current
+from audit.operation import retry_on_deadlock
+from environments.language import labelled
+
+# Characters of one value on the page that asks for the proof.
+LONGEST = 200
+
+
+def submit(run: Callable[[], Any], values: object) -> Any:
+    """Do an operation, whose signature counts for these submitted values only; return its result. Raises an
+    OperationRefused.
+    """
+    written = json.dumps(
+        values, sort_keys=True, default=lambda v: sorted(map(str, v)) if isinstance(v, set) else str(v)
+    )
+    with acting(replace(current(), submitted=hashlib.sha256(written.encode()).hexdigest())):
+        return retry_on_deadlock(run)()
+
+
+def values_of(form: forms.Form) -> list[str]:
+    """Return what a form says, a line for each field that is filled in, without secrets."""
+    cleaned = getattr(form, "cleaned_data", {})
+    return [
+        labelled(str(bound.label), Truncator(_in_words(bound, cleaned[bound.name])).chars(LONGEST))
+        for bound in form.visible_fields()
+        if cleaned.get(bound.name) and not isinstance(bound.field.widget, forms.PasswordInput)
+    ]
+
+
+def _in_words(bound: forms.BoundField, value: Any) -> str:
+    if isinstance(bound.field, forms.ModelChoiceField):
+        return ", ".join(map(str, value)) if isinstance(value, QuerySet) else str(value)
+    if isinstance(bound.field, forms.ChoiceField):
+        chosen = set(map(str, value if isinstance(value, list) else [value]))
+        return ", ".join(str(option.choice_label) for option in bound.subwidgets if str(option.data["value"]) in chosen)
+    # As it was entered, times included.
+    return _("yes") if value is True else str(bound.value())

@@ -1,0 +1,38 @@
+"""A signature counts for the values that were submitted, and the page that asks for the proof shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
+from django.urls import reverse
+
+from environments.models import AccessGrant, Account
+from tests.conftest import PASSWORD
+
+OLD = [{"method": "password", "at": 1.0}]
+
+
+def asked(client: Any, person: Account, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """Submit a grant without a proof of identity; return the page that asks for it, and what is kept."""
+    session = client.session
+    session["account_authentication_methods"] = OLD
+    session.save()
+    answer = client.post(reverse("operation", args=["access", "grant", person.pk]), fields)
+    assert answer.status_code == 302 and "reauthenticate" in answer.url, answer.context["form"].errors
+    return answer.url, client.session[STATE_SESSION_KEY]
+
+
+def test_a_proof_is_for_the_values_that_it_shows(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    client = browsers("administrator")
+    person = Account.objects.get(username="outsider")
+    first = {"role": "developer", "reason": "on call"}
+    url, kept = asked(client, person, **first)
+    _url, other = asked(client, person, **first | {"role": "auditor"})
+    _url, again = asked(client, person, **first)
+    assert kept["contents"] == again["contents"] != other["contents"] and len(kept["contents"]) == 1
+    page = client.get(url).text
+    assert "role: Developer" in page and "reason: on call" in page and str(person) in page, page[-3000:]
+    client.post(url, {"password": PASSWORD})
+    assert AccessGrant.objects.filter(account=person, role__key="developer").exists()
