@@ -38,12 +38,13 @@ from releases.operations.release.end_approval import invalidate_stale
 from releases.operations.release.pass_stage import pass_stages
 from releases.operations.release.refresh_from_git import SOURCE, refresh_from_git
 from releases.operations.target import measure
+from releases.queries import saved_test_runs
 from releases.queries.monitoring import needs_baseline
 from releases.worker.delivery_lanes import waits
 from releases.worker.measurement import advance
 
 log = logging.getLogger(__name__)
-_verifying: list[subprocess.Popen[bytes]] = []
+_running: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def seen_lately(release_id: int, moment: datetime) -> bool:
@@ -204,14 +205,24 @@ def unsent_messages(moment: datetime) -> None:
 
 
 def ledger_verification(moment: datetime) -> None:
-    """Verify the ledger in a process of its own when that is due, and log how it ended."""
-    if _verifying and _verifying[0].poll() is not None:
-        child = _verifying.pop()
+    """Verify the ledger when that is due."""
+    _in_a_process(standing.due, moment, "audit_verify", "--scheduled")
+
+
+def monthly_tests(moment: datetime) -> None:
+    """Run the saved audit tests over the last month, once it is over."""
+    _in_a_process(saved_test_runs.due, moment, "saved_tests", "--keep")
+
+
+def _in_a_process(due: Callable[[datetime], bool], moment: datetime, command: str, option: str) -> None:
+    """Run a command in a process of its own when that is due, and log how it ended."""
+    if command in _running and _running[command].poll() is not None:
+        child = _running.pop(command)
         said = child.communicate()[0].decode(errors="replace").strip()
-        log.log(logging.ERROR if child.returncode else logging.INFO, "the ledger was verified: %s", said)
-    if not _verifying and standing.due(moment):
-        command = [sys.executable, "manage.py", "audit_verify", "--scheduled"]
-        _verifying.append(start(command, environment=os.environ, folder=settings.BASE_DIR))
+        log.log(logging.ERROR if child.returncode else logging.INFO, "%s ended: %s", command, said)
+    if command not in _running and due(moment):
+        arguments = [sys.executable, "manage.py", command, option]
+        _running[command] = start(arguments, environment=os.environ, folder=settings.BASE_DIR)
 
 
 def uncovered_rows(moment: datetime) -> None:
@@ -257,6 +268,7 @@ RARELY = (
     expired_dumps,
     uncovered_rows,
     ledger_verification,
+    monthly_tests,
     nightly_comparison,
 )
 

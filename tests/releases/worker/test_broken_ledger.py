@@ -242,11 +242,11 @@ def test_the_scheduler_verifies_the_ledger_in_a_separate_process(
     monkeypatch.setenv("DATABASE_URL", own.geturl())
     assert not standing.due(now()), "the first one comes an hour after the first event"
     poll.ledger_verification(now() + timedelta(hours=2))
-    (child,) = poll._verifying
+    (child,) = poll._running.values()
     child.wait(120)
     poll.ledger_verification(now())
     assert child.returncode == 0, caplog.text
-    assert not poll._verifying and not standing.due(now())
+    assert not poll._running and not standing.due(now())
     found = Verification.objects.get()
     assert (found.result, found.whole, found.altered) == ("passed", True, [])
     assert Event.objects.get(kind="operation", operation="ledger:verify").contents["session_user"] == own.username

@@ -17,6 +17,7 @@ from releases.admin.components import sheet
 from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.components.period import Period, period_of
+from releases.queries import saved_test_runs
 from releases.reporting.audit_tests import TESTS
 from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
 
@@ -57,6 +58,7 @@ def audit_tests(request: HttpRequest) -> HttpResponseBase:
         _("Saved tests"),
         period=period,
         results=results,
+        runs=saved_test_runs.runs(),
         bad=sum(1 for test, outcome, _seconds in results if outcome.rows and not test.listing),
     )
 
