@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -151,6 +152,8 @@ CACHES = {
 }
 # The month in which the fiscal year begins: numbers of releases and figures follow it.
 FISCAL_YEAR_START_MONTH = env.int("RINGI_FISCAL_YEAR_START_MONTH", 4)
+# The zone of the office, in which it begins; environments have zones of their own.
+OFFICE_TIME_ZONE = env.str("RINGI_TIME_ZONE", "Asia/Tokyo")
 # Files of one call that uploads evidence; the operation refuses more.
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 # Calls per token and span (s, m, h). The demo looks ten times a second.
@@ -336,6 +339,7 @@ LOGGING = {
 
 for _name, _holds, _shape in (
     ("RINGI_API_RATE_LIMIT", re.fullmatch(r"[1-9][0-9]*/[smh]", API_RATE_LIMIT), "calls per s, m or h, such as 120/m"),
+    ("RINGI_TIME_ZONE", OFFICE_TIME_ZONE in available_timezones(), "a time zone such as Asia/Tokyo"),
     ("RINGI_FISCAL_YEAR_START_MONTH", 1 <= FISCAL_YEAR_START_MONTH <= 12, "a month, 1 to 12"),
     ("RINGI_RECONCILIATION_HOUR", 0 <= RECONCILIATION_HOUR <= 23, "an hour (UTC), 0 to 23"),
     (

@@ -3,14 +3,21 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.utils.html import format_html
 from django.utils.translation import get_language
 
-ZONE = "Asia/Tokyo"
+# The zone of the office: of times that belong to no environment, and of the fiscal year.
+ZONE: str = settings.OFFICE_TIME_ZONE
 _WEEKDAYS_JA = "月火水木金土日"
 _WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LATE_NIGHT_ENDS = 5
+
+
+def office_zone() -> str:
+    """Return the zone of the office, as the default of a column."""
+    return ZONE
 
 
 def aware(at: datetime) -> None:

@@ -13,6 +13,7 @@ from audit.snapshots import Snapshots
 from environments import calendar
 from environments.models.account import Account
 from environments.models.environment import Application, Environment
+from environments.times import office_zone
 
 
 class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
@@ -65,7 +66,7 @@ class ChangeWindow(models.Model):
         Application, models.PROTECT, null=True, blank=True, related_name="windows", verbose_name=_("application")
     )
     rrule = models.CharField(_("rule (RRULE)"), max_length=200, blank=True)
-    zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
+    zone = models.CharField(_("time zone"), max_length=40, default=office_zone)
     start = models.TimeField(_("start"), null=True, blank=True)
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
     day_offset = models.SmallIntegerField(_("day offset"), default=0)

@@ -8,6 +8,7 @@ from django.utils.translation import get_language, gettext_lazy as _
 from audit.one_look import once_a_look
 from audit.snapshots import Snapshots
 from environments.queues import OWN_QUEUES
+from environments.times import office_zone
 
 
 class EnvironmentManager(models.Manager["Environment"]):
@@ -36,7 +37,7 @@ class Environment(models.Model):
     order = models.PositiveSmallIntegerField(_("order of promotion"), unique=True)
     protected = models.BooleanField(_("protected"), default=False)
     requires_two_factor = models.BooleanField(_("two-factor authentication for signatures"), default=False)
-    zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
+    zone = models.CharField(_("time zone"), max_length=40, default=office_zone)
     objects: ClassVar[EnvironmentManager] = EnvironmentManager()
     history = Snapshots()
 

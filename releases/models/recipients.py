@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.fields import WrittenAtField
 from audit.snapshots import Snapshots
 from environments.models import Account
+from environments.times import office_zone
 from releases.models.preparation import Labelled
 from releases.notifications.templates.defaults import default_words
 from releases.notifications.templates.events import EVENTS, notification_event
@@ -29,7 +30,7 @@ class RecipientGroup(Labelled):
     side = models.CharField(_("internal or external"), max_length=8, choices=Side)
     quiet_from = models.TimeField(_("quiet hours start"), default="22:00")
     quiet_until = models.TimeField(_("quiet hours end"), default="07:00")
-    zone = models.CharField(_("time zone"), max_length=40, default="Asia/Tokyo")
+    zone = models.CharField(_("time zone"), max_length=40, default=office_zone)
     from_procedure = models.BooleanField(_("from the procedure"), default=False)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
     history: Any = Snapshots()

@@ -13,6 +13,7 @@ from audit.models import Reconciliation, Verification
 from environments.language import labelled
 from environments.models import AccessRequest, ChangeFreeze
 from environments.targets.words import in_words
+from environments.times import ZONE
 from releases.gates import staffing
 from releases.gates.content import clause_labels
 from releases.models import (
@@ -32,7 +33,7 @@ from releases.models import (
 )
 from releases.notifications.templates import notes
 from releases.queries.notification_subject import Subject
-from releases.queries.release_facts import ZONE, facts_of, when, zone_of
+from releases.queries.release_facts import facts_of, when, zone_of
 from releases.queries.rollback_causes import cause_of
 from releases.queries.waivable import waivable
 

@@ -6,10 +6,9 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import override
 
 from environments.calendar import print_time
+from environments.times import ZONE
 from releases.models import Release
 from releases.notifications.templates import notes
-
-ZONE = "Asia/Tokyo"
 
 
 def facts_of(release: Release, language: str, zone: str = "") -> notes.Facts:

@@ -17,6 +17,7 @@ BESIDE_A_BLOCK = re.compile(rf"\S *<{BLOCK}\b|</{BLOCK}> *\S")
 TEMPLATES = tuple(f"{app}/" for app in APPS)
 LONG = {
     "docs/reference/state-machines.md": "made from the edges",
+    "CHANGELOG.md": "a list of changes, the newest first",
     "releases/glossary.toml": "a list of terms, one entry each",
     "releases/notifications/templates/default_en.toml": "a text for each event",
     "releases/notifications/templates/default_ja.toml": "a text for each event",

@@ -14,6 +14,7 @@ from releases.api.rate import parsed
 REFUSED = {
     "RINGI_API_RATE_LIMIT": ("120/day", "120", "0/m", "many/m", "120/m/h"),
     "RINGI_FISCAL_YEAR_START_MONTH": ("0", "13"),
+    "RINGI_TIME_ZONE": ("JST+9", "Europe/Nowhere", ""),
     "RINGI_RECONCILIATION_HOUR": ("24", "-1"),
     "RINGI_LEASE_DURATION": ("5", "0"),
     "RINGI_POLL_INTERVAL": ("0",),
@@ -35,6 +36,19 @@ def test_what_cannot_be_meant_is_refused_at_the_start(name: str, value: str, mon
     monkeypatch.setenv(name, value)
     with pytest.raises(ImproperlyConfigured, match=name):
         settings()
+
+
+def test_the_office_has_its_own_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other code names one: what belongs to an environment has the environment's."""
+    monkeypatch.setenv("RINGI_TIME_ZONE", "Europe/Berlin")
+    assert settings()["OFFICE_TIME_ZONE"] == "Europe/Berlin"
+    named = [
+        path.relative_to(PROJECT).as_posix()
+        for app in ("audit", "environments", "releases")
+        for path in (PROJECT / app).rglob("*.py")
+        if '"Asia/Tokyo"' in path.read_text(encoding="utf-8") and not {"migrations", "demo"} & {*path.parts}
+    ]
+    assert named == []
 
 
 def test_a_rate_that_starts_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:

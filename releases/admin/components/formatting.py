@@ -16,12 +16,12 @@ from django.utils.translation import gettext as _, gettext_lazy
 from environments import times
 from environments.admin.rights import Rights, rights_of
 from environments.models.role import role_names
+from environments.times import ZONE
 from releases.admin.operations import VERBS, verbs_on
 from releases.admin.operations.availability import offered
-from releases.admin.operations.base import ZONE, Verb
+from releases.admin.operations.base import Verb
 from releases.models import MonitoringCheck, MonitoringPeriod, StepAttempt
 
-DEFAULT_ZONE = str(ZONE)
 when, stamp = times.shown, times.stamp
 
 _TONES = {
@@ -63,12 +63,12 @@ def tone(state: Any) -> str:
 
 def day(at: datetime | None, zone: str = "") -> str:
     """Return the day of a time in a zone; empty for none."""
-    return f"{at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)):%Y/%m/%d}" if at is not None else ""
+    return f"{at.astimezone(ZoneInfo(zone or ZONE)):%Y/%m/%d}" if at is not None else ""
 
 
 def zoned_input(at: datetime, zone: str = "") -> str:
     """Return a time as the field for a local time takes it."""
-    return at.astimezone(ZoneInfo(zone or DEFAULT_ZONE)).strftime("%Y-%m-%dT%H:%M:%S")
+    return at.astimezone(ZoneInfo(zone or ZONE)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def clock(at: datetime | None, zone: str = "") -> str:
@@ -78,7 +78,7 @@ def clock(at: datetime | None, zone: str = "") -> str:
 
 def clock_text(at: datetime, zone: str = "") -> str:
     """Return the same as plain text."""
-    local = at.astimezone(ZoneInfo(zone or DEFAULT_ZONE))
+    local = at.astimezone(ZoneInfo(zone or ZONE))
     return f"{local:%H:%M:%S} {times.zone_name(local)}"
 
 

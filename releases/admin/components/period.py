@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from audit.clock import now
 from environments import calendar
-from releases.admin.components.formatting import DEFAULT_ZONE
+from environments.times import ZONE
 from releases.admin.pages.timeline.page import moment_of
 
 
@@ -23,12 +23,12 @@ class Period:
     @property
     def first_day(self) -> str:
         """Return the first day as the form takes it."""
-        return self.since.astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
+        return self.since.astimezone(ZoneInfo(ZONE)).date().isoformat()
 
     @property
     def last_day(self) -> str:
         """Return the last day as the form takes it."""
-        return (self.until - timedelta(microseconds=1)).astimezone(ZoneInfo(DEFAULT_ZONE)).date().isoformat()
+        return (self.until - timedelta(microseconds=1)).astimezone(ZoneInfo(ZONE)).date().isoformat()
 
     @property
     def words(self) -> str:
@@ -43,10 +43,10 @@ class Period:
 
 def fiscal_year(moment: datetime) -> Period:
     """Return the fiscal year (from April by default) that contains a moment."""
-    local = moment.astimezone(ZoneInfo(DEFAULT_ZONE))
+    local = moment.astimezone(ZoneInfo(ZONE))
     year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
     begins, ends = (datetime(y, settings.FISCAL_YEAR_START_MONTH, 1) for y in (year, year + 1))  # noqa: DTZ001
-    return Period(calendar.instant(begins, DEFAULT_ZONE), calendar.instant(ends, DEFAULT_ZONE))
+    return Period(calendar.instant(begins, ZONE), calendar.instant(ends, ZONE))
 
 
 def period_of(request: HttpRequest) -> Period:

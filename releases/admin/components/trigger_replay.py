@@ -7,9 +7,8 @@ from django.utils.translation import get_language, gettext as _
 
 from environments import calendar
 from environments.language import listed
+from environments.times import ZONE
 from releases.models import Procedure
-
-DEFAULT_ZONE = "Asia/Tokyo"
 
 
 def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
@@ -25,7 +24,7 @@ def replay_lines(replayed: dict[str, Any], zone: str = "") -> list[str]:
             for name in ("was", "would")
         )
         moment = datetime.fromisoformat(row["began"])
-        began = calendar.print_time(moment, zone or DEFAULT_ZONE, get_language() or "ja")
+        began = calendar.print_time(moment, zone or ZONE, get_language() or "ja")
         said = _("%(run)s, %(began)s, %(n)d measurements: fired %(was)s, would have fired %(would)s")
         line = said % {"run": row["deployment"], "began": began, "n": row["measurements"], "was": was, "would": would}
         if row["missed"]:

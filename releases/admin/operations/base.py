@@ -24,10 +24,10 @@ from environments.admin.rights import Rights, read_rights
 from environments.application_scope import application_of, paths_of, within
 from environments.models import Account, Application, Environment
 from environments.roles import ENVIRONMENT_PERMISSIONS
+from environments.times import ZONE
 from releases.models import Release
 from releases.queries import release_facts
 
-ZONE = ZoneInfo("Asia/Tokyo")
 # Most characters of a text: of a reason or a comment as the models keep it, and of a text of several rows.
 LINE, TEXT = 300, 200_000
 
@@ -37,7 +37,7 @@ class ZonedDateTimeField(forms.DateTimeField):
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
-    def __init__(self, *, zone: str = ZONE.key, **options: Any) -> None:
+    def __init__(self, *, zone: str = ZONE, **options: Any) -> None:
         options.setdefault("help_text", _("Local time in %(zone)s") % {"zone": zone})
         super().__init__(**options)
         self.zone = zone
@@ -396,4 +396,4 @@ def zone_of(instance: Any) -> str:
     if isinstance(instance, Release):
         return release_facts.zone_of(instance)
     place = environment_of(instance)
-    return place.zone if place is not None else ZONE.key
+    return place.zone if place is not None else ZONE

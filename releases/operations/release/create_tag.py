@@ -12,6 +12,7 @@ from audit.clock import now
 from audit.operation import label, operation, record_event
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
+from environments.times import ZONE
 from releases.models import Release
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.queries.repository import credentials_of, refreshed
@@ -82,7 +83,7 @@ def _day(release: Release) -> date:
     try:
         zone = production_of(release).zone
     except InvalidInput:
-        zone = "Asia/Tokyo"
+        zone = ZONE
     return (release.scheduled_start_at or now()).astimezone(ZoneInfo(zone)).date()
 
 

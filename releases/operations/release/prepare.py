@@ -14,6 +14,7 @@ from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
+from environments.times import ZONE
 from releases.gates.base import procedure_of
 from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
@@ -189,7 +190,7 @@ def drafted(release: Release, kind: str) -> str:
 
 def next_number(moment: datetime) -> str:
     """Return the next `FY2026-0001`; call inside the operation, the lock holds until its commit."""
-    local = moment.astimezone(ZoneInfo("Asia/Tokyo"))
+    local = moment.astimezone(ZoneInfo(ZONE))
     year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_release_number'))")

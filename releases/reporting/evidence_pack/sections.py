@@ -18,10 +18,9 @@ from environments import calendar
 from environments.language import labelled, listed
 from environments.models.role import role_names
 from environments.targets.words import in_words
+from environments.times import ZONE
 from releases.reporting.evidence_pack.collected import Collected, DeploymentRows, columns, file_name, series_name
 from releases.reporting.evidence_pack.ledger_part import LedgerPart
-
-ZONE = "Asia/Tokyo"
 
 
 @dataclass

@@ -23,9 +23,10 @@ from environments.language import listed, noted
 from environments.models import Application, Environment
 from environments.models.role import role_names
 from environments.roles import ENVIRONMENT_PERMISSIONS, LEVEL_CHOICES
+from environments.times import ZONE
 from releases.admin.components import sheet
 from releases.admin.components.change_history import HistoryEntry, history_entry
-from releases.admin.components.formatting import DEFAULT_ZONE, show, word, zoned_input
+from releases.admin.components.formatting import show, word, zoned_input
 from releases.admin.operations import VERBS
 from releases.admin.operations.base import Verb
 from releases.admin.pages.access.page import LEVEL_TONES
@@ -234,7 +235,7 @@ def access_report(request: HttpRequest) -> HttpResponseBase:
         _("Access report"),
         moment=moment,
         at=zoned_input(moment),
-        input_zone=DEFAULT_ZONE,
+        input_zone=ZONE,
         days=days,
         environments=environments,
         chosen=chosen,

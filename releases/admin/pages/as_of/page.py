@@ -14,8 +14,9 @@ from audit.actor import name_of
 from audit.audited_tables import AUDITED_TABLES
 from audit.clock import now
 from environments.admin.rights import page, require_shown
+from environments.times import ZONE
 from releases.admin.components.change_history import kind_name, operation_name, shown_value
-from releases.admin.components.formatting import DEFAULT_ZONE, show, zoned_input
+from releases.admin.components.formatting import show, zoned_input
 from releases.admin.components.visibility import visibility_of
 from releases.admin.pages.timeline.page import moment_of
 
@@ -85,7 +86,7 @@ def as_of_page(request: HttpRequest) -> HttpResponse:
         kinds=known.items(),
         moment=moment,
         at=zoned_input(moment),
-        input_zone=DEFAULT_ZONE,
+        input_zone=ZONE,
         kind_name=known.get(kind, kind),
         **context,
     )

@@ -16,9 +16,9 @@ from environments import calendar
 from environments.application_scope import within
 from environments.language import language
 from environments.models import Application, Environment
+from environments.times import ZONE
 from releases.admin.components.formatting import TONES
 from releases.admin.components.links import page_of
-from releases.admin.operations.base import ZONE
 from releases.admin.pages.calendar.entries import (
     Entry,
     Rows,
@@ -114,8 +114,8 @@ def chosen(text: str, moment: datetime) -> date:
         year, month = text.split("-")
         found = date(int(year), int(month), 1)
     except ValueError:
-        found = moment.astimezone(ZONE).date().replace(day=1)
-    return found if 2000 < found.year < 2200 else moment.astimezone(ZONE).date().replace(day=1)
+        found = moment.astimezone(ZoneInfo(ZONE)).date().replace(day=1)
+    return found if 2000 < found.year < 2200 else moment.astimezone(ZoneInfo(ZONE)).date().replace(day=1)
 
 
 def month(
@@ -135,7 +135,7 @@ def month(
     only: leave out what is for other applications; beside: neighbours of releases, as `on_the_same_hosts`.
     """
     grid = Calendar(SUNDAY if language() == "ja" else MONDAY).monthdatescalendar(first.year, first.month)
-    today = moment.astimezone(ZONE).date()
+    today = moment.astimezone(ZoneInfo(ZONE)).date()
     days = {d: Day(d, d.month == first.month, d == today) for week in grid for d in week}
     begin, end = bounds(first)
     countries = sorted({row.country for row in rows.windows} or {"JP"})
@@ -193,8 +193,8 @@ def week_of(text: str, moment: datetime) -> date:
     try:
         found = date.fromisoformat(text)
     except ValueError:
-        found = moment.astimezone(ZONE).date()
-    return found if 2000 < found.year < 2200 else moment.astimezone(ZONE).date()
+        found = moment.astimezone(ZoneInfo(ZONE)).date()
+    return found if 2000 < found.year < 2200 else moment.astimezone(ZoneInfo(ZONE)).date()
 
 
 def only_week(whole: Month, day: date) -> Month:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _t, gettext_lazy as _
 
 from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.models import Environment
-from environments.times import stamp
+from environments.times import ZONE, stamp
 from releases.gates import emergency_stop
 from releases.models import EmergencyStop
 
@@ -46,5 +46,5 @@ def banner(stops: list[EmergencyStop]) -> list[tuple[EmergencyStop, str]]:
     if not stops:
         return []
     place = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
-    zone = place.zone if place is not None else "Asia/Tokyo"
+    zone = place.zone if place is not None else ZONE
     return [(stop, emergency_stop.sentence(stop, zone)) for stop in stops]

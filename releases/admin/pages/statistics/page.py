@@ -14,7 +14,8 @@ from audit.clock import now
 from environments.admin.rights import page, rights_of, shown_to
 from environments.language import language
 from environments.models import Application
-from releases.admin.components.formatting import DEFAULT_ZONE, show
+from environments.times import ZONE
+from releases.admin.components.formatting import show
 from releases.admin.components.period import Period, fiscal_year, period_of
 from releases.admin.pages.statistics import bars, csv
 from releases.models import Procedure, Release
@@ -75,7 +76,7 @@ def gather(period: Period, moment: datetime, application: int | None) -> Statist
 
 def _months(period: Period) -> list[date]:
     """Return the first days of the months of a period, at most three years of them."""
-    zone = ZoneInfo(DEFAULT_ZONE)
+    zone = ZoneInfo(ZONE)
     at, last = (
         period.since.astimezone(zone).date().replace(day=1),
         (period.until - timedelta(seconds=1)).astimezone(zone),
@@ -88,7 +89,7 @@ def _months(period: Period) -> list[date]:
 
 
 def _columns(statistics: Statistics) -> bars.Columns:
-    zone, months = ZoneInfo(DEFAULT_ZONE), _months(statistics.period)
+    zone, months = ZoneInfo(ZONE), _months(statistics.period)
     place = {month: index for index, month in enumerate(months)}
     well, badly = [0] * len(months), [0] * len(months)
     for one in statistics.deployments:
@@ -149,7 +150,7 @@ def _years(moment: datetime, chosen: Period) -> list[tuple[str, Period, bool]]:
 
 def fiscal_words(year: Period) -> str:
     """Return the name of a fiscal year."""
-    number = year.since.astimezone(ZoneInfo(DEFAULT_ZONE)).year
+    number = year.since.astimezone(ZoneInfo(ZONE)).year
     return f"{number}年度" if language() == "ja" else f"FY{number}"
 
 

@@ -18,8 +18,9 @@ from environments.admin.rights import page, require_shown, rights_of, shown_to
 from environments.application_scope import applications_of
 from environments.language import noted
 from environments.models import Account, Environment
+from environments.times import ZONE
 from releases.admin.components.change_history import history_entry, operation_name
-from releases.admin.components.formatting import DEFAULT_ZONE, show, word
+from releases.admin.components.formatting import show, word
 from releases.admin.components.visibility import readable_by, visibility_of
 from releases.admin.operations import VERBS
 from releases.models import Release
@@ -64,7 +65,7 @@ def moment_of(text: str, *, end: bool = False) -> datetime | None:
         return None
     if not 1970 < moment.year < 9999:
         return None
-    return moment if moment.tzinfo is not None else calendar.instant(moment, DEFAULT_ZONE)
+    return moment if moment.tzinfo is not None else calendar.instant(moment, ZONE)
 
 
 def wanted_of(asked: dict[str, str]) -> Wanted:
@@ -148,7 +149,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
         **choices,
         actions=operations_to_choose(get_language()),
         kinds=Event.Kind.choices,
-        input_zone=DEFAULT_ZONE,
+        input_zone=ZONE,
         outcomes=[(outcome, word(outcome)) for outcome in OUTCOMES],
         head=None if kept else LedgerHead.objects.first(),
     )
