@@ -166,6 +166,9 @@ POLL_INTERVAL = env.float("RINGI_POLL_INTERVAL", 1.0)
 # The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the
 # signer's.
 LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
+# The token that holds the ledger signer's key, and its PIN; empty: the key lies in a file of the signer's folder.
+LEDGER_TOKEN = env.str("RINGI_LEDGER_TOKEN", "")
+LEDGER_TOKEN_PIN = env.str("RINGI_LEDGER_TOKEN_PIN", "")
 # The time-stamping authority (RFC 3161) of the ledger signer, and the file of the certificates that are trusted for it.
 TIME_STAMP_URL = env.str("RINGI_TIME_STAMP_URL", "")
 TIME_STAMP_CA = env.str("RINGI_TIME_STAMP_CA", "")
@@ -365,6 +368,11 @@ for _name, _holds, _shape in (
         "RINGI_TIME_STAMP_URL",
         bool(TIME_STAMP_URL) == bool(TIME_STAMP_CA) and re.match(r"https?://|$", TIME_STAMP_URL),
         "an address of http or https, beside the file RINGI_TIME_STAMP_CA; neither is set without the other",
+    ),
+    (
+        "RINGI_LEDGER_TOKEN",
+        re.fullmatch(r"(pkcs11:token=[^;?&]+\?module-path=/[^;?&]+)?", LEDGER_TOKEN),
+        "a URI such as pkcs11:token=ringi?module-path=/usr/lib/softhsm/libsofthsm2.so",
     ),
     ("RINGI_LOG_FORMAT", LOG_FORMAT in ("line", "json"), "line or json"),
 ):

@@ -1,10 +1,10 @@
 """The ledger signer: signs the ledger's growth, remembers what it signed, and refuses what contradicts its memory.
 
 `manage.py ledger_signer` runs it. Its folder lies outside the database and belongs to its own account: `key`, `key.pub`
-(all its public keys, oldest first), `state.json` and `checkpoints.txt`.
+(all its public keys, oldest first), `state.json` and `checkpoints.txt`. The key itself may lie in a token
+(audit/ledger/signing_key.py).
 """
 
-import base64
 import json
 import secrets
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import IntegrityError
 
+from audit.ledger import signing_key
 from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, PublicKey, append_note, renewal, sign
 from audit.ledger.parts import GENESIS, LINKED, checked
 from audit.ledger.proof import Frontier
+from audit.ledger.signing_key import SigningKey
 from audit.offline.ringi_verify import RENEWAL
 from audit.private_files import make_folder, write_private
 
@@ -84,7 +85,7 @@ class LedgerSigner:
         if not file.exists():
             if (folder / "state.json").exists():
                 raise SigningRefused("the ledger signer's key is missing, but it has signed before: put the key back")
-            self.make_key(file, f"{origin}/{secrets.token_hex(4)}")
+            signing_key.make(file, f"{origin}/{secrets.token_hex(4)}")
         self.open_key()
         state = folder / "state.json"
         self.remembers = state.exists()
@@ -97,16 +98,10 @@ class LedgerSigner:
         self.said = Memory(frontier, chain, note, tuple(map(str, self.keys)))
 
     @staticmethod
-    def make_key(file: Path, origin: str) -> None:
-        """Write a new private key: the name of the ledger, and 32 random bytes in base64."""
-        write_private(file, f"{origin}\n{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
-
-    @staticmethod
-    def key_in(file: Path) -> tuple[Ed25519PrivateKey, PublicKey]:
-        """Read a key file; return the private and the public key."""
-        origin, seed = file.read_text(encoding="utf-8").split()
-        private = Ed25519PrivateKey.from_private_bytes(base64.b64decode(seed))
-        return private, PublicKey(origin, private.public_key().public_bytes_raw())
+    def key_in(file: Path) -> tuple[SigningKey, PublicKey]:
+        """Read a key file; return the private and the public key. Raises OSError, ValueError, TokenFault."""
+        origin, private = signing_key.read(file)
+        return private, PublicKey(origin, private.public)
 
     def open_key(self) -> None:
         """Use the key of the folder from now on, and list it in key.pub."""
@@ -155,7 +150,7 @@ class LedgerSigner:
         """
         fresh = self.folder / "key.next"
         if not fresh.exists():
-            self.make_key(fresh, self.origin)
+            signing_key.make(fresh, self.origin)
         _private, key = self.key_in(fresh)
         self.sign(connection)
         with connection.cursor() as cursor:

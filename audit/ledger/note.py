@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from audit.ledger.signing_key import SigningKey
 from audit.offline.ringi_verify import RENEWAL, Inconclusive, key_id, parse_key, parse_note, signatures_of, split_notes
 from audit.private_files import as_its_folder
 
@@ -66,11 +67,10 @@ class PublicKey:
             raise BadNote(str(fault))
 
 
-def sign(checkpoint: Checkpoint, private: Ed25519PrivateKey, next_key: PublicKey | None = None) -> str:
+def sign(checkpoint: Checkpoint, private: SigningKey, next_key: PublicKey | None = None) -> str:
     """Return the signed note of a checkpoint, and of the key that follows; the key is named like the origin."""
     text, name = checkpoint.text() + (f"{NEXT_KEY}{next_key}\n" if next_key else ""), checkpoint.origin
-    public = private.public_key().public_bytes_raw()
-    blob = base64.b64encode(key_id(name, public) + private.sign(text.encode())).decode()
+    blob = base64.b64encode(key_id(name, private.public) + private.sign(text.encode())).decode()
     return f"{text}\n— {name} {blob}\n"
 
 

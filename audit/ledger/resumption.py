@@ -17,6 +17,7 @@ from typing import Any
 
 from audit.actor import Actor
 from audit.capture import set_context
+from audit.ledger import signing_key
 from audit.ledger.checkpoint import BATCH, LedgerSigner, SigningRefused, grown
 from audit.ledger.link import link_pending
 from audit.ledger.note import BadNote, Checkpoint, notes_of, parse, read
@@ -167,7 +168,7 @@ def resume(signer: LedgerSigner, connection: Any, code: str) -> None:
     }
     written, fresh = json.dumps(details, ensure_ascii=False), signer.folder / "key.next"
     if not fresh.exists():
-        signer.make_key(fresh, signer.origin)
+        signing_key.make(fresh, signer.origin)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT ringi_renew_key(%s, %s, %s::jsonb, %s)",

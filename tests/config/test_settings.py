@@ -23,6 +23,7 @@ REFUSED = {
     "RINGI_LOG_FORMAT": ("yaml",),
     "RINGI_SAML_METADATA": ("no XML", "<EntityDescriptor/>"),
     "RINGI_OIDC_ISSUER": ("http://id.example", "id.example", "https://id.example"),
+    "RINGI_LEDGER_TOKEN": ("ringi", "pkcs11:token=ringi", "pkcs11:token=a;pin-value=1?module-path=/lib/x.so"),
     "RINGI_TIME_STAMP_URL": ("ftp://tsa.example", "https://tsa.example"),
 }
 

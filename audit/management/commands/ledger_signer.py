@@ -17,6 +17,7 @@ from django.db import OperationalError, close_old_connections, connection
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.ledger.delivery import Carrier, Delivery, DeliveryThread
 from audit.ledger.resumption import Offer, offered, resume, write_refusal
+from audit.ledger.signing_key import TokenFault
 from audit.ledger.stamping import Stamping
 from audit.ledger.time_stamps import authority
 from audit.offline.ringi_verify import Inconclusive
@@ -68,6 +69,8 @@ class Command(BaseCommand):
                         ended.wait(options["interval"])
         except SigningRefused as refusal:
             raise CommandError(f"the ledger signer refuses: {refusal}")
+        except TokenFault as fault:
+            raise CommandError(str(fault))
 
     @staticmethod
     @contextmanager
@@ -144,7 +147,7 @@ class Command(BaseCommand):
         close_old_connections()
         try:
             self._sign(signer)
-        except OperationalError as fault:
+        except (OperationalError, TokenFault) as fault:
             # After a restart of the database the ledger signer needs no restart; the next round tries again.
             self.stderr.write(f"ledger_signer: {fault}")
             connection.close()
