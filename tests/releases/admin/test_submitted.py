@@ -14,12 +14,12 @@ from tests.conftest import PASSWORD
 OLD = [{"method": "password", "at": 1.0}]
 
 
-def asked(client: Any, person: Account, **fields: Any) -> tuple[str, dict[str, Any]]:
-    """Submit a grant without a proof of identity; return the page that asks for it, and what is kept."""
+def asked(client: Any, verb: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """Submit a form without a proof of identity; return the page that asks for it, and what is kept."""
     session = client.session
     session["account_authentication_methods"] = OLD
     session.save()
-    answer = client.post(reverse("operation", args=["access", "grant", person.pk]), fields)
+    answer = client.post(verb, fields)
     assert answer.status_code == 302 and "reauthenticate" in answer.url, answer.context["form"].errors
     return answer.url, client.session[STATE_SESSION_KEY]
 
@@ -27,12 +27,22 @@ def asked(client: Any, person: Account, **fields: Any) -> tuple[str, dict[str, A
 def test_a_proof_is_for_the_values_that_it_shows(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
     client = browsers("administrator")
     person = Account.objects.get(username="outsider")
+    address = reverse("operation", args=["access", "grant", person.pk])
     first = {"role": "developer", "reason": "on call"}
-    url, kept = asked(client, person, **first)
-    _url, other = asked(client, person, **first | {"role": "auditor"})
-    _url, again = asked(client, person, **first)
+    url, kept = asked(client, address, **first)
+    _url, other = asked(client, address, **first | {"role": "auditor"})
+    _url, again = asked(client, address, **first)
     assert kept["contents"] == again["contents"] != other["contents"] and len(kept["contents"]) == 1
     page = client.get(url).text
     assert "role: Developer" in page and "reason: on call" in page and str(person) in page, page[-3000:]
     client.post(url, {"password": PASSWORD})
     assert AccessGrant.objects.filter(account=person, role__key="developer").exists()
+
+
+def test_a_secret_is_not_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    client, address = browsers("manager"), reverse("operation-new", args=["notification_channel", "create"])
+    hook = "https://hooks.example/services/T0/own"
+    names = {"key": "team", "label_ja": "班", "label_en": "team chat"}
+    given = {**names, "kind": "slack", "address": hook, "language": "en", "reason": "new"}
+    url, kept = asked(client, address, **given)
+    assert "team chat" in str(kept["acts"]) and hook not in str(kept["acts"]) + client.get(url).text

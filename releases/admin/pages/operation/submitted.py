@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from audit.actor import acting, current
 from audit.operation import retry_on_deadlock
 from environments.language import labelled
+from releases.admin.operations.base import WriteOnly
 
 # Characters of one value on the page that asks for the proof.
 LONGEST = 200
@@ -36,8 +37,13 @@ def values_of(form: forms.Form) -> list[str]:
     return [
         labelled(str(bound.label), Truncator(_in_words(bound, cleaned[bound.name])).chars(LONGEST))
         for bound in form.visible_fields()
-        if cleaned.get(bound.name) and not isinstance(bound.field.widget, forms.PasswordInput)
+        if cleaned.get(bound.name) and not _secret(bound.field.widget)
     ]
+
+
+def _secret(widget: forms.Widget) -> bool:
+    """Tell whether a page shows a value no more than once: what a browser is not to keep either."""
+    return isinstance(widget, WriteOnly) or widget.attrs.get("autocomplete") == "off"
 
 
 def _in_words(bound: forms.BoundField, value: Any) -> str:
