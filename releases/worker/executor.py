@@ -5,11 +5,12 @@ import logging
 import os
 import socket
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from django.db import Error
+from django.db import Error, close_old_connections
 from pydantic import ValidationError
 
 from audit.clock import now
@@ -151,16 +152,18 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         context = context_of(step, fencing_token, lease.output, lease.heartbeat, deadline, facts)
         secrets = secrets_of(context)
         try:
-            with interrupt_after(deadline + MARGIN_SECONDS):
-                if step.begins and (other := shared(target_of(step), context.target)):
-                    raise StepFailed(_("Another deployment target is already there: %(target)s") % {"target": other})
-                context = with_tree(step, context)
-                if step.step_type == "check":
-                    result, probe = _check(step, context), ""
-                else:
-                    result, probe = _make(step, context, taken.taken_over)
-            demand_still_serving(step, context)
-            measured = _measured(context, measuring) if measuring else None
+            with _then_connected():
+                with interrupt_after(deadline + MARGIN_SECONDS):
+                    if step.begins and (other := shared(target_of(step), context.target)):
+                        words = _("Another deployment target is already there: %(target)s")
+                        raise StepFailed(words % {"target": other})
+                    context = with_tree(step, context)
+                    if step.step_type == "check":
+                        result, probe = _check(step, context), ""
+                    else:
+                        result, probe = _make(step, context, taken.taken_over)
+                demand_still_serving(step, context)
+                measured = _measured(context, measuring) if measuring else None
             result = clean(result, secrets)
         except StopRequested:
             proof, ending = state_of(step, context)
@@ -222,6 +225,15 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
     if following is None and step.phase == "verification" and not step.deployment.environment.protected:
         succeed_if_verified(step.deployment_id)
     return Claim.of(following) if following is not None and following.state == "running" else None
+
+
+@contextmanager
+def _then_connected() -> Iterator[None]:
+    """Record what follows on a connection that answers: the work may have lasted longer than a failover."""
+    try:
+        yield
+    finally:
+        close_old_connections()
 
 
 def _without_worker(step: Step, fencing_token: int) -> bool:

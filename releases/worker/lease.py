@@ -9,8 +9,9 @@ from operator import itemgetter
 from types import TracebackType
 
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 
+from audit.isolated import connection_lost
 from environments.targets.base import Fenced, StopRequested
 
 FLUSH_SECONDS = 0.25
@@ -170,8 +171,18 @@ class Lease:
         return waiting.decode("utf-8", "replace").replace("\x00", "�")
 
     def flush(self) -> None:
-        """Write the buffered output; raises Fenced when another attempt holds the row."""
-        self.write(self.rest())
+        """Write the buffered output; raises Fenced when another attempt holds the row.
+
+        While the database is out of reach, the output stays in the buffer and the work goes on: the lease decides.
+        """
+        waiting, written = self._buffer, self._written
+        try:
+            self.write(self.rest())
+        except (OperationalError, InterfaceError):
+            if not connection_lost():
+                raise
+            connection.close()
+            self._buffer, self._written = waiting, written
 
     def write(self, text: str) -> None:
         """Write a chunk that `rest` returned; raises Fenced when another attempt holds the row."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 
 from audit.actor import acting
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
@@ -249,6 +250,27 @@ def test_a_stop_ends_the_running_command(world: Any, queued: Callable[..., Deplo
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert (world.fresh(deployment).state, states(deployment)) == ("stopped", ["stopped", "cancelled", "cancelled"])
+
+
+def test_the_outcome_is_recorded_although_the_connection_broke_meanwhile(
+    world: Any, queued: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    began, go = tmp_path / "began", tmp_path / "go"
+    script = f"import os, time; open({str(began)!r}, 'w')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)"
+    deployment = queued(row(["/usr/bin/env", "python3", "-c", script]), row(TRUE))
+    worker = at_work(first(deployment).pk)
+    until = time.monotonic() + 20
+    while not began.exists():
+        assert time.monotonic() < until and worker.is_alive()
+        time.sleep(0.02)
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE {others}")
+        assert cursor.fetchone()[0] >= 1
+    go.touch()
+    worker.join(20)
+    assert states(deployment) == ["succeeded"] * 3
+    assert set(StepAttempt.objects.values_list("fencing_token", "outcome")) == {(1, "succeeded")}
 
 
 def test_a_stop_without_its_worker_ends_with_the_lease(world: Any, queued: Callable[..., Deployment]) -> None:

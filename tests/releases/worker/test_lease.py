@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -57,6 +59,22 @@ def sessions() -> int:
             ["%UPDATE releases_step SET lease_until%"],
         )
         return int(cursor.fetchone()[0])
+
+
+def lose_connection() -> None:
+    """End the session of this thread, as a server does that is killed."""
+    with psycopg.connect(os.environ["DATABASE_SERVER_URL"], autocommit=True) as server:
+        server.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+
+
+def test_output_is_kept_while_the_database_is_out_of_reach(step: Step) -> None:
+    with Lease(step.pk, step.fencing_token, longest=60) as lease:
+        for chunk in (b"one ", b"two ", b"three"):
+            lease.output(chunk)
+            if chunk == b"two ":
+                lose_connection()
+            lease.flush()
+    assert "".join(step.output.order_by("pk").values_list("text", flat=True)) == "one two three"
 
 
 def test_a_lease_is_renewed_at_each_heartbeat_and_leaves_nothing_behind(step: Step, settings: Any) -> None:
