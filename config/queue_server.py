@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from environments.queues import OWN_QUEUES
@@ -49,7 +51,9 @@ class Behind:
     def sentinel_options(self) -> dict[str, Any]:
         """Return how the sentinels themselves are spoken to."""
         own = {"password": self.own_password} if self.own_password else {}
-        return own | {"ssl": self.tls, "socket_timeout": ASK_SECONDS, "socket_connect_timeout": ASK_SECONDS}
+        spans = {"socket_timeout": ASK_SECONDS, "socket_connect_timeout": ASK_SECONDS}
+        # Its own ten tries would cost four seconds for each question to a sentinel that is down.
+        return own | spans | {"ssl": self.tls, "retry": Retry(NoBackoff(), 0)}
 
     @property
     def master_options(self) -> dict[str, Any]:
