@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import redis
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
+from audit.primary import hosts
+from config.postgresql.address import of_primary
 from config.queue_server import client
 from config.secret_files import Unavailable
 from config.servers import Servers
@@ -34,11 +36,11 @@ def external_servers(fresh: bool, programs: Callable[[], Path]) -> Servers | Non
                 where = url.partition("://")[2].rpartition("@")[2].partition("/")[0]
                 client(url, os.environ.get("RINGI_SENTINEL_PASSWORD", ""), socket_connect_timeout=5).ping()
                 continue
-            place = urlsplit(url)
-            where = f"{place.hostname}:{place.port or 'default port'}"
-            if place.scheme not in ("postgres", "postgresql"):
-                raise ValueError(place.scheme)
-            with psycopg.connect(url, connect_timeout=5) as connection:
+            if not url.startswith(("postgres://", "postgresql://")):
+                raise ValueError(url)
+            place = conninfo_to_dict(url)
+            where = ", ".join(f"{one['host']}:{one['port'] or 'default port'}" for one in hosts(place))
+            with psycopg.connect(of_primary(url), connect_timeout=5) as connection:
                 version = connection.info.server_version
         except (psycopg.OperationalError, redis.RedisError) as error:
             raise Unavailable(f"{name}: {where} does not answer: {str(error).splitlines()[0]}")
@@ -47,7 +49,7 @@ def external_servers(fresh: bool, programs: Callable[[], Path]) -> Servers | Non
         if version < 150000:
             raise Unavailable(f"{name}: {where} is PostgreSQL {version // 10000}; at least 15 is needed")
         if fresh and name == "DATABASE_OWNER_URL":
-            _empty(url, urlsplit(urls["DATABASE_URL"]).username or "")
+            _empty(of_primary(url), str(conninfo_to_dict(urls["DATABASE_URL"]).get("user", "")))
     owner_url = urls["DATABASE_OWNER_URL"]
     server_url = os.environ.get("DATABASE_SERVER_URL") or owner_url
     roles = [

@@ -11,6 +11,7 @@ from django.templatetags.static import static
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
+from config.postgresql.address import PRIMARY, several_hosts
 from config.queue_server import NoAddress, Queues, queue_settings
 from environments.queues import OWN_QUEUES
 from environments.single_sign_on.configured import readable
@@ -99,6 +100,8 @@ def _database() -> dict[str, Any]:
     if not database["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (15 or newer)")
     database["ENGINE"] = "config.postgresql"
+    if several := several_hosts(env.str("DATABASE_URL")):
+        database |= several | {"OPTIONS": PRIMARY | database.get("OPTIONS", {})}
     # Both ends detect a lost connection within 20 s. Otherwise PostgreSQL would keep its locks, the active scheduler's
     # among them, for the two hours of the system's default, and the process would wait for an answer as long.
     spans = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20000}

@@ -18,12 +18,13 @@ class BackupFailed(CommandError):
 
 def postgres_environment() -> dict[str, str]:
     """Return the variables by which PostgreSQL's programs reach the database: no password is in the list of
-    processes.
+    processes. Of several hosts they reach the one that this process is connected to, whose snapshot they use.
     """
-    seen = connection.settings_dict
+    connection.ensure_connection()
+    seen, here = connection.settings_dict, connection.connection.info
     given = {
-        "PGHOST": seen.get("HOST"),
-        "PGPORT": seen.get("PORT"),
+        "PGHOST": here.host,
+        "PGPORT": here.port,
         "PGUSER": seen.get("USER"),
         "PGPASSWORD": seen.get("PASSWORD"),
         "PGDATABASE": seen.get("NAME"),

@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo
 import httpx
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from config.development.ports import free_port
 from environments.targets.base import StepContext, TargetSpec, Version
@@ -118,7 +117,6 @@ class Place:
 
 def own_database(name: str) -> str:
     """Create a role and an empty database that it owns; return its address."""
-    address = conninfo_to_dict(server_url())
     role, password = f"sample_{name}", secrets.token_urlsafe(12)
     named = sql.Identifier(role)
     with psycopg.connect(server_url(), autocommit=True) as connection:
@@ -128,7 +126,8 @@ def own_database(name: str) -> str:
         connection.execute(create.format(named, sql.Literal(password)))
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(named))
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(named, named))
-    return f"postgresql://{role}:{password}@{address.get('host', '127.0.0.1')}:{address.get('port', 5432)}/{role}"
+        place = f"{connection.info.host or '127.0.0.1'}:{connection.info.port}"
+    return f"postgresql://{role}:{password}@{place}/{role}"
 
 
 def make(state: Path) -> dict[str, Place]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from audit.isolated import is_unavailable
-from releases.doctor import database, machine, other_processes, variables
+from releases.doctor import database, machine, other_processes, replication, variables
 from releases.doctor.finding import Finding, Result
 
 # Each group of checks under its name. Those of BEFORE_START keep a process from working at all.
 GROUPS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
     "variables": variables.CHECKS,
-    "database": database.CHECKS,
+    "database": (*database.CHECKS, replication.replication),
     "machine": machine.CHECKS,
     "services": other_processes.CHECKS,
 }

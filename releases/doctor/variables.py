@@ -75,7 +75,7 @@ def encryption() -> Iterator[Finding]:
     database = settings.DATABASES["default"]
     host, tls = str(database.get("HOST") or ""), str(database["OPTIONS"].get("sslmode", ""))
     name = "DATABASE_URL"
-    if host in OWN_HOSTS or host.startswith("/"):
+    if all(one in OWN_HOSTS or one.startswith("/") for one in host.split(",")):
         yield ok(name, _("on this server"))
     elif tls not in ("require", "verify-ca", "verify-full"):
         words = _("The connection to %(host)s may be unencrypted.") % {"host": host}

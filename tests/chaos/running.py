@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
-import redis
 from psycopg.conninfo import conninfo_to_dict
 
 from config.development.processes import PROJECT, identity, spawn
+from config.queue_server import client
 from tests.chaos.tree import clean_environment
 
 # On a machine that does much else, a lease of a second ends while its holder is not let run: CHAOS_LEASE is longer
@@ -109,7 +109,7 @@ class Running:
         self.path = f"/{conninfo_to_dict(database)['dbname']}"
         self.database = self.address("")
         self.redis_url = queues_url()
-        self.redis = redis.Redis.from_url(self.redis_url)
+        self.redis = client(self.redis_url, os.environ.get("RINGI_SENTINEL_PASSWORD", ""))
         self.started: list[Any] = []
 
     def address(self, process: str) -> str:
@@ -209,7 +209,7 @@ class Running:
 
 def queues_url() -> str:
     """Return the address of the Valkey database that these tests use and empty."""
-    return urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{QUEUES_NUMBER}").geturl()
+    return f"{os.environ['REDIS_URL'].rpartition('/')[0]}/{QUEUES_NUMBER}"
 
 
 def alone(case: str, state: Path) -> str:

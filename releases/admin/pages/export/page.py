@@ -47,7 +47,10 @@ class _Export:
     """An export on a connection of its own, closed with the last piece or when the reader disconnects."""
 
     def __init__(self) -> None:
-        parameters: dict[str, Any] = connection.get_connection_params()
+        connection.ensure_connection()
+        # The server of this request, which is no former primary where several are named.
+        here = connection.connection.info
+        parameters: dict[str, Any] = connection.get_connection_params() | {"host": here.host, "port": here.port}
         kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
         self.number = self.length = 0
