@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from config.queue_server import queue_settings
 from tests.chaos.running import Point, Running, queues_url, step
 from tests.chaos.tree import Tree, copied
 from tests.releases.conftest import World, sample_repository, world, world_template
@@ -41,7 +42,8 @@ def scheduled_deployment(
     """Return a function: schedule a production deployment of these steps for now, with approval and all gates
     passed.
     """
-    settings.RQ_QUEUES = {name: {**row, "URL": queues_url()} for name, row in settings.RQ_QUEUES.items()}
+    where = queue_settings(queues_url(), settings.SENTINEL_PASSWORD)
+    settings.RQ_QUEUES = {name: {**row, **where} for name, row in settings.RQ_QUEUES.items()}
     started: list[Running] = []
 
     def begin(forward: list[dict[str, Any]]) -> Running:

@@ -36,11 +36,11 @@ KILLS = int(os.environ.get("RINGI_TEST_KILLS", "32"))
 class Writers:
     """The process that forks writers, and what those printed."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, url: str, pause: float = 0.0) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.writer"],
             cwd=PROJECT,
-            env={**os.environ, "DATABASE_URL": as_url(database), "RINGI_LOG_LEVEL": "ERROR"},
+            env={**os.environ, "DATABASE_URL": url, "RINGI_LOG_LEVEL": "ERROR", "CHAOS_PAUSE": str(pause)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -142,7 +142,7 @@ class Signers:
 @pytest.mark.smoke
 @pytest.mark.timeout(600)
 def test_no_gap_no_change_without_event_no_event_without_change(database: str, tmp_path: Path) -> None:
-    chance, writers = random.Random(SEED), Writers(database)
+    chance, writers = random.Random(SEED), Writers(as_url(database))
     signers = Signers(database, tmp_path, random.Random(SEED))
     try:
         at_work, killed = [writers.begin(number) for number in range(WRITERS)], 0

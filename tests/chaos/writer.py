@@ -12,9 +12,15 @@ import os
 import random
 import signal
 import sys
+import time
 from datetime import timedelta
 
 import django
+
+from config.development.processes import die_with_parent
+
+# The classes of SQLSTATE of a connection that is gone.
+LOST = ("08", "57")
 
 
 class _Undone(Exception):
@@ -33,13 +39,14 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         if os.fork() == 0:
+            die_with_parent(signal.SIGKILL)
             say(int(line), "pid", os.getpid())
             write(int(line))
 
 
 def write(seed: int) -> None:
     """Write for ever."""
-    from django.db import connection, transaction
+    from django.db import InterfaceError, OperationalError, connection, transaction
 
     from audit.actor import Actor, acting
     from audit.clock import now
@@ -47,6 +54,7 @@ def write(seed: int) -> None:
     from audit.refusals import InvalidInput
     from environments.models import ChangeFreeze, Environment
 
+    pause = float(os.environ.get("CHAOS_PAUSE", "0"))
     chance, moment, environment = random.Random(seed), now(), Environment.objects.get(slug="development")
     connection.settings_dict["OPTIONS"]["application_name"] = f"writer-{seed}"
     connection.close()
@@ -93,7 +101,14 @@ def write(seed: int) -> None:
                         raise InvalidInput("not today")
             except (_Undone, InvalidInput):
                 continue
+            except (OperationalError, InterfaceError) as fault:
+                if (getattr(fault.__cause__, "sqlstate", None) or LOST[0])[:2] not in LOST:
+                    raise
+                connection.close()  # the database is down, or another server becomes the primary
+                time.sleep(0.05)
+                continue
             say(seed, "operation", op.id)
+            time.sleep(pause)
 
 
 if __name__ == "__main__":
