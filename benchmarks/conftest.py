@@ -53,15 +53,15 @@ def children(state_folder: Path, database: str) -> Iterator[Any]:  # noqa: F811
 
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str, role: str = "") -> subprocess.Popen[bytes]:
+    def start(*arguments: str, role: str = "", name: str = "bench") -> subprocess.Popen[bytes]:
         address = database
         if role:
-            name = str(conninfo_to_dict(database)["dbname"])
-            address = make_conninfo(os.environ[f"DATABASE_{role.upper()}_URL"], dbname=name)
+            own = str(conninfo_to_dict(database)["dbname"])
+            address = make_conninfo(os.environ[f"DATABASE_{role.upper()}_URL"], dbname=own)
         environment = {
             **os.environ,
             "DATABASE_URL": as_url(address),
-            "RINGI_PROCESS": "bench",
+            "RINGI_PROCESS": name,
             "RINGI_LOG_LEVEL": "ERROR",
             "PYTHONWARNINGS": "ignore",
         }
