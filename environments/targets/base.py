@@ -73,6 +73,12 @@ class StillRunning(Exception):
     """The target's lock is held by an attempt that has not ended."""
 
 
+class ForgottenAttempt(Exception):
+    """Another attempt had this fencing token here, and the database does not know it: it was restored, or a failover
+    lost the end of it. The effect must be probed first.
+    """
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """One copy of an application on one machine. `settings` is the target's row (see target.py for its keys).
@@ -124,7 +130,8 @@ class StepContext:
     the run is being stopped. no_output_timeout_seconds: how long a command may write nothing (None: as long as it
     takes). secrets: values to be masked in output and never to be passed in arguments. fetch: writes the wanted
     artefact, or on a target's host the wanted tree's tar file; None: use `repository`. reported: result, url, says and
-    by of the report of a pipeline that deploys by itself.
+    by of the report of a pipeline that deploys by itself. attempt: a word of this attempt's own; the database may lose
+    an attempt and give its fencing token again.
     """
 
     key: str
@@ -144,6 +151,7 @@ class StepContext:
     no_output_timeout_seconds: float | None = None
     fetch: Callable[[Path], object] | None = None
     reported: Mapping[str, str] = field(default_factory=dict)
+    attempt: str = ""
 
 
 class StepType(ABC):

@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from environments.targets import postgresql, runner, sqlite
-from environments.targets.base import Fenced, Probe, StepContext, StepFailed, StepType, StillRunning, TargetSpec
+from environments.targets.base import (
+    Fenced,
+    ForgottenAttempt,
+    Probe,
+    StepContext,
+    StepFailed,
+    StepType,
+    StillRunning,
+    TargetSpec,
+)
 from environments.targets.configuration_file import configuration_digest, path_of, render_configuration
 from environments.targets.data_commands import DataCommands
 from environments.targets.data_folder import DataFolder
@@ -208,7 +217,8 @@ def holding(context: StepContext) -> Iterator[Held]:
     """Hold the target's lock for one attempt.
 
     Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher fencing_token of the
-    same key was here before. The lock outlives the block for as long as a child that inherited it lives.
+    same key was here before, ForgottenAttempt, once, when another attempt had the same one. The lock outlives the block
+    for as long as a child that inherited it lives.
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
@@ -232,8 +242,10 @@ def holding(context: StepContext) -> Iterator[Held]:
                 "fencing token %(fencing_token)d of %(key)s is outdated: the target has already accepted token %(seen)d"
             )
             raise Fenced(text % {"fencing_token": context.fencing_token, "key": context.key, "seen": seen[context.key]})
-        seen.pop(context.key, None)
-        seen[context.key] = context.fencing_token
+        attempts: dict[str, str] = record.get("attempts", {})
+        another = attempts.get(context.key, context.attempt) != context.attempt
+        forgotten = seen.pop(context.key, 0) == context.fencing_token and another
+        seen[context.key], attempts[context.key] = context.fencing_token, context.attempt
         for key in list(seen)[:-KEPT_KEYS]:
             del seen[key]
         same = record.get("deployment") == context.deployment_key
@@ -243,9 +255,12 @@ def holding(context: StepContext) -> Iterator[Held]:
             "key": context.key,
             "fencing_token": context.fencing_token,
             "seen": seen,
+            "attempts": {key: attempts.get(key, "") for key in seen},
             "log": log,
         }
         write_atomically(layout.lock_record, json.dumps(holder).encode())
+        if forgotten:
+            raise ForgottenAttempt(f"fencing token {context.fencing_token} of {context.key} was here before")
         context.heartbeat()
         yield Held(context, descriptor, until)
     finally:

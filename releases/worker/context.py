@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 from environments.models import DeploymentTarget
 from environments.targets.base import StepContext, StepFailed, TargetSpec, Version
@@ -99,6 +100,7 @@ def context_of(
     return StepContext(
         key=step.key,
         fencing_token=fencing_token,
+        attempt=uuid4().hex,
         deployment_key=f"deployment:{step.deployment_id}",
         target=facts.target,
         repository=facts.repository,

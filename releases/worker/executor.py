@@ -18,6 +18,7 @@ from audit.refusals import GateNotPassed
 from audit.trace import tracing
 from environments.targets.base import (
     Fenced,
+    ForgottenAttempt,
     NotProven,
     Overdue,
     Probe,
@@ -264,6 +265,14 @@ class _Unknown(Exception):
 
 
 def _make(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
+    try:
+        return _made(step, context, taken_over)
+    except ForgottenAttempt as before:
+        context.output(f"{before}\n".encode())
+        return _made(step, context, True)
+
+
+def _made(step: Step, context: StepContext, taken_over: bool) -> tuple[dict[str, Any], str]:
     kind, parameters = _planned(step_types, step.step_type, step.parameters)
     if taken_over:
         proof, facts = kind.probe(context, parameters)

@@ -87,6 +87,7 @@ def _attempt(what: str, kind: StepType, context: StepContext, parameters: Any, s
     request["context"] = {
         "key": context.key,
         "fencing_token": context.fencing_token,
+        "attempt": context.attempt,
         "deployment_key": context.deployment_key,
         "wanted": asdict(context.wanted) if context.wanted else None,
         "previous": asdict(context.previous) if context.previous else None,

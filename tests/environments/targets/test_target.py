@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from environments.targets import target as target_module
-from environments.targets.base import Fenced, StepFailed
+from environments.targets.base import Fenced, ForgottenAttempt, StepFailed
 from environments.targets.measured import Measured, measure
 from environments.targets.target import (
     Layout,
@@ -34,6 +34,21 @@ def test_a_higher_fencing_token_refuses_lower_ones_for_good(target: Target) -> N
         record = json.loads(Layout(target.spec.root).lock_record.read_text())
     assert record["deployment"] == "deployment:1" and record["key"] == "1/1/x" and record["fencing_token"] == 3
     assert record["seen"] == {"1/1/x": 3, "1/2/x": 1}
+
+
+def test_a_fencing_token_that_another_attempt_had_is_met_once(target: Target) -> None:
+    """The attempt that meets it probes, and goes on under the same token; an attempt of its own may come again."""
+    one, other = (replace(target.context("1/1/x", fencing_token=1), attempt=name) for name in ("one", "other"))
+    for _again in range(2):
+        with holding(one):
+            pass
+    with pytest.raises(ForgottenAttempt), holding(other):
+        pass
+    for _again in range(2):
+        with holding(other):
+            pass
+    with holding(replace(one, fencing_token=2)):
+        pass
 
 
 def test_a_torn_journal_line_loses_no_other_line(target: Target) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from environments.targets.base import (
     Fenced,
+    ForgottenAttempt,
     Overdue,
     StepContext,
     StepFailed,
@@ -40,7 +41,7 @@ def main() -> None:
             if "psycopg" not in str(error) and "pq wrapper" not in str(error):
                 raise
             raise StepFailed(_("the host lacks libpq, the library of PostgreSQL's client")) from error
-    except (Fenced, Overdue, StepFailed, StillRunning, StopRequested) as fault:
+    except (Fenced, ForgottenAttempt, Overdue, StepFailed, StillRunning, StopRequested) as fault:
         report = {"fault": type(fault).__name__, "message": str(fault)}
         line.say(**report, state=getattr(fault, "state", ""), facts=getattr(fault, "facts", {}))
     except Exception as fault:  # noqa: BLE001  whatever it is, the worker must get a report
@@ -106,6 +107,7 @@ def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepCon
     return StepContext(
         key=given["key"],
         fencing_token=given["fencing_token"],
+        attempt=given["attempt"],
         deployment_key=given["deployment_key"],
         target=target,
         repository="",
