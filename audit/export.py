@@ -37,8 +37,8 @@ def lines(
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SELECT number, chain FROM audit_ledgerhead WHERE id = 1")
         number, chain = cursor.fetchone()
-        first = _line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
-        last = _line({"head": {"number": number, "chain": bytes(chain).hex()}})
+        first = line({"ringi": "export", "v": VERSION, "key": "" if key is None else str(key)})
+        last = line({"head": {"number": number, "chain": bytes(chain).hex()}})
         if on_start is not None:
             on_start(number, len(first) + len(last) + _length(cursor))
         yield first
@@ -56,12 +56,12 @@ def lines(
             for place, event, leaf, linked in rows:
                 # A link without event stays visible as a fault of the export.
                 encoded = None if event is None else base64.b64encode(event).decode()
-                yield _line({"number": place, "event": encoded, "leaf": leaf.hex(), "chain": linked.hex()})
+                yield line({"number": place, "event": encoded, "leaf": leaf.hex(), "chain": linked.hex()})
                 while note is not None and note[0] <= place:
-                    yield _line({"checkpoint": note[1]})
+                    yield line({"checkpoint": note[1]})
                     note = notes.fetchone()
             while note is not None:
-                yield _line({"checkpoint": note[1]})
+                yield line({"checkpoint": note[1]})
                 note = notes.fetchone()
         yield last
 
@@ -71,8 +71,9 @@ def _length(cursor: Any) -> int:
     cursor.execute(_LENGTH)
     length = int(cursor.fetchone()[0])
     cursor.execute("SELECT note FROM audit_checkpoint")
-    return length + sum(len(_line({"checkpoint": note}).encode()) for (note,) in cursor)
+    return length + sum(len(line({"checkpoint": note}).encode()) for (note,) in cursor)
 
 
-def _line(record: dict[str, Any]) -> str:
+def line(record: dict[str, Any]) -> str:
+    """Return a record as a line of JSON."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -79,15 +79,15 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
 Range = tuple[int, int]
 
 
-def _since_ranges(old: int, start: int, end: int, whole: bool = True) -> list[Range]:
+def since_ranges(old: int, start: int, end: int, whole: bool = True) -> list[Range]:
     """Return the ranges of leaves whose hashes prove that a tree begins with its first `old` leaves."""
     if old == end:
         return [] if whole else [(start, end)]
     # The left subtree is the largest power of two below the size.
     middle = start + (1 << (end - start - 1).bit_length() - 1)
     if old <= middle:
-        return [*_since_ranges(old, start, middle, whole), (middle, end)]
-    return [*_since_ranges(old, middle, end, False), (start, middle)]
+        return [*since_ranges(old, start, middle, whole), (middle, end)]
+    return [*since_ranges(old, middle, end, False), (start, middle)]
 
 
 def _hashes(leaves: Iterable[bytes], size: int, wanted: set[Range], begun: Frontier) -> dict[Range, bytes]:
@@ -125,6 +125,6 @@ def consistency_since(old: Frontier, later: Iterable[bytes], size: int) -> list[
     """Return the proof that the tree of `size` leaves begins with that of `old`; `later`: the leaves behind it."""
     if not 0 < old.size <= size:
         raise IndexError(f"a tree of {size} leaves does not extend one of {old.size}")
-    ranges = _since_ranges(old.size, 0, size)
+    ranges = since_ranges(old.size, 0, size)
     hashes = _hashes(later, size, set(ranges), old)
     return [hashes[part] for part in ranges]

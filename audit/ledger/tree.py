@@ -6,7 +6,7 @@ serves every later proof of the same `Tree`; what is remembered is one hash for 
 
 from typing import Any
 
-from audit.ledger.proof import node_hash, tree_hash
+from audit.ledger.proof import Frontier, node_hash, since_ranges, tree_hash
 
 LEVEL = 8
 BLOCK = 1 << LEVEL
@@ -66,6 +66,20 @@ class Tree:
             return self._full(level, start >> level)
         split = 1 << ((size - 1).bit_length() - 1)
         return node_hash(self.root(start, start + split), self.root(start + split, end))
+
+    def frontier(self, size: int) -> Frontier:
+        """Return the full subtrees of the first `size` leaves."""
+        roots, start = list[bytes](), 0
+        for level in reversed(range(size.bit_length())):
+            if size >> level & 1:
+                roots.append(self.root(start, start + (1 << level)))
+                start += 1 << level
+        return Frontier(size, roots)
+
+    def consistency(self, old: int, size: int) -> list[bytes]:
+        """Return the proof that the tree of `size` leaves begins with that of its first `old` ones."""
+        ranges = since_ranges(old, 0, size)
+        return [self.root(start, end) for start, end in ranges]
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Return the audit path of leaf `index` (from 0) in the tree of `size` leaves, lowest node first."""

@@ -4,16 +4,17 @@
     ringi_verify.py FILE [--checkpoint NOTE]... [--key KEY]... [--witness KEY]...
                          [--time-stamp-ca FILE [--time-stamps FILE]...]
 
-FILE is an export or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or more signed
-checkpoints kept from earlier; KEY is a public key of the signer (`name+keyid+base64`, or a file with one on each
-line), or of a witness, which must have cosigned one of those checkpoints. Exit status: 0 it holds, 1 it is broken (the
-first bad number is printed), 2 inconclusive. Without a key or a checkpoint from elsewhere than FILE the best result
-is 2, as far as can be seen: the person who made FILE could have made the key in it.
+FILE is an export, a part of one, or a file of proofs (JSON Lines), or - for standard input. NOTE is a file with one or
+more signed checkpoints kept from earlier; KEY is a public key of the signer (`name+keyid+base64`, or a file with one on
+each line), or of a witness, which must have cosigned one of those checkpoints. Exit status: 0 it holds, 1 it is broken
+(the first bad number is printed), 2 inconclusive. Without a key or a checkpoint from elsewhere than FILE the best
+result is 2, as far as can be seen: the person who made FILE could have made the key in it.
 
 What is checked: leaf = SHA-256(0x00 || event); chain = SHA-256(0x01 || previous chain || leaf), before the
 first event 32 zero bytes; numbers 1, 2, 3, ... without a gap; each checkpoint (C2SP tlog-checkpoint,
-Ed25519) against the RFC 6962 Merkle tree hash over the leaves; the head at the end. Of a file of proofs: each
-event's audit path, and that earlier checkpoints are beginnings of the later one.
+Ed25519) against the RFC 6962 Merkle tree hash over the leaves; the head at the end. A part begins with the subtrees of
+the events before it, so that it leads to the same roots. Of a file of proofs: each event's audit path, and that earlier
+checkpoints are beginnings of the later one.
 
 Time stamps (RFC 3161) of checkpoints are verified by the program `openssl`, when the certificates of the authority are
 given; without that program the result is 2.
@@ -685,7 +686,7 @@ class Ledger:
     """The state of a verification that has read `number` events."""
 
     def __init__(self, earlier: Iterable[str], trust: Trust) -> None:
-        self.number, self.checkpoints, self.agreed = 0, 0, {True: 0, False: 0}
+        self.number, self.checkpoints, self.agreed, self.begun = 0, 0, {True: 0, False: 0}, 0
         self.chain, self.trust, self.passkeys = bytes(32), trust, Passkeys()
         self.subtrees: list[bytes] = []
         self.stamps, self.clocks = list[Stamp](), Clocks()
@@ -749,13 +750,18 @@ class Ledger:
         """Check the claim of a checkpoint of exactly the events read. `earlier`: the reader's own."""
         if root != self.root():
             # After a restore the file's own checkpoints agree with it also behind what was lost.
-            start = self.agreed[True] if earlier else max(self.agreed.values())
+            start = max(self.begun, self.agreed[True] if earlier else max(self.agreed.values()))
             raise Broken(
                 start + 1,
                 f"events {start + 1} to {size} are not those that the checkpoint of {size} events was signed for",
             )
         self.agreed[earlier], self.trust.last = size, (size, root)
         self.checkpoints += 1
+
+    @property
+    def words(self) -> str:
+        """Return how many events were read."""
+        return f"{self.number} events"
 
     @property
     def signed(self) -> int:
@@ -848,6 +854,91 @@ def begins_with(old: Claim, new: Claim, path: list[bytes]) -> bool:
     return last == 0 and small == old[1] and large == new[1]
 
 
+class Part(Ledger):
+    """The state of a verification of events from `begun` + 1 to `last`, which begins with the tree of those before."""
+
+    def __init__(self, first: dict[str, Any], earlier: Iterable[str], trust: Trust) -> None:
+        super().__init__(earlier, trust)
+        try:
+            if {type(first["first"]), type(first["last"])} != {int}:
+                raise ValueError
+            self.number = self.begun = first["first"] - 1
+            self.last, self.chain = first["last"], from_hex(first["chain"])
+            self.subtrees = [from_hex(node) for node in first["tree"]]
+        except (KeyError, TypeError, ValueError):
+            raise Inconclusive("the first line is not that of a part of an export")
+        if not 0 <= self.begun < self.last or len(self.subtrees) != bin(self.begun).count("1"):
+            raise Broken(max(self.begun, 0) + 1, "the tree before the first event is not one of so many events")
+        if not self.begun and self.chain != bytes(32):
+            raise Broken(1, "the chain value before the first event is not 32 zero bytes")
+        self.later = list[tuple[Claim, str, list[bytes]]]()
+        self.tokens = list[Stamp]()
+        self.compare_kept(self.begun, self.root())
+
+    @property
+    def words(self) -> str:
+        """Return which events were read."""
+        return f"events {self.begun + 1} to {self.number}"
+
+    def take(self, record: dict[str, Any]) -> None:
+        """Check one line with a path: a checkpoint from before, one from behind, or an earlier event about keys."""
+        number = self.begun + 1
+        try:
+            path = [from_hex(node) for node in record["path"]]
+            if "number" in record:
+                self.take_earlier(record, path)
+                return
+            note = record["before"] if "before" in record else record["after"]
+            claim = parse_note(note)
+            token = from_base64(record["token"]) if "token" in record else b""
+        except (AttributeError, KeyError, TypeError, ValueError) as fault:
+            raise Broken(number, f"a proof beside the events: {fault}")
+        self.clocks.digests[claim[0]] = sha256(note.encode()).hexdigest()
+        if "after" in record:
+            self.later.append((claim, note, path))
+            self.tokens += [Stamp(0, "", claim[0], "", token, self.clocks.digests[claim[0]])] if token else []
+            return
+        self.trust.check(number, claim[0], note, earlier=False)
+        if not begins_with(claim, (self.begun, self.root()), path):
+            raise Broken(number, f"the first {claim[0]} events are not the beginning of the tree before this part")
+        self.trust.last = max(self.trust.last, claim)
+        self.compare_kept(*claim)
+
+    def take_earlier(self, record: dict[str, Any], path: list[bytes]) -> None:
+        """Learn of a passkey, an identity or a key from an event before the part, proved in the tree before it."""
+        number, event = record["number"], from_base64(record["event"])
+        if self.number != self.begun or type(number) is not int or not 0 < number <= self.begun:
+            raise Broken(self.begun + 1, "an event from before this part has not the number of one")
+        if not leads_to(sha256(b"\x00" + event).digest(), number - 1, self.begun, path, self.root()):
+            raise Broken(number, "its bytes and its path do not lead to the root of the tree before this part")
+        self.passkeys.hear(number, JSON.decode(event.decode()))
+
+    def compare_kept(self, size: int, root: bytes) -> None:
+        """Compare the checkpoints that the reader kept of so many events with this root."""
+        for kept, note in self.earlier.pop(size, ()):
+            if self.trust.check(self.number, size, note, earlier=True):
+                if kept != root:
+                    raise Broken(size, f"two checkpoints of {size} events differ")
+                self.agreed[True] = max(self.agreed[True], self.number if size >= self.last else 0)
+
+    def finish(self, head: dict[str, Any] | None) -> None:
+        """Check that the checkpoints from behind continue this tree, and the head."""
+        if self.number != self.last:
+            raise Broken(self.number + 1, f"the event is missing: this part ends with number {self.last}")
+        for (size, root), note, path in self.later:
+            self.trust.check(self.number, size, note, earlier=False)
+            if not begins_with((self.number, self.root()), (size, root), path):
+                raise Broken(self.begun + 1, f"these events are not those that the checkpoint of {size} events covers")
+            self.agreed[False] = self.number
+            self.checkpoints += 1
+            self.compare_kept(size, root)
+        outside = sorted(self.earlier)
+        self.earlier.clear()
+        super().finish(head)
+        if outside:
+            raise Inconclusive(f"this part holds no proof about the earlier checkpoint of {outside[0]} events")
+
+
 class Proofs:
     """The state of a verification that has read `number` events, each with a proof of its own."""
 
@@ -861,6 +952,11 @@ class Proofs:
             [size for (size, _), note in self.earlier if trust.check(0, size, note, earlier=True)], default=0
         )
         self.furthest = 0
+
+    @property
+    def words(self) -> str:
+        """Return how many events were read."""
+        return f"{self.number} events"
 
     @property
     def signed(self) -> int:
@@ -920,12 +1016,14 @@ def begin(
 ) -> tuple[Ledger | Proofs, bool]:
     """Return the state for a file that begins with this line, and whether the line was a title and no more."""
     title = first.get("ringi")
-    if title not in ("export", "proofs") and (title is not None or "path" not in first):
+    if title not in ("export", "part", "proofs") and (title is not None or "path" not in first):
         raise Inconclusive("this is not an export of a Ringi ledger")
     if title is not None and repr(first.get("v")) != "1":
         raise Inconclusive("this is not an export of a Ringi ledger of version 1")
     named = [parse_key(word) for word in str(first.get("key") or "").split()] if not keys else []
     trust = Trust(keys or named, bool(named), witnesses)
+    if title == "part":
+        return Part(first, earlier, trust), True
     return (Ledger if title == "export" else Proofs)(earlier, trust), title is not None
 
 
@@ -953,6 +1051,8 @@ def verify(
             state.take(record)
         elif head is not None:
             raise Broken(number, f"line {place} stands behind the head")
+        elif isinstance(state, Part) and "path" in record:
+            state.take(record)
         elif "number" in record:
             state.take_event(record)
         elif "checkpoint" in record:
@@ -988,10 +1088,10 @@ def result(state: Ledger | Proofs) -> tuple[int, str]:
     """Return exit status and sentence about what was read to its end without a fault."""
     if not state.checkpoints or not state.trust.keys:
         why = "no public key was given to tell by whom" if state.checkpoints else "no checkpoint was compared"
-        return 2, f"CAN'T TELL whether anybody signed the {state.number} events, which fit each other: {why}"
+        return 2, f"CAN'T TELL whether anybody signed the {state.words}, which fit each other: {why}"
     if not state.signed:
         return 2, (
-            f"CAN'T TELL: {state.number} events and {state.checkpoints} checkpoints fit each other, and hold "
+            f"CAN'T TELL: {state.words} and {state.checkpoints} checkpoints fit each other, and hold "
             "as far as can"
             " be seen, but nothing from outside the file was given for them. The public key came from the "
             "file itself: give"
@@ -1000,7 +1100,7 @@ def result(state: Ledger | Proofs) -> tuple[int, str]:
     root = f", root {state.root().hex()}" if isinstance(state, Ledger) else ", each proved by itself"
     behind = f", signed up to {state.signed} of {state.number}" if state.signed < state.number else ""
     by = "".join(f", cosigned by {name} up to {size}" for (name, _key), size in state.trust.cosigned.items())
-    return 0, f"HOLDS: {state.number} events{behind}, {state.checkpoints} checkpoints{root}{by}"
+    return 0, f"HOLDS: {state.words}{behind}, {state.checkpoints} checkpoints{root}{by}"
 
 
 def kept_stamps(names: Iterable[str]) -> tuple[list[str], list[Stamp]]:
@@ -1032,6 +1132,7 @@ def renewed_stamps(authority: Authority, true: list[tuple[Stamp, int, str]]) -> 
 def time_result(state: Ledger | Proofs, authority: Authority, kept: list[Stamp]) -> tuple[int, list[str]]:
     """Return exit status and sentences about the time stamps of what was read without a fault."""
     inside = {stamp.token for stamp in state.stamps}
+    kept = [*kept, *getattr(state, "tokens", ())]
     lines, true = list[str](), list[tuple[Stamp, int, str]]()
     for stamp in [*state.stamps, *(stamp for stamp in kept if stamp.token not in inside)]:
         digest = stamp.digest or state.clocks.digests.get(stamp.size)
@@ -1060,7 +1161,7 @@ def time_result(state: Ledger | Proofs, authority: Authority, kept: list[Stamp])
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(description="Verify a Ringi ledger offline.")
-    parser.add_argument("file", help="export or proofs as JSON Lines, or - for standard input")
+    parser.add_argument("file", help="export, part of one, or proofs as JSON Lines, or - for standard input")
     parser.add_argument("--checkpoint", action="append", default=[], help="file with signed checkpoints kept earlier")
     parser.add_argument("--key", action="append", default=[], help="public key of the signer, or a file with keys")
     parser.add_argument("--witness", action="append", default=[], help="public key of a witness, or a file with keys")

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,14 +12,15 @@ from typing import Any, NoReturn
 import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils.translation import gettext as _
 
-from audit import export, standing, verification
+from audit import export, export_part, standing, verification
 from audit.actor import Actor, acting
 from audit.ledger.chain import BROKEN, HOLDS, UNKNOWN, Report
 from audit.ledger.checkpoint import Memory
-from audit.ledger.note import BadNote, notes_of
+from audit.ledger.note import BadNote, KeyRing, notes_of
+from audit.ledger.parts import Broken
 from audit.ledger.time_stamps import last_stamp
 
 
@@ -34,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="last", type=int, metavar="M", help="last number (the end)")
         parser.add_argument("--scheduled", action="store_true", help="what is new, or all when due; keep the result")
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
-        parser.add_argument("--export", metavar="FILE", help="also write the whole ledger as JSON Lines")
+        parser.add_argument("--export", metavar="FILE", help="also write the ledger, or the part, as JSON Lines")
         parser.add_argument(
             "--key", type=Path, help="file of the signer's public keys, one on each line (RINGI_LEDGER_PUBLIC_KEY)"
         )
@@ -59,7 +61,10 @@ class Command(BaseCommand):
             )
             if options["export"]:
                 with open(options["export"], "w", encoding="utf-8") as out:
-                    out.writelines(export.lines(connection.connection, keys))
+                    out.writelines(self._lines(keys, max(options["first"], 1), options["last"]))
+        except Broken as broken:  # the report names it too, unless it came up in between
+            self.stderr.write(_("BROKEN at number %(number)s: %(what)s") % vars(broken.finding))
+            sys.exit(BROKEN)
         except (BadNote, OSError, ValueError, KeyError, psycopg.Error, DatabaseError, BrokenExecutor) as fault:
             if options["json"]:
                 self.stdout.write(json.dumps({"status": UNKNOWN, "unknown": str(fault)}))
@@ -78,6 +83,19 @@ class Command(BaseCommand):
             if not settings.TIME_STAMP_CA and last_stamp(connection).at is not None:
                 self.stdout.write(_("Time stamps were not verified: RINGI_TIME_STAMP_CA is not set."))
         sys.exit(result.status)
+
+    @staticmethod
+    def _lines(keys: KeyRing, first: int, last: int | None) -> Iterator[str]:
+        if first == 1 and last is None:
+            yield from export.lines(connection.connection, keys)
+            return
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute("SELECT number FROM audit_ledgerhead WHERE id = 1")
+            last = min(last or sys.maxsize, cursor.fetchone()[0])
+            if last < first:
+                raise ValueError(_("The ledger has %(number)s events.") % {"number": last})
+            yield from export_part.lines(connection.connection, first, last, key=keys)
 
     def _scheduled(self) -> NoReturn:
         """Verify as the scheduler has it done, behind everything else that this machine does."""

@@ -79,6 +79,12 @@ def test_a_signed_ledger_is_verified_and_exported(captured: LedgerDatabase, tmp_
     assert len(file.read_text().splitlines()) == 1 + 7 + 1 + 1
     status, out, _ = _run(captured, tmp_path, "audit_verify", "--from", "3", "--to", "5", "--json")
     assert status == 2 and json.loads(out)["events"] == 3  # a range is compared with no checkpoint
+    part = tmp_path / "part.jsonl"
+    _run(captured, tmp_path, "audit_verify", "--from", "3", "--to", "5", "--export", str(part))
+    key = (tmp_path / "ledger_signer" / "key.pub").read_text()
+    assert ringi_verify.main([str(part), "--key", key]) == 0 and len(part.read_text().splitlines()) == 1 + 1 + 3 + 1
+    _run(captured, tmp_path, "audit_verify", "--from", "3", "--to", "99", "--export", str(part))
+    assert ringi_verify.main([str(part), "--key", key]) == 0 and part.read_text().count('"event"') == 5
     fill(captured.as_app(), 2)
     status, out, _ = _run(captured, tmp_path, "audit_verify")
     assert status == 0 and "7 of 9" in out or "9件中7件" in out
