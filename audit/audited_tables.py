@@ -92,6 +92,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("audit.LedgerResumption"),
     AuditedTable("audit.Verification"),
     AuditedTable("audit.CheckpointDelivery"),
+    AuditedTable("audit.ClosedYear"),
     AuditedTable("auth.Group"),
     AuditedTable("auth.Group.permissions"),
 )

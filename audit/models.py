@@ -294,6 +294,55 @@ class LedgerResumption(models.Model):
         return f"{self._meta.verbose_name} {self.pk}"
 
 
+class ClosedYear(models.Model):
+    """A fiscal year that one person has requested to close, and that is closed once a second one has confirmed it.
+
+    first, last: numbers of its events. checkpoint: size of the one that proves them. contents: the figures that the
+    last of them saw and signed; digest: SHA-256 of their JSON (RFC 8785). archives: [SHA-256, bytes, when] of each
+    archive with other bytes than those before.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    year = models.IntegerField(_("fiscal year"))
+    since = models.DateTimeField(_("first moment"))
+    until = models.DateTimeField(_("end"))
+    first = models.BigIntegerField(_("first event"))
+    last = models.BigIntegerField(_("last event"))
+    checkpoint = models.BigIntegerField(_("checkpoint"))
+    contents = models.JSONField(_("contents"))
+    digest = models.TextField(_("digest"), db_collation="C")
+    archives = models.JSONField(_("archives"), default=list)
+    reason = models.CharField(_("reason"), max_length=300)
+    requested_by = models.TextField(_("requested by"))
+    requested_person = models.TextField(_("requester identity"))
+    requested_at = models.DateTimeField(_("requested"))
+    confirmed_by = models.TextField(_("confirmed by"), blank=True, default="")
+    confirmed_person = models.TextField(_("confirmer identity"), blank=True, default="")
+    confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    rejected_at = models.DateTimeField(_("rejected"), null=True, blank=True)
+
+    LOCK_ORDER = 92
+    concerns_tier = "production"
+
+    class Meta:
+        verbose_name = _("closed year")
+        verbose_name_plural = _("closed years")
+        default_permissions = ("view",)
+        ordering = ["-year", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["year"], condition=models.Q(rejected_at=None), name="audit_closedyear_once"
+            ),
+            # A request only ever ends as closed or as rejected.
+            models.CheckConstraint(
+                condition=models.Q(confirmed_at=None) | models.Q(rejected_at=None), name="audit_closedyear_one_end"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"FY{self.year}"
+
+
 class CheckpointDelivery(models.Model):
     """An address for signed checkpoints: given by an auditor, entered by an administrator. Never deleted, only
     ended.

@@ -75,6 +75,7 @@ DECIDED_BY_PEOPLE = (
     "django_session",
     "audit_ledgerresumption",
     "audit_checkpointdelivery",
+    "audit_closedyear",
 )
 # What else a process writes in them: how an approval request ended, and what a deployment or the time has brought
 # about.

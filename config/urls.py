@@ -25,6 +25,7 @@ from releases.admin.pages.as_of.page import as_of_page
 from releases.admin.pages.audit_tests.page import audit_test, audit_tests
 from releases.admin.pages.calendar.feed import feed
 from releases.admin.pages.calendar.page import calendar
+from releases.admin.pages.closed_years.page import closed_year, closed_years, year_archive
 from releases.admin.pages.configuration.page import configuration_difference
 from releases.admin.pages.definition.page import definition, definition_export
 from releases.admin.pages.deployment.page import deployment, step_log
@@ -111,6 +112,9 @@ urlpatterns = [
     path("admin/inbox/", inbox, name="inbox"),
     path("admin/notifications/preview/", notification_preview, name="notification-preview"),
     path("admin/published/<slug:number>/<slug:kind>/", published, name="published"),
+    path("admin/closed-years/", closed_years, name="closed-years"),
+    path("admin/closed-years/<int:pk>/", closed_year, name="closed-year"),
+    path("admin/closed-years/<int:pk>/archive.zip", year_archive, name="year-archive"),
     path("admin/retention/", retention, name="retention"),
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),

@@ -27,6 +27,7 @@ import base64
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from calendar import timegm
@@ -75,6 +76,40 @@ JSON = json.JSONDecoder(parse_constant=no_json, object_pairs_hook=once)
 Point = tuple[int, ...]
 Key = tuple[str, bytes]
 Claim = tuple[int, bytes]
+
+
+# Of a ZIP: version 4.5; sizes behind the member, names in UTF-8; stored; 1980-01-01; made on Unix, mode 0644.
+HEAD = (45, 0x0808, 0, 0, 0x21)
+LARGE, MADE, MODE = 0xFFFFFFFF, 0x032D, 0o644 << 16
+Entry = tuple[str, int, int, int]  # name, CRC-32, length, place
+
+
+def local_header(name: str) -> bytes:
+    """Return the bytes before a member."""
+    raw = name.encode()
+    fixed = struct.pack("<4s5H3L2H", b"PK\3\4", *HEAD, 0, LARGE, LARGE, len(raw), 20)
+    return fixed + raw + struct.pack("<2H2Q", 1, 16, 0, 0)
+
+
+def trailer(crc: int, length: int) -> bytes:
+    """Return the bytes behind a member."""
+    return struct.pack("<4sL2Q", b"PK\7\x08", crc, length, length)
+
+
+def directory(entries: Iterable[Entry], place: int) -> bytes:
+    """Return the bytes behind the last member, which begin at a place."""
+    made, count = b"", 0
+    for name, crc, length, begin in entries:
+        raw, large = name.encode(), [value for value in (length, length, begin) if value >= LARGE]
+        extra = struct.pack(f"<2H{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+        sizes = (crc, min(length, LARGE), min(length, LARGE), len(raw), len(extra), 0, 0, 0, MODE, min(begin, LARGE))
+        made += struct.pack("<4s6H3L5H2L", b"PK\1\2", MADE, *HEAD, *sizes) + raw + extra
+        count += 1
+    ends = place + len(made)
+    made += struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, MADE, 45, 0, 0, count, count, ends - place, place)
+    made += struct.pack("<4sLQL", b"PK\6\7", 0, ends, 1)
+    many = min(count, 0xFFFF)
+    return made + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, many, many, min(ends - place, LARGE), min(place, LARGE), 0)
 
 
 class Broken(Exception):

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from audit.actor import acting
-from audit.models import CheckpointDelivery, LedgerResumption
+from audit.models import CheckpointDelivery, ClosedYear, LedgerResumption
 from environments.models import (
     AccessGrant,
     AccessRequest,
@@ -55,6 +55,7 @@ from releases.models import (
     Waiver,
 )
 from releases.operations.procedure.put_into_effect import load
+from releases.queries.year_figures import HOLDS, OPEN
 from tests.conftest import enrolled
 from tests.releases.conftest import World
 from tests.releases.gates.asking import COMMAND, alter, make
@@ -253,6 +254,21 @@ class Rows:
                 reason="x",
                 entered_by="person:1:x",
                 entered_at=moment,
+            ),
+            make(
+                ClosedYear,
+                year=2025,
+                since=moment,
+                until=moment,
+                first=1,
+                last=2,
+                checkpoint=2,
+                contents={"holds": dict.fromkeys(HOLDS, 0), "open": dict.fromkeys(OPEN, 0), "root": "", "chain": ""},
+                digest="ab" * 32,
+                reason="x",
+                requested_by=f"person:{people['auditor'].pk}:x",
+                requested_person=people["auditor"].person_key,
+                requested_at=moment,
             ),
             make(GroupRole, group="x", role_id="tester", reason="x", requested_by=people["second_administrator"]),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),

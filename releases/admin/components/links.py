@@ -4,6 +4,7 @@ from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
+from audit.models import ClosedYear
 from environments.models import AccessReview, AccessReviewItem
 from releases.models import (
     ApprovalDecision,
@@ -61,6 +62,8 @@ def page_of(row: Any) -> str:
         return reverse("admin:releases_recipientgroup_change", args=[row.group_id])
     if isinstance(row, InboxItem):
         return reverse("inbox")
+    if isinstance(row, ClosedYear):
+        return reverse("closed-year", args=[row.pk])
     if isinstance(row, AccessReview):
         return reverse("review", args=[row.pk])
     if isinstance(row, AccessReviewItem):

@@ -123,6 +123,7 @@ def _auditing() -> list[dict[str, Any]]:
         _item(_("Saved tests"), "rule_settings", "audit-tests"),
         _item(_("Sampling"), "casino", "sampling"),
         _item(_("Export of the ledger"), "download", "ledger-export"),
+        _item(_("Closed years"), "inventory_2", "closed-years"),
         _item(_("Retention"), "auto_delete", "retention"),
     ]
 

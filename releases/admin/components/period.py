@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.http import HttpRequest
 
 from audit.clock import now
-from environments import calendar
 from environments.times import ZONE
 from releases.admin.pages.timeline.page import moment_of
+from releases.queries import fiscal_year as years
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,7 @@ class Period:
 
 def fiscal_year(moment: datetime) -> Period:
     """Return the fiscal year (from April by default) that contains a moment."""
-    local = moment.astimezone(ZoneInfo(ZONE))
-    year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
-    begins, ends = (datetime(y, settings.FISCAL_YEAR_START_MONTH, 1) for y in (year, year + 1))  # noqa: DTZ001
-    return Period(calendar.instant(begins, ZONE), calendar.instant(ends, ZONE))
+    return Period(*years.bounds(years.fiscal_year(moment)))
 
 
 def period_of(request: HttpRequest) -> Period:

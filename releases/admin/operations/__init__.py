@@ -18,6 +18,7 @@ from releases.admin.operations import (
     source,
     targets,
     windows,
+    years,
 )
 from releases.admin.operations.base import Verb
 
@@ -37,6 +38,7 @@ VERBS: tuple[Verb, ...] = (
     *windows.VERBS,
     *emergency_stop.VERBS,
     *ledger.VERBS,
+    *years.VERBS,
     *recipients.VERBS,
     *notifications.VERBS,
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from audit.models import CheckpointDelivery, LedgerResumption
+from audit.models import CheckpointDelivery, ClosedYear, LedgerResumption
 from environments.admin.rights import Rights
 from environments.models import (
     AccessGrant,
@@ -61,6 +61,9 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
             return instance.basis != "requested"
         case CheckpointDelivery() | LedgerResumption():
             return bool(verb.not_now(instance))
+        case ClosedYear():
+            own = verb.name == "confirm_closing" and instance.requested_person == mine
+            return own or bool(verb.not_now(instance))
         case MonitoringPeriod():
             return instance.result != "inconclusive"
         case Step():

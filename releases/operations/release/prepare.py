@@ -3,9 +3,7 @@ before.
 """
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db import connection
 from django.utils.translation import get_language, gettext as _
 
@@ -14,7 +12,6 @@ from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
-from environments.times import ZONE
 from releases.gates.base import procedure_of
 from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
 from releases.notifications.templates import notes
@@ -25,6 +22,7 @@ from releases.operations.release.end_approval import end_requests
 from releases.operations.release.plan import active_procedure, clear_final_check
 from releases.operations.release.readiness import for_scope, for_testing
 from releases.procedures.document import Procedure as Content
+from releases.queries.fiscal_year import fiscal_year
 from releases.queries.release_facts import facts_of
 from releases.queries.step_plan import production_of, step_plan
 
@@ -190,8 +188,7 @@ def drafted(release: Release, kind: str) -> str:
 
 def next_number(moment: datetime) -> str:
     """Return the next `FY2026-0001`; call inside the operation, the lock holds until its commit."""
-    local = moment.astimezone(ZoneInfo(ZONE))
-    year = local.year if local.month >= settings.FISCAL_YEAR_START_MONTH else local.year - 1
+    year = fiscal_year(moment)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_release_number'))")
     given = Release.objects.filter(number__startswith=f"FY{year}-").values_list("number", flat=True)

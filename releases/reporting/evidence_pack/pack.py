@@ -64,10 +64,11 @@ def write(
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        return _write(release, out, tree or Tree(connection), operation_name)
+        return write_in_snapshot(release, out, tree or Tree(connection), operation_name)
 
 
-def _write(release: Release, out: IO[bytes], tree: Tree, operation_name: Callable[[str], str]) -> str:
+def write_in_snapshot(release: Release, out: IO[bytes], tree: Tree, operation_name: Callable[[str], str]) -> str:
+    """Write the pack as `write` does, in the open transaction, which looks at one snapshot."""
     change = collected.collect(release.pk)
     part = ledger_part.part_of(change.labels)
     key = signer()

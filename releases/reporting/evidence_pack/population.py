@@ -115,9 +115,12 @@ def _place(number: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found is not None else (number, 0)
 
 
-def deployments(since: datetime, until: datetime) -> Population:
-    """Return the deployments and rollbacks that began in protected environments in a period (until exclusive)."""
-    link_pending(connection)
+def deployments(since: datetime, until: datetime, *, link: bool = True) -> Population:
+    """Return the deployments and rollbacks that began in protected environments in a period (until exclusive). link:
+    give pending events their numbers first.
+    """
+    if link:
+        link_pending(connection)
     made, protected = Population("deployments", since, until), once_protected()
     with connection.cursor() as cursor:
         cursor.execute(_STARTED)

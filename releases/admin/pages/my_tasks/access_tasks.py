@@ -6,7 +6,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from audit.models import Event, LedgerResumption
+from audit.models import ClosedYear, Event, LedgerResumption
 from audit.reconciliation import nightly
 from environments.models import AccessRequest, AccessReview, Delegation, GroupRole, RequestedChange
 from environments.operations.access_review.review import due_since
@@ -30,6 +30,13 @@ def _restored_ledger(reader: Reader) -> Iterator[Task]:
     """Return the requested ledger resumption that the committee has not yet approved."""
     for row in LedgerResumption.objects.filter(confirmed_at=None).exclude(requested_person=reader.account.person_key):
         yield task_on(row, _("Confirm ledger resumption"), row.reason, urgent=True)
+
+
+def _year_to_close(reader: Reader) -> Iterator[Task]:
+    """Return the year that an auditor has requested to close."""
+    waiting = ClosedYear.objects.filter(confirmed_at=None, rejected_at=None)
+    for row in waiting.exclude(requested_person=reader.account.person_key):
+        yield task_on(row, _("Confirm closing of year"), row.reason)
 
 
 def _failed_reconciliation(reader: Reader) -> Iterator[Task]:
@@ -86,6 +93,7 @@ ACCESS: list[Source] = [
     ("manage_accounts", _refused_signing),
     ("approve_change", _restored_ledger),
     ("audit", _failed_reconciliation),
+    ("manage_accounts", _year_to_close),
     ("", _requested_changes),
     ("", _access_requests),
     ("manage_access", _reviews),

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import IO, Any
+from typing import IO
 
 import rfc8785
 from django.db import connection
@@ -20,9 +20,10 @@ from releases.admin.components.change_history import operation_name
 from releases.admin.components.formatting import show
 from releases.admin.components.period import Period, period_of
 from releases.admin.pages.timeline.page import number_of
-from releases.models import Release, Rollback
+from releases.models import Release
 from releases.reporting.evidence_pack import pack, population as of_period
-from releases.reporting.evidence_pack.population import Acted, Change, Population
+from releases.reporting.evidence_pack.population import Change, Population
+from releases.reporting.evidence_pack.population_table import table
 
 MOST = 200
 SHOWN = 500
@@ -36,67 +37,6 @@ def _asked(request: HttpRequest) -> tuple[Period, Population, str, list[Change]]
     seed = request.GET.get("seed", "").strip()[:100].replace("\x00", "") or of_period.default_seed()
     size = min(number_of(request.GET.get("size", "")) or of_period.SAMPLE, MOST)
     return period, whole, seed, of_period.sample(whole.changes, seed, size)
-
-
-def _table(of: str, changes: list[Change]) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    """Return the head and the rows of a population, or of a sample from it, in readable form."""
-    if of == "changes":
-        head = [_("number"), _("release"), _("title"), _("type"), _("state"), _("numbered at"), _("event")]
-        return head, (_change(change) for change in changes)
-    head = [
-        _("number"),
-        _("change number"),
-        _("application"),
-        _("version"),
-        _("environment"),
-        _("type"),
-        _("scheduled start"),
-        _("scheduled end"),
-        _("started at"),
-        _("steps ended at"),
-        _("ended at"),
-        _("result"),
-        _("approved by"),
-        _("scheduled by"),
-        _("executed by"),
-        _("event"),
-    ]
-    by = of_period.acted(changes)
-    return head, (_deployment(change, by.get(change.label)) for change in changes)
-
-
-def _change(change: Change) -> tuple[Any, ...]:
-    release = change.release
-    if release is None:
-        return change.number, change.label, None, None, None, change.at, change.event
-    kind, state = release.get_kind_display(), release.get_state_display()
-    return change.number, str(release), release.title, kind, state, change.at, change.event
-
-
-def _deployment(change: Change, by: Acted | None) -> tuple[Any, ...]:
-    row = change.deployment
-    if row is None or by is None:
-        return change.number, change.label, *[None] * 6, change.at, *[None] * 6, change.event
-    deployment, (*people, until) = of_period.deployment_of(row), by
-    release, kind, ended = deployment.release, deployment.release.get_kind_display(), deployment.ended_at
-    planned: tuple[Any, ...] = (deployment.scheduled_start_at, deployment.scheduled_end_at)
-    if isinstance(row, Rollback):
-        kind, ended, planned = _("Rollback"), row.restored_at, (None, None)
-    return (
-        change.number,
-        release.number,
-        str(release.application),
-        release.version,
-        str(deployment.environment),
-        kind,
-        *planned,
-        change.at,
-        until,
-        ended,
-        row.get_state_display(),
-        *people,
-        change.event,
-    )
 
 
 @auditors
@@ -114,14 +54,14 @@ def sampling(request: HttpRequest) -> HttpResponseBase:
             **{"population": whole.of, "count": statement["count"], "digest": statement["digest"]},
         )
     if take == "population":
-        return sheet.answer(name, *_table(whole.of, whole.changes))
+        return sheet.answer(name, *table(whole.of, whole.changes))
     if take == "statement":
         answer = HttpResponse(
             pack.signer().envelope(of_period.STATEMENT, rfc8785.dumps(statement)), content_type="application/json"
         )
         answer["Content-Disposition"] = f'attachment; filename="{name}.dsse.json"'
         return answer
-    head, rows = _table(whole.of, drawn)
+    head, rows = table(whole.of, drawn)
     return show(
         request,
         "pages/sampling/sampling.html",
@@ -191,7 +131,7 @@ def evidence_packs(request: HttpRequest) -> HttpResponseBase:
             pack.write(change.release, one, tree=tree, operation_name=operation_name)
             archive.add(f"{number}.zip", _pieces(one))
         packs[number] = archive.digests[f"{number}.zip"][0]
-    archive.add("population.csv", "".join(sheet.lines(*_table(whole.of, whole.changes))).encode())
+    archive.add("population.csv", "".join(sheet.lines(*table(whole.of, whole.changes))).encode())
     archive.add("population.dsse.json", pack.signer().envelope(of_period.STATEMENT, rfc8785.dumps(whole.statement())))
     archive.add(
         "sample.json",
