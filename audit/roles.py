@@ -92,6 +92,23 @@ OWN_COLUMNS = {
         "releases_milestone": ("reminded",),
     },
 }
+# Tables of records: no role of the product deletes a row, neither within the retention of the procedure nor after it.
+KEPT = (
+    "releases_release",
+    "releases_deployment",
+    "releases_stepattempt",
+    "releases_rollback",
+    "releases_evidence",
+    "releases_approvalrequest",
+    "releases_approvaldecision",
+    "releases_notification",
+    "environments_accessgrant",
+    "environments_accessreview",
+    "environments_accessreviewitem",
+    "audit_verification",
+    "audit_ledgerresumption",
+    "audit_closedyear",
+)
 # Rows whose digests stand in events (audit.cover), and what is written on them later.
 WRITTEN_ONCE = {
     "releases_stepoutput": "covered_by",
@@ -144,6 +161,7 @@ def grant(cursor: Cursor, roles: Roles, operations: Operations = OPERATIONS) -> 
         for table in _present(cursor, WRITTEN_ONCE):
             cursor.execute(f"REVOKE UPDATE, DELETE ON {table} FROM {name(role)}")
             cursor.execute(f"GRANT UPDATE ({WRITTEN_ONCE[table]}) ON {table} TO {name(role)}")
+        _each(cursor, "REVOKE DELETE ON {} FROM " + name(role), _present(cursor, KEPT))
         cursor.execute("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relname ~ '_historical'")
         _each(cursor, "REVOKE UPDATE, DELETE ON {} FROM " + name(role), [table for (table,) in cursor.fetchall()])
         if role != signs:

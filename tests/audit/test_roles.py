@@ -14,7 +14,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from audit.ledger.functions import LEDGER_TABLES
-from audit.roles import DECIDED_BY_PEOPLE, PRIVATE_COLUMNS, PRIVATE_TABLES, READ_ONLY, dangers
+from audit.roles import DECIDED_BY_PEOPLE, KEPT, PRIVATE_COLUMNS, PRIVATE_TABLES, READ_ONLY, dangers
 
 PROJECT = Path(__file__).parents[2]
 LOW = ("", "_WORKER", "_SCHEDULER", "_LEDGER_SIGNER", "_AUDITOR")
@@ -175,6 +175,15 @@ def test_no_process_alters_or_deletes_a_snapshot(shared: str, role: str) -> None
             for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET history_user_id = 1"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     raw.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["", "_WORKER", "_SCHEDULER"])
+def test_no_process_deletes_a_record(shared: str, role: str) -> None:
+    """The retention of the procedure cannot be cut short: neither an operation nor a password of a process deletes."""
+    with psycopg.connect(url(shared, role), autocommit=True) as raw:
+        for table in KEPT:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                raw.execute(f"DELETE FROM {table}")
 
 
 def test_the_ledger_signer_reads_the_ledger_and_nothing_else(shared: str) -> None:

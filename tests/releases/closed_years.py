@@ -72,6 +72,8 @@ def ended(
     settings.STATE_DIR = tmp_path / "state"
     shutil.copytree(made.signer, settings.STATE_DIR / "ledger_signer")
     signer = LedgerSigner(settings.STATE_DIR / "ledger_signer")
+    with acting(VERIFIER):
+        record_event("audit:export_ledger")
     sign_ledger(signer)
     last, until = signer.frontier.size, now()
     monkeypatch.setattr(close, "bounds", lambda year: (datetime(year, 1, 1, tzinfo=UTC), until))

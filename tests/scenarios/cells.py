@@ -263,7 +263,7 @@ class Rows:
                 first=1,
                 last=2,
                 checkpoint=2,
-                contents={"holds": dict.fromkeys(HOLDS, 0), "open": dict.fromkeys(OPEN, 0), "root": "", "chain": ""},
+                contents={"holds": dict.fromkeys(HOLDS, 0), "open": dict.fromkeys(OPEN, 0), "chain": ""},
                 digest="ab" * 32,
                 reason="x",
                 requested_by=f"person:{people['auditor'].pk}:x",

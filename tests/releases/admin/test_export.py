@@ -41,6 +41,23 @@ def test_the_export_holds_every_event_and_itself(
     assert done.returncode == 2 and f"the {before + 1} events, which fit each other" in done.stdout, done.stdout
 
 
+def test_a_part_is_exported_with_what_proves_it(
+    people: dict[str, Any], browsers: Callable[[str], Any], tmp_path: Path
+) -> None:
+    client = browsers("auditor")
+    answer = client.get(reverse("ledger-export"), {"take": "1", "first": "3", "last": "5"})
+    raw = b"".join(answer.streaming_content)
+    answer.close()
+    assert raw.count(b'"leaf"') == 3 and 'filename="ledger-3-5.jsonl"' in answer["Content-Disposition"]
+    assert Event.objects.get(operation="audit:export_ledger").contents["after"] == {"first": 3, "last": 5}
+    file = tmp_path / "part.jsonl"
+    file.write_bytes(raw)
+    program = ROOT / "audit" / "offline" / "ringi_verify.py"
+    done = subprocess.run([sys.executable, str(program), str(file)], capture_output=True, text=True)
+    assert done.returncode == 2 and "events 3 to 5, which fit each other" in done.stdout, done.stdout
+    assert client.get(reverse("ledger-export"), {"take": "1", "first": "9" * 9}).status_code == 404
+
+
 def test_an_auditor_downloads_the_programs_and_verifies_with_them(
     people: dict[str, Any], browsers: Callable[[str], Any], tmp_path: Path
 ) -> None:

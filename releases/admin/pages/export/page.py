@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _, gettext_lazy
 
-from audit import export, verification
+from audit import export, export_part, verification
 from audit.ledger.link import link_pending
 from audit.ledger.note import BadNote, KeyRing
 from audit.models import Checkpoint, LedgerHead
@@ -23,6 +23,7 @@ from audit.offline import ringi_verify
 from audit.operation import record_event
 from environments.admin.rights import auditors
 from releases.admin.components.formatting import show
+from releases.admin.pages.timeline.page import number_of
 from releases.reporting.evidence_pack import pack
 
 LINES = 500
@@ -30,6 +31,7 @@ LINES = 500
 PROGRAMS = {
     "ringi_verify": gettext_lazy("verifies an export; the others need it in the same folder"),
     "ringi_verify_pack": gettext_lazy("verifies an evidence pack"),
+    "ringi_verify_year": gettext_lazy("verifies the archive of a closed year; needs the two above"),
     "ringi_verify_approval": gettext_lazy("verifies an approval in a pipeline"),
     "ringi_witness": gettext_lazy("keeps and cosigns checkpoints as a witness"),
 }
@@ -46,7 +48,8 @@ def public_key() -> KeyRing | None:
 class _Export:
     """An export on a connection of its own, closed with the last piece or when the reader disconnects."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: tuple[int, int] | None = None) -> None:
+        """part: the first and the last number, where not the whole ledger is wanted."""
         connection.ensure_connection()
         # The server of this request, which is no former primary where several are named.
         here = connection.connection.info
@@ -54,11 +57,17 @@ class _Export:
         kept = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         self.connection = psycopg.connect(**{k: v for k, v in parameters.items() if k in kept}, autocommit=True)
         self.number = self.length = 0
-        self.lines = export.lines(self.connection, public_key(), on_start=self._keep_size)
+        whole = export.lines(self.connection, public_key(), on_start=self._keep_size)
+        self.lines = whole if part is None else self._part(*part)
         self.first = next(self.lines)
 
     def _keep_size(self, number: int, length: int) -> None:
         self.number, self.length = number, length
+
+    def _part(self, first: int, last: int) -> Iterator[str]:
+        with self.connection.transaction():
+            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield from export_part.lines(self.connection, first, last, key=public_key())
 
     def __iter__(self) -> Iterator[bytes]:
         yield self.first.encode()
@@ -88,13 +97,20 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
                 for name, purpose in PROGRAMS.items()
             ],
         )
-    record_event("audit:export_ledger")
+    head = LedgerHead.objects.get()
+    first, last = (number_of(request.GET.get(name, "")) for name in ("first", "last"))
+    part = (first or 1, min(last or head.number, head.number)) if first or last else None
+    if part is not None and part[0] > part[1]:
+        raise Http404
+    record_event("audit:export_ledger", **(dict(zip(("first", "last"), part, strict=True)) if part else {}))
     link_pending(connection)
-    made = _Export()
+    made = _Export(part)
     answer = StreamingHttpResponse(iter(made), content_type="application/x-ndjson")
     answer._resource_closers.append(made.close)  # type: ignore[attr-defined]
-    answer["Content-Length"] = str(made.length)
-    answer["Content-Disposition"] = f'attachment; filename="ledger-{made.number}.jsonl"'
+    if part is None:
+        answer["Content-Length"] = str(made.length)
+    name = f"ledger-{made.number}" if part is None else f"ledger-{part[0]}-{part[1]}"
+    answer["Content-Disposition"] = f'attachment; filename="{name}.jsonl"'
     return answer
 
 

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from audit.actor import acting
 from audit.clock import now
-from audit.operation import operation
 from environments.models import AccessGrant, ConfigurationVersion, RequestedChange
 from environments.operations.access.grant import revoke
 from releases.models import ApprovalDecision, ApprovalRequest, ChecklistItem, Fact, MonitoringPeriod, Release, Waiver
-from tests.releases.reporting.audit_tests.asking import COMMAND, ask, forge, make, texts
+from tests.releases.reporting.audit_tests.asking import ask, forge, make, texts
 from tests.releases.reporting.audit_tests.test_operation_tests import past_the_ledger
+from tests.releases.reporting.evidence_pack.test_removed import by_hand
 
 
 def decision(deployment: Any, name: str) -> ApprovalDecision:
@@ -28,15 +27,13 @@ def test_an_approval_after_the_start_is_named(deployment: Any) -> None:
     assert str(deployment) in found and "An approval came after the start." in found
 
 
-def test_a_backdated_approval_after_the_start_is_named(deployment: Any) -> None:
+def test_a_backdated_approval_after_the_start_is_named(deployment: Any, database: str) -> None:
     """The writer of a row chooses the time in it, but not the time of its event."""
     late = decision(deployment, "committee_b")
     columns = {
         field.attname: getattr(late, field.attname) for field in late._meta.concrete_fields if field.name != "id"
     }
-    with acting(COMMAND), operation("test:forge") as op:
-        late.delete()
-        op.about(deployment)
+    by_hand(database, f"DELETE FROM releases_approvaldecision WHERE id = {late.pk}")
     make(ApprovalDecision, **columns)
     (found,) = texts(ask("approval-after-start"))
     assert str(deployment) in found and "An approval came after the start." in found

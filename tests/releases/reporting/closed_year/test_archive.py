@@ -178,6 +178,14 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
         kept = [line for line in lines if b'"after"' not in line and b'"checkpoint"' not in line[:14]]
         return b"".join(kept) if name == "ledger/events.jsonl" else content
 
+    def signed_in_part(name: str, content: bytes) -> bytes:
+        first = ringi_verify.split_notes((ended.state / "ledger_signer" / "checkpoints.txt").read_text("utf-8"))[0]
+        size = ringi_verify.parse_note(first)[0]
+        lines = without_proof(name, content).splitlines(True)
+        place = next((n for n, line in enumerate(lines, 1) if line.startswith(b'{"number":%d,' % size)), 0)
+        lines.insert(place, json.dumps({"checkpoint": first}).encode() + b"\n")
+        return b"".join(lines) if name == "ledger/events.jsonl" else content
+
     def other_pack(name: str, content: bytes) -> bytes:
         place = content.find(b'"event":"') + 40
         return content[:place] + b"A" + content[place + 1 :] if name.startswith("evidence-packs/") else content
@@ -188,6 +196,7 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
     for change, expected in (
         (without_line, (1, "the event is missing")),
         (without_proof, (2, "no checkpoint was compared")),
+        (signed_in_part, (2, "are signed")),
         (other_pack, (1, "evidence-packs/")),
         (other_list, (1, "not the one that was counted")),
     ):
