@@ -97,6 +97,7 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
                 for name, purpose in PROGRAMS.items()
             ],
         )
+    link_pending(connection)
     head = LedgerHead.objects.get()
     first, last = (number_of(request.GET.get(name, "")) for name in ("first", "last"))
     part = (first or 1, min(last or head.number, head.number)) if first or last else None
