@@ -13,19 +13,23 @@ from django.db import connection
 from django.urls import reverse
 
 from audit.actor import Actor, acting
+from audit.clock import now
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, sign
 from audit.ledger.proof import Frontier
 from audit.ledger.resumption import write_refusal
-from audit.models import Event
+from audit.models import ClosedYear, Event
 from audit.reconciliation import nightly
 from environments.models import Account
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
 from releases.operations.definition.load import load
+from releases.queries.fiscal_year import bounds
+from releases.queries.year_figures import HOLDS, OPEN
 from tests.conftest import sign_ledger
 from tests.releases.definition.test_definition import SHOP
+from tests.releases.reporting.audit_tests.asking import make
 
 
 def refused(signer: LedgerSigner) -> None:
@@ -68,7 +72,30 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
         going_on = resume.request_resumption(reason="ディスク故障のため、前日のバックアップから復元した")
     with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
         nightly.reconcile()
-    return {"mail": mail, "gone": gone, "checkpoint": checkpoint, "going_on": going_on}
+    closed = make(
+        ClosedYear,
+        year=2025,
+        since=bounds(2025)[0],
+        until=bounds(2025)[1],
+        first=1,
+        last=checkpoint.size,
+        checkpoint=checkpoint.size,
+        contents={
+            "holds": dict.fromkeys(HOLDS, 41),
+            "open": dict.fromkeys(OPEN, 0) | {"releases": 2},
+            "chain": "5e" * 32,
+        },
+        digest="ab" * 32,
+        archives=[["cd" * 32, 281270570, "2026-04-03T09:15:00+00:00"]],
+        reason="2025年度の締め",
+        requested_by="person:9:佐々木 監査",
+        requested_person="employee:9",
+        requested_at=now(),
+        confirmed_by="person:1:田中 管理",
+        confirmed_person="employee:1",
+        confirmed_at=now(),
+    )
+    return {"mail": mail, "gone": gone, "checkpoint": checkpoint, "going_on": going_on, "closed": closed}
 
 
 def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -109,6 +136,9 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
             "committee_a",
             reverse("operation", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
         ),
+        "closed-years": ("auditor", reverse("closed-years")),
+        "closed-year": ("auditor", reverse("closed-year", args=[rows["closed"].pk])),
+        "verb-close-year": ("auditor", reverse("operation-new", args=["year", "request_closing"])),
         "my-tasks-committee": ("committee_a", reverse("admin:index")),
         "history-of-a-release": ("auditor", f"{reverse('timeline')}?object={release}"),
         "timeline-of-a-person": ("auditor", f"{reverse('timeline')}?account={manager}&outcome=refused&count=1"),
