@@ -8,8 +8,8 @@ The options are those of the other two programs. Without KEYs those in the archi
 far as can be seen, which is 2. Exit status: 0 it holds, 1 it is broken (the first fault is printed), 2 inconclusive.
 
 What is checked: each byte of the archive beside its members; the signature of the manifest, and each member against its
-length and SHA-256; the events of the year with chain, tree and checkpoints; each evidence pack in it by itself; the
-signed count of the production deployments against their list.
+length and SHA-256; the events of the year with chain, tree and checkpoints; that the ledger says that two people closed
+exactly these; each evidence pack in it by itself; the signed count of the production deployments against their list.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ import ringi_verify as ledger  # type: ignore[import-not-found]  # noqa: E402
 import ringi_verify_pack as packs  # type: ignore[import-not-found]  # noqa: E402
 from ringi_verify_pack import Broken  # noqa: E402
 
-EVENTS, PACKS = "ledger/events.jsonl", "evidence-packs/"
+EVENTS, CLOSING, PACKS = "ledger/events.jsonl", "ledger/closing.jsonl", "evidence-packs/"
+CLOSED_BY = ["year:request_closing", "year:confirm_closing"]
 LIST, COUNT = "population/deployments.csv", "population/deployments.dsse.json"
 POPULATION = "application/vnd.ringi.population.v1+json"
 
@@ -80,6 +81,26 @@ def check_ledger(
     if (state.root().hex(), state.chain.hex()) != (said["root"], said["chain"]):
         raise Broken("root or chain value after the last event is not that of the manifest")
     return state
+
+
+def check_closing(archive: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> list[str]:
+    """Check that the ledger says that two people closed these events; return their names."""
+    lines = archive.read(CLOSING).decode().splitlines()
+    try:
+        ledger.verify(lines, [], keys)
+    except ledger.Broken as broken:
+        raise Broken(f"the closing, event {broken.number}: {broken.what}")
+    events = [json.loads(base64.b64decode(json.loads(line)["event"])) for line in lines]
+    closing, said = json.loads(archive.read("closing.json")), manifest["ledger"]
+    content = json.dumps(closing["contents"], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    digest, after = sha256(content.encode()).hexdigest(), events[-1]["after"]
+    meant = (after["first"], after["last"]) == (said["first"], said["last"])
+    meant = meant and [event["operation"] for event in events] == CLOSED_BY
+    if not meant or len({event["object"] for event in events}) != 1:
+        raise Broken("the ledger does not say that these events were closed")
+    if after["signature"]["digest"] != digest or closing["contents"]["year"] != manifest["year"]:
+        raise Broken("closing.json is not what was signed")
+    return [event["after"]["signature"]["name"] for event in events]
 
 
 def check_packs(archive: zipfile.ZipFile, names: Iterable[str], public: bytes, keys: list[Any]) -> Iterator[str]:
@@ -147,6 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             if manifest["type"] != "closed-year":
                 raise Broken("this is not the archive of a closed year")
             state = check_ledger(archive, manifest, notes, given, witnesses)
+            people = check_closing(archive, manifest, state.trust.keys)
             names = [name for name in archive.namelist() if name.startswith(PACKS)]
             deleted = list(check_packs(archive, names, public, state.trust.keys))
             count = check_population(archive, public)
@@ -173,7 +195,8 @@ def main(arguments: list[str] | None = None) -> int:
                 " application's public key came from the archive itself. Give one from elsewhere."
             ),
         )
-    print(f"{said}; {manifest['year']}, {len(names)} evidence packs, {count} production deployments")
+    closed = f"{count} production deployments, closed by {' and '.join(people)}"
+    print(f"{said}; {manifest['year']}, {len(names)} evidence packs, {closed}")
     print(*lines, *(f"DELETED: {line}" for line in deleted), sep="\n", end="\n" if lines or deleted else "")
     return 1 if timed == 1 else max(status, timed)
 

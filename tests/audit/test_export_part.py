@@ -114,6 +114,15 @@ def test_another_beginning_does_not_lead_to_the_signed_roots(ledger: LedgerDatab
     assert status == 1 and "not those that the checkpoint of 9 events" in said, said
 
 
+def test_the_checkpoint_behind_a_part_continues_its_tree(ledger: LedgerDatabase, signer: LedgerSigner) -> None:
+    """No checkpoint lies in the part, and the one before it is left out."""
+    lines = part(ledger, 10, 14)
+    title = json.loads(lines[0])
+    title["tree"][0] = "00" * 32
+    status, said = verified([json.dumps(title), *lines[2:]], signer)
+    assert status == 1 and "not those that the checkpoint of 16 events covers" in said, said
+
+
 def test_a_kept_checkpoint_is_compared_wherever_it_lies(ledger: LedgerDatabase, signer: LedgerSigner) -> None:
     lines = part(ledger, 6, 14)
     for size in (4, 9, 16):

@@ -56,7 +56,9 @@ class Ended:
         """Let two people close it."""
         row = self.request()
         with self.acting_as("administrator"):
-            return close.confirm_closing(row.pk)
+            row = close.confirm_closing(row.pk)
+        self.sign()
+        return row
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from audit.actor import Actor, acting
 from audit.ledger.parts import Broken
 from audit.models import ClosedYear
+from audit.refusals import NotPossible
 from releases.admin.components.change_history import operation_name
 from releases.operations.year.close import record_archive
 from releases.reporting.closed_year.archive import YearArchive
@@ -38,6 +39,9 @@ class Command(BaseCommand):
                 out.writelines(archive)
         except OSError as fault:
             raise CommandError(str(fault))
+        except NotPossible as refused:
+            options["to"].unlink()
+            raise CommandError("; ".join(map(str, refused.reasons)))
         except Broken as broken:
             options["to"].unlink()
             text = _("BROKEN at number %(number)s: %(what)s") % vars(broken.finding)

@@ -12,20 +12,23 @@ from typing import IO, Any
 
 import rfc8785
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from audit import export_part, verification
 from audit.archive import Streamed
 from audit.ledger.tree import Tree
-from audit.models import ClosedYear
+from audit.models import Checkpoint, ClosedYear, Event
 from audit.offline import ringi_verify
+from audit.refusals import NotPossible
 from releases.reporting.closed_year import members
 from releases.reporting.evidence_pack import pack, population as of_period
 from releases.reporting.evidence_pack.population import Population
 
 PROGRAMS = ("ringi_verify", "ringi_verify_pack", "ringi_verify_year")
+CLOSED_BY = ("year:request_closing", "year:confirm_closing")
 IN_MEMORY, PIECE, LINES = 1 << 20, 1 << 16, 500
 # As ringi_verify_year.py knows them.
-EVENTS, PACKS = "ledger/events.jsonl", "evidence-packs/"
+EVENTS, CLOSING, PACKS = "ledger/events.jsonl", "ledger/closing.jsonl", "evidence-packs/"
 LIST, COUNT = "population/deployments.csv", "population/deployments.dsse.json"
 
 
@@ -38,7 +41,9 @@ class YearArchive:
         self.made = Streamed()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the bytes. Raises audit.ledger.parts.Broken where the ledger is not whole."""
+        """Yield the bytes. Raises NotPossible, before the first of them, while no checkpoint covers the closing; and
+        audit.ledger.parts.Broken where the ledger is not whole.
+        """
         with transaction.atomic(durable=True):
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -48,9 +53,11 @@ class YearArchive:
 
     def _members(self) -> Iterator[bytes]:
         row, key, tree = self.row, pack.signer(), Tree(connection)
+        closing = list(_closing(row, tree))
         for name, content in _beside(key.public).items():
             yield from self.made.adding(name, content)
         yield from self.made.adding("closing.json", members.closing(row))
+        yield from self.made.adding(CLOSING, closing)
         yield from self.made.adding(EVENTS, self._events())
         whole = of_period.deployments(row.since, row.until, link=False)
         yield from self.made.adding(LIST, members.population(whole))
@@ -102,6 +109,22 @@ class YearArchive:
             "files": {name: {"sha256": digest, "bytes": size} for name, (digest, size) in self.made.digests.items()},
         }
         return bytes(rfc8785.dumps(found))
+
+
+def _closing(row: ClosedYear, tree: Tree) -> Iterator[bytes]:
+    """Yield the two events of the closing, each with its proof under the first checkpoint that covers both."""
+    events = Event.objects.filter(
+        kind="operation", object=f"audit.ClosedYear:{row.pk}", operation__in=CLOSED_BY
+    ).order_by("ledger_entry__number")
+    found = list(events.filter(ledger_entry__isnull=False).values_list("ledger_entry__number", "bytes"))
+    last = max((number for number, _raw in found), default=0)
+    checkpoint = Checkpoint.objects.filter(number__gte=last).order_by("number").first()
+    if checkpoint is None or len(found) != len(CLOSED_BY):
+        raise NotPossible(_("No checkpoint covers the closing of this year yet. Try again in a few seconds."))
+    for number, raw in found:
+        path = [node.hex() for node in tree.inclusion(number - 1, checkpoint.number)]
+        event = base64.b64encode(bytes(raw)).decode()
+        yield rfc8785.dumps({"number": number, "event": event, "path": path, "checkpoint": checkpoint.note}) + b"\n"
 
 
 def _beside(public: bytes) -> dict[str, bytes]:

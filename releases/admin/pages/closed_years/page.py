@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from audit.actor import acting, current, name_of
@@ -91,12 +92,21 @@ def year_archive(request: HttpRequest, pk: int) -> HttpResponseBase:
     row = get_object_or_404(ClosedYear.objects.exclude(confirmed_at=None), pk=pk)
     record_event("audit:export_year", object=f"audit.ClosedYear:{row.pk}", year=str(row))
     archive, actor = YearArchive(row, operation_name), current()
+    made = iter(archive)
+    try:
+        first = next(made)
+    except OperationRefused as refused:
+        for reason in refused.reasons:
+            messages.error(request, str(reason))
+        return redirect("closed-year", pk=row.pk)
 
     def pieces() -> Iterator[bytes]:
-        yield from archive
+        yield first
+        yield from made
         with acting(actor):
             close.record_archive(row.pk, digest=archive.made.digest.hexdigest(), length=archive.made.length)
 
     answer = StreamingHttpResponse(pieces(), content_type="application/zip")
+    answer._resource_closers.append(made.close)  # type: ignore[attr-defined]
     answer["Content-Disposition"] = f'attachment; filename="{row}.zip"'
     return answer

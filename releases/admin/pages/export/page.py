@@ -103,7 +103,8 @@ def ledger_export(request: HttpRequest) -> HttpResponseBase:
     part = (first or 1, min(last or head.number, head.number)) if first or last else None
     if part is not None and part[0] > part[1]:
         raise Http404
-    record_event("audit:export_ledger", **(dict(zip(("first", "last"), part, strict=True)) if part else {}))
+    details: dict[str, Any] = {"first": part[0], "last": part[1]} if part is not None else {}
+    record_event("audit:export_ledger", **details)
     link_pending(connection)
     made = _Export(part)
     answer = StreamingHttpResponse(iter(made), content_type="application/x-ndjson")

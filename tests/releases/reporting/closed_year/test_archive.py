@@ -65,7 +65,7 @@ def test_the_archive_is_verified_without_ringi(
     archive = archive_of(row)
     status, said = verify(archive, tmp_path, *keys)
     assert status == 0 and said.startswith(f"HOLDS: events 1 to {ended.last}, "), said
-    assert f"FY{YEAR}, 1 evidence packs, 1 production deployments" in said
+    assert f"FY{YEAR}, 1 evidence packs, 1 production deployments, closed by " in said
     status, said = verify(archive, tmp_path)
     assert status == 2 and "came from the file itself" in said
     status, said = verify(archive, tmp_path, *keys[:2])
@@ -193,7 +193,23 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
     def other_list(name: str, content: bytes) -> bytes:
         return content.replace(b"P-00001", b"P-00002") if name == "population/deployments.csv" else content
 
+    def other_closing(name: str, content: bytes) -> bytes:
+        return content.replace(b'"releases":1', b'"releases":0') if name == "closing.json" else content
+
+    def one_person(name: str, content: bytes) -> bytes:
+        return content.splitlines(True)[1] if name == "ledger/closing.jsonl" else content
+
+    def forged_closing(name: str, content: bytes) -> bytes:
+        line = json.loads(content.splitlines()[1]) if name == "ledger/closing.jsonl" else {}
+        if line:
+            event = base64.b64decode(line["event"]).replace(b'"last":%d' % ended.last, b'"last":%d' % (ended.last - 1))
+            line["event"] = base64.b64encode(event).decode()
+        return content.splitlines(True)[0] + json.dumps(line).encode() if line else content
+
     for change, expected in (
+        (other_closing, (1, "closing.json is not what was signed")),
+        (one_person, (1, "does not say that these events were closed")),
+        (forged_closing, (1, "the closing, event")),
         (without_line, (1, "the event is missing")),
         (without_proof, (2, "no checkpoint was compared")),
         (signed_in_part, (2, "are signed")),
@@ -238,5 +254,8 @@ def test_only_auditors_download_the_archive_of_a_year_that_is_closed(
     assert browsers("auditor").get(page).status_code == 404
     with ended.acting_as("administrator"):
         close.confirm_closing(row.pk)
+    waits = browsers("auditor").get(page, follow=True)
+    assert "No checkpoint covers the closing of this year yet." in waits.content.decode()
+    ended.sign()
     assert browsers("administrator").get(page).status_code == 403
     assert browsers("auditor").get(page).status_code == 200
