@@ -179,6 +179,31 @@ def rewritten(ended: Ended, archive: bytes, change: Callable[[str, bytes], bytes
     return out + b"".join(made.adding("manifest.dsse.json", key.envelope(MANIFEST, body))) + made.ending()
 
 
+def with_another_event(ended: Ended, content: bytes) -> bytes:
+    """Write a pack again with an altered event and a true manifest."""
+    from releases.reporting.evidence_pack.pack import MANIFEST
+
+    with zipfile.ZipFile(io.BytesIO(content)) as read:
+        members = {name: read.read(name) for name in read.namelist()}
+    first, *lines = members["ledger/events.jsonl"].splitlines(True)
+    line = json.loads(first)
+    event = base64.b64decode(line["event"]).replace(b'"channel":"', b'"channel":"x')
+    line |= {"event": base64.b64encode(event).decode(), "leaf": sha256(b"\x00" + event).hexdigest()}
+    members["ledger/events.jsonl"] = json.dumps(line).encode() + b"\n" + b"".join(lines)
+    manifest = json.loads(members["manifest.json"])
+    manifest["files"] = {
+        name: {"sha256": sha256(members[name]).hexdigest(), "bytes": len(members[name])} for name in manifest["files"]
+    }
+    members["manifest.json"] = json.dumps(manifest).encode()
+    key = Signer.opened(ended.state / "statements")
+    members["manifest.dsse.json"] = key.envelope(MANIFEST, members["manifest.json"])
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name, member in members.items():
+            made.writestr(name, member)
+    return out.getvalue()
+
+
 def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
     ended: Ended, deployment: Any, keys: tuple[Any, ...], looked: Callable[..., tuple[int, str]]
 ) -> None:
@@ -206,6 +231,9 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
         place = content.find(b'"event":"') + 40
         return content[:place] + b"A" + content[place + 1 :] if name.startswith("evidence-packs/") else content
 
+    def forged_pack(name: str, content: bytes) -> bytes:
+        return with_another_event(ended, content) if name.startswith("evidence-packs/") else content
+
     def other_list(name: str, content: bytes) -> bytes:
         return content.replace(b"P-00001", b"P-00002") if name == "population/deployments.csv" else content
 
@@ -230,6 +258,7 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
         (without_proof, (2, "no checkpoint was compared")),
         (signed_in_part, (2, "are signed")),
         (other_pack, (1, "evidence-packs/")),
+        (forged_pack, (1, "does not lead to the root")),
         (other_list, (1, "not the one that was counted")),
     ):
         status, said = looked(rewritten(ended, archive, change), *keys)
