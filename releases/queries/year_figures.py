@@ -12,8 +12,8 @@ from audit.offline.ringi_verify import STAMP
 from audit.standing import standing
 from environments.access_as_of import once_protected
 from environments.models import AccessReview, AccessReviewItem
+from environments.times import ZONE
 from releases.models import Deployment, Drift, Release, Rollback
-from releases.queries.fiscal_year import ZONE
 
 # How many days have events, but no checkpoint, and how many no time stamp.
 _DAYS = """

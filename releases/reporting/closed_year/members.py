@@ -22,7 +22,7 @@ from audit.standing import OUTCOME as VERIFIED
 from environments.access_as_of import AccessAsOf
 from environments.models import AccessReviewItem, Application, Environment
 from environments.models.role import role_names
-from releases.queries.fiscal_year import ZONE
+from environments.times import ZONE
 from releases.reporting.audit_tests import TESTS
 from releases.reporting.audit_tests.base import Scope
 from releases.reporting.evidence_pack.collected import plain
