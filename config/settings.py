@@ -18,6 +18,7 @@ from environments.single_sign_on.configured import readable
 
 # NAME_FILE names a file that holds the value of NAME, as containers are given their secrets.
 env = environ.FileAwareEnv()
+PROCESS = env.str("RINGI_PROCESS", "ringi")
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 if not env.str("DATABASE_URL", ""):
@@ -108,7 +109,7 @@ def _database() -> dict[str, Any]:
     there = " ".join(f"-c {name if 'tcp' in name else f'tcp_{name}'}={value}" for name, value in spans.items())
     # Planned for its values each time: a generic plan reads a million ended deployments to find the five that wait.
     there += " -c plan_cache_mode=force_custom_plan"
-    named = {"application_name": env.str("RINGI_PROCESS", "ringi"), "connect_timeout": 5, "options": there}
+    named = {"application_name": PROCESS, "connect_timeout": 5, "options": there}
     # A statement that comes again and again is read and its names are looked up once for each connection.
     prepared = {"server_side_binding": True, "prepare_threshold": 5}
     database["OPTIONS"] = {**spans, **named, **prepared, **database.get("OPTIONS", {})}
@@ -336,7 +337,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
-        "json": {"()": "config.logs.JsonLine", "process": env.str("RINGI_PROCESS", "ringi")},
+        "json": {"()": "config.logs.JsonLine", "process": PROCESS},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": env.str("RINGI_LOG_LEVEL", "INFO")},

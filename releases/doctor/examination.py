@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from audit.isolated import is_unavailable
 from releases.doctor import database, machine, other_processes, replication, variables
-from releases.doctor.finding import Finding, Result
+from releases.doctor.finding import Finding, Result, warning
 
 # Each group of checks under its name. Those of BEFORE_START keep a process from working at all.
 GROUPS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
@@ -17,6 +18,8 @@ GROUPS: dict[str, tuple[Callable[[], Iterator[Finding]], ...]] = {
     "services": other_processes.CHECKS,
 }
 BEFORE_START = (variables.secret_key, database.role, database.schema, machine.state_folder, machine.key_ring_file)
+# Their roles read the ledger, and little else.
+NARROW, DENIED = ("ledger_signer", "ledger_stream"), "42501"
 READY = (database.role, database.schema, other_processes.queue)
 
 
@@ -43,6 +46,10 @@ def examine(checks: tuple[Callable[[], Iterator[Finding]], ...] | None = None) -
         try:
             seen = list(check())
         except Exception as fault:  # noqa: BLE001  # each check meets a part that may be broken in any way
+            if settings.PROCESS in NARROW and getattr(fault.__cause__, "sqlstate", "") == DENIED:
+                words = _("Not looked at: the role of this process reads nothing of that.")
+                found.append(warning(check.__name__, words, _("Look with the variables of the web process.")))
+                continue
             why = _("PostgreSQL does not answer.") if is_unavailable(fault) else f"{type(fault).__name__}: {fault}"
             name = check.__name__.replace("_", " ")
             seen = [Finding(name, Result.UNKNOWN, _("Not looked at: %(why)s") % {"why": " ".join(why.split())})]

@@ -25,6 +25,8 @@ from releases.liveness import read_liveness
 from releases.models import NotificationChannel
 
 PATIENCE = 5.0
+# Processes that need no mail server; one with a name of its own may need it.
+MAILS_NOTHING = ("worker-", "scheduler", "live", "ledger_stream")
 # A whole verification each night, and some hours for it.
 VERIFIED_WITHIN = timedelta(hours=30)
 # Long enough to get another certificate from the people of the identity provider.
@@ -51,7 +53,7 @@ def queue() -> Iterator[Finding]:
         yield failed("Redis", words, _("Set maxmemory-policy to noeviction."))
     else:
         words = _("Redis answers; the account may also configure it.")
-        yield warning("Redis", words, _("Give each process an account of docs/how-to/redis-users.acl."))
+        yield warning("Redis", words, _("Give each process an account of deploy/redis-users.acl."))
 
 
 def processes() -> Iterator[Finding]:
@@ -128,7 +130,7 @@ def mail() -> Iterator[Finding]:
     """The mail server answers, where notifications are mailed."""
     channels = NotificationChannel.objects.filter(channel_type="mail", disabled_at=None).count()
     if not settings.MAIL_HOST:
-        if channels:
+        if channels and not settings.PROCESS.replace("worker-notifications", "").startswith(MAILS_NOTHING):
             words = _("RINGI_MAIL_URL is not set, but %(n)s channels send mail.") % {"n": channels}
             yield failed("RINGI_MAIL_URL", words, _("Set it in the environment of the process that sends mail."))
         else:

@@ -36,7 +36,7 @@ class MailHost:
 
 
 @contextmanager
-def mail_host() -> Iterator[MailHost]:
+def mail_host(port: int = 0) -> Iterator[MailHost]:
     """Serve SMTP (RFC 5321: HELO, EHLO, MAIL, RCPT, DATA, RSET, NOOP, QUIT) until the block ends."""
 
     class Talking(socketserver.StreamRequestHandler):
@@ -90,7 +90,7 @@ def mail_host() -> Iterator[MailHost]:
                 else:
                     self.say("250 ok")
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talking) as server:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Talking) as server:
         server.daemon_threads = True
         made = MailHost("127.0.0.1", server.server_address[1])
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

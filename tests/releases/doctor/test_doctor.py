@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.urls import reverse
 
 from audit.ledger import time_stamps
@@ -25,6 +26,7 @@ from releases.doctor import database as of_database, machine, other_processes, v
 from releases.doctor.examination import BEFORE_START, GROUPS, examine
 from releases.doctor.finding import Finding, Result, ok
 from releases.management.commands import doctor as command
+from releases.models import NotificationChannel
 from tests.audit.tampered import as_owner
 from tests.conftest import ledger_signer_connection, sign_ledger
 from tests.environments.single_sign_on.conftest import begun
@@ -222,6 +224,39 @@ def test_a_mail_server_that_does_not_answer_is_found(world: Any, settings: Any) 
         thread.start()
         assert results(other_processes.mail) == [OK]
         thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("process", "result"),
+    [
+        *((name, FAILED) for name in ("web", "ledger_signer", "worker-notifications", "a name of its own")),
+        *((name, OK) for name in ("live", "scheduler", "worker-production", "worker-checks", "ledger_stream")),
+    ],
+)
+def test_only_a_process_that_mails_needs_the_mail_server(
+    world: Any, settings: Any, process: str, result: Result
+) -> None:
+    """The procedure's channel mails; the others have no address of a mail server, as the documentation says."""
+    settings.MAIL_HOST, settings.PROCESS = "", process
+    NotificationChannel.objects.filter(channel_type="mail").update(disabled_at=None)
+    assert NotificationChannel.objects.filter(channel_type="mail").exists()
+    assert results(other_processes.mail) == [result]
+
+
+@pytest.mark.parametrize(
+    ("process", "result"), [("ledger_signer", WARNING), ("ledger_stream", WARNING), ("web", UNKNOWN)]
+)
+def test_what_a_narrow_role_cannot_read_is_no_fault_of_it(
+    database: str, settings: Any, process: str, result: Result
+) -> None:
+    settings.PROCESS = process
+
+    def denied() -> Iterator[Finding]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT rolpassword FROM pg_authid")
+        yield ok("passwords", "read")
+
+    assert [one.result for one in examine((denied,)).findings] == [result]
 
 
 def test_a_check_that_breaks_is_no_good_result() -> None:
