@@ -7,6 +7,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
+# requirements-production.lock: without what tests and the demo need
+LOCK := requirements.lock
 # uv from the PATH when it works, else a private one in .uv
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
 UV_FILE := $(filter .uv/bin/uv,$(UV))
@@ -33,11 +35,11 @@ help: ## list the targets
 	  fi; \
 	done; echo "ringi: no Python from 3.9 on with pip was found, and no uv" >&2; exit 2
 
-$(INSTALLED): requirements.lock | $(UV_FILE)
+$(INSTALLED): $(LOCK) | $(UV_FILE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { \
 	  rm -rf .venv && $(UV) venv --quiet --python '>=3.12' .venv; }
-	@echo "Installing the packages of requirements.lock …"
-	@$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r requirements.lock
+	@echo "Installing the packages of $(LOCK) …"
+	@$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r $(LOCK)
 	@touch $@
 
 .PHONY: messages
@@ -127,6 +129,10 @@ var/identity/.installed: tests/environments/single_sign_on/package-lock.json
 identity: messages var/identity/.installed ## single sign-on with real identity providers (needs Node.js)
 	@exec $(FOR_A_RUN) var/test -- $(PYTEST) tests/environments/single_sign_on
 
+.PHONY: kit
+kit: messages ## install deploy/ in a bare Debian and bring a release to production there (root, Debian, mmdebstrap, podman)
+	@exec $(PYTHON) -m tests.kit
+
 .PHONY: mutants
 mutants: messages ## take each guard out in a copy; its test must fail
 	@exec $(FOR_A_RUN) var/test -- $(PYTHON) -m tests.mutants
@@ -151,6 +157,8 @@ bench: messages $(if $(PEERS),var/peers/.installed) ## the measurements, as a ta
 lock: $(UV_FILE) ## pin all packages with their hashes
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --extra demo --group dev pyproject.toml --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --constraint requirements.lock pyproject.toml --output-file requirements-production.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \

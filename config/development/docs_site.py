@@ -1,6 +1,7 @@
 """Hooks of MkDocs for the documentation: they print the glossary from the file that the pages read."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from releases.glossary import terms
@@ -14,6 +15,7 @@ HEADINGS = {
 }
 # A line that ends and goes on in Japanese: browsers would show its break as a space.
 BROKEN = re.compile(r"(?<=[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff5e])\n *(?=[\u3000-\u30ff\u4e00-\u9fff\uff01-\uff5e])")
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 FILES = {"en": "reference/glossary.md", "ja": "reference/glossary.ja.md"}
 
 
@@ -38,14 +40,17 @@ def page(language: str) -> str:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the glossary in both languages."""
+    """Add the glossary in both languages, and the files of `deploy` that pages link to."""
     from mkdocs.structure.files import File
 
+    for path in (path for path in sorted(DEPLOY.rglob("*")) if path.is_file()):
+        files.append(File.generated(config, str(path.relative_to(DEPLOY.parent)), abs_src_path=str(path)))
     for language, name in FILES.items():
         files.append(File.generated(config, name, content=page(language)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Join the lines of Japanese paragraphs."""
+    """Join the lines of Japanese paragraphs; links into `deploy`, beside `docs`, lead to its files in the site."""
+    markdown = markdown.replace("](../../deploy/", "](../deploy/")
     return BROKEN.sub("", markdown) if page.file.src_uri.endswith(".ja.md") else markdown

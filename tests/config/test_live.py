@@ -202,7 +202,7 @@ def test_the_stream_comes_through_the_documented_proxy(
 ) -> None:
     """nginx with the blocks of the page: the stream is not held back, and a page finds it under its own address."""
     session, draft = session_of(browsers, "manager"), seeded["draft"]
-    text = (settings.BASE_DIR / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    text = (settings.BASE_DIR / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     blocks = re.findall(r"^    location .*?^    }\n", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
     front = free_port()

@@ -27,7 +27,7 @@ from releases.worker.rq_worker import RingiJob
 from tests.certificates import self_signed
 from tests.releases.worker.test_rq_worker import SEEN, Worker, ours
 
-HOW_TO = PROJECT / "docs" / "how-to"
+DEPLOY = PROJECT / "deploy"
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ def server(tmp_path: Path) -> Iterator[Server]:
         pytest.skip("no redis-server or valkey-server, or no openssl, on this machine")
     key, pem = self_signed(tmp_path, "IP:127.0.0.1")
     users = (
-        (HOW_TO / "redis-users.acl").read_text().replace("WEB_PASSWORD", "web-1").replace("WORKER_PASSWORD", "worker-1")
+        (DEPLOY / "redis-users.acl").read_text().replace("WEB_PASSWORD", "web-1").replace("WORKER_PASSWORD", "worker-1")
     )
     (tmp_path / "ringi.acl").write_text(users)
     port = free_port()
     text = (
-        (HOW_TO / "redis.conf")
+        (DEPLOY / "redis.conf")
         .read_text()
-        .replace("/etc/redis/ca.pem", str(pem))
+        .replace("/etc/ringi-ca.pem", str(pem))
         .replace("tls-port 6379", f"tls-port {port}")
     )
-    (tmp_path / "redis.conf").write_text(text.replace("/etc/redis", str(tmp_path)) + "bind 127.0.0.1\n")
+    (tmp_path / "redis.conf").write_text(text.replace("/etc/valkey", str(tmp_path)) + "bind 127.0.0.1\n")
     child = subprocess.Popen([program, str(tmp_path / "redis.conf")], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
         found = Server(port, pem)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,12 +24,15 @@ from psycopg import sql
 from config.development.rows import rows
 from environments.queues import OWN_QUEUES
 from releases.procedures.load import default
+from tests.kit.guide import steps
+from tests.kit.unit_file import read
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = ROOT / "docs" / "how-to"
 PAGES = ("install.md", "run.md", "recover.md", "upgrade.md")
-FILE = ROOT / "docs" / "how-to" / "compose.yaml"
-UNITS = ROOT / "docs" / "how-to" / "systemd"
+DEPLOY = ROOT / "deploy"
+FILE = DEPLOY / "compose.yaml"
+UNITS = DEPLOY / "systemd"
 SERVERS = {"postgres", "valkey"}
 QUEUES = (*(place.key for place in default().environments), *OWN_QUEUES)
 OPEN = ("RINGI_BASE_URL", "RINGI_LIVE_URL")
@@ -151,7 +156,9 @@ def test_dependencies_and_mounts_are_there(compose: dict[str, Any], ours: dict[s
 def script_of_secrets() -> str:
     """Return the lines of the page that make the secrets."""
     return re.findall(
-        r"```sh\n(mkdir -m 700 secrets.*?)```", (HOW_TO / "install.md").read_text(encoding="utf-8"), re.DOTALL
+        r"```sh\n(mkdir -m 700 secrets.*?)```",
+        (HOW_TO / "install-with-compose.md").read_text(encoding="utf-8"),
+        re.DOTALL,
     )[0]
 
 
@@ -174,8 +181,13 @@ def test_the_script_makes_the_roles_and_the_database(compose: dict[str, Any], tm
     roles = [f"{mark}_{name}" for name in ("owner", "web", "worker", "scheduler", "ledger_signer", "auditor")]
     names = ["ringi_owner", "ringi", "ringi_worker", "ringi_scheduler", "ringi_ledger_signer", "ringi_auditor"]
     script = compose["configs"]["roles"]["content"].replace("$$", "$").replace("/run/secrets", str(tmp_path))
-    script = script.replace(" ".join(names), " ".join(roles))
-    script = script.replace("DATABASE ringi OWNER ringi_owner", f"DATABASE {mark} OWNER {roles[0]}")
+    script = script.replace(" ".join(names), " ".join(roles)).replace("/roles.sql", str(tmp_path / "roles.sql"))
+    mounted = {one["source"]: one["target"] for one in compose["services"]["postgres"]["configs"]}
+    assert compose["configs"]["sql"] == {"file": "roles.sql"} and mounted["sql"] == "/roles.sql"
+    statements = (DEPLOY / "roles.sql").read_text(encoding="utf-8").replace("DATABASE ringi ", f"DATABASE {mark} ")
+    for name, role in zip(names, roles, strict=True):
+        statements = re.sub(rf"\b{name}\b", role, statements)
+    (tmp_path / "roles.sql").write_text(statements)
     for role in roles:
         (tmp_path / f"password_{role}").write_text(f"a'word of \\{role}")
     server = os.environ["DATABASE_SERVER_URL"]
@@ -216,18 +228,15 @@ def test_the_units_and_the_environment_of_the_page() -> None:
     assert len(commands) == 8
     for command in commands:
         sound([word.replace("QUEUE", "production") for word in command])
-    for line in re.findall(r"^\$ (?:\w+=\S+ )?(\.venv/bin/python manage\.py .*)$", text, re.MULTILINE):
-        sound(shlex.split(line, comments=True))
+    made = {*made_by_the_script(), "root"}
+    for words in re.findall(r"^ *# ringi-manage ([a-z-]+ .*?)\\?$", text, re.MULTILINE):
+        process, command, *_more = shlex.split(words, comments=True)
+        assert command in get_commands() and process in made, words
 
 
 def unit(name: str) -> dict[str, list[str]]:
-    """Return the lines of a unit by their names, in order; an empty value takes back those before, as in systemd."""
-    found: dict[str, list[str]] = {}
-    for line in (UNITS / name).read_text(encoding="utf-8").replace("\\\n", "").splitlines():
-        key, equals, value = line.partition("=")
-        if equals and not line.startswith("#"):
-            found.setdefault(key, []).append(value)
-    return found
+    """Return the lines of a unit by their names, in order."""
+    return read(UNITS / name, instance="%i")
 
 
 def as_run() -> dict[str, dict[str, list[str]]]:
@@ -241,6 +250,88 @@ def as_run() -> dict[str, dict[str, list[str]]]:
         for name, one in of_workers.items()
     }
     return {name: unit(file) for name, file in names.items() if name not in of_workers} | filled
+
+
+def made_by_the_script() -> dict[str, dict[str, str]]:
+    """Run `make-variables` as the page does; return file → variable → value."""
+    (line,) = [block for step in steps() if step.title == "Variables" for block in step.blocks]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"PATH": os.environ["PATH"], "RINGI_VARIABLES": folder}
+        for code in (0, 2):  # what is there is never made again
+            ran = subprocess.run(shlex.split(line), cwd=ROOT, env=environment, capture_output=True, text=True)
+            assert ran.returncode == code, ran.stderr
+        assert {file.stat().st_mode & 0o777 for file in Path(folder).iterdir()} == {0o600}
+        return {
+            file.stem: dict(row.split("=", 1) for row in file.read_text().splitlines())
+            for file in Path(folder).glob("*.env")
+        }
+
+
+def test_the_script_gives_each_unit_the_variables_of_its_role() -> None:
+    made = made_by_the_script()
+    files = {Path(one["EnvironmentFile"][0]).stem: name for name, one in as_run().items()}
+    assert set(made) == {*files, "owner"}
+    roles = {urlsplit(one["DATABASE_URL"]).username: urlsplit(one["DATABASE_URL"]).password for one in made.values()}
+    assert len(roles) == len({*roles.values()}) == 5
+    for file, variables in made.items():
+        role = "ringi_owner" if file == "owner" else ROLE_OF.get(files[file], "ringi_worker")
+        assert urlsplit(variables["DATABASE_URL"]).username == role and set(variables) <= documented(), file
+        user = "ringi_worker" if file.startswith("worker-") else "ringi_web"
+        assert urlsplit(variables["REDIS_URL"]).username == user, file
+        assert "RINGI_MAIL_URL" in variables or file not in ("web", "ledger-signer", "worker-notifications")
+        assert not any("/etc/ringi/" in value for value in variables.values()), "no process can open that folder"
+    keys = {file: variables["SECRET_KEY"] for file, variables in made.items()}
+    assert keys["web"] == keys["live"] and len({*keys.values()}) == len(keys) - 1
+    assert min(map(len, keys.values())) >= 50
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "usage"), (["web"], "usage"), (["../tmp/web", "doctor"], "is no process"), (["strange", "doctor"], "")],
+)
+def test_the_wrapper_refuses_what_is_no_process(words: list[str], said: str) -> None:
+    ran = subprocess.run([str(DEPLOY / "ringi-manage"), *words], capture_output=True, text=True)
+    assert ran.returncode == 2 and ran.stderr.startswith("ringi-manage: ") and said in ran.stderr
+    assert not ran.stdout
+
+
+def test_the_accounts_and_folders_are_those_of_the_units() -> None:
+    lines = (DEPLOY / "ringi.sysusers").read_text(encoding="utf-8").splitlines()
+    rows = [shlex.split(line) for line in lines if line and not line.startswith("#")]
+    accounts = {row[1]: row[4] if len(row) > 4 else "" for row in rows if row[0] == "u"}
+    needed = {one["User"][0] for one in as_run().values()} | {"ringi-ledger-stream"}
+    assert set(accounts) == needed | {"ringi-owner", "ringi-programs"}
+    assert ["g", "ringi-targets", "-", "-"] in rows
+    members = {row[1] for row in rows if row[0] == "m" and row[2] == "ringi-targets"}
+    assert members == {one["User"][0] for one in as_run().values() if "SupplementaryGroups" in one}
+    made = [line.split() for line in (DEPLOY / "ringi.tmpfiles").read_text(encoding="utf-8").splitlines()]
+    folders = {row[1]: row[2:] for row in made if row[0] == "d"}
+    assert folders.pop("/etc/ringi") == ["0700", "root", "root"]
+    for name in needed | {"ringi-owner"}:
+        assert accounts[name] == f"/var/lib/{name}" and folders[f"/var/lib/{name}"] == ["0700", name, name]
+    rings = {path.removesuffix("/secrets").removeprefix("/var/lib/") for path in folders if path.endswith("/secrets")}
+    assert rings == needed - {"ringi-live", "ringi-ledger-signer", "ringi-ledger-stream"}
+    assert len(folders) == len(needed) + 1 + len(rings)
+    if program := shutil.which("systemd-sysusers"):
+        with tempfile.TemporaryDirectory() as root:
+            (Path(root) / "etc").mkdir()
+            words = [program, f"--root={root}", str(DEPLOY / "ringi.sysusers")]
+            ran = subprocess.run(words, capture_output=True, text=True)
+            made_ones = {line.split(":")[0] for line in (Path(root) / "etc/passwd").read_text().splitlines()}
+            assert ran.returncode == 0 and set(accounts) <= made_ones, ran.stderr
+
+
+def test_the_steps_name_files_that_there_are() -> None:
+    """`make kit` plays the commands; here only what they name is looked at."""
+    played = list(steps())
+    text = "\n".join(block for step in played for block in step.blocks)
+    named = re.findall(r"deploy/[\w./-]+", text)
+    assert len(played) >= 12 and len(named) >= 8
+    assert [name for name in named if not (ROOT / name).exists() and not name.endswith("/systemd/")] == []
+    queues = re.findall(r"ringi-worker@\{([a-z,]+)\}", text)
+    assert [set(one.split(",")) for one in queues] == [set(QUEUES)]
+    copied = re.findall(r"for name in ([a-z ]+); do", text)
+    assert [set(one.split()) for one in copied] == [{"scheduler", *QUEUES}]
 
 
 def test_no_two_units_share_an_account_a_file_of_variables_or_a_folder() -> None:
@@ -295,14 +386,15 @@ def test_the_image_holds_what_runs_and_no_secret(compose: dict[str, Any]) -> Non
     assert all((ROOT / name).exists() for name in let_in)
     for closed in ("docs", "var", "secrets", ".env", ".git", "tests"):
         assert closed not in let_in, closed
-    build = compose["services"]["migrate"]["build"]
-    copied = [line.split() for line in build["dockerfile_inline"].splitlines() if line.startswith(("COPY", "ADD"))]
-    assert build["context"] == "../.." and copied == [["COPY", ".", "."]]
-    assert not {"args", "secrets"} & {*build}
+    assert compose["services"]["migrate"]["build"] == {"context": "..", "dockerfile": "deploy/Containerfile"}
+    file = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    copied = [line.split() for line in file.splitlines() if line.startswith(("COPY", "ADD"))]
+    assert copied == [["COPY", ".", "."], ["COPY", "--from=packages", "/opt/ringi", "/opt/ringi"]]
+    last = file.rpartition("\nFROM ")[2]
+    assert "\nUSER 10001:10001\n" in last and " make" not in last and "pip" not in last
+    sound(json.loads(last.partition("\nCMD ")[2].replace("\\\n", "")))
 
 
-@pytest.mark.parametrize(
-    "path", ["secrets/url_ringi", "docs/how-to/secrets/secret_key", "web.env", "configuration.keys"]
-)
+@pytest.mark.parametrize("path", ["secrets/url_ringi", "deploy/secrets/secret_key", "web.env", "configuration.keys"])
 def test_git_takes_no_secret(path: str) -> None:
     assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT).returncode == 0

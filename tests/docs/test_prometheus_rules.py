@@ -12,7 +12,7 @@ import pytest
 
 from config.development.processes import PROJECT
 
-FOLDER = PROJECT / "docs" / "how-to" / "prometheus"
+FOLDER = PROJECT / "deploy" / "prometheus"
 
 
 def test_each_alert_fires_when_it_must_and_only_then() -> None:

@@ -1,0 +1,1 @@
+"""The production kit, played: `make kit` installs `deploy/` in a bare Debian and releases to production there."""
