@@ -6,11 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
-from releases.admin.pages.deployment_process.page import TEMPLATES
+from releases import procedures
 from tests.applications.organisation import SHORT_MONITORING, Application, Target, replaced
 
+# Its page imports models, which a process without a database cannot.
+PROCESS = Path(procedures.__file__).with_name("processes") / "static-files.toml"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 CONFIGURATION = """{user}worker_processes 1;
 pid {root}/shared/nginx.pid;
@@ -42,7 +45,7 @@ class StaticSite(Application):
 
     def process(self) -> str:
         """Return the template for files behind a web server."""
-        return replaced((TEMPLATES / "static-files.toml").read_text("utf-8"), *SHORT_MONITORING)
+        return replaced(PROCESS.read_text("utf-8"), *SHORT_MONITORING)
 
     def trees(self) -> dict[str, dict[str, bytes]]:
         """Return the versions; the broken one lacks a page that no check requests."""
@@ -93,12 +96,17 @@ class StaticSite(Application):
         status, text = target.answer("/version.txt")
         return text.strip() if status == 200 else ""
 
-    def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
-        """Start nginx in the foreground, as the operators' own supervisor does."""
+    def write_configuration(self, target: Target) -> Path:
+        """Write the configuration of nginx, as the operators did; return the file."""
         shared = target.root / "shared"
         (shared / "tmp").mkdir(exist_ok=True)
         nginx = shared / "nginx.conf"
         nginx.write_text(CONFIGURATION.format(root=target.root, port=target.port, user=USER))
+        return nginx
+
+    def start_by_hand(self, target: Target) -> subprocess.Popen[bytes]:
+        """Start nginx in the foreground, as the operators' own supervisor does."""
+        nginx = self.write_configuration(target)
         return subprocess.Popen(
             [NGINX, "-c", str(nginx), "-g", "daemon off;"], stdin=subprocess.DEVNULL, start_new_session=True
         )
