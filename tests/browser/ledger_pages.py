@@ -20,16 +20,17 @@ from audit.ledger.note import Checkpoint, sign
 from audit.ledger.proof import Frontier
 from audit.ledger.resumption import write_refusal
 from audit.models import ClosedYear, Event
+from audit.operation import operation, record_event
 from audit.reconciliation import nightly
 from environments.models import Account
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
 from releases.operations.definition.load import load
+from releases.queries import saved_test_runs
 from releases.queries.fiscal_year import bounds
 from releases.queries.year_figures import HOLDS, OPEN
 from tests.conftest import sign_ledger
 from tests.releases.definition.test_definition import SHOP
-from tests.releases.reporting.audit_tests.asking import make
 
 
 def refused(signer: LedgerSigner) -> None:
@@ -72,29 +73,36 @@ def ledger_rows(acting_as: Callable[..., AbstractContextManager[Any]], folder: P
         going_on = resume.request_resumption(reason="ディスク故障のため、前日のバックアップから復元した")
     with acting(Actor(account_id=None, name="audit_reconcile", kind="command", channel="command")):
         nightly.reconcile()
-    closed = make(
-        ClosedYear,
-        year=2025,
-        since=bounds(2025)[0],
-        until=bounds(2025)[1],
-        first=1,
-        last=checkpoint.size,
-        checkpoint=checkpoint.size,
-        contents={
-            "holds": dict.fromkeys(HOLDS, 41),
-            "open": dict.fromkeys(OPEN, 0) | {"releases": 2},
-            "chain": "5e" * 32,
-        },
-        digest="ab" * 32,
-        archives=[["cd" * 32, 281270570, "2026-04-03T09:15:00+00:00"]],
-        reason="2025年度の締め",
-        requested_by="person:9:佐々木 監査",
-        requested_person="employee:9",
-        requested_at=now(),
-        confirmed_by="person:1:田中 管理",
-        confirmed_person="employee:1",
-        confirmed_at=now(),
-    )
+        since, until = saved_test_runs.month_before(now())
+        results = [{"test": "approval-after-start", "listing": False, "examined": 41, "rows": 1, "digest": "ef" * 32}]
+        record_event(saved_test_runs.OUTCOME, since=since.isoformat(), until=until.isoformat(), results=results)
+    with (
+        acting(Actor(account_id=None, name="田中", kind="command", channel="command")),
+        operation("year:confirm_closing") as op,
+    ):
+        closed = ClosedYear.objects.create(
+            year=2025,
+            since=bounds(2025)[0],
+            until=bounds(2025)[1],
+            first=1,
+            last=checkpoint.size,
+            checkpoint=checkpoint.size,
+            contents={
+                "holds": dict.fromkeys(HOLDS, 41),
+                "open": dict.fromkeys(OPEN, 0) | {"releases": 2},
+                "chain": "5e" * 32,
+            },
+            digest="ab" * 32,
+            archives=[["cd" * 32, 281270570, "2026-04-03T09:15:00+00:00"]],
+            reason="2025年度の締め",
+            requested_by="person:9:佐々木 監査",
+            requested_person="employee:9",
+            requested_at=now(),
+            confirmed_by="person:1:田中 管理",
+            confirmed_person="employee:1",
+            confirmed_at=now(),
+        )
+        op.about(closed)
     return {"mail": mail, "gone": gone, "checkpoint": checkpoint, "going_on": going_on, "closed": closed}
 
 
@@ -136,6 +144,7 @@ def ledger_pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
             "committee_a",
             reverse("operation", args=["ledger", "confirm_resumption", rows["going_on"].pk]),
         ),
+        "audit-tests-kept": ("auditor", reverse("audit-tests")),
         "closed-years": ("auditor", reverse("closed-years")),
         "closed-year": ("auditor", reverse("closed-year", args=[rows["closed"].pk])),
         "verb-close-year": ("auditor", reverse("operation-new", args=["year", "request_closing"])),

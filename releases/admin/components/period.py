@@ -1,4 +1,4 @@
-"""The period of an audit question: by default a fiscal year from April, in the office's zone."""
+"""The period of an audit question: by default a fiscal year, in the office's zone."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
