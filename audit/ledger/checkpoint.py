@@ -101,7 +101,7 @@ class LedgerSigner:
     def key_in(file: Path) -> tuple[SigningKey, PublicKey]:
         """Read a key file; return the private and the public key. Raises OSError, ValueError, TokenFault."""
         origin, private = signing_key.read(file)
-        return private, PublicKey(origin, private.public)
+        return private, PublicKey(origin, private.public_key().public_bytes_raw())
 
     def open_key(self) -> None:
         """Use the key of the folder from now on, and list it in key.pub."""

@@ -70,7 +70,8 @@ class PublicKey:
 def sign(checkpoint: Checkpoint, private: SigningKey, next_key: PublicKey | None = None) -> str:
     """Return the signed note of a checkpoint, and of the key that follows; the key is named like the origin."""
     text, name = checkpoint.text() + (f"{NEXT_KEY}{next_key}\n" if next_key else ""), checkpoint.origin
-    blob = base64.b64encode(key_id(name, private.public) + private.sign(text.encode())).decode()
+    public = private.public_key().public_bytes_raw()
+    blob = base64.b64encode(key_id(name, public) + private.sign(text.encode())).decode()
     return f"{text}\n— {name} {blob}\n"
 
 

@@ -32,26 +32,13 @@ class TokenFault(Exception):
 
 
 class SigningKey(Protocol):
-    """A private key. public: the 32 bytes of the public one."""
+    """A private key, as cryptography's own Ed25519PrivateKey."""
 
-    @property
-    def public(self) -> bytes:
-        """Return the public key."""
-
-    def sign(self, data: bytes) -> bytes:
+    def sign(self, data: bytes, /) -> bytes:
         """Return the 64 bytes of the signature. Raises TokenFault."""
 
-
-class FileKey:
-    """A key whose bytes are read."""
-
-    def __init__(self, seed: bytes) -> None:
-        self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        self.public = self._private.public_key().public_bytes_raw()
-
-    def sign(self, data: bytes) -> bytes:
-        """Return the signature."""
-        return self._private.sign(data)
+    def public_key(self) -> Ed25519PublicKey:
+        """Return the public key."""
 
 
 class TokenKey:
@@ -63,14 +50,18 @@ class TokenKey:
         self._label = label
         with _token() as session:
             found = session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=label)
-            self.public = bytes(found[Attribute.EC_POINT])[-32:]
+            self._public = Ed25519PublicKey.from_public_bytes(bytes(found[Attribute.EC_POINT])[-32:])
         # A token may sign otherwise (Ed25519ph), and another key may bear the label.
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(self.sign(b"ringi"), b"ringi")
+            self._public.verify(self.sign(b"ringi"), b"ringi")
         except InvalidSignature:
             raise TokenFault(f"the key {label} of the token does not sign by Ed25519") from None
 
-    def sign(self, data: bytes) -> bytes:
+    def public_key(self) -> Ed25519PublicKey:
+        """Return the public key."""
+        return self._public
+
+    def sign(self, data: bytes, /) -> bytes:
         """Let the token sign."""
         from pkcs11 import Mechanism, ObjectClass
 
@@ -90,7 +81,7 @@ def read(file: Path) -> tuple[str, SigningKey]:
     origin, held = file.read_text(encoding="utf-8").split()
     if held.startswith(IN_TOKEN):
         return origin, TokenKey(held.removeprefix(IN_TOKEN))
-    return origin, FileKey(base64.b64decode(held))
+    return origin, Ed25519PrivateKey.from_private_bytes(base64.b64decode(held))
 
 
 def token_address(uri: str) -> tuple[str, str]:

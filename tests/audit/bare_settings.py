@@ -25,6 +25,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATE_DIR = Path(os.environ["LEDGER_TEST_STATE"])
 LEDGER_PUBLIC_KEY = ""
+LEDGER_TOKEN = LEDGER_TOKEN_PIN = ""
 TIME_STAMP_URL = os.environ.get("LEDGER_TEST_TIME_STAMP_URL", "")
 TIME_STAMP_CA = os.environ.get("LEDGER_TEST_TIME_STAMP_CA", "")
 DATABASE_ROLES = {"application": _parts["user"]}

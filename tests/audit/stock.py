@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+import os
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 from django.apps import apps
 from django.db import models
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit.audited_tables import AuditedTable
+from audit.roles import KEPT
 
 _numbers = itertools.count(1000)
 TEXT = "か\u3099 “値” \\ 𠮷"
@@ -152,3 +159,20 @@ def as_recorded(columns: dict[str, Any], audited: AuditedTable, key: bytes) -> d
         else:
             kept[column] = written(value)
     return kept
+
+
+def superuser(url: str) -> str:
+    """Return the same database for the server's own role."""
+    return make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=str(conninfo_to_dict(url)["dbname"]))
+
+
+@contextmanager
+def deletable(table: str, url: str) -> Iterator[None]:
+    """Let the application's role delete rows of a table of records, which no role of the product may."""
+    kept = sql.Identifier(table)
+    with psycopg.connect(superuser(url), autocommit=True) as server:
+        if table in KEPT:
+            server.execute(sql.SQL("GRANT DELETE ON {} TO ringi").format(kept))
+        yield
+        if table in KEPT:
+            server.execute(sql.SQL("REVOKE DELETE ON {} FROM ringi").format(kept))

@@ -16,7 +16,7 @@ import pytest
 import rfc8785
 from django.db import ProgrammingError, models, transaction
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from audit import capture
@@ -24,9 +24,8 @@ from audit.actor import Actor, acting
 from audit.apps import table_of
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.ledger.link import link_pending
-from audit.roles import KEPT
 from tests import locks
-from tests.audit.stock import as_recorded, changeable, model_of, other_value, unsaved
+from tests.audit.stock import as_recorded, changeable, deletable, model_of, other_value, superuser, unsaved
 
 SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
 EACH = pytest.mark.parametrize("audited", AUDITED_TABLES, ids=lambda audited: audited.model)
@@ -134,24 +133,13 @@ class Table:
         assert raw == rfc8785.dumps(expected)
 
 
-def superuser(url: str) -> str:
-    """Return the same database for the server's own role."""
-    return make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=str(conninfo_to_dict(url)["dbname"]))
-
-
 @pytest.fixture
 def table(audited: AuditedTable, shared: str) -> Iterator[Table]:
     """The table of this entry of the list."""
     made = Table(audited, shared)
-    # No role of the product deletes a record; the trigger must hold for one that does.
-    kept = sql.Identifier(made.name) if made.name in KEPT else None
-    with psycopg.connect(superuser(shared), autocommit=True) as server:
-        if kept is not None:
-            server.execute(sql.SQL("GRANT DELETE ON {} TO ringi").format(kept))
+    with deletable(made.name, shared):
         yield made
         made.raw.close()
-        if kept is not None:
-            server.execute(sql.SQL("REVOKE DELETE ON {} FROM ringi").format(kept))
 
 
 def prepared(table: Table) -> tuple[Any, models.Field[Any, Any], Any]:

@@ -64,6 +64,7 @@ ELSEWHERE = {
     "notification_rule:remove": "what people are told, and how",
     "notification_template:edit": "what people are told, and how",
     "notification_template:restore": "what people are told, and how",
+    "year:request_closing": "a year of the ledger; the administrator who confirms it has the factor",
     "meeting:record": "minutes; what was decided is entered for each release",
 }
 

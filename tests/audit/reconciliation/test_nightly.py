@@ -25,6 +25,7 @@ from audit.reconciliation import compare, nightly
 from audit.standing import standing
 from environments.models import AccessGrant, Environment
 from releases.worker.poll import RARELY, nightly_comparison
+from tests.audit.stock import deletable
 from tests.releases.reporting.audit_tests.asking import ask, texts
 
 SCHEDULER = Actor(account_id=None, name="scheduler", kind="worker", channel="scheduler")
@@ -223,7 +224,8 @@ def test_a_write_of_which_the_owner_removed_the_pending_event_is_named(database:
 
 
 def test_a_row_that_came_back_after_its_deletion_is_named(database: str) -> None:
-    with acting(FORGER), operation("test:repair") as op:
+    deleting = deletable("environments_accessgrant", database)
+    with deleting, acting(FORGER), operation("test:repair") as op:
         kept = AccessGrant.objects.order_by("-pk").first()
         pk = kept.pk
         AccessGrant.objects.filter(pk=pk)._raw_delete("default")

@@ -16,7 +16,7 @@ from audit.actor import Actor, acting
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
 from audit.ledger.link import link_pending
 from audit.reconciliation.rows import Table, rows_of_events, rows_without_event
-from tests.audit.stock import changeable, model_of, other_value, unsaved
+from tests.audit.stock import changeable, deletable, model_of, other_value, unsaved
 from tests.audit.test_roles import url
 
 SATO = Actor(account_id=7, name="佐藤 花子", kind="person", channel="admin", address="192.0.2.7", request_id="r-1")
@@ -32,7 +32,7 @@ def _found(cursor: Any, audited: AuditedTable) -> tuple[int, list[Any]]:
 @pytest.mark.parametrize("audited", AUDITED_TABLES, ids=lambda audited: audited.model)
 def test_every_type_of_column_equals_its_events(shared: str, audited: AuditedTable) -> None:
     model = model_of(audited.model)
-    with acting(SATO), transaction.atomic():
+    with deletable(model._meta.db_table, shared), acting(SATO), transaction.atomic():
         capture.set_context(SATO, operation="rows:write", operation_id=uuid4(), reason="試験")
         kept, gone = unsaved(model), unsaved(model)
         kept.save(), gone.save()
