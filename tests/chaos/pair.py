@@ -120,7 +120,8 @@ class Pair:
         main = int((self.data(name) / "postmaster.pid").read_text().split()[0])
         pids = [main, *children(main)]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # a child may have ended meanwhile
+                os.kill(pid, signal.SIGSTOP)
         for pid in {*pids, *children(main)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
