@@ -213,12 +213,12 @@ def own_folders(target: TargetSpec) -> None:
 
 
 @contextmanager
-def holding(context: StepContext) -> Iterator[Held]:
-    """Hold the target's lock for one attempt.
+def holding(context: StepContext, *, makes: bool = False) -> Iterator[Held]:
+    """Hold the target's lock for one attempt. makes: it makes the effect; else it only looks, also at another step.
 
     Raises StillRunning when another attempt or one of its children holds it, Fenced when a higher fencing_token of the
-    same key was here before, ForgottenAttempt, once, when another attempt had the same one. The lock outlives the block
-    for as long as a child that inherited it lives.
+    same key was here before, ForgottenAttempt, once, when one that makes the effect had the same token as another. The
+    lock outlives the block for as long as a child that inherited it lives.
     """
     refuse_elsewhere(context.target)
     layout = Layout(context.target.root)
@@ -243,9 +243,11 @@ def holding(context: StepContext) -> Iterator[Held]:
             )
             raise Fenced(text % {"fencing_token": context.fencing_token, "key": context.key, "seen": seen[context.key]})
         attempts: dict[str, str] = record.get("attempts", {})
-        another = attempts.get(context.key, context.attempt) != context.attempt
+        another = makes and attempts.get(context.key, context.attempt) != context.attempt
         forgotten = seen.pop(context.key, 0) == context.fencing_token and another
-        seen[context.key], attempts[context.key] = context.fencing_token, context.attempt
+        seen[context.key] = context.fencing_token
+        if makes:
+            attempts[context.key] = context.attempt
         for key in list(seen)[:-KEPT_KEYS]:
             del seen[key]
         same = record.get("deployment") == context.deployment_key
@@ -255,7 +257,7 @@ def holding(context: StepContext) -> Iterator[Held]:
             "key": context.key,
             "fencing_token": context.fencing_token,
             "seen": seen,
-            "attempts": {key: attempts.get(key, "") for key in seen},
+            "attempts": {key: attempts[key] for key in seen if key in attempts},
             "log": log,
         }
         write_atomically(layout.lock_record, json.dumps(holder).encode())
@@ -366,7 +368,7 @@ class TargetStep(StepType):
         """Make the effect under the target's lock, on its host; raises StepFailed, Fenced, StillRunning."""
         if place.lies_elsewhere(context.target):
             return call.run_there(self, context, parameters)
-        with holding(context) as held:
+        with holding(context, makes=True) as held:
             return self.make(context, held, parameters)
 
     def probe(self, context: StepContext, parameters: Any) -> tuple[Probe, dict[str, Any]]:
