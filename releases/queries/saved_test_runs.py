@@ -60,7 +60,7 @@ def _run(event: Event) -> Run:
 def due(moment: datetime) -> bool:
     """Tell whether the last month has events and no run was kept for it."""
     since, until = month_before(moment)
-    newest = runs(1)
-    if newest and newest[0].since >= since:
+    kept = Event.objects.filter(operation=OUTCOME, outcome="done")
+    if kept.filter(at__gte=until).exists() or any(run.since >= since for run in runs(1)):
         return False
     return Event.objects.filter(at__lt=until).exists()

@@ -64,7 +64,7 @@ ELSEWHERE = {
     "notification_rule:remove": "what people are told, and how",
     "notification_template:edit": "what people are told, and how",
     "notification_template:restore": "what people are told, and how",
-    "year:request_closing": "a year of the ledger; the administrator who confirms it has the factor",
+    "year:request_closing": "refused for a year that is not over; tests/releases/operations/test_closed_years.py asks",
     "meeting:record": "minutes; what was decided is entered for each release",
 }
 

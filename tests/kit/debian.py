@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.kit.table import Failed, NotDone
 
-SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
+SUITE = "trixie"
 NEEDED = ("mmdebstrap", "unshare", "nsenter", "ip", "git")
 # Packages of a server that systemd runs, before anything of Ringi.
 SERVER = "systemd,procps"
@@ -122,13 +122,13 @@ def base(folder: Path, packages: str) -> tuple[Path, str]:
     """
     if missing := [name for name in NEEDED if shutil.which(name) is None]:
         raise NotDone(f"not installed: {', '.join(missing)}")
-    key = hashlib.sha256(f"{SUITE} {MIRROR} {SERVER} {packages} {ENTER}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{SUITE} {SERVER} {packages} {ENTER}".encode()).hexdigest()[:12]
     kept, root = folder / f"debian-{key}.tar", folder / "root"
     if kept.exists():
         return kept, f"{kept.name} of an earlier run"
     shutil.rmtree(root, ignore_errors=True)
     options = ["--variant=minbase", f"--include={SERVER}", "--skip=cleanup/apt/lists"]
-    run("mmdebstrap", *options, SUITE, str(root), MIRROR, seconds=1200)
+    run("mmdebstrap", *options, SUITE, str(root), seconds=1200)
     prepare(root)
     with room(root, network=True) as at:
         at.shell(packages, DEBIAN_FRONTEND="noninteractive", seconds=1800)

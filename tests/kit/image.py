@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from tests.kit.debian import AUTHORITIES, INSIDE, MIRROR, SUITE, machine_variables, run
+from tests.kit.debian import AUTHORITIES, INSIDE, SUITE, machine_variables, run
 from tests.kit.installation import PROJECT, Installation
 from tests.kit.table import Failed, NotDone, Table
 
@@ -60,7 +60,7 @@ class Image:
         if self.podman("images", "--quiet", BASE):
             return "the base of an earlier run"
         packed = self.made.folder / "base.tar"
-        run("mmdebstrap", "--variant=minbase", SUITE, str(packed), MIRROR, seconds=1200)
+        run("mmdebstrap", "--variant=minbase", SUITE, str(packed), seconds=1200)
         self.podman("import", str(packed), BASE)
         packed.unlink()
         return f"mmdebstrap, {SUITE}, minbase"

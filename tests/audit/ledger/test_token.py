@@ -80,7 +80,7 @@ def test_a_ledger_moves_into_the_token_by_a_renewal(
     assert "pkcs11:" in (tmp_path / "key").read_text("utf-8") and signer.public != first
     fill(app, 2)
     signer.sign(app)
-    assert verify(app, key=first).exit_status == HOLDS, "whoever believes the first key believes the next one"
+    assert verify(app, key=first).exit_status == HOLDS, "a verifier that believes the first key believes the next one"
     assert _offline(list(export.lines(app, KeyRing((first,)))), [first]) == (0, "")
 
 

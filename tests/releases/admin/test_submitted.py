@@ -8,8 +8,10 @@ from typing import Any
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from django.urls import reverse
 
-from environments.models import AccessGrant, Account
+from environments.models import AccessGrant, Account, Application
+from releases.admin.pages.operation.submitted import digest_of
 from tests.conftest import PASSWORD
+from tests.releases.gates.asking import make
 
 OLD = [{"method": "password", "at": 1.0}]
 
@@ -46,3 +48,14 @@ def test_a_secret_is_not_shown(world: dict[str, Any], browsers: Callable[[str], 
     given = {**names, "kind": "slack", "address": hook, "language": "en", "reason": "new"}
     url, kept = asked(client, address, **given)
     assert "team chat" in str(kept["acts"]) and hook not in str(kept["acts"]) + client.get(url).text
+
+
+def test_values_have_one_digest_in_every_process_and_all_rows_count(world: dict[str, Any]) -> None:
+    """The text of a query ends after twenty rows, and that of a set begins anywhere."""
+    for number in range(25):
+        make(Application, slug=f"app-{number:02}", name="App", repository="x")
+    rows = Application.objects.order_by("slug")
+    fewer = rows.exclude(slug="app-24")
+    assert str(rows) == str(fewer) and digest_of({"of": rows}) != digest_of({"of": fewer})
+    letters = frozenset("abcdefgh")
+    assert digest_of({"some": letters}) == digest_of({"some": sorted(letters)})

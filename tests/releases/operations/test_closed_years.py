@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from audit.actor import acting, current
 from audit.clock import now
 from audit.models import ClosedYear, Event, LedgerEntry, Verification
-from audit.operation import record_event
+from audit.operation import operation, record_event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
-from environments.models import AccessGrant
+from environments.access import SecondFactorRequired
+from environments.models import AccessGrant, Environment
 from environments.operations.access_review.review import open_review
 from releases.operations.year import close
 from tests.releases.closed_years import VERIFIER, YEAR, Ended, again, database, deployment, ended, made
@@ -55,6 +58,20 @@ def test_only_an_administrator_confirms(ended: Ended, who: str) -> None:
     with ended.acting_as(who), pytest.raises(NotPermitted):
         close.confirm_closing(row.pk)
     assert ClosedYear.objects.get().confirmed_at is None
+
+
+def test_a_year_concerns_production_so_both_signatures_ask_for_its_factor(ended: Ended) -> None:
+    with acting(VERIFIER), operation("test:demand", (Environment, Environment.objects.get(slug="production").pk)) as op:
+        op.get(Environment).requires_two_factor = True
+    with ended.acting_as("auditor"), acting(replace(current(), method="password")):
+        with pytest.raises(SecondFactorRequired):
+            close.request_closing(year=YEAR, reason="x")
+    assert not ClosedYear.objects.exists()
+    with ended.acting_as("auditor"), acting(replace(current(), method="password+totp")):
+        row = close.request_closing(year=YEAR, reason="x")
+    with ended.acting_as("administrator"), acting(replace(current(), method="password")):
+        with pytest.raises(SecondFactorRequired):
+            close.confirm_closing(row.pk)
 
 
 def test_both_sign_and_the_requester_says_why(ended: Ended) -> None:

@@ -1,7 +1,5 @@
 """The view behind every verb's URL: it shows the verb, calls the operation, and reports the result."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,7 +30,7 @@ from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
 from releases.admin.operations.base import Preview, Shown, Verb
 from releases.admin.pages.operation import effects
-from releases.admin.pages.operation.submitted import submit, values_of
+from releases.admin.pages.operation.submitted import digest_of, submit, values_of
 from releases.models import ApprovalRequest
 
 STATUS = {
@@ -134,7 +132,7 @@ def _seen(verb: Verb, form: forms.Form, preview: Preview) -> str:
     """
     values = {name: value for name, value in cleaned(form).items() if name not in verb.beside}
     shown = [] if verb.looks else [(str(name), str(value)) for name, value in preview.rows]
-    return hashlib.sha256(json.dumps([values, shown], sort_keys=True, default=str).encode()).hexdigest()
+    return digest_of([values, shown])
 
 
 def _confirmed(request: HttpRequest, verb: Verb, instance: Any, form: forms.Form) -> bool:

@@ -24,11 +24,20 @@ def submit(run: Callable[[], Any], values: object) -> Any:
     """Do an operation, whose signature counts for these submitted values only; return its result. Raises an
     OperationRefused.
     """
-    written = json.dumps(
-        values, sort_keys=True, default=lambda v: sorted(map(str, v)) if isinstance(v, set) else str(v)
-    )
-    with acting(replace(current(), submitted=hashlib.sha256(written.encode()).hexdigest())):
+    with acting(replace(current(), submitted=digest_of(values))):
         return retry_on_deadlock(run)()
+
+
+def digest_of(values: object) -> str:
+    """Return the SHA-256 of a form's values, the same in every process, in hexadecimal."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of a value. The text of a query ends after twenty rows; that of a set has no order."""
+    if isinstance(value, QuerySet):
+        return sorted(str(row.pk) for row in value)
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 
 def values_of(form: forms.Form) -> list[str]:
