@@ -195,6 +195,8 @@ class connected(AbstractContextManager[None]):
 
         connection.close()
         connection.settings_dict.update(self.kept)
+        # The next test would get the closed connection.
+        assert not connection.in_atomic_block, "a transaction is still open, for example of a stream that is not closed"
 
 
 def copy_over(template: str, name: str) -> None:

@@ -57,5 +57,5 @@ def test_values_have_one_digest_in_every_process_and_all_rows_count(world: dict[
     rows = Application.objects.order_by("slug")
     fewer = rows.exclude(slug="app-24")
     assert str(rows) == str(fewer) and digest_of({"of": rows}) != digest_of({"of": fewer})
-    letters = frozenset("abcdefgh")
-    assert digest_of({"some": letters}) == digest_of({"some": sorted(letters)})
+    names = frozenset("abcdefgh")
+    assert digest_of({"some": names}) == digest_of({"some": sorted(names)})

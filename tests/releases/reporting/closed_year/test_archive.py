@@ -303,4 +303,5 @@ def test_only_auditors_download_the_archive_of_a_year_that_is_closed(
     assert "No checkpoint covers the closing of this year yet." in waits.content.decode()
     ended.sign()
     assert browsers("administrator").get(page).status_code == 403
-    assert browsers("auditor").get(page).status_code == 200
+    archive = browsers("auditor").get(page)
+    assert archive.status_code == 200 and b"".join(archive.streaming_content).startswith(b"PK")
