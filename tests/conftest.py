@@ -53,10 +53,11 @@ def _named(url: str, database: str) -> str:
 
 
 def pytest_configure() -> None:
-    """Hash passwords quickly: a fifth of the time would go there."""
+    """Hash passwords quickly, and list the static files of a client when one is asked: much time would go there."""
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["tests.hashing.OneRound"]
+    settings.WHITENOISE_AUTOREFRESH = True
     settings.HEARTBEAT_TIMEOUT = 0  # so that no page warns of the missing scheduler
     settings.GIT_NETWORKS = ["127.0.0.0/8", "::1"]  # servers of repositories lie on this machine
     operation_roles.in_one_process()

@@ -8,12 +8,11 @@ from django import forms
 from django.utils.translation import gettext, gettext_lazy as _
 
 from environments import access
-from environments.calendar import print_time
 from environments.language import language
 from environments.models import Account, Application, Environment
 from releases import evidence_readers as reading
-from releases.admin.operations import source
-from releases.admin.operations.base import FilesField, Preview, Verb, ZonedDateTimeField, length, row, text, zone_of
+from releases.admin.operations import commit, source
+from releases.admin.operations.base import FilesField, Verb, ZonedDateTimeField, length, row, text
 from releases.admin.operations.preparation import (
     beside,
     choose_configurations,
@@ -38,11 +37,9 @@ from releases.operations.release import (
     prepare,
     read_merge_requests,
     refresh_from_git,
-    select_commit,
     sign_final_check,
 )
 from releases.operations.release.withdraw_request import withdraw_request
-from releases.queries import changes_since
 from releases.queries.step_plan import production_of
 from releases.queries.suggested_changes import suggested_changes
 
@@ -113,36 +110,6 @@ def _edit(instance: Any) -> Fields:
 
 def _do_edit(pk: int, **fields: Any) -> Release:
     return plan.edit(pk, fields=fields)
-
-
-def _source(instance: Any) -> Fields:
-    return {
-        "branch": text(_("source branch"), most=length(Release, "branch")),
-        "revision": text(_("commit, branch or tag (empty: the head of the branch)"), required=False),
-        "expected_commit": forms.CharField(
-            required=False, widget=forms.HiddenInput(), max_length=length(Release, "commit")
-        ),
-        "accept_rolled_back": forms.BooleanField(
-            label=_("Select this commit although it was rolled back before"), required=False
-        ),
-    }
-
-
-def _selected(release: Release, values: dict[str, Any]) -> Preview:
-    """Show the commit that would be selected, before it is."""
-    seen = select_commit.look(release.pk, branch=values["branch"], revision=values["revision"])
-    at = changes_since.written_at({"at": seen.at})
-    day = print_time(at, zone_of(release), language()) if at is not None else "—"
-    rows = [
-        (str(_("commit")), f"{seen.subject}\n{seen.author} · {day}\n{seen.commit}"),
-        *((f"→ {row.environment}", row.words) for row in seen.distances),
-    ]
-    if seen.tag_elsewhere:
-        rows.append((str(_("tag")), seen.tag_elsewhere))
-    if seen.rolled_back:
-        rows.insert(0, (str(_("Rolled back before")), "\n".join(seen.rolled_back)))
-    asks = frozenset({"accept_rolled_back"} if seen.rolled_back else ())
-    return Preview(rows, held={"expected_commit": seen.commit}, asks=asks)
 
 
 def _change(instance: Any) -> Fields:
@@ -262,12 +229,12 @@ VERBS: tuple[Verb, ...] = (
     on_release(
         "select_commit",
         _("Select commit"),
-        select_commit.select_commit,
+        commit.select,
         ("plan", "prepare"),
         model=Release,
-        fields=_source,
+        fields=commit.fields,
         states=frozenset({"draft"}),
-        preview=_selected,
+        preview=commit.preview,
         looks=True,
         beside=("expected_commit", "accept_rolled_back"),
     ),

@@ -27,6 +27,7 @@ from releases.sources.git.span import (
     Commit,
     Span,
     described,
+    heads,
     is_ancestor,
     is_clean_merge,
     listed_between,

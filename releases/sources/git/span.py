@@ -39,6 +39,16 @@ def described(repository: Path, commit: str) -> Commit:
     return _listed(repository, ["--max-count=1", resolve(repository, commit)])[0]
 
 
+def heads(repository: Path) -> list[tuple[str, Commit]]:
+    """Return (branch, its newest commit) of every branch, by the time of that commit, the newest first.
+    Raises SourceUnavailable.
+    """
+    form = "%(refname:lstrip=2)%00%(objectname)%00%(contents:subject)%00%(authorname)%00%(authordate:iso-strict)"
+    lines = read(repository, ["for-each-ref", "--sort=-committerdate", f"--format={form}", "refs/heads"]).splitlines()
+    rows = (line.split("\0") for line in lines if line.count("\0") == 4)
+    return [(name, Commit(*(part[:500] for part in parts))) for name, *parts in rows]
+
+
 def span(repository: Path, base: str, commit: str) -> Span:
     """Compare a commit with another one. Raises SourceUnavailable, NoSuchRevision."""
     base, commit = resolve(repository, base), resolve(repository, commit)

@@ -12,7 +12,7 @@ from releases.operations.release.plan import plan
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.operations.release.select_commit import select_commit
 from tests.releases.gates.asking import mark_deployed, own_repository
-from tests.releases.operations.test_source import commit_on, rolled_back
+from tests.releases.operations.test_source import commit_on, git, rolled_back
 
 
 def draft(world: Any, version: str = "1.3.0") -> Release:
@@ -27,6 +27,7 @@ def fields_of(html: str) -> dict[str, str]:
     named = [
         (re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag))
         for tag in re.findall(r"<input[^>]*>", form)
+        if 'type="radio"' not in tag or " checked" in tag
     ]
     return {name[1]: value[1] if value else "" for name, value in named if name}
 
@@ -52,6 +53,53 @@ def test_the_commit_is_shown_before_its_selection_and_only_that_one_is_selected(
     again = fields_of(client.post(address, given | {"confirmed": ""}).content.decode())
     assert again["expected_commit"] == head and client.post(address, again).status_code == 302
     assert world.fresh(release).commit == head
+
+
+def offered(html: str) -> list[tuple[str, str]]:
+    """Return value and text of each commit that the form offers, in its order."""
+    rows = re.findall(r'<input[^>]*name="pick" value="([^"]+)"[^>]*>(.*?)</label>', html, re.DOTALL)
+    return [(value, re.sub(r"\s+", " ", text).strip()) for value, text in rows]
+
+
+def test_the_newest_commits_of_fitting_branches_can_be_picked(
+    world: Any, tmp_path: Path, browsers: Callable[[str], Any]
+) -> None:
+    repository = own_repository(world, tmp_path)
+    newest = commit_on(repository, "release/1.4", "Newest of <all>")
+    git(repository, "branch", "elsewhere", "release/1.3")
+    commit_on(repository, "elsewhere", "On a branch that no release comes from")
+    release, client = draft(world), browsers("manager")
+    address = f"/admin/operation/release/select_commit/{release.pk}/"
+    rows = offered(client.get(address).content.decode())
+    assert rows[0][0] == f"{newest} release/1.4"
+    assert rows[0][1].startswith(f"release/1.4 · {newest[:10]} · Newest of &lt;all&gt; · ")
+    assert world.built.commits["v1.3.0"] in "".join(value for value, _text in rows)
+    assert len(rows) > 3 and not any("On a branch" in text for _value, text in rows)
+    shown = client.post(address, {"pick": rows[0][0], "branch": "", "revision": ""}).content.decode()
+    given = fields_of(shown)
+    assert given["expected_commit"] == newest and given["pick"] == rows[0][0]
+    assert client.post(address, given).status_code == 302
+    assert (world.fresh(release).commit, world.fresh(release).branch) == (newest, "release/1.4")
+    forged = client.post(address, {"pick": f"{newest} elsewhere", "branch": "", "revision": ""})
+    assert forged.status_code == 400
+
+
+def test_a_pick_and_a_typed_branch_do_not_both_count(world: Any, browsers: Callable[[str], Any]) -> None:
+    release, client = draft(world), browsers("manager")
+    address = f"/admin/operation/release/select_commit/{release.pk}/"
+    pick = offered(client.get(address).content.decode())[0][0]
+    refused = client.post(address, {"pick": pick, "branch": "release/1.3", "revision": ""})
+    assert refused.status_code == 400 and "Pick a commit, or name its branch, not both." in refused.content.decode()
+    assert "Name the branch of the commit." in client.post(address, {"branch": ""}).content.decode()
+
+
+def test_a_repository_that_cannot_be_read_offers_nothing_to_pick(
+    world: Any, tmp_path: Path, browsers: Callable[[str], Any]
+) -> None:
+    own_repository(world, tmp_path).rename(tmp_path / "away.git")
+    page = browsers("manager").get(f"/admin/operation/release/select_commit/{draft(world).pk}/")
+    assert page.status_code == 200 and offered(page.content.decode()) == []
+    assert 'name="branch"' in page.content.decode()
 
 
 def test_a_rolled_back_commit_is_named_and_needs_a_tick(world: Any, browsers: Callable[[str], Any]) -> None:
