@@ -17,7 +17,7 @@ from tests.browser.serving import serving
 
 __all__ = ["static_files"]
 TOKEN = "a-word-for-prometheus"
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def counted(text: str) -> dict[tuple[str, str], float]:
@@ -35,7 +35,7 @@ def test_each_process_of_a_web_server_counts_for_all(
     asks = urllib.request.Request
 
     def read(url: str) -> str:
-        with urllib.request.urlopen(asks(url, headers={"Authorization": f"Bearer {TOKEN}"}), timeout=30) as answer:
+        with urllib.request.urlopen(asks(url, headers={"Authorization": f"Bearer {TOKEN}"}), timeout=90) as answer:
             return answer.read().decode()
 
     with serving(database, tmp_path / "web.log", workers=2) as address:
