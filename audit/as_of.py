@@ -1,11 +1,12 @@
 """Past states of audited rows, folded from their events: inserted, updated column by column, deleted.
 
-A row counts as changed from the time at which its event was written. Columns that are not audited are not known.
+A row counts as changed from the time at which its event was written. Columns that are not audited are not known. A
+personal value is read from where it still stands; one that does not is its commitment (audit.personal).
 """
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,8 @@ from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
 from django.utils.translation import get_language
+
+from audit import personal
 
 MOST, PART = 500, 500
 
@@ -87,6 +90,9 @@ def _lives(where: str, values: list[Any], until: datetime | None = None) -> dict
     for row in _read(where, values):
         states = lives.setdefault(row[0], Life()).states
         states.append(_folded(states[-1] if states else None, row))
+    known = personal.standing(lives)
+    for label, life in lives.items() if known else ():
+        life.states = [replace(one, values=personal.revealed(label, one.values, known)) for one in life.states]
     return lives
 
 
@@ -101,7 +107,9 @@ def lives_of_rows(labels: Collection[str]) -> dict[str, Life]:
 
 
 def last_of_rows(labels: Collection[str]) -> dict[str, Past]:
-    """Return label → last state of the rows with these labels; PART events are held at a time."""
+    """Return label → last state of the rows with these labels, personal values as they are recorded; PART events are
+    held at a time.
+    """
     last: dict[str, Past] = {}
     for row in _read("e.object = ANY (%s)", [list(labels)]):
         last[row[0]] = _folded(last.get(row[0]), row)
@@ -127,10 +135,12 @@ def labels_at(model_label: str, moment: datetime, limit: int = MOST) -> list[str
 
 
 def instance[M: models.Model](model: type[M], past: Past) -> M:
-    """Return an unsaved instance with a past row's values; columns that are not known keep their default."""
+    """Return an unsaved instance with a past row's values; columns that are not known, or no longer, keep their
+    default.
+    """
     known = {}
     for column in model._meta.concrete_fields:
-        if column.column in past.values:
+        if column.column in past.values and not personal.committed(past.values[column.column]):
             known[column.attname] = column.to_python(past.values[column.column])
     return model(**known)
 

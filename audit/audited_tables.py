@@ -8,15 +8,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AuditedTable:
-    """One table. `unaudited`: columns whose change alone makes no event. `secret`: columns kept as keyed digest."""
+    """One table. `unaudited`: columns whose change alone makes no event. `secret`: columns kept as keyed digest.
+
+    `personal`: columns kept as commitment with a key of their row, which erasure destroys; with `personal_of`, in the
+    rows alone in which that column has a value.
+    """
 
     model: str
     unaudited: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
+    personal: frozenset[str] = frozenset()
+    personal_of: str = ""
 
 
 AUDITED_TABLES: tuple[AuditedTable, ...] = (
-    AuditedTable("environments.Account", frozenset({"last_login"}), frozenset({"password", "invitation"})),
+    AuditedTable(
+        "environments.Account",
+        frozenset({"last_login"}),
+        frozenset({"password", "invitation"}),
+        frozenset(
+            {
+                "affiliation",
+                "email",
+                "first_name",
+                "former_identities",
+                "git_addresses",
+                "job_title",
+                "last_name",
+                "telephone",
+            }
+        ),
+    ),
     AuditedTable("environments.Account.groups"),
     AuditedTable("environments.Account.user_permissions"),
     AuditedTable("environments.Token", frozenset(), frozenset()),
@@ -26,7 +48,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("environments.Environment"),
     AuditedTable("environments.Application"),
     AuditedTable("environments.DeploymentTarget"),
-    AuditedTable("environments.RequestedChange"),
+    AuditedTable("environments.RequestedChange", personal=frozenset({"before", "after"}), personal_of="account_id"),
     AuditedTable("environments.ConfigurationVersion", frozenset(), frozenset({"encrypted"})),
     AuditedTable("environments.ConfigurationCheck"),
     AuditedTable("environments.Role"),
@@ -52,7 +74,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.MergeRequest"),
     AuditedTable("releases.Milestone"),
     AuditedTable("releases.ChecklistItem"),
-    AuditedTable("releases.TeamMember"),
+    AuditedTable("releases.TeamMember", personal=frozenset({"telephone"})),
     AuditedTable("releases.FinalCheck"),
     AuditedTable("releases.Evidence"),
     AuditedTable("releases.Artefact"),
@@ -76,7 +98,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.Rollback"),
     AuditedTable("releases.FollowUp"),
     AuditedTable("releases.RecipientGroup"),
-    AuditedTable("releases.GroupRecipient"),
+    AuditedTable("releases.GroupRecipient", personal=frozenset({"name", "address"})),
     AuditedTable(
         "releases.NotificationChannel",
         frozenset({"next_send_at", "failures", "last_failure"}),
@@ -85,9 +107,13 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.NotificationRule"),
     AuditedTable("releases.NotificationTemplate"),
     AuditedTable("releases.Notification"),
-    AuditedTable("releases.InboxItem", frozenset({"read_at"})),
-    AuditedTable("releases.NotificationDelivery", frozenset({"tries", "next_at", "due_at", "last_error"})),
-    AuditedTable("releases.SuppressedAddress"),
+    AuditedTable("releases.InboxItem", frozenset({"read_at"}), personal=frozenset({"recipient", "name"})),
+    AuditedTable(
+        "releases.NotificationDelivery",
+        frozenset({"tries", "next_at", "due_at", "last_error"}),
+        personal=frozenset({"address", "response"}),
+    ),
+    AuditedTable("releases.SuppressedAddress", personal=frozenset({"address", "reason"})),
     AuditedTable("mfa.Authenticator", frozenset({"last_used_at"}), frozenset({"data"})),
     AuditedTable("audit.LedgerResumption"),
     AuditedTable("audit.Verification"),
@@ -105,6 +131,7 @@ NOT_AUDITED: dict[str, str] = {
     "audit_ledgerhead": "the ledger itself",
     "audit_checkpoint": "the ledger itself",
     "audit_digest_key": "the key of masked columns; no role of the application reads it",
+    "audit_personal_key": "the keys of personal columns; no role of the application reads or writes them",
     "audit_operation_role": (
         "which database role may cause which operation; written by migrate alone, compared by audit_verify"
     ),

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from audit.actor import Actor
 from audit.ledger.functions import FUNCTIONS, PRIVATE, TRIGGERS
-from audit.ledger.row_function import Column, function_name, row_function
+from audit.ledger.row_function import Column, function_name, personal_functions, row_function
 from audit.operation_roles import OPERATIONS, Operations
 from audit.roles import Cursor, Roles, grant, name
 
@@ -32,6 +32,10 @@ class AuditedTable(Protocol):
     def unaudited(self) -> frozenset[str]: ...
     @property
     def secret(self) -> frozenset[str]: ...
+    @property
+    def personal(self) -> frozenset[str]: ...
+    @property
+    def personal_of(self) -> str: ...
 
 
 class Connection(Protocol):
@@ -121,13 +125,13 @@ def columns_of(
     names = {column for column, _, _ in columns}
     if not names:
         raise Uncapturable(f"{audited.model}: there is no table {table}")
-    if not growing and (missing := sorted((audited.unaudited | audited.secret) - names)):
+    if not growing and (missing := sorted((audited.unaudited | audited.secret | audited.personal) - names)):
         raise Uncapturable(f"{audited.model}: {table} has no column {', '.join(missing)}")
     key = [column for column, _, place in columns if place >= 0]
     if not key:
         raise Uncapturable(f"{audited.model}: {table} has no primary key")
     kept = [
-        Column(column, kind, column in audited.secret)
+        Column(column, kind, column in audited.secret, column in audited.personal and (audited.personal_of or True))
         for column, kind, _ in columns
         if column in key or column not in audited.unaudited
     ]
@@ -137,6 +141,21 @@ def columns_of(
 def capture_function(cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False) -> str:
     """Return the SQL of the function that captures a table as it is now. Raises Uncapturable."""
     return row_function(table, audited.model, *columns_of(cursor, audited, table, growing=growing))
+
+
+def history_table(cursor: Cursor, table: str) -> str:
+    """Return the table of simple-history's rows of a table; empty where there is none."""
+    history = table.replace("_", "_historical", 1)
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name(history)])
+    return history if cursor.fetchone()[0] else ""
+
+
+def functions_of_personal(cursor: Cursor, audited: AuditedTable, table: str) -> dict[str, str]:
+    """Return name → SQL of the functions of a table with personal columns. Raises Uncapturable."""
+    if not audited.personal:
+        return {}
+    (key,), columns = columns_of(cursor, audited, table)
+    return personal_functions(table, audited.model, key, columns, history_table(cursor, table))
 
 
 def _capture(cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False) -> None:
@@ -161,10 +180,15 @@ def follow(cursor: Cursor, audited: AuditedTable, table: str) -> None:
 
 
 def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]) -> None:
-    kept = set()
+    kept, functions = set(), set()
     for audited, table in listed:
         kept.add(table)
+        functions.add(function_name(table))
         _capture(cursor, audited, table)
+        for function, sql in functions_of_personal(cursor, audited, table).items():
+            functions.add(function)
+            cursor.execute(sql)
+            cursor.execute(f"REVOKE ALL ON FUNCTION {function}(text[]) FROM PUBLIC")
         cursor.execute(
             f"CREATE OR REPLACE TRIGGER {NO_TRUNCATE} BEFORE TRUNCATE ON {name(table)} "
             "FOR EACH STATEMENT EXECUTE FUNCTION ringi_refuse()"
@@ -181,7 +205,7 @@ def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]
     cursor.execute(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE 'ringi\\_row\\_%%' AND proname <> ALL (%s)"
         " AND pronamespace = current_schema()::regnamespace",
-        [[function_name(table) for table in kept]],
+        [sorted(functions)],
     )
     for (function,) in cursor.fetchall():
         cursor.execute(f"DROP FUNCTION {function}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from audit.audited_tables import NOT_AUDITED, is_history
-from audit.capture import CAPTURE, NO_TRUNCATE, SQL, AuditedTable, Uncapturable, capture_function
+from audit.capture import CAPTURE, NO_TRUNCATE, SQL, AuditedTable, Uncapturable, capture_function, functions_of_personal
 from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_SIGNER_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS
 from audit.ledger.row_function import function_name
 from audit.operation_roles import OPERATIONS, Operations
@@ -86,6 +86,7 @@ def faults(
             tables.add(table)
             try:
                 functions += capture_function(cursor, one, table)
+                functions += "".join(functions_of_personal(cursor, one, table).values())
             except Uncapturable as fault:
                 found.append(str(fault))
                 continue
@@ -130,7 +131,7 @@ def _installed(installed: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
         settings = {(key, value.strip("'")) for key, value in re.findall(r"SET (\w+) = (.*?)(?= SET |\n)", head)}
         given, _, rest = head.partition(")")
         shape = [" ".join(given.split()), "i" if "IMMUTABLE" in rest else "s" if "STABLE" in rest else "v", "f"]
-        named = signatures.get(function, f"{function}()")
+        named = signatures.get(function, f"{function}({given.strip()})")
         yield function, (named, language, "SECURITY DEFINER" in head, settings, body, True, " ".join(shape))
 
 

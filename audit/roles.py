@@ -14,7 +14,7 @@ from audit.operation_roles import OPERATIONS, Operations
 # Tables that the processes write through functions alone, or never.
 READ_ONLY = (*LEDGER_TABLES, "audit_operation_role")
 # Digests, keys and sessions, by which somebody could sign in or undo the masking.
-PRIVATE_TABLES = ("audit_digest_key", "django_session", "mfa_authenticator")
+PRIVATE_TABLES = ("audit_digest_key", "audit_personal_key", "django_session", "mfa_authenticator")
 PRIVATE_COLUMNS = {
     "environments_account": ("password", "invitation"),
     "environments_token": ("digest",),
@@ -247,12 +247,17 @@ def _writes(cursor: Cursor, schema: str, to: str, migrated: bool) -> None:
         f"GRANT USAGE ON SCHEMA {schema} TO {to}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {to}",
         f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {to}",
-        f"REVOKE ALL ON {ledger}, audit_digest_key FROM {to}",
+        f"REVOKE ALL ON {ledger}, audit_digest_key, audit_personal_key FROM {to}",
         f"GRANT SELECT ON {ledger} TO {to}",
     ):
         cursor.execute(statement)
     _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + to, APPLICATION_FUNCTIONS)
     _each(cursor, "REVOKE ALL ON FUNCTION {} FROM " + to, OWNER_FUNCTIONS)
+    cursor.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname ~ '^ringi_row_.*_(personal|history)$'"
+        " AND pronamespace = current_schema()::regnamespace"
+    )
+    _each(cursor, "GRANT EXECUTE ON FUNCTION {} TO " + to, [function for (function,) in cursor.fetchall()])
     if migrated:
         cursor.execute(f"REVOKE ALL ON django_migrations FROM {to}")
         cursor.execute(f"GRANT SELECT ON django_migrations TO {to}")
@@ -318,7 +323,11 @@ _DANGERS = (
         "SELECT coalesce(bool_or(has_table_privilege(session_user, t.tgrelid, 'TRUNCATE, TRIGGER')), false)"
         " FROM pg_trigger t WHERE t.tgname = 'ringi_capture'",
     ),
-    ("may read the key of secret columns", "SELECT has_table_privilege(session_user, 'audit_digest_key', 'SELECT')"),
+    (
+        "may read the key of secret columns or of personal ones",
+        "SELECT bool_or(has_table_privilege(session_user, to_regclass(t), 'SELECT, INSERT, UPDATE, DELETE'))"
+        " FROM unnest('{audit_digest_key,audit_personal_key}'::text[]) AS t",
+    ),
     (
         "may make objects in the schema of the ledger",
         "SELECT has_schema_privilege(session_user, current_schema(), 'CREATE')",

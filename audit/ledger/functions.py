@@ -6,7 +6,7 @@ Beside them each audited table has a function of its own (audit.ledger.row_funct
 from audit.ledger.row_function import PINNED
 from audit.ledger.sql import text_of
 
-FUNCTIONS = "".join(map(text_of, ("canonical", "write", "link"))).replace("PINNED", PINNED)
+FUNCTIONS = "".join(map(text_of, ("canonical", "commit", "write", "link"))).replace("PINNED", PINNED)
 LEDGER_TABLES = ("audit_event", "audit_pending", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
 TRIGGERS = "".join(
     f"""
@@ -36,6 +36,9 @@ OWNER_FUNCTIONS = (
     "ringi_row(text, text, text, text)",
     "ringi_break_glass(text, text)",
     "ringi_keyed(text)",
+    "ringi_commitment(text, text, text)",
+    "ringi_personal(text, text, text)",
+    "ringi_empty(jsonb)",
     "ringi_refuse()",
 )
 PRIVATE = "".join(

@@ -37,21 +37,33 @@ _SECRET = "'\"hmac-sha256:' || encode(ringi_keyed(to_jsonb(VALUE) #>> '{}'), 'he
 
 @dataclass(frozen=True)
 class Column:
-    """A column of an audited table. type: as PostgreSQL writes it, without a length."""
+    """A column of an audited table. type: as PostgreSQL writes it, without a length.
+
+    personal: it is a commitment, or (given the name of another column) where that column has a value.
+    """
 
     name: str
     type: str
     secret: bool = False
+    personal: bool | str = False
 
     @property
     def firm(self) -> bool:
         """Tell whether no setting of a session changes how its values are written."""
         return not self.secret and (self.type in _FIRM or self.type == "jsonb")
 
-    def member(self, row: str) -> str:
-        """Return SQL for its name and value in a row (NEW, OLD) as a member of a JSON object."""
+    def member(self, row: str, named: str = "", commit: str = "ringi_personal") -> str:
+        """Return SQL for its name and value in a row (NEW, OLD) as a member of a JSON object.
+
+        named: SQL for the label of the row. commit: the function that makes a commitment.
+        """
         how = _SECRET if self.secret else _FIRM.get(self.type, _ANY)
-        return f"""'"{self.name}":' || coalesce({how.replace("VALUE", f'{row}."{self.name}"')}, 'null')"""
+        value = f"""coalesce({how.replace("VALUE", f'{row}."{self.name}"')}, 'null')"""
+        if self.personal:
+            made = f"coalesce({commit}({named}, '{self.name}', {value}), 'null')"
+            of = self.personal if isinstance(self.personal, str) else ""
+            value = f"""CASE WHEN {row}."{of}" IS NULL THEN {value} ELSE {made} END""" if of else made
+        return f"""'"{self.name}":' || {value}"""
 
     @property
     def differs(self) -> str:
@@ -65,6 +77,10 @@ def function_name(table: str) -> str:
     return f"ringi_row_{table}"
 
 
+def _identity(label: str, key: Collection[str], row: str) -> str:
+    return f"'{label}:' || " + " || ',' || ".join(f'{row}."{name}"' for name in key)
+
+
 def row_function(table: str, label: str, key: Collection[str], columns: Iterable[Column]) -> str:
     """Return the SQL that creates the capture function of a table.
 
@@ -75,16 +91,17 @@ def row_function(table: str, label: str, key: Collection[str], columns: Iterable
     types = {column.name: column for column in ordered}
 
     def whole(row: str) -> str:
-        return "'{' || " + "\n            || ',' || ".join(column.member(row) for column in ordered) + " || '}'"
+        members = (column.member(row, identity(row)) for column in ordered)
+        return "'{' || " + "\n            || ',' || ".join(members) + " || '}'"
 
     def identity(row: str) -> str:
-        return f"'{label}:' || " + " || ',' || ".join(f'{row}."{name}"' for name in key)
+        return _identity(label, key, row)
 
     members = "".join(
         f"""
         {"" if column.name in key else f"IF {column.differs} THEN"}
-            before := before || ',' || {column.member("OLD")};
-            after := after || ',' || {column.member("NEW")};
+            before := before || ',' || {column.member("OLD", identity("OLD"))};
+            after := after || ',' || {column.member("NEW", identity("NEW"))};
             {"" if column.name in key else "changed := true; END IF;"}"""
         for column in ordered
     )
@@ -122,3 +139,50 @@ BEGIN
     RETURN NULL;
 END $$;
 """
+
+
+def personal_functions(table: str, label: str, key: str, columns: Iterable[Column], history: str) -> dict[str, str]:
+    """Return name → SQL of the functions of a table with personal columns. history: the table of its history rows.
+
+    One gives the commitments of rows, one those of their history rows: each reads the rows itself, so that nobody can
+    try out values with it. One empties the history rows of rows that are empty, and destroys their keys.
+    """
+    types = {column.name: column.type for column in columns}
+    personal = sorted((column for column in columns if column.personal), key=lambda column: column.name)
+    members = " || ',' || ".join(one.member("r", _identity(label, [key], "r"), "ringi_commitment") for one in personal)
+    wanted, made = f"""r WHERE r."{key}" = ANY ($1::{types[key]}[])""", f"('{{' || {members} || '}}')::jsonb"
+    filled = " OR ".join(f"""ringi_empty(to_jsonb(r."{one.name}")) <> to_jsonb(r."{one.name}")""" for one in personal)
+    emptied = ", ".join(
+        f""""{one.name}" = ringi_empty(to_jsonb(r."{one.name}"))""" + (" #>> '{}'" if one.type != "jsonb" else "")
+        for one in personal
+    )
+    body = f"""
+    IF EXISTS (SELECT FROM {table} {wanted} AND ({filled})) THEN
+        RAISE EXCEPTION 'a row of {table} is not empty: its key stays' USING ERRCODE = 'RI003';
+    END IF;
+    DELETE FROM audit_personal_key WHERE object = ANY (SELECT '{label}:' || one FROM unnest($1) AS one);"""
+    if history:
+        body += f"""
+    UPDATE {history} AS r SET {emptied} {wanted.removeprefix("r ")} AND ({filled});
+    GET DIAGNOSTICS emptied = ROW_COUNT;"""
+    found = {
+        "erase": f"""(text[]) RETURNS bigint LANGUAGE plpgsql
+AS $$
+DECLARE
+    emptied bigint := 0;
+BEGIN{body}
+    RETURN emptied;
+END $$;
+"""
+    }
+    for kind, of, number in (("personal", table, "0"), ("history", history, "r.history_id")):
+        if of:
+            found[kind] = f"""(text[]) RETURNS TABLE (key text, history bigint, made jsonb) LANGUAGE sql STABLE {PINNED}
+AS $$
+    SELECT r."{key}"::text, {number}::bigint, {made} FROM {of} {wanted}
+$$;
+"""
+    return {
+        (name := f"{function_name(table)}_{kind}"): f"CREATE OR REPLACE FUNCTION {name}{sql}"
+        for kind, sql in found.items()
+    }

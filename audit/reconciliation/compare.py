@@ -19,6 +19,7 @@ from django.apps import apps
 from django.db import models
 
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
+from audit.personal import ERASURE, TABLES, Kept, commitments
 
 # A snapshot is written in the transaction of its event, but with the clock of the process that saved.
 NEAR = timedelta(minutes=5)
@@ -109,7 +110,9 @@ class Happened:
 
 @dataclass(frozen=True)
 class Row:
-    """One history row; values: its audited columns as the ledger would write them."""
+    """One history row; values: its audited columns as the ledger would write them. erased: its object was erased
+    since.
+    """
 
     id: int
     at: datetime
@@ -117,10 +120,18 @@ class Row:
     account: str
     reason: str
     values: dict[str, Any]
+    erased: bool = False
 
     def repeats(self, values: dict[str, Any]) -> bool:
-        """Tell whether the row equals what the ledger knows; a column younger than the events is not known."""
-        return all(self.values[name] == value for name, value in values.items() if name in self.values)
+        """Tell whether the row equals what the ledger knows; a column younger than the events is not known. Erased
+        personal columns are empty, whatever they were.
+        """
+        return all(self._is(self.values[name], value) for name, value in values.items() if name in self.values)
+
+    def _is(self, present: Any, value: Any) -> bool:
+        if not isinstance(present, Kept):
+            return bool(present == value)
+        return not present.value if self.erased else bool(present.written(value) == value)
 
     def names(self, event: Happened) -> bool:
         """Tell whether row and event name the same person and reason."""
@@ -185,6 +196,14 @@ def events_of(cursor: Any, compared_tables: ComparedTable, object_label: str) ->
 def rows_of(cursor: Any, compared_tables: ComparedTable, key: str) -> Iterator[Row]:
     """Yield the history rows of one object, oldest first, PART at a time."""
     place: tuple[Any, Any] = ("-infinity", 0)
+    label, made, erased = compared_tables.label, {}, None
+    if label in TABLES:
+        made = {number: kept for _key, number, kept, _row in commitments(cursor, label, [key], history=True)}
+        cursor.execute(
+            "SELECT max(at) FROM audit_event WHERE object = %s AND kind = 'operation' AND operation = %s",
+            [f"{label}:{key}", ERASURE],
+        )
+        (erased,) = cursor.fetchone()
     while True:
         cursor.execute(
             f"SELECT h.history_id, h.history_date, h.history_type, coalesce(h.history_user_id::text, ''),"
@@ -198,7 +217,9 @@ def rows_of(cursor: Any, compared_tables: ComparedTable, key: str) -> Iterator[R
             place = (at, number)
             read = json.loads(text, parse_float=str)
             values = {name: as_written(read[name], kind_) for name, kind_ in compared_tables.columns.items()}
-            yield Row(number, at, kind, account, unicodedata.normalize("NFC", reason), values)
+            values |= {name: Kept(values[name], one) for name, one in made.get(number, {}).items() if name in values}
+            older = erased is not None and at <= erased
+            yield Row(number, at, kind, account, unicodedata.normalize("NFC", reason), values, older)
         if len(rows) < PART:
             return
 

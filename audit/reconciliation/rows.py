@@ -14,6 +14,7 @@ from audit.apps import table_of
 from audit.as_of import Past, last_of_rows
 from audit.audited_tables import AuditedTable
 from audit.capture import columns_of
+from audit.personal import TABLES, Kept, commitments
 from audit.reconciliation.compare import Unexplained, as_written
 from audit.roles import name
 
@@ -69,7 +70,11 @@ class Table:
         """Return key → columns of the rows that are there."""
         wanted = f"WHERE {name(self.key)} = ANY (%s::text[]::{self.key_type}[])"
         cursor.execute(f"SELECT {name(self.key)}::text, to_jsonb(r)::text FROM ({self.rows} {wanted}) AS r", [keys])
-        return {key: json.loads(text, parse_float=str) for key, text in cursor.fetchall()}
+        rows = {key: json.loads(text, parse_float=str) for key, text in cursor.fetchall()}
+        if self.label in TABLES:
+            for key, _number, made, _row in commitments(cursor, self.label, keys):
+                rows[key] |= {column: Kept(as_written(rows[key][column]), one) for column, one in made.items()}
+        return rows
 
     def differing(self, recorded: Past, row: dict[str, Any]) -> list[str]:
         """Return the columns in which a row differs from the ledger."""
@@ -82,6 +87,8 @@ class Table:
     def _written(self, column: str, present: Any, value: Any) -> Any:
         if self.kinds[column] == "secret":
             return None if present else value or "a value"
+        if isinstance(present, Kept):
+            return present.written(value)
         return as_written(present, self.kinds[column])
 
 

@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
+from audit.snapshots import Snapshots
 
 # What counts as a second factor of one's own; recovery codes only stand in for one.
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -64,6 +65,7 @@ class Account(AbstractUser):
     invited_until = models.DateTimeField(_("invitation valid until"), null=True, blank=True)
     enrolled_at = models.DateTimeField(_("enrolled at"), null=True, blank=True)
     date_joined = WrittenAtField(_("created"), auto_now_add=True)
+    history = Snapshots(excluded_fields=["password", "invitation", "last_login"])
     LOCK_ORDER = 1
 
     class Meta:

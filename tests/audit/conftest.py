@@ -85,6 +85,8 @@ class Listed:
     model: str
     unaudited: frozenset[str] = frozenset()
     secret: frozenset[str] = frozenset()
+    personal: frozenset[str] = frozenset()
+    personal_of: str = ""
 
 
 AUDITED_TABLES = (Listed("toys.Toy", frozenset({"beat"}), frozenset({"phrase"})), Listed("toys.Toy.pairs"))
@@ -181,7 +183,7 @@ def ledger_template() -> Iterator[LedgerDatabase]:
             sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(template.name), sql.Identifier(template.owner))
         )
         with psycopg.connect(template.url(template.owner)) as owner:
-            owner.execute(text_of("tables") + text_of("pending") + TOYS)
+            owner.execute(text_of("tables") + text_of("pending") + text_of("personal") + TOYS)
             capture.install(owner, AUDITED_TABLES, TABLE_OF.__getitem__, Roles(application=template.app))
         yield template
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(template.name)))

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+import rfc8785
 from django.apps import apps
 from django.db import models
 from psycopg import sql
@@ -148,8 +149,8 @@ def written(value: Any) -> Any:
     return str(value)
 
 
-def as_recorded(columns: dict[str, Any], audited: AuditedTable, key: bytes) -> dict[str, Any]:
-    """Return the row as an event holds it. `key`: of the secret columns, as text in `columns`."""
+def as_recorded(columns: dict[str, Any], audited: AuditedTable, key: bytes, own: bytes = b"") -> dict[str, Any]:
+    """Return the row as an event holds it. `key`: of the secret columns, as text in `columns`; `own`: of the row."""
     kept = {}
     for column, value in columns.items():
         if column in audited.unaudited:
@@ -158,6 +159,10 @@ def as_recorded(columns: dict[str, Any], audited: AuditedTable, key: bytes) -> d
             kept[column] = "hmac-sha256:" + hmac.new(key, str(value).encode(), "sha256").hexdigest()
         else:
             kept[column] = written(value)
+        hidden = column in audited.personal and kept[column] not in (None, "", [], {})
+        if hidden and (not audited.personal_of or columns[audited.personal_of] is not None):
+            text = f"{column}:{rfc8785.dumps(kept[column]).decode()}"
+            kept[column] = "personal:sha256:" + hashlib.sha256(own + text.encode()).hexdigest()
     return kept
 
 
