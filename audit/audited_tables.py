@@ -80,6 +80,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("releases.Artefact"),
     AuditedTable("releases.Fact"),
     AuditedTable("releases.EmergencyStop"),
+    AuditedTable("releases.Erasure"),
     AuditedTable("releases.ApprovalRequest"),
     AuditedTable("releases.ApprovalDecision"),
     AuditedTable("releases.CommitteeMeeting"),

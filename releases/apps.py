@@ -35,6 +35,7 @@ class ReleasesConfig(AppConfig):
         from environments.operations.configuration.reencrypt import ELSEWHERE, Place
         from releases.gates.staffing import of_departure
         from releases.notifications.templates.events import KEYS
+        from releases.operations.erasure import function
         from releases.operations.notification_channel import reencrypt
         from releases.state_machines.guard import FUNCTION, install, triggers
 
@@ -47,4 +48,6 @@ class ReleasesConfig(AppConfig):
         # With the roles of environments, while the ledger still knows who migrates.
         environments = apps.get_app_config("environments")
         post_migrate.connect(_roles_of_the_procedure_in_effect, sender=environments, dispatch_uid="releases.roles")
+        post_migrate.connect(function.install, sender=self, dispatch_uid="releases.operations.erasure")
         guards.BESIDE.append((FUNCTION, triggers))
+        guards.BESIDE.append((function.FUNCTION, dict))

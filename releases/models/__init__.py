@@ -11,6 +11,7 @@ from releases.models.deployment_process import DeploymentProcess
 from releases.models.document import Document, DocumentSignature
 from releases.models.drift import Drift, TargetMeasurement
 from releases.models.emergency_stop import EmergencyStop
+from releases.models.erasure import Erasure
 from releases.models.evidence import Evidence, Fact
 from releases.models.follow_up import FollowUp
 from releases.models.heartbeat import Heartbeat

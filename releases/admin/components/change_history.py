@@ -16,6 +16,7 @@ from django.db.models import Model, Q
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import get_language, gettext as _
 
+from audit import personal
 from audit.actor import name_of
 from audit.as_of import column_names
 from audit.models import Event
@@ -120,6 +121,8 @@ def shown_value(value: Any) -> str:
     """Return a value of an event as text: a time with its zone, yes or no, a document as JSON."""
     if value is None or value == "":
         return "—"
+    if personal.committed(value):
+        return _("personal data, not in the ledger")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, str):
@@ -167,6 +170,14 @@ def differences(before: dict[str, Any] | None, after: dict[str, Any] | None, mod
     return found
 
 
+def _differences(about: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[Difference]:
+    """Return the differences of a row event; personal values as they still stand beside the ledger."""
+    hidden = any(map(personal.committed, [*(before or {}).values(), *(after or {}).values()]))
+    known = personal.standing([about]) if hidden else {}
+    parts = (personal.revealed(about, part, known) for part in (before, after))
+    return differences(*parts, about.partition(":")[0])
+
+
 def _signature(signed: dict[str, Any]) -> dict[str, Any]:
     """Return a signature with the signer's roles and the time of the proof of identity, in readable form."""
     if not signed:
@@ -205,9 +216,7 @@ def history_entry(event: Event, *, values: bool = True, names: Mapping[str, str]
         signature=_signature({} if row else after.get("signature") or {}),
         reasons=[] if row else [in_words(reason) for reason in after.get("reasons", [])],
         details=[(key, shown_value(value)) for key, value in details.items()] if values else [],
-        differences=differences(contents.get("before"), after, event.object.partition(":")[0])
-        if row and values
-        else [],
+        differences=_differences(event.object, contents.get("before"), after) if row and values else [],
         fault=fault,
     )
 

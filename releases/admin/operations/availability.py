@@ -22,6 +22,7 @@ from releases.models import (
     ApprovalRequest,
     ChecklistItem,
     DeployedVersion,
+    Erasure,
     FollowUp,
     MonitoringPeriod,
     Procedure,
@@ -116,6 +117,11 @@ def _account(verb: Verb, row: Account, mine: str) -> bool:
             return row.is_active or own
         case "account:edit":
             return False
+        case "erasure:request":
+            return row.is_active or own or Erasure.open_of(row.pk) is not None
+        case "erasure:confirm" | "erasure:reject":
+            asked = None if row.is_active else Erasure.open_of(row.pk)
+            return asked is None or (verb.name == "confirm" and (own or asked.requested_person == mine))
         case "account:hand_over":
             return own or service or row.provisioned or row.break_glass or not row.is_active
         case "account:invite":

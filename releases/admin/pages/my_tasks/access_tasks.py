@@ -15,6 +15,7 @@ from environments.operations.requested_change.decide import OPERATIONS
 from environments.single_sign_on import configured
 from releases.admin.components.formatting import when
 from releases.admin.pages.my_tasks.task import MOST, Reader, Source, Task, task_on
+from releases.models import Erasure
 
 
 def _refused_signing(reader: Reader) -> Iterator[Task]:
@@ -56,6 +57,13 @@ def _requested_changes(reader: Reader) -> Iterator[Task]:
             yield task_on(row, _("Confirm or reject change"), row.reason, urgent=True)
 
 
+def _erasures(reader: Reader) -> Iterator[Task]:
+    waiting = Erasure.objects.filter(confirmed_at=None, rejected_at=None)
+    others = waiting.exclude(requested_person=reader.account.person_key).exclude(account=reader.account)
+    for row in others.select_related("account")[:MOST]:
+        yield task_on(row.account, _("Confirm erasure"), row.reason)
+
+
 def _access_requests(reader: Reader) -> Iterator[Task]:
     asked = AccessRequest.objects.filter(decided_at=None).exclude(account=reader.account)
     for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
@@ -94,6 +102,7 @@ ACCESS: list[Source] = [
     ("approve_change", _restored_ledger),
     ("audit", _failed_reconciliation),
     ("manage_accounts", _year_to_close),
+    ("manage_accounts", _erasures),
     ("", _requested_changes),
     ("", _access_requests),
     ("manage_access", _reviews),

@@ -1,0 +1,393 @@
+"""Erasure of personal data: by two administrators, after which no key tells of what the commitments are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.urls import reverse
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from audit import as_of, search
+from audit.actor import current
+from audit.capture import set_context
+from audit.clock import now
+from audit.models import Event
+from audit.personal import committed
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
+from audit.verification import guard_faults
+from environments.models import AccessGrant, Account, RequestedChange
+from environments.operations.account import deactivate as accounts, edit
+from environments.operations.requested_change.decide import confirm_change
+from releases.models import (
+    Erasure,
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    SuppressedAddress,
+    TeamMember,
+)
+from releases.operations.erasure import erase
+from releases.operations.release.prepare import cancel
+from tests.audit.reconciliation.test_nightly import alarms, compared, past_every_guard
+from tests.releases.conftest import World
+from tests.releases.gates.asking import alter, make
+
+TELEPHONE, MAIL, GIT = "+81-90-1111-2222", "leaver@example.com", "leaver@git.example"
+
+
+def leaver_of(people: dict[str, Any], acting_as: Callable[..., Any]) -> Account:
+    """Return an account with contact data that were entered and then changed, as people do it."""
+    account = make(Account, username="leaver", display_name="Leaver", is_staff=True)
+    for telephone in ("+81-90-0000-0000", TELEPHONE):
+        with acting_as("administrator"):
+            waiting = edit.edit(
+                account.pk,
+                display_name="Leaver",
+                affiliation="Sales",
+                job_title="Clerk",
+                employee_id="E-77",
+                telephone=telephone,
+                git_addresses=(GIT,),
+                email=MAIL,
+                reason="x",
+            )
+        if isinstance(waiting, RequestedChange):
+            with acting_as("second_administrator"):
+                confirm_change(waiting.pk)
+    return Account.objects.get(pk=account.pk)
+
+
+@pytest.fixture
+def leaver(people: dict[str, Any], acting_as: Callable[..., Any]) -> Account:
+    """Such an account, deactivated."""
+    account = leaver_of(people, acting_as)
+    with acting_as("administrator"):
+        accounts.deactivate(account.pk, reason="left")
+    return Account.objects.get(pk=account.pk)
+
+
+def erased(account: Account, acting_as: Callable[..., Any]) -> Account:
+    """Let two administrators erase it."""
+    with acting_as("administrator"):
+        erase.request_erasure(account.pk, reason="asked for by the person")
+    with acting_as("second_administrator"):
+        erase.confirm_erasure(account.pk)
+    return Account.objects.get(pk=account.pk)
+
+
+def ledger() -> str:
+    """Return all events as text."""
+    return "".join(bytes(row).decode() for row in Event.objects.order_by("at", "id").values_list("bytes", flat=True))
+
+
+def keys(database: str) -> set[str]:
+    """Return the labels of the rows that have a key, read as the superuser."""
+    name = str(conninfo_to_dict(database)["dbname"])
+    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name)) as root:
+        return {label for (label,) in root.execute("SELECT object FROM audit_personal_key")}
+
+
+def test_no_event_holds_contact_data_and_each_read_shows_them_while_they_stand(
+    leaver: Account, people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    for text in (TELEPHONE, MAIL, GIT, "Clerk", "+81-90-0000-0000"):
+        assert text not in ledger(), text
+    assert compared()["unexplained"] == 0 and guard_faults(connection) == []
+    label = f"environments.Account:{leaver.pk}"
+    states = as_of.life_of(label).states
+    assert {state.values["telephone"] for state in states} == {"", "+81-90-0000-0000", TELEPHONE}
+    assert states[-1].values["git_addresses"] == [GIT] and states[0].values["email"] == ""
+    page = browsers("auditor").get(reverse("as-of"), {"object": label})
+    assert TELEPHONE in page.content.decode()
+    assert search.look(search.Wanted(words=TELEPHONE)).events == []
+
+
+def test_two_administrators_erase_and_the_keys_are_gone(
+    world: World, leaver: Account, acting_as: Callable[..., Any], database: str, browsers: Callable[[str], Any]
+) -> None:
+    release = world.planned()
+    member = make(TeamMember, release=release, team_role="verifier", account=leaver, telephone=TELEPHONE)
+    suppressed = make(SuppressedAddress, address=MAIL.upper(), reason=f"550 {MAIL}", since=now())
+    with acting_as("administrator"), pytest.raises(NotPossible, match="team of"):
+        erase.request_erasure(leaver.pk, reason="x")
+    with acting_as("manager"):
+        cancel(release.pk, reason="x")
+    label = f"environments.Account:{leaver.pk}"
+    assert label in keys(database)
+    leaver = erased(leaver, acting_as)
+    assert (leaver.telephone, leaver.email, leaver.git_addresses, leaver.former_identities) == ("", "", [], [])
+    assert (leaver.affiliation, leaver.job_title, leaver.employee_id, str(leaver)) == ("", "", "E-77", "Leaver")
+    member.refresh_from_db(), suppressed.refresh_from_db()
+    assert member.telephone == "" and suppressed.address == suppressed.reason == "" and suppressed.lifted_at
+    assert not RequestedChange.objects.filter(account=leaver).exclude(before={}, after={}).exists()
+    history = list(leaver.history.values_list("telephone", "email", "git_addresses"))
+    assert len(history) > 3 and set(map(str, history)) == {"('', '', [])"}
+    gone = {label, f"releases.TeamMember:{member.pk}", f"releases.SuppressedAddress:{suppressed.pk}"}
+    gone |= {f"environments.RequestedChange:{pk}" for pk in RequestedChange.objects.values_list("pk", flat=True)}
+    assert not gone & keys(database)
+    event = Event.objects.get(operation="erasure:confirm", kind="operation")
+    said = event.contents["after"]
+    assert event.object == label and said["history_rows"] == len(history) - 2, "the first and the last were empty"
+    assert said["emptied"]["environments.Account"]["columns"][:2] == ["affiliation", "email"]
+    assert said["emptied"]["releases.TeamMember"]["rows"] == 1
+    assert compared()["unexplained"] == 0 and guard_faults(connection) == []
+    values = [state.values["telephone"] for state in as_of.life_of(label).states]
+    assert values[-1] == "" and committed(values[-2]), "the commitments stay, and open no more"
+    page = browsers("auditor").get(reverse("as-of"), {"object": label, "at": "2099-01-01"})
+    assert page.status_code == 200
+
+
+def test_the_pages_say_that_a_value_was_erased(
+    leaver: Account, acting_as: Callable[..., Any], browsers: Callable[[str], Any]
+) -> None:
+    entered = Event.objects.filter(object=f"environments.Account:{leaver.pk}", kind="row").order_by("-at")[1]
+    connection.cursor().execute("SELECT ringi_link()")
+    page = reverse("event", args=[entered.ledger_entry.number])
+    erased(leaver, acting_as)
+    assert "personal data, not in the ledger" in browsers("auditor").get(page).content.decode()
+
+
+@pytest.mark.parametrize("who", ["auditor", "manager", "operator", "committee_a", "ci", "outsider"])
+def test_only_administrators_request_and_confirm(leaver: Account, acting_as: Callable[..., Any], who: str) -> None:
+    with acting_as(who), pytest.raises(NotPermitted):
+        erase.request_erasure(leaver.pk, reason="x")
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+    for decide in (erase.confirm_erasure, erase.reject_erasure):
+        with acting_as(who), pytest.raises(NotPermitted):
+            decide(leaver.pk, reason="x")
+    assert Account.objects.get(pk=leaver.pk).telephone == TELEPHONE
+
+
+def test_one_person_alone_erases_nothing(leaver: Account, acting_as: Callable[..., Any]) -> None:
+    with acting_as("second_administrator"), pytest.raises(NotPossible, match="No erasure"):
+        erase.confirm_erasure(leaver.pk)
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+        with pytest.raises(NotPermitted, match="second person"):
+            erase.confirm_erasure(leaver.pk)
+        with pytest.raises(NotPossible, match="already been requested"):
+            erase.request_erasure(leaver.pk, reason="x")
+    twin = alter(leaver, employee_id="E-1")
+    alter(Account.objects.get(username="second_administrator"), employee_id="Ｅ-1")
+    with acting_as("second_administrator"), pytest.raises(NotPermitted, match="your own"):
+        erase.confirm_erasure(twin.pk)
+    assert Account.objects.get(pk=leaver.pk).telephone == TELEPHONE
+
+
+def test_the_requester_must_still_be_an_administrator(leaver: Account, acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+    for grant in AccessGrant.objects.filter(account__username="administrator", revoked_at=None):
+        alter(grant, revoked_at=now())
+    with acting_as("second_administrator"), pytest.raises(GateNotPassed):
+        erase.confirm_erasure(leaver.pk)
+
+
+def test_both_sign_and_the_requester_says_why(leaver: Account, acting_as: Callable[..., Any]) -> None:
+    with acting_as("administrator", proved=False), pytest.raises(SignatureRequired):
+        erase.request_erasure(leaver.pk, reason="x")
+    with acting_as("administrator"), pytest.raises(InvalidInput):
+        erase.request_erasure(leaver.pk, reason=" ")
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+    with acting_as("second_administrator", proved=False), pytest.raises(SignatureRequired):
+        erase.confirm_erasure(leaver.pk)
+
+
+def test_an_account_in_use_is_not_erased(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
+    account = leaver_of(people, acting_as)
+    with acting_as("administrator"), pytest.raises(NotPossible, match="is active"):
+        erase.request_erasure(account.pk, reason="x")
+    with acting_as("administrator"):
+        accounts.deactivate(account.pk, reason="left")
+    held = make(AccessGrant, account=account, role_id="tester", reason="x", starts_at=now() - timedelta(days=1))
+    with acting_as("administrator"), pytest.raises(NotPossible, match="grants of access"):
+        erase.request_erasure(account.pk, reason="x")
+    alter(held, revoked_at=now())
+    with acting_as("administrator"):
+        erase.request_erasure(account.pk, reason="x")
+        accounts.reactivate(account.pk, reason="came back")
+    with acting_as("second_administrator"), pytest.raises(NotPossible, match="is active"):
+        erase.confirm_erasure(account.pk)
+    assert Account.objects.get(pk=account.pk).telephone == TELEPHONE
+
+
+def test_a_rejected_request_erases_nothing_and_can_be_made_again(
+    leaver: Account, acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+        with pytest.raises(InvalidInput):
+            erase.reject_erasure(leaver.pk, reason="")
+        erase.reject_erasure(leaver.pk, reason="no")
+    with acting_as("second_administrator"), pytest.raises(NotPossible):
+        erase.confirm_erasure(leaver.pk)
+    erased(leaver, acting_as)
+    with acting_as("administrator"), pytest.raises(NotPossible, match="no personal data"):
+        erase.request_erasure(leaver.pk, reason="x")
+
+
+def _call(actor: Any, operation: str, row: int) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        set_context(actor, operation=operation, reason="x")
+        cursor.execute("SELECT ringi_erase(%s)", [row])
+
+
+def test_the_database_erases_in_a_confirmation_alone(leaver: Account, acting_as: Callable[..., Any]) -> None:
+    """As the role of the application, past the operation."""
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+        row = Erasure.objects.get()
+        for operation in ("account:edit", "erasure:confirm"):
+            with pytest.raises(DatabaseError, match="no two people"):
+                _call(current(), operation, row.pk)
+        with pytest.raises(DatabaseError, match="erasure_two_persons"), transaction.atomic():
+            set_context(current(), operation="erasure:confirm", reason="x")
+            Erasure.objects.update(confirmed_at=now(), confirmed_person=row.requested_person)
+        with pytest.raises(DatabaseError, match="not empty"), transaction.atomic():
+            set_context(current(), operation="erasure:confirm", reason="x")
+            Erasure.objects.update(confirmed_at=now(), confirmed_person="account:0")
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT ringi_erase(%s)", [row.pk])
+        for statement in (
+            f"SELECT ringi_row_environments_account_erase(ARRAY['{leaver.pk}'])",
+            "UPDATE environments_historicalaccount SET telephone = ''",
+            "DELETE FROM audit_personal_key",
+            "SELECT key FROM audit_personal_key",
+            f"SELECT ringi_commitment('environments.Account:{leaver.pk}', 'telephone', '\"{TELEPHONE}\"')",
+            f"SELECT ringi_personal('environments.Account:{leaver.pk}', 'telephone', '\"{TELEPHONE}\"')",
+        ):
+            with pytest.raises(DatabaseError, match="permission denied"), connection.cursor() as cursor:
+                cursor.execute(statement)
+    with acting_as("second_administrator"):
+        erase.confirm_erasure(leaver.pk)
+        with pytest.raises(DatabaseError, match="no two people"):
+            _call(current(), "erasure:confirm", row.pk)
+
+
+ROW = "(SELECT max(history_id) FROM environments_historicalaccount WHERE git_addresses <> '[]')"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE environments_historicalaccount SET telephone = '' WHERE history_id = {ROW}",
+        f"UPDATE environments_historicalaccount SET telephone = '+81-90-9' WHERE history_id = {ROW}",
+        f"UPDATE environments_historicalaccount SET git_addresses = '[]' WHERE history_id = {ROW}",
+        "DELETE FROM audit_personal_key WHERE object LIKE 'environments.Account:%'",
+    ],
+)
+def test_a_history_row_emptied_or_altered_without_an_erasure_is_found(
+    leaver: Account, database: str, statement: str
+) -> None:
+    past_every_guard(database, statement)
+    assert compared()["unexplained"] >= 1
+    assert f"environments.Account:{leaver.pk}" in {row["object"] for row in alarms()}
+
+
+def test_an_altered_personal_column_is_found(leaver: Account, database: str) -> None:
+    past_every_guard(
+        database,
+        "ALTER TABLE environments_account DISABLE TRIGGER USER;"
+        "UPDATE environments_account SET telephone = '+81-90-9' WHERE username = 'leaver';"
+        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_capture;"
+        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_no_truncate",
+    )
+    compared()
+    (found,) = alarms()
+    assert (found["object"], found["columns"]) == (f"environments.Account:{leaver.pk}", "telephone")
+
+
+@pytest.mark.parametrize("table", ["environments_account", "environments_historicalaccount"])
+def test_values_restored_after_an_erasure_are_found(
+    leaver: Account, acting_as: Callable[..., Any], database: str, table: str
+) -> None:
+    erased(leaver, acting_as)
+    past_every_guard(
+        database,
+        f"SET session_replication_role = replica; ALTER TABLE environments_account DISABLE TRIGGER USER;"
+        f"UPDATE {table} SET telephone = '{TELEPHONE}' WHERE username = 'leaver';"
+        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_capture;"
+        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_no_truncate",
+    )
+    compared()
+    assert {row["object"] for row in alarms()} == {f"environments.Account:{leaver.pk}"}
+
+
+def test_an_event_of_before_holds_the_value_and_the_comparison_accepts_both(
+    leaver: Account, acting_as: Callable[..., Any], database: str
+) -> None:
+    """As in a database of 0.2.0 that was upgraded: its events can't be changed."""
+    label = f"environments.Account:{leaver.pk}"
+    states = [json.loads(bytes(event.bytes)) for event in Event.objects.filter(object=label, kind="row").order_by("at")]
+    clear = as_of.life_of(label).states
+    past_every_guard(database, "ALTER TABLE audit_event DISABLE TRIGGER ringi_append_only")
+    for event, state in zip(states[:2], clear[:2], strict=True):
+        for part in ("before", "after"):
+            for column in event[part] or {}:
+                event[part][column] = state.values[column] if committed(event[part][column]) else event[part][column]
+        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        past_every_guard(database, "UPDATE audit_event SET bytes = %s WHERE id = %s", text.encode(), event["id"])
+    past_every_guard(database, "ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_append_only")
+    assert "+81-90-0000-0000" in ledger() and compared()["unexplained"] == 0
+    erased(leaver, acting_as)
+    assert compared()["unexplained"] == 0
+
+
+def test_deliveries_to_the_account_lose_their_address(
+    world: World, leaver: Account, acting_as: Callable[..., Any]
+) -> None:
+    mail = NotificationChannel.objects.get(key="mail")
+    texts = dict.fromkeys(("ja", "en"), {"subject": "x", "body": "x"})
+    item = make(
+        InboxItem,
+        notification=make(
+            Notification,
+            event="release:announce",
+            outbox=1,
+            operation_id=uuid4(),
+            object="x:1",
+            texts=texts,
+            path="/admin/",
+            made_at=now(),
+        ),
+        recipient="x",
+        account=leaver,
+        name="x",
+        language="ja",
+    )
+    delivery = make(NotificationDelivery, inbox_item=item, channel=mail, address=MAIL, response=f"250 {MAIL}")
+    assert MAIL not in ledger()
+    erased(leaver, acting_as)
+    delivery.refresh_from_db()
+    assert delivery.address == delivery.response == ""
+
+
+def test_the_request_waits_for_another_administrator_on_the_page_of_the_account(
+    leaver: Account, browsers: Callable[[str], Any]
+) -> None:
+    page = reverse("admin:environments_account_change", args=[leaver.pk])
+    address = {verb: reverse("operation", args=["erasure", verb, leaver.pk]) for verb in ("request", "confirm")}
+    first, second = browsers("administrator"), browsers("second_administrator")
+    assert 'data-verb="erasure:request"' in first.get(page).content.decode()
+    given = {"reason": "asked for"}
+    shown = first.post(address["request"], given)
+    assert "telephone" in str(shown.context["preview"]) and TELEPHONE not in str(shown.context["preview"])
+    assert first.post(address["request"], {**given, "confirmed": shown.context["confirmed"]}).status_code == 302
+    assert "erasure:confirm" not in first.get(page).content.decode()
+    assert "Confirm erasure" in second.get(reverse("admin:index")).content.decode()
+    assert 'data-verb="erasure:confirm"' in second.get(page).content.decode()
+    shown = second.post(address["confirm"], {})
+    assert second.post(address["confirm"], {"confirmed": shown.context["confirmed"]}).status_code == 302
+    assert Account.objects.get(pk=leaver.pk).telephone == ""
+    assert 'data-verb="erasure:confirm"' not in second.get(page).content.decode()
