@@ -64,6 +64,8 @@ ELSEWHERE = {
     "notification_rule:remove": "what people are told, and how",
     "notification_template:edit": "what people are told, and how",
     "notification_template:restore": "what people are told, and how",
+    "erasure:request": "refused for an account in use; tests/releases/operations/test_erasure.py asks",
+    "erasure:confirm": "refused where none waits; tests/releases/operations/test_erasure.py asks",
     "year:request_closing": "refused for a year that is not over; tests/releases/operations/test_closed_years.py asks",
     "meeting:record": "minutes; what was decided is entered for each release",
 }

@@ -12,6 +12,7 @@ from environments.models import (
     AccessRequest,
     AccessReview,
     AccessReviewItem,
+    Account,
     CalendarFeed,
     ChangeFreeze,
     Delegation,
@@ -34,6 +35,7 @@ from releases.models import (
     DeploymentProcess,
     DocumentSignature,
     EmergencyStop,
+    Erasure,
     Fact,
     FollowUp,
     GroupRecipient,
@@ -185,6 +187,12 @@ class Rows:
             until=moment + timedelta(hours=5),
             requested_by=people["committee_b"],
         )
+        left, going = (
+            make(Account, username=name, display_name=name, is_active=False, telephone="1")
+            for name in ("left", "going")
+        )
+        second = people["second_administrator"]
+        make(Erasure, account=going, reason="x", requested_by=second, requested_person=second.person_key)
         self._keep(
             draft,
             step,
@@ -270,6 +278,8 @@ class Rows:
                 requested_person=people["auditor"].person_key,
                 requested_at=moment,
             ),
+            left,
+            going,
             make(GroupRole, group="x", role_id="tester", reason="x", requested_by=people["second_administrator"]),
             make(Token, account=people["ci"], digest="f" * 64, expires_at=moment + timedelta(days=1)),
             make(

@@ -174,8 +174,8 @@ def _differences(about: str, before: dict[str, Any] | None, after: dict[str, Any
     """Return the differences of a row event; personal values as they still stand beside the ledger."""
     hidden = any(map(personal.committed, [*(before or {}).values(), *(after or {}).values()]))
     known = personal.standing([about]) if hidden else {}
-    parts = (personal.revealed(about, part, known) for part in (before, after))
-    return differences(*parts, about.partition(":")[0])
+    left, right = (personal.revealed(about, part, known) for part in (before, after))
+    return differences(left, right, about.partition(":")[0])
 
 
 def _signature(signed: dict[str, Any]) -> dict[str, Any]:

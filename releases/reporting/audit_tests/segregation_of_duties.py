@@ -48,7 +48,9 @@ class Authors:
         self._addresses: dict[str, list[tuple[int, datetime, datetime | None]]] = defaultdict(list)
         for life in then.accounts.values():
             for state, following in zip(life.states, [*life.states[1:], None], strict=True):
-                for address in state.values.get("git_addresses") or ():
+                addresses = state.values.get("git_addresses")
+                # Those of a person whose personal data were erased are not known any more.
+                for address in addresses if isinstance(addresses, list) else ():
                     ended = following.at if following is not None else None
                     self._addresses[str(address).lower()].append((int(state.pk), state.at, ended))
 

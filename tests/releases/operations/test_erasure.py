@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -16,14 +18,15 @@ from django.urls import reverse
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import as_of, search
-from audit.actor import current
+from audit.actor import acting, current
 from audit.capture import set_context
 from audit.clock import now
 from audit.models import Event
 from audit.personal import committed
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from audit.verification import guard_faults
-from environments.models import AccessGrant, Account, RequestedChange
+from environments.access import SecondFactorRequired
+from environments.models import AccessGrant, Account, Environment, RequestedChange
 from environments.operations.account import deactivate as accounts, edit
 from environments.operations.requested_change.decide import confirm_change
 from releases.models import (
@@ -202,6 +205,21 @@ def test_both_sign_and_the_requester_says_why(leaver: Account, acting_as: Callab
         erase.request_erasure(leaver.pk, reason="x")
     with acting_as("second_administrator", proved=False), pytest.raises(SignatureRequired):
         erase.confirm_erasure(leaver.pk)
+
+
+def test_what_is_destroyed_concerns_production_so_both_signatures_ask_for_its_factor(
+    leaver: Account, acting_as: Callable[..., Any]
+) -> None:
+    alter(Environment.objects.get(slug="production"), requires_two_factor=True)
+    for name, act in (
+        ("administrator", partial(erase.request_erasure, reason="x")),
+        ("second_administrator", erase.confirm_erasure),
+    ):
+        with acting_as(name), acting(replace(current(), method="password")), pytest.raises(SecondFactorRequired):
+            act(leaver.pk)
+        with acting_as(name), acting(replace(current(), method="password+totp")):
+            act(leaver.pk)
+    assert Account.objects.get(pk=leaver.pk).telephone == ""
 
 
 def test_an_account_in_use_is_not_erased(people: dict[str, Any], acting_as: Callable[..., Any]) -> None:
