@@ -34,8 +34,8 @@ class ReleasesConfig(AppConfig):
         from environments.departures import add_departure_check
         from environments.operations.configuration.reencrypt import ELSEWHERE, Place
         from releases.gates.staffing import of_departure
+        from releases.models import erasure
         from releases.notifications.templates.events import KEYS
-        from releases.operations.erasure import function
         from releases.operations.notification_channel import reencrypt
         from releases.state_machines.guard import FUNCTION, install, triggers
 
@@ -48,6 +48,6 @@ class ReleasesConfig(AppConfig):
         # With the roles of environments, while the ledger still knows who migrates.
         environments = apps.get_app_config("environments")
         post_migrate.connect(_roles_of_the_procedure_in_effect, sender=environments, dispatch_uid="releases.roles")
-        post_migrate.connect(function.install, sender=self, dispatch_uid="releases.operations.erasure")
+        post_migrate.connect(erasure.install, sender=self, dispatch_uid="releases.models.erasure")
         guards.BESIDE.append((FUNCTION, triggers))
-        guards.BESIDE.append((function.FUNCTION, dict))
+        guards.BESIDE.append((erasure.FUNCTION, dict))

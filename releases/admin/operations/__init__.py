@@ -7,6 +7,7 @@ from releases.admin.operations import (
     deployment_process,
     deployments,
     emergency_stop,
+    erasure,
     ledger,
     monitoring,
     notifications,
@@ -25,6 +26,7 @@ from releases.admin.operations.base import Verb
 VERBS: tuple[Verb, ...] = (
     *access.VERBS,
     *sign_in.VERBS,
+    *erasure.VERBS,
     *targets.VERBS,
     *procedure.VERBS,
     *deployment_process.VERBS,

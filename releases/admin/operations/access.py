@@ -37,8 +37,6 @@ from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR
 from releases.admin.components import staffing_preview as preview
 from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, clock, length, must, row, text
-from releases.operations.erasure import erase
-from releases.queries.personal_data import figures
 
 Fields = Mapping[str, forms.Field]
 LANGUAGES = [("ja", "日本語"), ("en", "English")]
@@ -122,10 +120,6 @@ def _own(instance: Any) -> Fields:
         ),
         "quiet_until": clock(_("quiet hours end"), required=False, initial=me.quiet_until if me else None),
     }
-
-
-def _erased(instance: Account, values: dict[str, Any]) -> list[tuple[str, str]]:
-    return figures(instance)
 
 
 def _token(instance: Any) -> Fields:
@@ -285,7 +279,6 @@ def _completed(row: AccessGrant) -> str:
 ADMIN, GIVE, LOOK = ("manage_accounts",), ("manage_access",), ("read",)
 on_account = partial(Verb, "account")
 on_token = partial(Verb, "token", rights=ADMIN, signs=True)
-on_erasure = partial(Verb, "erasure", rights=ADMIN, model=Account, danger=True)
 on_access = partial(Verb, "access")
 on_access_review = partial(Verb, "access_review", rights=GIVE, signs=True)
 on_delegation = partial(Verb, "delegation")
@@ -314,13 +307,6 @@ VERBS: tuple[Verb, ...] = (
         preview=preview.of_closing,
     ),
     on_account("reactivate", _("Reactivate account"), closing.reactivate, ADMIN, model=Account, signs=True),
-    on_erasure(
-        "request", _("Request erasure"), erase.request_erasure, over=erase.over_request, preview=_erased, signs=True
-    ),
-    on_erasure(
-        "confirm", _("Confirm erasure"), erase.confirm_erasure, over=erase.over_decision, preview=_erased, signs=True
-    ),
-    on_erasure("reject", _("Reject erasure"), erase.reject_erasure, over=erase.over_decision),
     on_token("issue", _("Issue token"), _issue, model=Account, fields=_token),
     on_token("revoke", _("Revoke token"), tokens.revoke, model=Token, danger=True),
     on_access(

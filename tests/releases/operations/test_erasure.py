@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,15 +9,12 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import connection
 from django.urls import reverse
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from audit import as_of, search
 from audit.actor import acting, current
-from audit.capture import set_context
 from audit.clock import now
 from audit.models import Event
 from audit.personal import committed
@@ -27,10 +22,8 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossibl
 from audit.verification import guard_faults
 from environments.access import SecondFactorRequired
 from environments.models import AccessGrant, Account, Environment, RequestedChange
-from environments.operations.account import deactivate as accounts, edit
-from environments.operations.requested_change.decide import confirm_change
+from environments.operations.account import deactivate as accounts
 from releases.models import (
-    Erasure,
     InboxItem,
     Notification,
     NotificationChannel,
@@ -40,63 +33,12 @@ from releases.models import (
 )
 from releases.operations.erasure import erase
 from releases.operations.release.prepare import cancel
-from tests.audit.reconciliation.test_nightly import alarms, compared, past_every_guard
+from tests.audit.reconciliation.test_nightly import compared
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter, make
+from tests.releases.leaving import GIT, MAIL, TELEPHONE, erased, keys, leaver, leaver_of, ledger
 
-TELEPHONE, MAIL, GIT = "+81-90-1111-2222", "leaver@example.com", "leaver@git.example"
-
-
-def leaver_of(people: dict[str, Any], acting_as: Callable[..., Any]) -> Account:
-    """Return an account with contact data that were entered and then changed, as people do it."""
-    account = make(Account, username="leaver", display_name="Leaver", is_staff=True)
-    for telephone in ("+81-90-0000-0000", TELEPHONE):
-        with acting_as("administrator"):
-            waiting = edit.edit(
-                account.pk,
-                display_name="Leaver",
-                affiliation="Sales",
-                job_title="Clerk",
-                employee_id="E-77",
-                telephone=telephone,
-                git_addresses=(GIT,),
-                email=MAIL,
-                reason="x",
-            )
-        if isinstance(waiting, RequestedChange):
-            with acting_as("second_administrator"):
-                confirm_change(waiting.pk)
-    return Account.objects.get(pk=account.pk)
-
-
-@pytest.fixture
-def leaver(people: dict[str, Any], acting_as: Callable[..., Any]) -> Account:
-    """Such an account, deactivated."""
-    account = leaver_of(people, acting_as)
-    with acting_as("administrator"):
-        accounts.deactivate(account.pk, reason="left")
-    return Account.objects.get(pk=account.pk)
-
-
-def erased(account: Account, acting_as: Callable[..., Any]) -> Account:
-    """Let two administrators erase it."""
-    with acting_as("administrator"):
-        erase.request_erasure(account.pk, reason="asked for by the person")
-    with acting_as("second_administrator"):
-        erase.confirm_erasure(account.pk)
-    return Account.objects.get(pk=account.pk)
-
-
-def ledger() -> str:
-    """Return all events as text."""
-    return "".join(bytes(row).decode() for row in Event.objects.order_by("at", "id").values_list("bytes", flat=True))
-
-
-def keys(database: str) -> set[str]:
-    """Return the labels of the rows that have a key, read as the superuser."""
-    name = str(conninfo_to_dict(database)["dbname"])
-    with psycopg.connect(make_conninfo(os.environ["DATABASE_SERVER_URL"], dbname=name)) as root:
-        return {label for (label,) in root.execute("SELECT object FROM audit_personal_key")}
+__all__ = ["leaver"]
 
 
 def test_no_event_holds_contact_data_and_each_read_shows_them_while_they_stand(
@@ -253,113 +195,6 @@ def test_a_rejected_request_erases_nothing_and_can_be_made_again(
     erased(leaver, acting_as)
     with acting_as("administrator"), pytest.raises(NotPossible, match="no personal data"):
         erase.request_erasure(leaver.pk, reason="x")
-
-
-def _call(actor: Any, operation: str, row: int) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        set_context(actor, operation=operation, reason="x")
-        cursor.execute("SELECT ringi_erase(%s)", [row])
-
-
-def test_the_database_erases_in_a_confirmation_alone(leaver: Account, acting_as: Callable[..., Any]) -> None:
-    """As the role of the application, past the operation."""
-    with acting_as("administrator"):
-        erase.request_erasure(leaver.pk, reason="x")
-        row = Erasure.objects.get()
-        for operation in ("account:edit", "erasure:confirm"):
-            with pytest.raises(DatabaseError, match="no two people"):
-                _call(current(), operation, row.pk)
-        with pytest.raises(DatabaseError, match="erasure_two_persons"), transaction.atomic():
-            set_context(current(), operation="erasure:confirm", reason="x")
-            Erasure.objects.update(confirmed_at=now(), confirmed_person=row.requested_person)
-        with pytest.raises(DatabaseError, match="not empty"), transaction.atomic():
-            set_context(current(), operation="erasure:confirm", reason="x")
-            Erasure.objects.update(confirmed_at=now(), confirmed_person="account:0")
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT ringi_erase(%s)", [row.pk])
-        for statement in (
-            f"SELECT ringi_row_environments_account_erase(ARRAY['{leaver.pk}'])",
-            "UPDATE environments_historicalaccount SET telephone = ''",
-            "DELETE FROM audit_personal_key",
-            "SELECT key FROM audit_personal_key",
-            f"SELECT ringi_commitment('environments.Account:{leaver.pk}', 'telephone', '\"{TELEPHONE}\"')",
-            f"SELECT ringi_personal('environments.Account:{leaver.pk}', 'telephone', '\"{TELEPHONE}\"')",
-        ):
-            with pytest.raises(DatabaseError, match="permission denied"), connection.cursor() as cursor:
-                cursor.execute(statement)
-    with acting_as("second_administrator"):
-        erase.confirm_erasure(leaver.pk)
-        with pytest.raises(DatabaseError, match="no two people"):
-            _call(current(), "erasure:confirm", row.pk)
-
-
-ROW = "(SELECT max(history_id) FROM environments_historicalaccount WHERE git_addresses <> '[]')"
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        f"UPDATE environments_historicalaccount SET telephone = '' WHERE history_id = {ROW}",
-        f"UPDATE environments_historicalaccount SET telephone = '+81-90-9' WHERE history_id = {ROW}",
-        f"UPDATE environments_historicalaccount SET git_addresses = '[]' WHERE history_id = {ROW}",
-        "DELETE FROM audit_personal_key WHERE object LIKE 'environments.Account:%'",
-    ],
-)
-def test_a_history_row_emptied_or_altered_without_an_erasure_is_found(
-    leaver: Account, database: str, statement: str
-) -> None:
-    past_every_guard(database, statement)
-    assert compared()["unexplained"] >= 1
-    assert f"environments.Account:{leaver.pk}" in {row["object"] for row in alarms()}
-
-
-def test_an_altered_personal_column_is_found(leaver: Account, database: str) -> None:
-    past_every_guard(
-        database,
-        "ALTER TABLE environments_account DISABLE TRIGGER USER;"
-        "UPDATE environments_account SET telephone = '+81-90-9' WHERE username = 'leaver';"
-        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_capture;"
-        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_no_truncate",
-    )
-    compared()
-    (found,) = alarms()
-    assert (found["object"], found["columns"]) == (f"environments.Account:{leaver.pk}", "telephone")
-
-
-@pytest.mark.parametrize("table", ["environments_account", "environments_historicalaccount"])
-def test_values_restored_after_an_erasure_are_found(
-    leaver: Account, acting_as: Callable[..., Any], database: str, table: str
-) -> None:
-    erased(leaver, acting_as)
-    past_every_guard(
-        database,
-        f"SET session_replication_role = replica; ALTER TABLE environments_account DISABLE TRIGGER USER;"
-        f"UPDATE {table} SET telephone = '{TELEPHONE}' WHERE username = 'leaver';"
-        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_capture;"
-        "ALTER TABLE environments_account ENABLE ALWAYS TRIGGER ringi_no_truncate",
-    )
-    compared()
-    assert {row["object"] for row in alarms()} == {f"environments.Account:{leaver.pk}"}
-
-
-def test_an_event_of_before_holds_the_value_and_the_comparison_accepts_both(
-    leaver: Account, acting_as: Callable[..., Any], database: str
-) -> None:
-    """As in a database of 0.2.0 that was upgraded: its events can't be changed."""
-    label = f"environments.Account:{leaver.pk}"
-    states = [json.loads(bytes(event.bytes)) for event in Event.objects.filter(object=label, kind="row").order_by("at")]
-    clear = as_of.life_of(label).states
-    past_every_guard(database, "ALTER TABLE audit_event DISABLE TRIGGER ringi_append_only")
-    for event, state in zip(states[:2], clear[:2], strict=True):
-        for part in ("before", "after"):
-            for column in event[part] or {}:
-                event[part][column] = state.values[column] if committed(event[part][column]) else event[part][column]
-        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        past_every_guard(database, "UPDATE audit_event SET bytes = %s WHERE id = %s", text.encode(), event["id"])
-    past_every_guard(database, "ALTER TABLE audit_event ENABLE ALWAYS TRIGGER ringi_append_only")
-    assert "+81-90-0000-0000" in ledger() and compared()["unexplained"] == 0
-    erased(leaver, acting_as)
-    assert compared()["unexplained"] == 0
 
 
 def test_deliveries_to_the_account_lose_their_address(

@@ -1,0 +1,24 @@
+"""Verbs on the personal data of an account: request, confirm and reject their erasure."""
+
+from functools import partial
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from environments.models import Account
+from releases.admin.operations.base import Verb
+from releases.operations.erasure import erase
+from releases.queries.personal_data import figures
+
+
+def _erased(row: Account, values: dict[str, Any]) -> list[tuple[str, str]]:
+    return figures(row)
+
+
+on_erasure = partial(Verb, "erasure", rights=("manage_accounts",), model=Account, danger=True)
+_signed = partial(on_erasure, preview=_erased, signs=True)
+VERBS: tuple[Verb, ...] = (
+    _signed("request", _("Request erasure"), erase.request_erasure, over=erase.over_request),
+    _signed("confirm", _("Confirm erasure"), erase.confirm_erasure, over=erase.over_decision),
+    on_erasure("reject", _("Reject erasure"), erase.reject_erasure, over=erase.over_decision),
+)
