@@ -25,6 +25,7 @@ from audit.ledger.link import link_pending
 from audit.models import Event, Reconciliation
 from audit.operation import operation
 from audit.reconciliation.compare import (
+    NEAR,
     Compared,
     ComparedTable,
     Happened,
@@ -165,6 +166,9 @@ def _row_by_row(
 def _objects(cursor: Any, one: ComparedTable, behind: str, found: dict[str, Any]) -> Iterator[str]:
     """Compare each object that has events, in the order of the index; yield its primary key when it is done."""
     begin, end = f"{one.label}:", f"{one.label};"
+    # Since when the table keeps history: that of accounts began with 0.3.0, and older events have no row.
+    cursor.execute(f"SELECT coalesce(min(history_date), now()) FROM {one.table}")
+    (began,) = cursor.fetchone()
     while True:
         # The first behind the last, along the index; DISTINCT would read all events.
         cursor.execute(
@@ -175,7 +179,7 @@ def _objects(cursor: Any, one: ComparedTable, behind: str, found: dict[str, Any]
         if row is None:
             return
         behind = row[0].removeprefix(begin)
-        _compare(cursor, one, behind, found)
+        _compare(cursor, one, behind, began - NEAR, found)
         yield behind
 
 
@@ -198,7 +202,7 @@ def _without_events(cursor: Any, one: ComparedTable, behind: str, found: dict[st
         yield str(place)
 
 
-def _compare(cursor: Any, one: ComparedTable, key: str, found: dict[str, Any]) -> None:
+def _compare(cursor: Any, one: ComparedTable, key: str, began: datetime, found: dict[str, Any]) -> None:
     label = f"{one.label}:{key}"
     compared = Compared(label, events_of(cursor, one, label))
     for finding in chain(
@@ -206,7 +210,7 @@ def _compare(cursor: Any, one: ComparedTable, key: str, found: dict[str, Any]) -
     ):
         if isinstance(finding, Unexplained):
             _alarm(finding, found)
-        else:
+        elif finding.at >= began:
             _note(finding, one.label, found)
     found["objects"] += 1
     found["events"] += compared.looked_at

@@ -21,11 +21,12 @@ DECLARE
     emptied bigint;
 BEGIN
     PERFORM ringi_require('erasure:confirm');
-    -- Written in this transaction: a confirmation of before erases nothing twice.
+    -- Written in this transaction, as its event says: a confirmation of before erases nothing twice.
     SELECT account_id::text INTO person FROM releases_erasure
-    WHERE id = $1 AND confirmed_at IS NOT NULL AND confirmed_person <> requested_person
-        AND xmin::text::bigint = (pg_current_xact_id()::text::bigint & 4294967295);
-    IF person IS NULL OR ringi_context() ->> 'operation' IS DISTINCT FROM 'erasure:confirm' THEN
+    WHERE id = $1 AND confirmed_at IS NOT NULL AND confirmed_person <> requested_person AND EXISTS (
+        SELECT FROM audit_event WHERE object = 'releases.Erasure:' || $1 AND operation = 'erasure:confirm'
+        AND outcome = 'updated' AND tx = pg_current_xact_id()::text::bigint);
+    IF person IS NULL THEN
         RAISE EXCEPTION 'no two people confirm this erasure in this transaction' USING ERRCODE = 'RI003';
     END IF;
     emptied := ringi_row_environments_account_erase(ARRAY[person]);
