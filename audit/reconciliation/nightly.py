@@ -167,7 +167,7 @@ def _objects(cursor: Any, one: ComparedTable, behind: str, found: dict[str, Any]
     """Compare each object that has events, in the order of the index; yield its primary key when it is done."""
     begin, end = f"{one.label}:", f"{one.label};"
     # Since when the table keeps history: that of accounts began with 0.3.0, and older events have no row.
-    cursor.execute(f"SELECT coalesce(min(history_date), now()) FROM {one.table}")
+    cursor.execute(f"SELECT coalesce(min(history_date) - %s, now()) FROM {one.table}", [NEAR])
     (began,) = cursor.fetchone()
     while True:
         # The first behind the last, along the index; DISTINCT would read all events.
@@ -179,7 +179,7 @@ def _objects(cursor: Any, one: ComparedTable, behind: str, found: dict[str, Any]
         if row is None:
             return
         behind = row[0].removeprefix(begin)
-        _compare(cursor, one, behind, began - NEAR, found)
+        _compare(cursor, one, behind, began, found)
         yield behind
 
 
