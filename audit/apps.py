@@ -34,6 +34,9 @@ def _begin_migration(using: str, **_kwargs: Any) -> None:
     refuse_0_1()
     actor = Actor(account_id=None, name="migrate", kind="command", channel="command")
     set_context(actor, operation="audit:migrate", connection=connections[using], whole_session=True)
+    with connections[using].cursor() as cursor:
+        # Behind a lock that waits for a long reader, each request of a running Ringi would wait too.
+        cursor.execute("SET lock_timeout = '5s'")
     if _follow not in connections[using].execute_wrappers:
         connections[using].execute_wrappers.append(_follow)
 
@@ -72,6 +75,8 @@ def _forget_who_migrates(sender: AppConfig, using: str, **_kwargs: Any) -> None:
 
     if sender is [config for config in apps.get_app_configs() if config.models_module is not None][-1]:
         clear_context(connections[using])
+        with connections[using].cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
         if _follow in connections[using].execute_wrappers:
             connections[using].execute_wrappers.remove(_follow)
 

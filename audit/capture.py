@@ -12,12 +12,13 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from audit.actor import Actor
-from audit.ledger.functions import FUNCTIONS, PRIVATE, TRIGGERS
+from audit.ledger.functions import FUNCTIONS, LEDGER_TABLES, PRIVATE
 from audit.ledger.row_function import Column, function_name, personal_functions, row_function
 from audit.operation_roles import OPERATIONS, Operations
 from audit.roles import Cursor, Roles, grant, name
+from audit.triggers import BEFORE, DELETE, INSERT, ROW, TRUNCATE, UPDATE, Expected, hang
 
-SQL = FUNCTIONS + PRIVATE + TRIGGERS
+SQL = FUNCTIONS + PRIVATE
 CAPTURE, NO_TRUNCATE = "ringi_capture", "ringi_no_truncate"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_ACTOR, APPEND_ONLY, WRONG_CALL, NOT_PERMITTED = "RI001", "RI002", "RI003", "RI004"
@@ -158,15 +159,21 @@ def functions_of_personal(cursor: Cursor, audited: AuditedTable, table: str) -> 
     return personal_functions(table, audited.model, key, columns, history_table(cursor, table))
 
 
-def _capture(cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False) -> None:
-    """Create the capture function of a table, and the trigger that calls it."""
+def triggers(tables: Iterable[str]) -> dict[tuple[str, str], Expected]:
+    """Return (table, trigger) → what it is, for the tables of the ledger and these audited ones."""
+    append_only = BEFORE | UPDATE | DELETE | TRUNCATE
+    found: dict[tuple[str, str], Expected] = {
+        (table, "ringi_append_only"): ("ringi_refuse", append_only, []) for table in LEDGER_TABLES
+    }
+    for table in tables:
+        found[table, CAPTURE] = (function_name(table), ROW | INSERT | DELETE | UPDATE, [])
+        found[table, NO_TRUNCATE] = ("ringi_refuse", BEFORE | TRUNCATE, [])
+    return found
+
+
+def _replace_function(cursor: Cursor, audited: AuditedTable, table: str, *, growing: bool = False) -> None:
     cursor.execute(capture_function(cursor, audited, table, growing=growing))
     cursor.execute(f"REVOKE ALL ON FUNCTION {function_name(table)}() FROM PUBLIC")
-    cursor.execute(
-        f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER INSERT OR UPDATE OR DELETE ON {name(table)} "
-        f"FOR EACH ROW EXECUTE FUNCTION {function_name(table)}()"
-    )
-    cursor.execute(f"ALTER TABLE {name(table)} ENABLE ALWAYS TRIGGER {CAPTURE}")
 
 
 def follow(cursor: Cursor, audited: AuditedTable, table: str) -> None:
@@ -176,7 +183,7 @@ def follow(cursor: Cursor, audited: AuditedTable, table: str) -> None:
     )
     if cursor.fetchone()[0]:
         with suppress(Uncapturable):  # a key may be made again by the next statement; the installation looks at the end
-            _capture(cursor, audited, table, growing=True)
+            _replace_function(cursor, audited, table, growing=True)
 
 
 def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]) -> None:
@@ -184,16 +191,12 @@ def _install_triggers(cursor: Cursor, listed: Iterable[tuple[AuditedTable, str]]
     for audited, table in listed:
         kept.add(table)
         functions.add(function_name(table))
-        _capture(cursor, audited, table)
+        _replace_function(cursor, audited, table)
         for function, sql in functions_of_personal(cursor, audited, table).items():
             functions.add(function)
             cursor.execute(sql)
             cursor.execute(f"REVOKE ALL ON FUNCTION {function}(text[]) FROM PUBLIC")
-        cursor.execute(
-            f"CREATE OR REPLACE TRIGGER {NO_TRUNCATE} BEFORE TRUNCATE ON {name(table)} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION ringi_refuse()"
-        )
-        cursor.execute(f"ALTER TABLE {name(table)} ENABLE ALWAYS TRIGGER {NO_TRUNCATE}")
+    hang(cursor, triggers(kept))
     cursor.execute(
         "SELECT c.relname::text, t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
         "WHERE t.tgname IN (%s, %s) AND c.relnamespace = current_schema()::regnamespace",

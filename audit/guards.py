@@ -9,28 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from audit.audited_tables import NOT_AUDITED, is_history
-from audit.capture import CAPTURE, NO_TRUNCATE, SQL, AuditedTable, Uncapturable, capture_function, functions_of_personal
-from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_SIGNER_FUNCTIONS, LEDGER_TABLES, OWNER_FUNCTIONS
+from audit.capture import SQL, AuditedTable, Uncapturable, capture_function, functions_of_personal, triggers as captures
+from audit.ledger.functions import APPLICATION_FUNCTIONS, LEDGER_SIGNER_FUNCTIONS, OWNER_FUNCTIONS
 from audit.ledger.row_function import function_name
 from audit.operation_roles import OPERATIONS, Operations
 from audit.roles import Roles, permitted
+from audit.triggers import Expected, standing
 
-# What pg_trigger.tgtype adds up.
-ROW, BEFORE, INSERT, DELETE, UPDATE, TRUNCATE = 1, 2, 4, 8, 16, 32
-CAUGHT, NEVER = ROW | INSERT | DELETE | UPDATE, BEFORE | TRUNCATE
-# Function, type and arguments.
-Expected = tuple[str, int, list[str]]
 # What another app installs beside it: the SQL of its functions, and what stands on which table under which name.
 Beside = tuple[str, Callable[[], dict[tuple[str, str], Expected]]]
 BESIDE: list[Beside] = []
 STATES = {"D": "is disabled", "O": "is not enabled always", "R": "is not enabled always"}
 
-_TRIGGERS = """
-SELECT c.relname::text, t.tgname::text, t.tgenabled::text, p.proname::text, t.tgtype, t.tgargs,
-       t.tgqual IS NULL AND t.tgattr::text = '' AND p.pronamespace = c.relnamespace
-FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace
-"""
 # A function of pg_catalog goes before one of the schema, whatever the search_path; and one of the schema that takes
 # just these types goes before one of pg_catalog that takes any. Those of extensions are passed over.
 _FUNCTIONS = """
@@ -77,10 +67,9 @@ def faults(
     beside: what other apps installed (`BESIDE`), where they are there.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TRIGGERS)
-        standing = {(table, trigger): tuple(rest) for table, trigger, *rest in cursor.fetchall()}
+        there = standing(cursor)
         found, tables, functions = list[str](), set(NOT_AUDITED), SQL
-        expected: dict[tuple[str, str], Expected] = {}
+        captured = list[str]()
         for one in audited:
             table = table_of(one.model)
             tables.add(table)
@@ -90,32 +79,29 @@ def faults(
             except Uncapturable as fault:
                 found.append(str(fault))
                 continue
-            expected[table, CAPTURE] = (function_name(table), CAUGHT, [])
-            expected[table, NO_TRUNCATE] = ("ringi_refuse", NEVER, [])
-        for table in LEDGER_TABLES:
-            expected[table, "ringi_append_only"] = ("ringi_refuse", BEFORE | UPDATE | DELETE | TRUNCATE, [])
+            captured.append(table)
+        expected = captures(captured)
         for sql, triggers in beside:
             functions += sql
             expected |= triggers()
         for (table, trigger), wanted in expected.items():
-            found += _compared(standing, table, trigger, wanted)
-        for table, trigger in sorted(standing.keys() - expected.keys()):
+            found += _compared(there, table, trigger, wanted)
+        for table, trigger in sorted(there.keys() - expected.keys()):
             if table in tables or is_history(table):
                 found.append(f"{table}: there is a trigger {trigger} that was not installed here")
         return [*found, *_functions(cursor, functions), *_more(cursor, tables), *_operations(cursor, roles, operations)]
 
 
 def _compared(
-    standing: dict[tuple[str, str], tuple[Any, ...]], table: str, trigger: str, expected: Expected
+    there: dict[tuple[str, str], tuple[str, Expected, bool]], table: str, trigger: str, expected: Expected
 ) -> Iterator[str]:
-    if (table, trigger) not in standing:
+    if (table, trigger) not in there:
         yield f"{table}: there is no trigger {trigger}"
         return
-    enabled, function, kind, arguments_, plain = standing[table, trigger]
+    enabled, found, plain = there[table, trigger]
     if enabled != "A":
         yield f"{table}: trigger {trigger} {STATES[enabled]}"
-    given = bytes(arguments_).decode().split("\0")[:-1]
-    if (function, kind, given) != expected or not plain:
+    if found != expected or not plain:
         yield f"{table}: trigger {trigger} is not as it was installed"
 
 

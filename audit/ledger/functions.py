@@ -8,15 +8,6 @@ from audit.ledger.sql import text_of
 
 FUNCTIONS = "".join(map(text_of, ("canonical", "commit", "write", "link"))).replace("PINNED", PINNED)
 LEDGER_TABLES = ("audit_event", "audit_pending", "audit_ledgerentry", "audit_ledgerhead", "audit_checkpoint")
-TRIGGERS = "".join(
-    f"""
-CREATE OR REPLACE TRIGGER ringi_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
-    FOR EACH STATEMENT EXECUTE FUNCTION ringi_refuse();
-ALTER TABLE {table} ENABLE ALWAYS TRIGGER ringi_append_only;
-"""
-    for table in LEDGER_TABLES
-)
-
 # A role that may create a temporary table could otherwise hang the trigger functions on it and forge events.
 APPLICATION_FUNCTIONS = (
     "ringi_append(text, text, text, jsonb, jsonb, text, text)",

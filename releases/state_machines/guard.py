@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from audit.guards import BEFORE, INSERT, ROW, UPDATE, Expected
+from audit.triggers import BEFORE, INSERT, ROW, UPDATE, Expected, hang
 from releases.state_machines.edges import edges, initial
 
 FUNCTION = """
@@ -60,11 +60,4 @@ def install(**signal: Any) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(FUNCTION)
-        for (table, trigger), (function, kind, given) in triggers().items():
-            when = "INSERT OR UPDATE" if kind & INSERT else "UPDATE"
-            arguments = ", ".join(f"'{argument}'" for argument in given)
-            cursor.execute(
-                f"CREATE OR REPLACE TRIGGER {trigger} BEFORE {when} ON {table} "
-                f"FOR EACH ROW EXECUTE FUNCTION {function}({arguments})"
-            )
-            cursor.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}")
+        hang(cursor, triggers())
