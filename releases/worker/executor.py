@@ -31,7 +31,7 @@ from environments.targets.masking import clean
 from environments.targets.measured import measure
 from environments.targets.runner import secrets_of
 from environments.targets.words import gettext as _
-from releases import check_types, step_types
+from releases import check_types, dispatch, step_types
 from releases.check_types.base import CheckContext, Result
 from releases.models import Step
 from releases.operations.deployment.decide import succeed_if_verified
@@ -59,6 +59,12 @@ DEADLINE_FACTOR = 10
 LEAST_DEADLINE = 60
 # How many characters of the last attempt's output are shown to the person who decides.
 LAST_WORDS = 1000
+
+
+class Leaving:
+    """Whether this process was asked to end: it ends its present step, and the next one is another worker's."""
+
+    requested = False
 
 
 def worker_name() -> str:
@@ -213,7 +219,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             output_digest=lease.digest,
             probe=probe,
             measured=measured,
-            worker=step.owner,
+            worker="" if Leaving.requested else step.owner,
         )
     except Fenced:
         raise
@@ -223,6 +229,8 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             lease.write(said)
         raise
     facts.remember(step, result)
+    if Leaving.requested and following is not None:
+        dispatch.wake(step.deployment.environment.slug, "run_step", step_id=following.pk)
     if following is None and step.phase == "verification" and not step.deployment.environment.protected:
         succeed_if_verified(step.deployment_id)
     return Claim.of(following) if following is not None and following.state == "running" else None

@@ -27,7 +27,7 @@ from audit.isolated import is_unavailable
 from audit.operation import operation
 from environments.models import Environment
 from releases.models import Rollback, Step
-from releases.worker.executor import worker_name
+from releases.worker.executor import Leaving, worker_name
 
 log = logging.getLogger(__name__)
 # The fields that `dispatch.wake` and RQ write of such a job; no callback, webhook, dependency or retry is among them.
@@ -163,7 +163,7 @@ class RingiWorker(BaseWorker):
             self.perform_job(job, queue, execution)
         finally:
             over.set()
-            self._at_work = False
+            self._at_work = Leaving.requested = False
         self.set_state(WorkerStatus.IDLE)
 
     def _signs_of_life(self, job: Any, execution: Any, over: threading.Event) -> None:
@@ -201,12 +201,12 @@ class RingiWorker(BaseWorker):
         redis.delete(queue.intermediate_queue_key)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Stop after the current job, however often the signal comes; only a kill ends it earlier.
+        """Stop after the current step or other job, however often the signal comes; only a kill ends it earlier.
 
         RQ's own asks Redis inside the signal's handler, and the second signal ends the job where it is: either would
         fail the step that happens to run.
         """
         if self._at_work:
-            self._stop_requested = True
+            self._stop_requested = Leaving.requested = True
         else:
             super().request_stop(signum, frame)  # type: ignore[no-untyped-call]

@@ -26,11 +26,11 @@ from releases.operations.step import resume
 from releases.operations.step.claim import claim
 from releases.operations.step.outcome import record_success
 from releases.worker.context import context_of, facts_of
-from releases.worker.executor import run_from
+from releases.worker.executor import Leaving, run_from
 from releases.worker.poll import stopping_deployments
 from tests.releases.gates.asking import alter
 
-from .conftest import TRUE, WORKER, at_work, expire, first, row, states
+from .conftest import TRUE, WORKER, at_work, expire, first, jobs, row, states
 
 
 def appending(path: Path, line: str) -> list[str]:
@@ -64,6 +64,23 @@ def test_a_deployment_succeeds_through_all_its_steps(
     deployment = world.fresh(deployment)
     assert deployment.state == "succeeded"
     assert DeployedVersion.objects.get(environment=deployment.environment).release_id == deployment.release_id
+    assert set(StepAttempt.objects.values_list("fencing_token", "outcome")) == {(1, "succeeded")}
+
+
+def test_a_worker_that_was_asked_to_end_hands_the_next_step_over(
+    queued: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = queued(row(TRUE), row(TRUE))
+    monkeypatch.setattr(Leaving, "requested", True)
+    with acting(WORKER):
+        run_from(first(deployment).pk)
+    following = deployment.steps.get(ordinal=2)
+    assert (states(deployment)[:2], following.owner) == (["succeeded", "ready"], "")
+    assert jobs("development")[-1] == ("releases.jobs.run_step", {"step_id": following.pk})
+    monkeypatch.setattr(Leaving, "requested", False)
+    with acting(WORKER):
+        run_from(following.pk)
+    assert states(deployment) == ["succeeded"] * 3
     assert set(StepAttempt.objects.values_list("fencing_token", "outcome")) == {(1, "succeeded")}
 
 

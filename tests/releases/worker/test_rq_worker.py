@@ -25,6 +25,7 @@ from audit.models import Event, Outbox
 from releases import dispatch, jobs, liveness
 from releases.models import Deployment
 from releases.operations.deployment.enqueue import enqueue as enqueue_deployment
+from releases.worker.executor import Leaving
 from releases.worker.rq_worker import RingiJob, RingiWorker
 
 from .conftest import TRUE, WORKER, first, row
@@ -50,6 +51,7 @@ def end_twice() -> None:
     """A job during which the worker is told to end, twice."""
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
+    SEEN.append(Leaving.requested)
 
 
 def test_a_worker_serves_one_queue() -> None:
@@ -81,6 +83,7 @@ def test_a_worker_ending_during_a_job_asks_nothing_of_redis(monkeypatch: pytest.
     try:
         worker.execute_job(job, queue)
         assert worker._stop_requested and not asked
+        assert SEEN.pop() and not Leaving.requested
         signal.raise_signal(signal.SIGTERM)
         assert asked, "at rest RQ's own ends it"
     finally:
