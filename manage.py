@@ -4,9 +4,12 @@
 import os
 import sys
 
+from config.one_version import keep
+
 
 def main() -> None:
     """Run one management command; settings come from the environment (see config/settings.py)."""
+    keep()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
-from django.core.wsgi import get_wsgi_application
+from config.one_version import keep
 
-from config.served import share
+keep()
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+
+from config.served import share  # noqa: E402
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 share(Path(os.environ.get("RINGI_STATE_DIR") or "var/state"))
