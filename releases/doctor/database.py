@@ -68,7 +68,7 @@ def schema() -> Iterator[Finding]:
         words = _("%(n)s differences: %(first)s") % {"n": len(found), "first": listed(found[:SHOWN])}
         yield failed(name, words, _("Run “manage.py migrate” of this version as the owner."))
     else:
-        yield ok(name, _("as in the code"))
+        yield ok(name, _("fits this version"))
 
 
 def triggers() -> Iterator[Finding]:

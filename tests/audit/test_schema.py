@@ -1,4 +1,4 @@
-"""Nothing starts on a schema that is not the code's own: one sentence says so, and what to do."""
+"""Nothing starts on a schema with which the code cannot work: one sentence says so, and what to do."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ CHANGES = {
     (
         "ALTER TABLE releases_monitoringperiod DROP COLUMN interval_seconds"
     ): "column releases_monitoringperiod.interval_seconds",
-    "ALTER TABLE releases_monitoringperiod ADD COLUMN newer int": "column releases_monitoringperiod.newer",
+    "ALTER TABLE releases_monitoringperiod ADD COLUMN newer int NOT NULL": "column releases_monitoringperiod.newer",
     "DELETE FROM django_migrations WHERE app = 'releases'": "migration releases.0001_initial",
     (
-        "INSERT INTO django_migrations (app, name, applied) VALUES ('audit', '0099_newer', now())"
-    ): "migration audit.0099_newer",
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('audit', '0099_outage_newer', now())"
+    ): "migration audit.0099_outage_newer",
 }
+# What the next version adds while this one runs.
+EXPANDED = (
+    "ALTER TABLE releases_monitoringperiod ADD COLUMN newer int",
+    "ALTER TABLE releases_monitoringperiod ADD COLUMN newer int NOT NULL DEFAULT 0",
+    "INSERT INTO django_migrations (app, name, applied) VALUES ('audit', '0099_newer', now())",
+)
 
 
 def as_owner(database: str, statement: str) -> None:
@@ -51,6 +57,12 @@ def test_it_names_what_differs(statement: str, database: str) -> None:
     with pytest.raises(WrongSchema, match="manage.py migrate"):
         require_own_schema()
     assert CHANGES[statement] in differences()
+
+
+@pytest.mark.parametrize("statement", EXPANDED)
+def test_it_works_on_a_schema_that_a_later_version_has_expanded(statement: str, database: str) -> None:
+    as_owner(database, statement)
+    require_own_schema()
 
 
 def test_no_process_starts_on_another_schema(database: str, tmp_path: Any) -> None:
