@@ -111,6 +111,7 @@ class Running:
         self.redis_url = queues_url()
         self.redis = client(self.redis_url, os.environ.get("RINGI_SENTINEL_PASSWORD", ""))
         self.started: list[Any] = []
+        self.code = PROJECT
 
     def address(self, process: str) -> str:
         """Return the database's address for a process: its own role's, where it has one, else the application's."""
@@ -129,7 +130,7 @@ class Running:
         own |= {"RINGI_HEARTBEAT_TIMEOUT": "0", **extra}
         log = self.folder / f"{'-'.join(words)}-{len(self.started)}.log"
         argv = [*wrapper, sys.executable, "manage.py", *words]
-        child = spawn(argv, environment=os.environ | own, folder=PROJECT, log=log, death_signal=signal.SIGKILL)
+        child = spawn(argv, environment=os.environ | own, folder=self.code, log=log, death_signal=signal.SIGKILL)
         self.started.append(child)
         return child
 
