@@ -133,6 +133,10 @@ identity: messages var/identity/.installed ## single sign-on with real identity 
 kit: messages ## install deploy/ in a bare Debian and bring a release to production there (root, Debian, mmdebstrap, podman)
 	@exec $(PYTHON) -m tests.kit
 
+.PHONY: upgrade
+upgrade: messages ## the next version takes over from this one at work, and back (TO=commit: another next version)
+	@RINGI_UPGRADE_TO=$(TO) exec $(FOR_A_RUN) var/test -- $(PYTEST) -q -s tests/upgrade/test_side_by_side.py
+
 .PHONY: mutants
 mutants: messages ## take each guard out in a copy; its test must fail
 	@exec $(FOR_A_RUN) var/test -- $(PYTHON) -m tests.mutants
