@@ -1,5 +1,5 @@
-"""Finds in a migration what the version before it cannot run beside: the checks of django-migration-linter and two of
-our own, on the SQL that PostgreSQL gets.
+"""Finds in a migration what the version before it cannot run beside: the checks of django-migration-linter and three
+of our own, on the SQL that PostgreSQL gets.
 """
 
 from __future__ import annotations
@@ -52,13 +52,24 @@ def narrows(lines: Iterable[str], **_options: Any) -> bool:
     )
 
 
+def locks_several(lines: Iterable[str], **_options: Any) -> bool:
+    """Tell whether a transaction changes two tables that were there before: a write that has begun in the second could
+    wait for the first, and the migration for this write.
+    """
+    text = "\n".join(lines)
+    changed = set(re.findall(f"^ALTER TABLE {NAME} ", text, re.MULTILINE))
+    made = set(re.findall(f"^CREATE TABLE {NAME} ", text, re.MULTILINE))
+    return text.startswith("BEGIN;") and len(changed - made) > 1
+
+
 class Analyser(PostgresqlAnalyser):
-    """The linter's checks for PostgreSQL, one of them replaced, and one more."""
+    """The linter's checks for PostgreSQL, one of them replaced, and two more."""
 
     migration_checks: ClassVar[list[Check]] = [
         *PostgresqlAnalyser.migration_checks,
         Check("NOT_NULL", needs_value, "NOT NULL without a default", CheckMode.TRANSACTION, CheckType.ERROR),
         Check("ADD_CHECK", narrows, "ADDING check constraint", CheckMode.TRANSACTION, CheckType.ERROR),
+        Check("SEVERAL_TABLES", locks_several, "LOCKING two tables", CheckMode.TRANSACTION, CheckType.ERROR),
     ]
 
 
@@ -74,7 +85,7 @@ def found(migration: Migration, state: ProjectState) -> list[str]:
     """Return the codes of what the linter finds, warnings included; `state` becomes the one behind the migration."""
     with connection.schema_editor(collect_sql=True, atomic=migration.atomic) as editor:
         migration.apply(state, editor, collect_sql=True)  # type: ignore[arg-type]
-    lines = "\n".join(editor.collected_sql).splitlines()
+    lines = "\n".join(["BEGIN;"] * migration.atomic + editor.collected_sql).splitlines()
     errors, _ignored, warnings = analyse_sql_statements(Analyser, lines, LEFT_OUT)
     return sorted({issue.code for issue in (*errors, *warnings)})
 

@@ -61,6 +61,10 @@ TOYS: dict[str, tuple[list[Operation], list[str]]] = {
         [do.AddConstraint("evidence", models.UniqueConstraint(fields=["digest"], name="once"))],
         ["ADD_UNIQUE"],
     ),
+    "two tables at once": (
+        [do.AddField(model, "note", models.IntegerField(null=True)) for model in ("release", "historicalrelease")],
+        ["SEVERAL_TABLES"],
+    ),
     "SQL": ([do.RunSQL("ALTER TABLE releases_evidence\nDROP COLUMN tool")], ["DROP_COLUMN"]),
 }
 EXPANDING: dict[str, list[Operation]] = {
