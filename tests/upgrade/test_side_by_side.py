@@ -25,11 +25,10 @@ from tests.kit.table import Table
 from tests.releases.api.conftest import token_for
 from tests.releases.conftest import World
 
-from .versions import NEXT, Load, Site, compiled, next_version, version_of
+from .versions import NEXT, Load, Site, compiled, next_version, version_of, with_column
 
 pytestmark = [pytest.mark.xdist_group("upgrade"), pytest.mark.timeout(900)]
 Begin = Callable[[list[dict[str, Any]]], Running]
-EXPANDING, UNFILLED = 'db_default="", default=""', 'default=""'
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def load(site: Site, world: World, browsers: Callable[[str], Any]) -> Iterator[L
 
 
 def test_an_upgrade_is_no_outage(running: Running, site: Site, load: Load, point: Point, tmp_path: Path) -> None:
-    table, this, following = Table(), site.first, next_version(tmp_path / "next", EXPANDING)
+    table, this, following = Table(), site.first, next_version(tmp_path / "next")
     began = time.monotonic()
     old = {name: site.start(name) for name in ("ledger_signer", "scheduler")}
     old["worker"] = site.start("worker", "production")
@@ -147,7 +146,7 @@ def test_an_upgrade_is_no_outage(running: Running, site: Site, load: Load, point
     table.row("scheduler and ledger signer", others, needed=True)
     table.row("worker: it ends its step", at_the_next_worker, needed=True)
     table.row("the deployment", once)
-    table.row("ledger, verified by the next version", lambda: site.manage(following, "web", "audit_verify"))
+    table.row("ledger, verified by the next version", lambda: site.manage(following, "web", "audit_verify").strip())
     table.row("return: this version again", back)
     table.row("all requests", nothing_lost)
     table.row("ledger, verified by this version", verified)
@@ -158,7 +157,7 @@ def test_a_column_that_nobody_fills_stops_the_old_version(
     database: str, running: Running, site: Site, load: Load, tmp_path: Path
 ) -> None:
     """The contrary: so the rows above can fail, and the linter finds this migration before (tests/upgrade/lint.py)."""
-    following = next_version(tmp_path / "next", UNFILLED)
+    following = with_column(tmp_path / "next", 'default=""')
     load.after(time.monotonic())
     site.manage(following, "owner", "migrate", "--noinput")
     since = time.monotonic()

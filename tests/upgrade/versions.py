@@ -42,13 +42,14 @@ class Migration(migrations.Migration):
 """
 
 
-def next_version(folder: Path, filled: str) -> Tree:
-    """Make the version after this one, whose evidence has a column more; filled: by which default.
+def next_version(folder: Path) -> Tree:
+    """Make the version that takes over: the commit RINGI_UPGRADE_TO, else this one with a column that may be added."""
+    commit = os.environ.get("RINGI_UPGRADE_TO", "")
+    return compiled(of_commit(folder, commit)) if commit else with_column(folder, 'db_default="", default=""')
 
-    With RINGI_UPGRADE_TO it is that commit instead.
-    """
-    if commit := os.environ.get("RINGI_UPGRADE_TO", ""):
-        return compiled(of_commit(folder, commit))
+
+def with_column(folder: Path, filled: str) -> Tree:
+    """Make the version after this one, whose evidence has a column more; filled: by which default."""
     tree = copied(folder)
     tree.replace("pyproject.toml", f'version = "{code_version()}"', f'version = "{NEXT}"')
     column = f'    branch = models.CharField("branch", {filled}, max_length=100)\n'
