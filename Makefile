@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-# requirements-production.lock: without what tests and the demo need
+# requirements-production.lock: without what tests and the demo need; requirements-otel.lock: that and the extra otel
 LOCK := requirements.lock
 # uv from the PATH when it works, else a private one in .uv
 UV := $(shell if uv --version >/dev/null 2>&1; then echo uv; else echo .uv/bin/uv; fi)
@@ -160,9 +160,11 @@ bench: messages $(if $(PEERS),var/peers/.installed) ## the measurements, as a ta
 .PHONY: lock
 lock: $(UV_FILE) ## pin all packages with their hashes
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
-	  --extra demo --group dev pyproject.toml --output-file requirements.lock
+	  --extra demo --extra otel --group dev pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock pyproject.toml --output-file requirements-production.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
+	  --constraint requirements.lock --extra otel pyproject.toml --output-file requirements-otel.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
