@@ -331,17 +331,25 @@ UNFOLD = {
     },
 }
 
+_passwords = (str(DATABASES["default"].get("PASSWORD") or ""), _mail["EMAIL_HOST_PASSWORD"] or "")
+_secrets = {*_passwords, SECRET_KEY, REDIS_URL, SENTINEL_PASSWORD, METRICS_TOKEN, STREAM_TOKEN, LEDGER_TOKEN_PIN}
+_secrets |= {OIDC_CLIENT_SECRET}
 LOG_FORMAT = env.str("RINGI_LOG_FORMAT", "line")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
-        "json": {"()": "config.logs.JsonLine", "process": PROCESS},
+        "json": {"()": "config.logs.json_lines", "process": PROCESS, "secrets": _secrets},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": env.str("RINGI_LOG_LEVEL", "INFO")},
-    "loggers": {"rq.worker": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+    "loggers": {
+        "rq.worker": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        # In place of its own handlers, which write lines of another form.
+        **{name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.error", "uvicorn.access")},
+    },
 }
 
 for _name, _holds, _shape in (

@@ -7,15 +7,17 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from audit.models import Event
-from audit.trace import about, tracing
+from audit.trace import about, hidden, hide, tracing
+from config import logs
 from config.development.processes import PROJECT
-from config.logs import JsonLine
+from config.logs import JsonLine, json_lines
 
 
 class Kept(logging.Handler):
@@ -81,6 +83,54 @@ def test_a_fault_and_nested_ids_stand_in_one_line(kept: Kept) -> None:
     assert (line["deployment"], line["step"], line["message"]) == ("7", "2", "it failed: リリース")
     assert "RuntimeError: out of\norder" in line["exception"]
     assert about() == {}
+
+
+def test_secrets_are_masked(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the process, passwords in its addresses, and those of the deployment that it works on."""
+    before = sys.excepthook, threading.excepthook, set(logs._own), hidden()
+    try:
+        json_lines("web", ["own-token-1", "redis://ringi:in%2Fthe-address@host/0", ""])
+        hide(["of-the-deployment"])
+        try:
+            raise RuntimeError("own-token-1")
+        except RuntimeError:
+            words = b"of-the-deployment".hex()
+            logging.getLogger("releases.test").exception("%s %s host", "in/the-address", words)
+    finally:
+        sys.excepthook, threading.excepthook = before[:2]
+        logging.captureWarnings(False)
+        logs._own.intersection_update(before[2])
+        hide(before[3])
+    (line,) = kept.lines
+    assert line["message"] == "**** **** host"
+    assert "RuntimeError: ****" in line["exception"] and "own-token" not in json.dumps(line)
+
+
+def test_a_caller_of_the_api_names_its_trace(database: str, kept: Kept) -> None:
+    from django.test import Client
+
+    good = f"00-{'a' * 32}-{'b' * 16}-01"
+    for path, given in (
+        ("/api/v1/x", good),
+        ("/admin/", good),
+        ("/api/v1/x", good + "-more"),
+        ("/api/v1/x", "00-0-0-01"),
+    ):
+        Client().get(path, headers={"traceparent": given})
+    served = [line.get("traceparent") for line in kept.lines if line["logger"] == "config.logs"]
+    assert served == [good, None, None, None]
+
+
+@pytest.mark.parametrize("end", ["raise RuntimeError('at the end')", "threading.Thread(target=lambda: 1 / 0).start()"])
+def test_a_fault_that_nothing_catches_is_a_line(end: str, database: str) -> None:
+    code = f"import django, threading, warnings; django.setup(); warnings.warn('old'); {end}"
+    given = {"RINGI_LOG_FORMAT": "json", "DJANGO_SETTINGS_MODULE": "config.settings"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, env=os.environ | given, capture_output=True, text=True
+    )
+    warning, fault = (json.loads(line) for line in ran.stderr.splitlines())
+    assert (warning["logger"], fault["level"]) == ("py.warnings", "CRITICAL")
+    assert "Traceback" in fault["exception"] and fault["message"] in ("RuntimeError", "ZeroDivisionError")
 
 
 @pytest.mark.parametrize("form", ["json", "line", "xml"])

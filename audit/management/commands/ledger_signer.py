@@ -23,6 +23,7 @@ from audit.ledger.time_stamps import authority
 from audit.offline.ringi_verify import Inconclusive
 from audit.private_files import as_its_folder, make_folder
 from audit.schema import require_own_schema
+from audit.unit_output import say_in_log
 
 
 class Command(BaseCommand):
@@ -43,6 +44,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Sign every few seconds; SIGTERM and SIGINT end the loop after the present round."""
+        if not options["renew_key"] and options["resume"] is None:
+            say_in_log(self)
         with suppress(OperationalError):  # it waits for a database that is down
             require_own_schema()
         ended = threading.Event()

@@ -13,6 +13,7 @@ from django.db import OperationalError, close_old_connections, connection
 
 from audit.ledger.stream import AnotherLedger, Stream, destination_of, follow
 from audit.schema import require_own_schema
+from audit.unit_output import say_in_log
 
 
 class Command(BaseCommand):
@@ -27,6 +28,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Send what there is and what comes; SIGTERM and SIGINT end it after the present batch."""
+        if options["behind"] is None:
+            say_in_log(self)
         if not settings.STREAM_URL:
             raise CommandError("RINGI_STREAM_URL names no destination")
         try:

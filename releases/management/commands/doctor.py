@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import translation
 
+from audit.unit_output import say_in_log
 from releases.doctor.examination import BEFORE_START, examine
 from releases.doctor.finding import Result
 
@@ -31,6 +32,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the findings; exit status 1 where one has failed or could not be looked at."""
+        if options["before_start"]:
+            say_in_log(self)
         with translation.override("en"):
             seen = examine(BEFORE_START if options["before_start"] else None)
         if options["json"]:

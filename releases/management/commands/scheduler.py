@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from audit.roles import guard
+from audit.unit_output import say_in_log
 from environments.targets import words
 from releases.worker.loaded import keep_what_is_loaded
 from releases.worker.scheduler import Scheduler
@@ -19,6 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
+        say_in_log(self)
         guard()
         words.record()  # The scheduler does not know in which language its texts are read.
         keep_what_is_loaded()

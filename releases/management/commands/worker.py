@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rq.serializers import JSONSerializer
 
 from audit.roles import guard
+from audit.unit_output import say_in_log
 from environments.models import Environment
 from environments.targets import words
 from releases.jobs import JOBS
@@ -27,6 +28,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run."""
+        if options["queue"] is not None:
+            say_in_log(self)
         guard()
         known = Environment.queues()
         if options["queue"] is None:
