@@ -34,6 +34,8 @@ _open: ContextVar["Operation | None"] = ContextVar("ringi_operation_open", defau
 # Whether something was signed since it was last set to False: a proof of identity is good for one request.
 signed: ContextVar[bool] = ContextVar("ringi_signed", default=False)
 _committed: ContextVar[int] = ContextVar("ringi_committed", default=0)
+# Called with each operation once it is committed; they raise nothing.
+committed: list[Callable[["Operation"], None]] = []
 _precondition: ContextVar[Callable[[], None] | None] = ContextVar("ringi_precondition", default=None)
 
 
@@ -279,6 +281,8 @@ def operation(
         if sign:
             signed.set(True)
         _committed.set(_committed.get() + 1)
+        for call in committed:
+            call(op)
     except NothingToDo:
         op.dropped = True
     except TransitionNotAllowed as refusal:

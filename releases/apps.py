@@ -38,8 +38,10 @@ class ReleasesConfig(AppConfig):
         from releases.notifications.templates.events import KEYS
         from releases.operations.notification_channel import reencrypt
         from releases.state_machines.guard import FUNCTION, install, triggers
+        from releases.telemetry import begin
 
         check_choices(self)
+        begin()
         messages.update(KEYS)
         add_departure_check(of_departure)
         ELSEWHERE[:] = [Place(reencrypt.texts, reencrypt.reencrypt)]

@@ -131,7 +131,8 @@ class StepContext:
     takes). secrets: values to be masked in output and never to be passed in arguments. fetch: writes the wanted
     artefact, or on a target's host the wanted tree's tar file; None: use `repository`. reported: result, url, says and
     by of the report of a pipeline that deploys by itself. attempt: a word of this attempt's own; the database may lose
-    an attempt and give its fencing token again.
+    an attempt and give its fencing token again. traceparent: of the attempt's span, for what the step calls (W3C Trace
+    Context); empty where no trace is made.
     """
 
     key: str
@@ -152,6 +153,11 @@ class StepContext:
     fetch: Callable[[Path], object] | None = None
     reported: Mapping[str, str] = field(default_factory=dict)
     attempt: str = ""
+    traceparent: str = ""
+
+    def traced(self, name: str) -> dict[str, str]:
+        """Return a header or variable of this name that carries the trace; none where no trace is made."""
+        return {name: self.traceparent} if self.traceparent else {}
 
 
 class StepType(ABC):

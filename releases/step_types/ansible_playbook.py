@@ -180,7 +180,7 @@ def _prepared(context: StepContext, parameters: AnsibleParameters) -> Iterator[t
         values = _yaml(parameters.variables | own_values, context.configuration)
         write_atomically(folder / "values.yml", values.encode())
         options = [f"--inventory={place}", *_options(parameters), f"--extra-vars=@{folder / 'values.yml'}"]
-        environment = {
+        environment = context.traced("TRACEPARENT") | {
             "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
             "ANSIBLE_HOME": str(folder / "home"),
             "ANSIBLE_CALLBACK_PLUGINS": str(folder / "plugins"),

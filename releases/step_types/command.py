@@ -45,7 +45,7 @@ class Command(TargetStep):
         if parameters.seconds is not None:
             held = replace(held, until=min(held.until, time.monotonic() + parameters.seconds))
         journal(context, "command:started", command=parameters.argv[0])
-        outcome = held.run(filled(parameters.argv, context.target))
+        outcome = held.run(filled(parameters.argv, context.target), extra=context.traced("TRACEPARENT"))
         facts = {"exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
         journal(context, "command:done", **facts)
         return facts | {"tail": outcome.text}

@@ -207,6 +207,8 @@ def _filled(context: StepContext, parameters: HttpCallParameters) -> tuple[dict[
             raise StepFailed(
                 _("The value of the header %(name)s has characters that a header cannot carry.") % {"name": name}
             )
+    if "traceparent" not in {name.lower() for name in headers}:
+        headers |= context.traced("traceparent")
     headers |= _keyed(context, parameters)
     if parameters.document is not None:
         headers.setdefault("Content-Type", "application/json")

@@ -23,7 +23,7 @@ ANSWER_SECONDS = 30.0
 FIND_SECONDS = 60.0
 # So many answers in a row may be missing before the step fails; the run itself goes on.
 MOST_MISSES = 20
-PLACE = re.compile(r"\{(version|tag|commit|digest|environment|key)\}")
+PLACE = re.compile(r"\{(version|tag|commit|digest|environment|key|traceparent)\}")
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500)]
 
 
@@ -31,9 +31,9 @@ class PipelineParameters(Parameters):
     """provider: github (Actions), gitlab (CI), or webhook (any server that speaks the protocol). url: of its interface.
 
     project: owner/name, or the project's path; workflow: file of a workflow of GitHub. ref, inputs, waits_in: text in
-    which {version}, {tag}, {commit}, {digest}, {environment} and {key} are replaced. waits_in: environment of GitHub at
-    which a run of the commit waits for Ringi's review; no run is started then. token: the key of the configuration that
-    holds the access token. poll_seconds: between two looks.
+    which {version}, {tag}, {commit}, {digest}, {environment}, {key} and {traceparent} are replaced. waits_in:
+    environment of GitHub at which a run of the commit waits for Ringi's review; no run is started then. token: the key
+    of the configuration that holds the access token. poll_seconds: between two looks.
     """
 
     provider: Literal["github", "gitlab", "webhook"]
@@ -243,6 +243,7 @@ def _filled(context: StepContext, text: str, key: str) -> str:
         "digest": version.digest,
         "environment": context.target.environment,
         "key": key,
+        "traceparent": context.traceparent,
     }
     return PLACE.sub(lambda found: values[found[1]], text)
 
@@ -252,6 +253,7 @@ def _provider(context: StepContext, parameters: PipelineParameters) -> Provider:
     token = context.configuration.get(parameters.token, "")
     header = "PRIVATE-TOKEN" if parameters.provider == "gitlab" else "Authorization"
     headers = {header: token if parameters.provider == "gitlab" else f"Bearer {token}"} if token else {}
+    headers |= context.traced("traceparent") if parameters.provider == "webhook" else {}
 
     def send(method: str, url: str, document: Any) -> Fetched:
         body = json.dumps(document).encode() if document is not None else None

@@ -8,6 +8,7 @@ from uuid import uuid4
 from environments.models import DeploymentTarget
 from environments.targets.base import StepContext, StepFailed, TargetSpec, Version
 from environments.targets.words import gettext as _
+from releases import telemetry
 from releases.gates.content import target_digest
 from releases.models import Step
 from releases.queries.release_artefact import completed, fetch_for, version_of
@@ -116,6 +117,7 @@ def context_of(
         secrets=facts.secrets,
         fetch=fetch_for(step.deployment.application, wanted, heartbeat),
         reported=step.reported,
+        traceparent=telemetry.traceparent(step, fencing_token),
     )
 
 

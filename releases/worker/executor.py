@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from audit.clock import now
 from audit.refusals import GateNotPassed
-from audit.trace import tracing
+from audit.trace import hide, tracing
 from environments.targets.base import (
     Fenced,
     ForgottenAttempt,
@@ -27,11 +27,11 @@ from environments.targets.base import (
     StillRunning,
     StopRequested,
 )
-from environments.targets.masking import clean
+from environments.targets.masking import clean, passwords_in
 from environments.targets.measured import measure
 from environments.targets.runner import secrets_of
 from environments.targets.words import gettext as _
-from releases import check_types, dispatch, step_types
+from releases import check_types, dispatch, step_types, telemetry
 from releases.check_types.base import CheckContext, Result
 from releases.models import Step
 from releases.operations.deployment.decide import succeed_if_verified
@@ -79,7 +79,7 @@ def run_from(step_id: int) -> None:
     facts: RunFacts | None = None
     while taken is not None:
         present = taken
-        with tracing(deployment=str(taken.step.deployment_id), step=str(taken.step.ordinal)):
+        with _recorded(present):
             log.info("attempt %s of step %s: %s", taken.fencing_token, taken.step.ordinal, taken.step.step_type)
             try:
                 if facts is None or facts.target_id != taken.step.target_id:
@@ -96,6 +96,18 @@ def run_from(step_id: int) -> None:
             except Exception as fault:
                 _keep_last_words(present, fault, facts)
                 raise
+
+
+@contextmanager
+def _recorded(taken: Claim) -> Iterator[None]:
+    """Name an attempt in each line of the log, and record its span once it has ended."""
+    step, fencing_token = taken.step, taken.fencing_token
+    known = {"release": str(step.deployment.release_id), "deployment": str(step.deployment_id)}
+    with tracing(**known, step=str(step.ordinal), **telemetry.ids_of_attempt(step, fencing_token)):
+        try:
+            yield
+        finally:
+            telemetry.record_attempt(step, fencing_token)
 
 
 def _taken(step_id: int) -> Claim | None:
@@ -122,6 +134,7 @@ def _ask_after_losses(step: Step) -> None:
         fencing_token=step.fencing_token,
         message=f"{message % {'number': ATTEMPTS}}\n{said[-LAST_WORDS:]}".rstrip(),
     )
+    telemetry.record_attempt(step, step.fencing_token)
 
 
 def _keep_last_words(taken: Claim, fault: Exception, facts: RunFacts | None) -> None:
@@ -136,7 +149,9 @@ def _facts(taken: Claim) -> RunFacts | None:
     effect.
     """
     try:
-        return facts_of(taken.step)
+        facts = facts_of(taken.step)
+        hide((*facts.secrets, *passwords_in([*facts.new_values.values(), *facts.old_values.values()])))
+        return facts
     except Error:
         raise  # the lease ends, and the next worker that takes the step reads them
     except Exception as unread:  # noqa: BLE001  the next attempt here would meet it too; a person must look

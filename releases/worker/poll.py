@@ -19,7 +19,7 @@ from audit.reconciliation import nightly
 from audit.refusals import GateNotPassed
 from audit.trace import tracing
 from environments.targets.spawn import start
-from releases import dispatch
+from releases import dispatch, telemetry
 from releases.models import Deployment, Document, Fact, MonitoringPeriod, Rollback, Step
 from releases.operations.decision_request.escalate import escalate_or_expire
 from releases.operations.deployment.decide import succeed
@@ -81,7 +81,7 @@ def due_deployments(moment: datetime) -> None:
     )
     for deployment in due.order_by("scheduled_start_at"):
         # A deployment that cannot be queued must not delay those that are due after it.
-        with tracing(deployment=str(deployment.pk)):
+        with tracing(release=str(deployment.release_id), deployment=str(deployment.pk), **telemetry.ids(deployment)):
             prepared = partial(_queue, deployment, moment)
             with_retry_limit("enqueue", deployment, prepared, deployment_id=deployment.pk, beforehand=True)
 

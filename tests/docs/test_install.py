@@ -70,10 +70,8 @@ def documented() -> set[str]:
 
 def read_by_the_code() -> set[str]:
     """Return the variables that the product reads."""
-    files = [
-        *(ROOT / "config").rglob("*.py"),
-        *(ROOT / "environments" / "targets" / f"{name}.py" for name in ("sandbox", "container")),
-    ]
+    others = ("releases/telemetry.py", "environments/targets/sandbox.py", "environments/targets/container.py")
+    files = [*(ROOT / "config").rglob("*.py"), *(ROOT / name for name in others)]
     pattern = re.compile(r"env\.\w+\(\s*\"([A-Z_]+)\"|environ(?:ment)?(?:\.get\(|\[)\"([A-Z_]+)\"")
     return {a or b for file in files for a, b in pattern.findall(file.read_text(encoding="utf-8"))}
 

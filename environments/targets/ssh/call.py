@@ -88,6 +88,7 @@ def _attempt(what: str, kind: StepType, context: StepContext, parameters: Any, s
         "key": context.key,
         "fencing_token": context.fencing_token,
         "attempt": context.attempt,
+        "traceparent": context.traceparent,
         "deployment_key": context.deployment_key,
         "wanted": asdict(context.wanted) if context.wanted else None,
         "previous": asdict(context.previous) if context.previous else None,

@@ -47,6 +47,7 @@ class Server:
     refuses: int = 0
     runs: list[Started] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
+    traces: set[str | None] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -167,6 +168,7 @@ def serving(provider: str) -> Iterator[Server]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             made.tokens.add(self.headers.get("Authorization") or self.headers.get("PRIVATE-TOKEN") or "")
+            made.traces.add(self.headers.get("traceparent"))
             parts = urlsplit(self.path)
             path = [unquote(part) for part in parts.path.strip("/").split("/")]
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}

@@ -47,6 +47,15 @@ def test_the_request_fills_its_placeholders_from_the_configuration(bare_target: 
     assert bare_target.receiver.taken[1].body == f"a={secret}".encode()
 
 
+def test_the_request_carries_the_trace_unless_the_plan_does(bare_target: Target) -> None:
+    traced = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    call(bare_target, bare_target.context("1/1/x", **traced))
+    call(bare_target, bare_target.context("1/2/x", **traced), headers={"Traceparent": "own"})
+    call(bare_target, bare_target.context("1/3/x"))
+    seen = [taken.headers.get("traceparent") for taken in bare_target.receiver.taken]
+    assert seen == [traced["traceparent"], "own", None]
+
+
 def test_a_secret_in_the_receivers_answer_is_masked(bare_target: Target) -> None:
     secret = bare_target.configuration["SECRET"]
     bare_target.receiver.body = f"{secret} {base64.b64encode(secret.encode()).decode()} {json.dumps(secret)}".encode()

@@ -108,6 +108,16 @@ def test_a_run_is_started_with_its_inputs_and_followed(place: Place) -> None:
     assert TOKEN not in bytes(place.shown).decode() + json.dumps(facts)
 
 
+def test_a_run_gets_the_trace(place: Place) -> None:
+    """As a header where the server is of one's own, and as an input that the plan names."""
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    place.run(place.context(traceparent=traceparent), inputs={"trace": "{traceparent}"})
+    assert place.server.runs[0].inputs["trace"] == traceparent
+    assert place.server.traces == ({traceparent} if place.provider == "webhook" else {None})
+    place.run(place.context("1/2/x"), inputs={"trace": "{traceparent}"})
+    assert place.server.runs[1].inputs["trace"] == "" and None in place.server.traces
+
+
 def test_an_answer_that_does_not_tell_the_run_is_found_by_its_key(place: Place) -> None:
     place.server.tells, place.server.unlisted = False, 2
     place.run()

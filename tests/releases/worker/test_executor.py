@@ -15,6 +15,7 @@ from django.db import connection
 
 from audit.actor import acting
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
+from audit.trace import hidden
 from environments import key_ring
 from environments.models import DeploymentTarget
 from environments.targets.base import StepFailed
@@ -117,6 +118,7 @@ def test_step_output_is_kept_with_masked_secrets(world: Any, queued: Callable[..
         run_from(first(deployment).pk)
     text = "".join(StepOutput.objects.filter(step=first(deployment)).values_list("text", flat=True))
     assert "said loudly" in text and "hidden-development" not in text
+    assert "hidden-development" in hidden(), "nor does a line of the log show it"
     assert len(first(deployment).attempts.get().output_digest) == 64
     with psycopg.connect(database) as raw:
         found = raw.execute(

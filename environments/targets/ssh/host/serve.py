@@ -108,6 +108,7 @@ def _context(request: dict[str, Any], target: TargetSpec, line: Line) -> StepCon
         key=given["key"],
         fencing_token=given["fencing_token"],
         attempt=given["attempt"],
+        traceparent=given["traceparent"],
         deployment_key=given["deployment_key"],
         target=target,
         repository="",

@@ -113,6 +113,12 @@ def test_a_worker_without_ssh_is_reported(there: Target, monkeypatch: pytest.Mon
         there.step("maintenance_mode", there.context(), on=True)
 
 
+def test_a_command_on_a_host_gets_the_trace(there: Target) -> None:
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    facts = there.step("command", there.context(traceparent=traceparent), argv=("/usr/bin/printenv", "TRACEPARENT"))
+    assert facts["tail"] == traceparent
+
+
 def test_a_local_only_type_is_reported(there: Target) -> None:
     with pytest.raises(StepFailed, match="this only works on a target on this host"):
         with holding(there.context()):
