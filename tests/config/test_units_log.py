@@ -47,7 +47,7 @@ def unit(path: Path) -> tuple[dict[str, str], list[list[str]]]:
 
 def here(words: list[str], port: int) -> list[str]:
     """Return a unit's command line as it runs in this clone."""
-    text = shlex.join([sys.executable, *words[1:]])
+    text = shlex.join([sys.executable, *words[1:]]).replace("/opt/ringi", str(PROJECT))
     return shlex.split(text.replace("127.0.0.1:8000", f"127.0.0.1:{port}").replace("--port 8001", f"--port {port}"))
 
 

@@ -72,6 +72,12 @@ EXPANDING: dict[str, list[Operation]] = {
     "a column that the database fills": [
         do.AddField("evidence", "note", models.CharField(max_length=9, db_default=""))
     ],
+    "a table with an index of some of its rows": [
+        do.CreateModel(*PEER),
+        do.AddConstraint(
+            "peer", models.UniqueConstraint(fields=["note"], condition=~models.Q(note=""), name="peer_once")
+        ),
+    ],
     "a table, then a column of it": [do.CreateModel(*PEER), do.AddField("peer", "title", NEW)],
 }
 
