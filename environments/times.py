@@ -27,9 +27,8 @@ def aware(at: datetime) -> None:
 
 
 def print_time(at: datetime, zone: str, language: str, *, exact: bool = False) -> str:
-    """Return a time as people read it, with the night it belongs to: `2026/12/16（水）01:00（火曜深夜）JST`. exact: to
-      the
-    millisecond.
+    """Return a time as people read it, with the night it belongs to: `2026/12/16（水）01:00（火曜深夜）JST`.
+    exact: to the millisecond.
     """
     aware(at)
     local = at.astimezone(ZoneInfo(zone))

@@ -9,9 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.applications.organisation import Organisation, Target
-from tests.applications.static_site import NGINX, StaticSite
-from tests.applications.story import Story
+from django.conf import settings
+
+# The modules that read a procedure ask for it; nothing else of Django is used out here.
+settings.configure(OFFICE_TIME_ZONE="Asia/Tokyo")
+
+from tests.applications.organisation import Organisation, Target  # noqa: E402
+from tests.applications.static_site import NGINX, StaticSite  # noqa: E402
+from tests.applications.story import Story  # noqa: E402
 
 STATE = Path("/srv/handbook")
 
