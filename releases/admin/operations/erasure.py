@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.models import Account
 from releases.admin.operations.base import Verb
+from releases.models import Erasure
 from releases.operations.erasure import erase
 from releases.queries.personal_data import figures
 
@@ -15,10 +16,15 @@ def _erased(row: Account, values: dict[str, Any]) -> list[tuple[str, str]]:
     return figures(row)
 
 
+def _requested(row: Account) -> list[tuple[str, str]]:
+    asked = Erasure.open_of(row.pk)
+    return [(str(_("requested by")), str(asked.requested_by)), (str(_("reason")), asked.reason)] if asked else []
+
+
 on_erasure = partial(Verb, "erasure", rights=("manage_accounts",), model=Account, danger=True)
 _signed = partial(on_erasure, preview=_erased, signs=True)
 VERBS: tuple[Verb, ...] = (
     _signed("request", _("Request erasure"), erase.request_erasure, over=erase.over_request),
-    _signed("confirm", _("Confirm erasure"), erase.confirm_erasure, over=erase.over_decision),
-    on_erasure("reject", _("Reject erasure"), erase.reject_erasure, over=erase.over_decision),
+    _signed("confirm", _("Confirm erasure"), erase.confirm_erasure, over=erase.over_decision, shows=_requested),
+    on_erasure("reject", _("Reject erasure"), erase.reject_erasure, over=erase.over_decision, shows=_requested),
 )

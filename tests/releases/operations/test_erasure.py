@@ -233,13 +233,15 @@ def test_the_request_waits_for_another_administrator_on_the_page_of_the_account(
     address = {verb: reverse("operation", args=["erasure", verb, leaver.pk]) for verb in ("request", "confirm")}
     first, second = browsers("administrator"), browsers("second_administrator")
     assert 'data-verb="erasure:request"' in first.get(page).content.decode()
-    given = {"reason": "asked for"}
+    given = {"reason": "asked for by mail"}
     shown = first.post(address["request"], given)
     assert "telephone" in str(shown.context["preview"]) and TELEPHONE not in str(shown.context["preview"])
     assert first.post(address["request"], {**given, "confirmed": shown.context["confirmed"]}).status_code == 302
     assert "erasure:confirm" not in first.get(page).content.decode()
     assert "Confirm erasure" in second.get(reverse("admin:index")).content.decode()
     assert 'data-verb="erasure:confirm"' in second.get(page).content.decode()
+    asked = second.get(address["confirm"]).content.decode()
+    assert "asked for by mail" in asked and "Administrator" in asked.split("Content to sign")[1].split("</section>")[0]
     shown = second.post(address["confirm"], {})
     assert second.post(address["confirm"], {"confirmed": shown.context["confirmed"]}).status_code == 302
     assert Account.objects.get(pk=leaver.pk).telephone == ""
