@@ -26,10 +26,13 @@ from audit import offline
 from audit.dsse import Signer
 from audit.models import ClosedYear, Event
 from audit.offline import ringi_verify
+from environments.operations.account.deactivate import deactivate
 from releases.admin.components.change_history import operation_name
 from releases.operations.year import close
 from releases.reporting.closed_year.archive import YearArchive
 from tests.releases.closed_years import YEAR, Ended, again, database, deployment, ended, made
+from tests.releases.gates.asking import alter
+from tests.releases.leaving import erased
 
 __all__ = ["again", "database", "deployment", "ended", "made"]
 VERIFIER = Path(offline.__file__).with_name("ringi_verify_year.py")
@@ -289,6 +292,29 @@ def test_the_same_state_gives_the_same_bytes_and_its_digest_is_in_the_ledger(
         call_command("archive_year", str(YEAR), "--to", str(file))
     with pytest.raises(CommandError, match="FY2024"):
         call_command("archive_year", "2024", "--to", str(tmp_path / "other"))
+
+
+def test_archives_of_before_and_after_an_erasure_are_verified(
+    ended: Ended,
+    deployment: Any,
+    keys: tuple[Any, ...],
+    looked: Callable[..., tuple[int, str]],
+    people: dict[str, Any],
+    acting_as: Callable[..., Any],
+) -> None:
+    approver, row = people["committee_a"], ended.closed()
+    assert approver in [one.account for one in deployment.release.approval_requests.last().decisions.all()]
+    alter(approver, telephone="+81-90-1111-2222")
+    before = archive_of(row)
+    with acting_as("administrator"):
+        deactivate(approver.pk, reason="left")
+    erased(approver, acting_as)
+    ended.sign()
+    for archive in (before, archive_of(row)):
+        status, said = looked(archive, *keys)
+        assert status == 0, said
+        with zipfile.ZipFile(io.BytesIO(archive)) as read:
+            assert b"+81-90-1111-2222" not in b"".join(map(read.read, read.namelist()))
 
 
 def test_only_auditors_download_the_archive_of_a_year_that_is_closed(
