@@ -22,13 +22,23 @@ from releases.sources import git
 MOST_OFFERED = 8
 
 
+class Picks(forms.RadioSelect):
+    """Commits to pick from. One that was picked stays, also when a push has put another in its place since."""
+
+    def optgroups(self, name: str, value: list[str], attrs: Any = None) -> Any:
+        """Return the choices with the picked one among them."""
+        offered = {choice for choice, _words in self.choices}
+        self.choices = [*((one, one) for one in value if one not in offered), *self.choices]
+        return super().optgroups(name, value, attrs)
+
+
 def fields(instance: Any) -> Mapping[str, forms.Field]:
     """Return the fields; those to pick from are left out while there are none."""
     found: dict[str, forms.Field] = {}
     offered = _offered(instance) if isinstance(instance, Release) else []
     if offered:
-        choices = [*offered, ("", _("another commit"))]
-        found["pick"] = forms.ChoiceField(label=_("commit"), choices=choices, required=False, widget=forms.RadioSelect)
+        widget = Picks(choices=[*offered, ("", _("another commit"))])
+        found["pick"] = forms.CharField(label=_("commit"), required=False, widget=widget, max_length=400)
     return found | {
         "branch": text(_("source branch"), required=False, most=length(Release, "branch")),
         "revision": text(_("commit, branch or tag (empty: the head of the branch)"), required=False),

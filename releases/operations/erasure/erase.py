@@ -47,16 +47,18 @@ def confirm_erasure(account_id: int, *, reason: str = "") -> Account:
             raise NotPossible(why)
         row.confirmed_by, row.confirmed_person, row.confirmed_at = second, second.person_key, now()
         row.save()
-        kinds = [(list(found), empty) for found, empty in personal_rows(account)]
         emptied = {}
-        for found, empty in kinds:
-            for one in (account if isinstance(one, Account) else one for one in found):
+        for rows, empty in personal_rows(account):
+            # The account is the row that the operation has locked.
+            found = [account if isinstance(one, Account) else one for one in rows]
+            for one in found:
                 for name, value in empty.items():
                     setattr(one, name, value)
                 if isinstance(one, SuppressedAddress):
                     one.lifted_at = one.lifted_at or now()
                 one.save()
-                emptied[one._meta.label] = {"rows": len(found), "columns": sorted(empty)}
+            if found:
+                emptied[rows.model._meta.label] = {"rows": len(found), "columns": sorted(empty)}
         with connection.cursor() as cursor:
             cursor.execute("SELECT ringi_erase(%s)", [row.pk])
             (history,) = cursor.fetchone()

@@ -23,7 +23,7 @@ from audit.models import Event, Outbox, Reconciliation
 from audit.operation import operation
 from audit.reconciliation import compare, nightly
 from audit.standing import standing
-from environments.models import AccessGrant, Environment
+from environments.models import AccessGrant, Account, Environment
 from releases.worker.poll import RARELY, nightly_comparison
 from tests.audit.stock import deletable
 from tests.releases.reporting.audit_tests.asking import ask, texts
@@ -252,6 +252,22 @@ def test_a_removed_row_shows_as_an_event_without_history(database: str) -> None:
     past_every_guard(database, "DELETE FROM environments_historicalenvironment WHERE history_id = %s", gone.pk)
     said = compared()
     assert (said["bulk"], said["unexplained"]) == (1, 0) and said["writes"][0]["table"] == "environments.Environment"
+
+
+def test_a_removed_history_shows_all_its_events(database: str) -> None:
+    rows = Environment.history.count()
+    past_every_guard(database, "DELETE FROM environments_historicalenvironment")
+    said = compared()
+    assert (said["bulk"], said["unexplained"]) == (rows, 0) and rows > 1
+
+
+def test_events_of_accounts_from_before_their_history_are_no_writes_past_the_application(database: str) -> None:
+    """Accounts of 0.2.0 had none: the migration that made it says since when they have one."""
+    events = Account.history.count()
+    past_every_guard(database, "DELETE FROM environments_historicalaccount")
+    assert compared()["bulk"] == events > 1
+    past_every_guard(database, "UPDATE django_migrations SET applied = now() WHERE name = '0013_account_history'")
+    assert compared()["bulk"] == 0
 
 
 def test_it_goes_on_where_it_was_broken_off(database: str) -> None:

@@ -129,12 +129,3 @@ def test_an_event_of_before_holds_the_value_and_the_comparison_accepts_both(
     assert "+81-90-0000-0000" in ledger() and compared()["unexplained"] == 0
     erased(leaver, acting_as)
     assert compared()["unexplained"] == 0
-
-
-def test_events_of_before_the_history_of_accounts_are_no_writes_past_the_application(
-    leaver: Account, database: str
-) -> None:
-    """As in an upgraded database, where no account was changed since."""
-    past_every_guard(database, "DELETE FROM environments_historicalaccount")
-    said = compared()
-    assert said["unexplained"] == 0 and "environments.Account" not in {one["table"] for one in said["writes"]}

@@ -84,6 +84,18 @@ def test_the_newest_commits_of_fitting_branches_can_be_picked(
     assert forged.status_code == 400
 
 
+def test_a_push_meanwhile_changes_no_pick(world: Any, tmp_path: Path, browsers: Callable[[str], Any]) -> None:
+    repository = own_repository(world, tmp_path)
+    release, client = draft(world), browsers("manager")
+    address = f"/admin/operation/release/select_commit/{release.pk}/"
+    picked, _text = offered(client.get(address).content.decode())[0]
+    commit, branch = picked.split(" ")
+    commit_on(repository, branch, "Came in between")
+    given = fields_of(client.post(address, {"pick": picked, "branch": "", "revision": ""}).content.decode())
+    assert given["pick"] == picked and given["expected_commit"] == commit
+    assert client.post(address, given).status_code == 302 and world.fresh(release).commit == commit
+
+
 def test_a_pick_and_a_typed_branch_do_not_both_count(world: Any, browsers: Callable[[str], Any]) -> None:
     release, client = draft(world), browsers("manager")
     address = f"/admin/operation/release/select_commit/{release.pk}/"
