@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 register = template.Library()
 SELECTED = mark_safe(" selected")
+# So many buttons beside those that come next are read at one look.
+FOLDED = 4
 
 
 def _shown() -> Any:
@@ -112,17 +114,23 @@ def short(digest: Any) -> str:
 
 
 @register.inclusion_tag("components/buttons.html", takes_context=True)
-def verbs(context: dict[str, Any], row: Model, main: str = "") -> dict[str, list[Button]]:
-    """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first."""
+def verbs(context: dict[str, Any], row: Model, main: str = "", *, fold: bool = False) -> dict[str, list[Button]]:
+    """Show the verbs that the reader may use on a row; `main`: keys, space separated, shown first.
+
+    fold: more than FOLDED others stand behind a summary.
+    """
     request: HttpRequest = context["request"]
     found = _shown().buttons(_shown().rights_of(request), row, main=main.split())
-    return {"now": [b for b in found if not b.reason], "later": [b for b in found if b.reason]}
+    now = [b for b in found if not b.reason]
+    others = [b for b in now if b.key not in main.split()]
+    more = others if fold and len(others) > FOLDED else []
+    return {"now": [b for b in now if b not in more], "more": more, "later": [b for b in found if b.reason]}
 
 
 @register.inclusion_tag("components/buttons.html", takes_context=True)
 def these_verbs(context: dict[str, Any], row: Model, keys: str) -> dict[str, list[Button]]:
     """Show only these of the verbs (keys, space separated) that the reader may use on a row."""
-    shown = verbs(context, row, main=keys)
+    shown = verbs(context, row)
     return {place: [b for b in found if b.key in keys.split()] for place, found in shown.items()}
 
 

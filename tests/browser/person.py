@@ -59,8 +59,12 @@ class Person:
             self.page.locator(selector).first.click()
 
     def choose(self, verb: str, within: str = ".ringi") -> None:
-        """Click the button of an operation, by its key."""
-        self.press(f'{within} a[data-verb="{verb}"]')
+        """Click the button of an operation, by its key; open what it is folded into first."""
+        button = f'a[data-verb="{verb}"]'
+        if not self.page.locator(f"{within} {button}:visible").count():
+            self.clicks += 1
+            self.page.locator(f"{within} details.r-others:has({button}) > summary").first.click()
+        self.press(f"{within} {button}:visible")
 
     def fill(self, **values: Any) -> None:
         """Fill fields of a form by name: text, the choice of a list by value or words, or True for a tick."""

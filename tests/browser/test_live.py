@@ -56,6 +56,31 @@ def test_a_change_is_seen_within_a_second_and_what_a_person_does_is_kept(
     assert reader.complaints == []
 
 
+def test_what_is_about_to_be_pressed_never_becomes_something_else(
+    seeded: dict[str, Any], person: Callable[..., Person]
+) -> None:
+    """A button that goes away is not turned into the next one, and a press on what has just come there does nothing."""
+    reader, draft = person("manager", locale="en"), seeded["draft"]
+    reader.go(reverse("release", args=[draft.pk]))
+    page = reader.page
+    page.wait_for_timeout(1500)
+    buttons = page.locator("#next .r-btn:not(.off):visible")
+    assert buttons.all_inner_texts() == ["Set scheduled start", "Lock scope"]
+    first = buttons.first.element_handle()
+    address = first.get_attribute("href")
+    place = first.bounding_box()
+    page.mouse.move(place["x"] + 20, place["y"] + 10)
+    alter(draft, commit="", tree="", branch="")
+    expect(buttons.first).to_have_text("Select commit", timeout=3000)
+    page.mouse.down()
+    page.mouse.up()
+    assert first.get_attribute("href") == address and reader.path == reverse("release", args=[draft.pk])
+    page.wait_for_timeout(800)
+    with page.expect_navigation():
+        page.mouse.click(place["x"] + 20, place["y"] + 10)
+    assert reader.path == reverse("operation", args=["release", "select_commit", draft.pk])
+
+
 def test_a_deployment_is_followed_and_typed_text_stays(seeded: dict[str, Any], person: Callable[..., Person]) -> None:
     """To its next state and its next step's log, without a reload, while a text is being searched for."""
     reader, running = person("operator", locale="en"), seeded["running"]

@@ -1,7 +1,7 @@
 """Formatting for pages: times in a zone, states as tones, verbs as buttons. Templates and pages call it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -148,7 +148,7 @@ class Button:
 
 
 def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
-    """Return the button of a verb on a row."""
+    """Return the button of a verb on a row. main: the one that comes next."""
     return Button(
         label=str(verb.label),
         url=verb.url(instance.pk if instance is not None else None),
@@ -161,14 +161,16 @@ def button(verb: Verb, instance: Any, *, main: bool = False) -> Button:
 
 
 def buttons(rights: Rights, instance: Model, *, main: Iterable[str] = ()) -> list[Button]:
-    """Return the verbs that the account may use on a row: possible ones first, the `main` keys before all others."""
-    wanted = tuple(main)
-    found = [
-        button(verb, instance, main=verb.key in wanted)
-        for verb in verbs_on(type(instance))
-        if offered(verb, rights, instance)
-    ]
-    return sorted(found, key=lambda b: (bool(b.reason), not b.main, b.danger))
+    """Return the verbs that the account may use on a row: possible ones first, the `main` keys in their order before
+    all others; the first of those is the one that comes next.
+    """
+    place = {key: number for number, key in enumerate(main)}
+    verbs = [verb for verb in verbs_on(type(instance)) if offered(verb, rights, instance)]
+    found = sorted(
+        (button(verb, instance) for verb in verbs),
+        key=lambda b: (bool(b.reason), place.get(b.key, len(place)), b.danger),
+    )
+    return [replace(b, main=number == 0 and not b.reason and b.key in place) for number, b in enumerate(found)]
 
 
 def new_button(rights: Rights, model: type[Model]) -> list[Button]:

@@ -19,26 +19,26 @@ DEFINITION_READERS = (
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the groups of the sidebar."""
+    """Return the groups of the sidebar. open: whether a group shows its entries to a reader who has not chosen."""
     rights = rights_of(request)
     cares = rights.may("manage_accounts") or rights.may("audit")
     defines = any(rights.may(permission) for permission in DEFINITION_READERS)
     by_groups = configured.offered() or bool(configured.groups_named())
     if not rights.may("read"):
-        return [{"title": "", "items": [_item(_("My tasks"), "home", "admin:index")]}]
+        return [{"items": [_item(_("My tasks"), "home", "admin:index")]}]
     return [
         {
-            "title": "",
             "items": [
                 _item(_("My tasks"), "home", "admin:index"),
+                _item(_("Inbox"), "inbox", "inbox") | {"badge": _unread(request)},
                 _item(_("Calendar"), "calendar_month", "calendar"),
                 _item(_("Statistics"), "monitoring", "statistics"),
-                *(_of_all_applications() if rights.applications is None else []),
-                *(_auditing() if rights.may("audit") else []),
-            ],
+            ]
         },
         {
+            "key": "releases",
             "title": _("Releases"),
+            "open": True,
             "items": [
                 _list(_("Releases"), "rocket_launch", "releases_release"),
                 _list(_("Deployments"), "deployed_code_update", "releases_deployment"),
@@ -53,9 +53,23 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
-            "title": _("Notifications"),
+            "key": "audit",
+            "title": _("Audit"),
+            "open": rights.may("audit"),
             "items": [
-                _item(_("Inbox"), "inbox", "inbox") | {"badge": _unread(request)},
+                *(_of_all_applications() if rights.applications is None else []),
+                *(_auditing() if rights.may("audit") else []),
+                _list(_("Ledger verifications"), "verified_user", "audit_verification"),
+                _list(_("Checkpoints"), "flag", "audit_checkpoint"),
+                _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointdelivery"),
+                _list(_("Ledger resumptions"), "restore", "audit_ledgerresumption"),
+            ],
+        },
+        {
+            "key": "notifications",
+            "title": _("Notifications"),
+            "open": False,
+            "items": [
                 _list(_("Notifications"), "campaign", "releases_notification"),
                 _list(_("Deliveries"), "outgoing_mail", "releases_notificationdelivery"),
                 _list(_("Recipient groups"), "diversity_3", "releases_recipientgroup"),
@@ -68,7 +82,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
+            "key": "environments",
             "title": _("Environments"),
+            "open": rights.may("edit_target"),
             "items": [
                 _list(_("Environments"), "dns", "environments_environment"),
                 _list(_("Applications"), "apps", "environments_application"),
@@ -83,7 +99,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         },
         {
+            "key": "people",
             "title": _("People and operation"),
+            "open": rights.may("manage_accounts") or rights.may("manage_access"),
             "items": [
                 _item(_("First steps"), "flag_circle", "first-steps"),
                 _list(_("Accounts"), "group", "environments_account"),
@@ -100,10 +118,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 *([_item(_("State of the installation"), "health_and_safety", "doctor")] if cares else []),
                 _item(_("Glossary"), "dictionary", "glossary"),
                 _item(_("Programming interface"), "api", "api:openapi-view"),
-                _list(_("Ledger verifications"), "verified_user", "audit_verification"),
-                _list(_("Checkpoints"), "flag", "audit_checkpoint"),
-                _list(_("Addresses for checkpoints"), "forward_to_inbox", "audit_checkpointdelivery"),
-                _list(_("Ledger resumptions"), "restore", "audit_ledgerresumption"),
             ],
         },
     ]

@@ -31,8 +31,9 @@
   const busy = (node) =>
     node.nodeType === 1 && (node.contains(document.activeElement) && document.activeElement !== document.body
       || [node, ...node.querySelectorAll("input, select, textarea")].some(touched));
+  // A link or button never becomes another one: it may be about to be pressed.
   const key = (node) => node.nodeType !== 1 ? `#${node.nodeType}`
-    : `${node.tagName} ${node.id || node.dataset.key || (node.tagName === "DETAILS" ? node.querySelector("summary")?.textContent : "")}`;
+    : `${node.tagName} ${node.id || node.dataset.key || node.getAttribute("href") || (node.tagName === "BUTTON" && node.value) || (node.tagName === "DETAILS" ? node.querySelector("summary")?.textContent : "")}`;
   const alike = (old, fresh) => old.nodeType === fresh.nodeType && key(old) === key(fresh);
 
   const take = (old, fresh) => {
@@ -71,6 +72,20 @@
     }
   };
 
+  // What the pointer is on. When an update has put something else there, a press was meant for what was there before.
+  let pointer = null;
+  let moved = 0;
+  const HELD = 700; // milliseconds in which such a press does nothing
+  const pressable = () => pointer && document.elementFromPoint(...pointer)?.closest("a, button, summary, label, input");
+  for (const name of ["pointermove", "pointerdown"]) {
+    document.addEventListener(name, (event) => { pointer = [event.clientX, event.clientY]; }, { passive: true });
+  }
+  document.addEventListener("click", (event) => {
+    if (event.detail === 0 || Date.now() - moved >= HELD || !main.contains(event.target)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }, true);
+
   const fetched = async () => {
     waiting = null;
     try {
@@ -81,11 +96,13 @@
       const fresh = page.querySelector("main.ringi");
       const own = page.querySelector("[data-live]");
       if (!fresh || !own) return end();
+      const before = pressable();
       take(main, fresh);
       for (const part of document.querySelectorAll("[data-live-part]")) {
         const other = page.querySelector(`[data-live-part="${part.dataset.livePart}"]`);
         if (other) take(part, other);
       }
+      if (pressable() !== before) moved = Date.now();
       last = Date.now();
       say("now");
       document.dispatchEvent(new CustomEvent("ringi:updated"));

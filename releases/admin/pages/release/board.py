@@ -44,6 +44,11 @@ class Board:
         """Return how many are there."""
         return sum(line.item.ready for line in self.lines)
 
+    @property
+    def missing(self) -> list[str]:
+        """Return the operations that bring what is missing, in their order."""
+        return list(dict.fromkeys(line.item.verb for line in self.lines if line.item.verb and not line.item.ready))
+
 
 def board_of(release: Release, rights: Rights, known: Known) -> Board | None:
     """Return the board of a release in preparation; None before it, after it, and without an environment."""
