@@ -57,7 +57,7 @@ def play(stage: Stage) -> dict[str, Any]:
     until(
         "monitoring after the rollback to end",
         lambda: stage.service.deployment_status(deployment)["rollback"]["state"] == "reporting",
-        90,
+        300,
         0.5,
     )
     answered = again.end()
