@@ -133,6 +133,10 @@ identity: messages var/identity/.installed ## single sign-on with real identity 
 kit: messages ## install deploy/ in a bare Debian and bring a release to production there (root, Debian, mmdebstrap, podman)
 	@exec $(PYTHON) -m tests.kit
 
+.PHONY: release
+release: messages ## the files of the tag at HEAD, with checksums and a signature, in var/release (RINGI_RELEASE_KEY=file)
+	@exec $(PYTHON) -m tests.kit.release
+
 .PHONY: upgrade
 upgrade: messages ## the next version takes over from this one at work, and back (TO=commit: another next version)
 	@RINGI_UPGRADE_TO=$(TO) exec $(FOR_A_RUN) var/test -- $(PYTEST) -q -s tests/upgrade/test_side_by_side.py
@@ -157,14 +161,17 @@ bench: private PYTHON := $(if $(PEERS),var/peers/bin/python,$(PYTHON))
 bench: messages $(if $(PEERS),var/peers/.installed) ## the measurements, as a table (PEERS=1: beside other libraries)
 	@exec $(WITH_SERVERS) var/bench -- $(PYTHON) -m benchmarks
 
-.PHONY: lock
-lock: $(UV_FILE) ## pin all packages with their hashes
+.PHONY: lock-installed
+lock-installed: $(UV_FILE)
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --extra demo --extra otel --group dev pyproject.toml --output-file requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock pyproject.toml --output-file requirements-production.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --extra otel pyproject.toml --output-file requirements-otel.lock
+
+.PHONY: lock
+lock: lock-installed ## pin all packages with their hashes
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \
 	  --constraint requirements.lock --group docs --output-file requirements-docs.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header \

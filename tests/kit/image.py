@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 from tests.kit.debian import AUTHORITIES, INSIDE, SUITE, machine_variables, run
 from tests.kit.installation import PROJECT, Installation
@@ -35,8 +36,15 @@ id -u
 class Image:
     """podman with a storage of its own below `var/kit`; images stay there, so that a second build is quick."""
 
-    def __init__(self, made: Installation) -> None:
-        self.made, self.folder = made, made.folder / "podman"
+    def __init__(self, folder: Path, context: Path, name: str = NAME, made: Installation | None = None) -> None:
+        self.folder, self.context, self.name, self.at = folder, context, name, made
+
+    @property
+    def made(self) -> Installation:
+        """Return the installation on whose database it runs."""
+        if self.at is None:
+            raise Failed("there is no installation")
+        return self.at
 
     def podman(self, *words: str, seconds: float = 900, inside: bool = False) -> str:
         """Run podman; inside: in the network of the installation. Raises Failed."""
@@ -44,9 +52,9 @@ class Image:
             raise NotDone("podman and runc are not installed")
         own = [
             "--root",
-            str(self.folder / "storage"),
+            str(self.folder / "podman" / "storage"),
             "--runroot",
-            str(self.folder / "run"),
+            str(self.folder / "podman" / "run"),
             "--storage-driver",
             "overlay",
         ]
@@ -59,7 +67,9 @@ class Image:
         """Import a Debian of mmdebstrap as the base, once."""
         if self.podman("images", "--quiet", BASE):
             return "the base of an earlier run"
-        packed = self.made.folder / "base.tar"
+        if shutil.which("mmdebstrap") is None:
+            raise NotDone("mmdebstrap is not installed, so there is no base")
+        packed = self.folder / "base.tar"
         run("mmdebstrap", "--variant=minbase", SUITE, str(packed), seconds=1200)
         self.podman("import", str(packed), BASE)
         packed.unlink()
@@ -69,20 +79,22 @@ class Image:
         """Build the image from the clone of the installation; the package index is that of this machine."""
         base = self.base()
         mine = machine_variables()
-        options = ["--volume", f"{self.made.folder / 'cache'}:/root/.cache"]
+        options = ["--volume", f"{self.folder / 'cache'}:/root/.cache"]
         if AUTHORITIES.exists():
             options += ["--volume", f"{AUTHORITIES}:{INSIDE}:ro"]
         # Variables of this machine alone: they are taken out of the image again.
         for name, value in mine.items():
             options += ["--env", f"{name}={value}", "--unsetenv", name]
-        context = self.made.root / "opt" / "ringi"
+        context = self.context
+        (self.folder / "cache").mkdir(parents=True, exist_ok=True)
         file = ["--file", str(context / "deploy" / "Containerfile"), "--ignorefile", str(context / ".dockerignore")]
-        build = ["build", "--isolation", "chroot", "--network", "host", "--build-arg", f"BASE={BASE}", "--tag", NAME]
+        build = ["build", "--isolation", "chroot", "--network", "host", "--build-arg", f"BASE={BASE}"]
+        build += ["--tag", self.name]
         for name in ("nofile", "nproc"):  # what it asks for by itself may be more than this machine allows
             hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
             build += ["--ulimit", f"{name}={hard}:{hard}"]
         self.podman(*build, *options, *file, str(context), seconds=1800)
-        (found,) = json.loads(self.podman("inspect", NAME))
+        (found,) = json.loads(self.podman("inspect", self.name))
         user, size = found["Config"]["User"], found["Size"] / 1e6
         left = [one for one in found["Config"]["Env"] if one.split("=")[0] not in ("PATH", "RINGI_STATE_DIR")]
         if user.split(":")[0] in ("", "0", "root") or left:
@@ -99,7 +111,7 @@ class Image:
     def shell(self, script: str, *options: str) -> str:
         """Run a shell in a container of the image, without network."""
         common = [*CLOSED, "--rm", "--network", "none"]
-        return self.podman(*common, *options, NAME, "sh", "-c", script)
+        return self.podman(*common, *options, self.name, "sh", "-c", script)
 
     def holds(self) -> str:
         """Look at what is in it."""
@@ -120,9 +132,9 @@ class Image:
             options += ["--volume", f"{self.made.root / 'etc' / name}:/etc/{name}:ro"]
         for name in ("db.example", "redis.example"):
             options += ["--add-host", f"{name}:127.0.0.1"]
-        (shown,) = json.loads(self.podman("inspect", NAME))
+        (shown,) = json.loads(self.podman("inspect", self.name))
         command = [word.replace("0.0.0.0:8000", f"127.0.0.1:{PORT}") for word in shown["Config"]["Cmd"]]
-        name = self.podman(*options, NAME, *command, inside=True)
+        name = self.podman(*options, self.name, *command, inside=True)
         ask = ["curl", "--silent", "--show-error", "--fail", "--header", "X-Forwarded-Proto: https"]
         try:
             last = time.monotonic() + 60
@@ -141,11 +153,10 @@ class Image:
             raise Failed(user)
         return f"200, {said}; account 10001, read-only root"
 
-    def bill(self) -> str:
+    def bill(self, kept: Path) -> str:
         """Write the packages of the image with their licences."""
         mount = ("--volume", f"{PROJECT / 'tests' / 'kit' / 'licences.py'}:/kit/tests/kit/licences.py:ro")
         said = self.shell("python /kit/tests/kit/licences.py --sbom", *mount)
-        kept = self.made.folder / "sbom.json"
         kept.write_text(said)
         rows = json.loads(said)["components"]
         types = [re.match(r"pkg:(\w+)/", row["purl"])[1] for row in rows]  # type: ignore[index]
@@ -155,12 +166,22 @@ class Image:
         counts = f"{types.count('pypi')} of Python, {types.count('deb')} of Debian"
         return f"{kept.relative_to(PROJECT)}: {counts}, {len(unstated)} without a stated licence {unstated[:8]}"
 
+    def save(self, file: Path) -> str:
+        """Write the image as one archive (OCI), which `podman load` and `docker load` read."""
+        self.podman("save", "--quiet", "--format", "oci-archive", "--output", str(file), self.name)
+        return f"{file.name}, {file.stat().st_size / 1e6:.0f} MB"
+
+    def close(self) -> None:
+        """Give back what podman has mounted."""
+        mounted = self.folder / "podman" / "storage" / "overlay"
+        subprocess.run(["umount", str(mounted)], capture_output=True, check=False)
+
 
 def image(table: Table, made: Installation) -> None:
     """Add the rows."""
-    at = Image(made)
+    at = Image(made.folder, made.root / "opt" / "ringi", made=made)
     table.row("image: built by podman from deploy/Containerfile", at.build)
     table.row("image: what it holds", at.holds)
     table.row("image: web on the same database, read-only root, /health/", at.serves)
-    table.row("image: SBOM with licences (CycloneDX)", at.bill)
-    subprocess.run(["umount", str(at.folder / "storage" / "overlay")], capture_output=True, check=False)
+    table.row("image: SBOM with licences (CycloneDX)", lambda: at.bill(made.folder / "sbom.json"))
+    at.close()

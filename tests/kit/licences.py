@@ -17,6 +17,7 @@ from pathlib import Path
 PLACES = (Path(__file__).resolve().parents[2], Path.cwd())
 PROJECT = next(place for place in PLACES if (place / "requirements-production.lock").exists())
 LOCK = PROJECT / "requirements-production.lock"
+TRACES = PROJECT / "requirements-otel.lock"
 PAGE = PROJECT / "docs" / "reference" / "licences.md"
 COPYRIGHT = Path("/usr/share/doc")
 HEAD = """# Licences of the packages
@@ -24,7 +25,17 @@ HEAD = """# Licences of the packages
 The packages of Python that an installation runs: those of `requirements-production.lock`, each with the licence that
 its author states. `python -m tests.kit.licences` prints this page. Ringi itself has the
 [Apache License 2.0](../decisions/apache-licence.md). `make kit` writes the list of the image, with the packages of
-Debian, to `var/kit/sbom.json` (CycloneDX).
+Debian, to `var/kit/sbom.json` (CycloneDX), and a [release](../how-to/verify-a-release.md) has both. The icons of the
+pages are a part of Material Symbols, under the Apache License 2.0 as well
+(`releases/static/ringi/fonts/icons-LICENSE.txt`).
+
+| package | version | licence |
+| --- | --- | --- |
+"""
+MORE = """
+## The extra `otel`
+
+`requirements-otel.lock` adds these.
 
 | package | version | licence |
 | --- | --- | --- |
@@ -64,12 +75,12 @@ def licence(found: Distribution) -> str:
     return words
 
 
-def locked() -> list[Package]:
-    """Return the packages of the lock that are installed here, which leaves out those for other systems. Raises
+def locked(lock: Path = LOCK) -> list[Package]:
+    """Return the packages of a lock that are installed here, which leaves out those for other systems. Raises
     SystemExit when another version is installed.
     """
     rows = []
-    for name, version, marker in _LOCKED.findall(LOCK.read_text("utf-8")):
+    for name, version, marker in _LOCKED.findall(lock.read_text("utf-8")):
         if "== 'win32'" in marker:  # it may be here for something else
             continue
         try:
@@ -86,7 +97,10 @@ def locked() -> list[Package]:
 
 def page() -> str:
     """Return the page of the documentation."""
-    return HEAD + "".join(f"| {one.name} | {one.version} | {one.licence} |\n" for one in locked())
+    always = locked()
+    more = [one for one in locked(TRACES) if one not in always]
+    rows = ("".join(f"| {one.name} | {one.version} | {one.licence} |\n" for one in part) for part in (always, more))
+    return HEAD + next(rows) + MORE + next(rows)
 
 
 def of_debian() -> Iterator[Package]:
@@ -103,8 +117,8 @@ def of_debian() -> Iterator[Package]:
         yield Package(name, version, " AND ".join(found or common), "deb")
 
 
-def sbom() -> str:
-    """Return the packages of this machine as CycloneDX 1.6 (JSON)."""
+def sbom(*, debian: bool = True) -> str:
+    """Return the packages of Ringi as CycloneDX 1.6 (JSON); debian: with those of this machine."""
     components = [
         {
             "type": "library",
@@ -114,7 +128,7 @@ def sbom() -> str:
             "purl": one.url,
             "licenses": [{"license": {"name": one.licence or "see its copyright file"}}],
         }
-        for one in [*locked(), *of_debian()]
+        for one in [*locked(), *(of_debian() if debian else ())]
     ]
     whole = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
     return json.dumps(whole, indent=1)

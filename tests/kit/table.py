@@ -17,9 +17,10 @@ class Failed(Exception):
 
 @dataclass
 class Table:
-    """The rows so far, and the first that others need and that is not done."""
+    """The rows so far, those that failed, and the first that others need and that is not done."""
 
     done: int = 0
+    failed: int = 0
     rows: int = 0
     missing: str = ""
     began: float = field(default_factory=time.monotonic)
@@ -38,6 +39,7 @@ class Table:
             result = f"not done: {reason}"
         except Exception as fault:
             result = f"FAILED: {fault or type(fault).__name__}"
+        self.failed += result.startswith("FAILED")
         if result.startswith("ok: "):
             self.done += 1
         elif needed:
