@@ -18,8 +18,8 @@ from audit.roles import name
 
 PREFIX = "personal:sha256:"
 TABLES = {one.model: one for one in AUDITED_TABLES if one.personal}
-# The operation that empties the personal columns of a row and of its history rows, as an event on the row.
-ERASURE = "erasure:confirm"
+# The operations that empty the personal columns of a row and of its history rows, in events on the row.
+ERASURES = ("erasure:confirm", "erasure:confirm_recipient")
 
 
 class Kept(NamedTuple):

@@ -19,7 +19,7 @@ from django.apps import apps
 from django.db import models
 
 from audit.audited_tables import AUDITED_TABLES, AuditedTable
-from audit.personal import ERASURE, TABLES, Kept, commitments
+from audit.personal import ERASURES, TABLES, Kept, commitments
 
 # A snapshot is written in the transaction of its event, but with the clock of the process that saved.
 NEAR = timedelta(minutes=5)
@@ -200,8 +200,9 @@ def rows_of(cursor: Any, compared_tables: ComparedTable, key: str) -> Iterator[R
     if label in TABLES:
         made = {number: kept for _key, number, kept, _row in commitments(cursor, label, [key], history=True)}
         cursor.execute(
-            "SELECT max(at) FROM audit_event WHERE object = %s AND kind = 'operation' AND operation = %s",
-            [f"{label}:{key}", ERASURE],
+            "SELECT max(at) FROM audit_event WHERE object = %s AND kind IN ('row', 'operation')"
+            " AND operation = ANY (%s)",
+            [f"{label}:{key}", [*ERASURES]],
         )
         (erased,) = cursor.fetchone()
     while True:

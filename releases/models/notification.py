@@ -117,13 +117,18 @@ class InboxItem(models.Model):
         verbose_name = _("inbox item")
         verbose_name_plural = _("inbox items")
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["notification", "recipient"], name="inbox_item_once_per_person")]
+        constraints = [
+            # An erasure empties the recipient.
+            models.UniqueConstraint(
+                fields=["notification", "recipient"], condition=~Q(recipient=""), name="inbox_item_once_per_person"
+            )
+        ]
         indexes = [
             models.Index(fields=["account", "-id"], name="inbox_item_unread", condition=Q(account__isnull=False))
         ]
 
     def __str__(self) -> str:
-        return labelled(self.name, self.notification)
+        return labelled(self.name or str(_("erased")), self.notification)
 
     @property
     def words(self) -> dict[str, str]:

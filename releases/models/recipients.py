@@ -72,7 +72,10 @@ class GroupRecipient(models.Model):
         ordering = ["pk"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(account__isnull=False, address="") | (Q(account__isnull=True) & ~Q(address="")),
+                condition=Q(account__isnull=False, address="")
+                | (Q(account__isnull=True) & ~Q(address=""))
+                # Emptied by an erasure.
+                | Q(account__isnull=True, removed_at__isnull=False, name=""),
                 name="recipient_account_or_address",
             ),
             models.UniqueConstraint(
@@ -87,7 +90,7 @@ class GroupRecipient(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.account) if self.account_id is not None else self.name or self.address
+        return str(self.account) if self.account_id is not None else self.name or self.address or str(_("erased"))
 
 
 class NotificationChannel(Labelled):

@@ -1,4 +1,4 @@
-"""The personal data of an account that an erasure empties, and what stands against it. Operation and preview ask."""
+"""The personal data of a person that an erasure empties, and what stands against it. Operation and preview ask."""
 
 from typing import Any
 
@@ -9,26 +9,46 @@ from audit.clock import now
 from audit.personal import TABLES
 from environments.language import listed
 from environments.models import AccessGrant, Account, RequestedChange
-from releases.models import NotificationDelivery, Release, SuppressedAddress, TeamMember
+from releases.models import GroupRecipient, InboxItem, NotificationDelivery, Release, SuppressedAddress, TeamMember
 
 
-def personal_rows(account: Account) -> list[tuple[QuerySet[Any], dict[str, Any]]]:
-    """Return the rows that hold personal data of an account, each kind with its columns and their empty values, in the
+def personal_rows(person: Account | GroupRecipient) -> list[tuple[QuerySet[Any], dict[str, Any]]]:
+    """Return the rows that hold personal data of a person, each kind with its columns and their empty values, in the
     order in which they are locked.
     """
-    addressed = Q(address__iexact=account.email) & ~Q(address="")
-    found: tuple[QuerySet[Any], ...] = (
-        Account.objects.filter(pk=account.pk),
-        RequestedChange.objects.filter(account=account),
-        TeamMember.objects.filter(account=account),
-        SuppressedAddress.objects.filter(addressed),
-        NotificationDelivery.objects.filter(inbox_item__account=account),
-    )
     kinds = []
-    for rows in found:
+    for rows in _of_account(person) if isinstance(person, Account) else _of_recipient(person):
         empty = _empty(rows.model)
         kinds.append((rows.exclude(**empty).order_by("pk"), empty))
     return kinds
+
+
+def _of_account(account: Account) -> tuple[QuerySet[Any], ...]:
+    return (
+        Account.objects.filter(pk=account.pk),
+        RequestedChange.objects.filter(account=account),
+        TeamMember.objects.filter(account=account),
+        SuppressedAddress.objects.filter(address__iexact=account.email).exclude(address=""),
+        NotificationDelivery.objects.filter(inbox_item__account=account),
+    )
+
+
+def _of_recipient(recipient: GroupRecipient) -> tuple[QuerySet[Any], ...]:
+    """An address stands for one person, in whichever groups."""
+    everywhere = [row.pk for row in _same(recipient)]
+    items = InboxItem.objects.filter(account=None, group_recipient__in=everywhere)
+    return (
+        GroupRecipient.objects.filter(pk__in=everywhere),
+        SuppressedAddress.objects.filter(address__iexact=recipient.address).exclude(address=""),
+        items,
+        NotificationDelivery.objects.filter(inbox_item__in=items.values("pk")),
+    )
+
+
+def _same(recipient: GroupRecipient) -> QuerySet[GroupRecipient]:
+    """Return the rows of the person in all groups, the given one among them."""
+    same = Q(address__iexact=recipient.address) & ~Q(address="")
+    return GroupRecipient.objects.filter(same | Q(pk=recipient.pk), account=None)
 
 
 def _empty(model: type[Any]) -> dict[str, Any]:
@@ -38,8 +58,23 @@ def _empty(model: type[Any]) -> dict[str, Any]:
     return {name: {} if value is None else value for name, value in defaults.items()}
 
 
-def why_not_erasable(account: Account) -> str:
-    """Return why the personal data of an account can't be erased now; empty where they can."""
+def why_not_erasable(person: Account | GroupRecipient) -> str:
+    """Return why the personal data of a person can't be erased now; empty where they can."""
+    why = _held(person) if isinstance(person, Account) else _received(person)
+    if not why and not any(rows.exists() for rows, _values in personal_rows(person)):
+        return _("No personal data of this person are left that can be erased.")
+    return why
+
+
+def _received(recipient: GroupRecipient) -> str:
+    if recipient.account_id is not None:
+        return _("This recipient has an account. Erase the personal data of the account.")
+    if (row := _same(recipient).filter(removed_at=None).select_related("group").first()) is not None:
+        return _("This person is a recipient in %(group)s. Remove them first.") % {"group": row.group}
+    return ""
+
+
+def _held(account: Account) -> str:
     if account.is_active:
         return _("This account is active. Deactivate it first.")
     if AccessGrant.objects.filter(Q(until=None) | Q(until__gt=now()), account=account, revoked_at=None).exists():
@@ -49,15 +84,13 @@ def why_not_erasable(account: Account) -> str:
         return _("This person is in the team of %(release)s, which has not ended.") % {"release": member.release}
     if RequestedChange.objects.filter(account=account, decided_at=None).exists():
         return _("A requested change of this account waits. Confirm or reject it first.")
-    if not any(rows.exists() for rows, _values in personal_rows(account)):
-        return _("This account holds no personal data that can be erased.")
     return ""
 
 
-def figures(account: Account) -> list[tuple[str, str]]:
+def figures(person: Account | GroupRecipient) -> list[tuple[str, str]]:
     """Return the columns that an erasure empties, in words, with the number of rows of each kind."""
     found = []
-    for rows, empty in personal_rows(account):
+    for rows, empty in personal_rows(person):
         names = (str(rows.model._meta.get_field(name).verbose_name) for name in empty)
         found.append((str(rows.model._meta.verbose_name), f"{rows.count()} · {listed(names)}"))
     return found

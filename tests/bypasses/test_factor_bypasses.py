@@ -66,6 +66,8 @@ ELSEWHERE = {
     "notification_template:restore": "what people are told, and how",
     "erasure:request": "refused for an account in use; tests/releases/operations/test_erasure.py asks",
     "erasure:confirm": "refused where none waits; tests/releases/operations/test_erasure.py asks",
+    "erasure:request_recipient": "refused in a group; tests/releases/operations/test_recipient_erasure.py asks",
+    "erasure:confirm_recipient": "refused where none waits; tests/releases/operations/test_recipient_erasure.py asks",
     "year:request_closing": "refused for a year that is not over; tests/releases/operations/test_closed_years.py asks",
     "meeting:record": "minutes; what was decided is entered for each release",
 }

@@ -14,6 +14,7 @@ from audit.models import Event
 from environments.models import Account, RequestedChange
 from environments.operations.account import deactivate as accounts, edit
 from environments.operations.requested_change.decide import confirm_change
+from releases.models import GroupRecipient
 from releases.operations.erasure import erase
 from tests.releases.gates.asking import make
 
@@ -49,6 +50,15 @@ def leaver(people: dict[str, Any], acting_as: Callable[..., Any]) -> Account:
     with acting_as("administrator"):
         accounts.deactivate(account.pk, reason="left")
     return Account.objects.get(pk=account.pk)
+
+
+def recipient_erased(recipient: GroupRecipient, acting_as: Callable[..., Any]) -> GroupRecipient:
+    """Let two administrators erase a recipient without account."""
+    with acting_as("administrator"):
+        erase.request_recipient_erasure(recipient.pk, reason="asked for by the person")
+    with acting_as("second_administrator"):
+        erase.confirm_recipient_erasure(recipient.pk)
+    return GroupRecipient.objects.get(pk=recipient.pk)
 
 
 def erased(account: Account, acting_as: Callable[..., Any]) -> Account:

@@ -327,6 +327,12 @@ class Rows:
         message = make(
             InboxItem, notification=notification, recipient="x", account=people["operator"], name="x", language="ja"
         )
+        gone, going = (
+            make(GroupRecipient, group=group, name=name, address=f"{name}@users.example", removed_at=moment)
+            for name in ("gone", "going")
+        )
+        second = people["second_administrator"]
+        make(Erasure, recipient=going, reason="x", requested_by=second, requested_person=second.person_key)
         self._keep(
             notification,
             message,
@@ -343,6 +349,8 @@ class Rows:
                 ended_at=moment,
             ),
             make(GroupRecipient, group=group, name="x", address="x@users.example"),
+            gone,
+            going,
             make(SuppressedAddress, address="y@users.example", reason="x", since=moment),
             NotificationRule.objects.filter(removed_at=None).first(),
             NotificationTemplate.objects.get(event="release:announce"),

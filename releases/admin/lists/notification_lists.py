@@ -64,6 +64,8 @@ class RecipientGroupAdmin(ReadOnlyAdmin):
         addresses = [(one, one.account.email if one.account is not None else one.address) for one in members]
         return {
             "members": [(one, address, address.lower() in dead) for one, address in addresses],
+            # Whose data wait for an erasure.
+            "removed": row.recipients.exclude(address="").exclude(removed_at=None).select_related("group"),
             "rules": row.rules.filter(removed_at=None).select_related("channel", "group"),
         }
 

@@ -24,6 +24,7 @@ from releases.models import (
     DeployedVersion,
     Erasure,
     FollowUp,
+    GroupRecipient,
     MonitoringPeriod,
     Procedure,
     Release,
@@ -107,7 +108,22 @@ def nothing_left(verb: Verb, rights: Rights, instance: Any) -> bool:
             return instance.revoked_at is not None
         case Account():
             return _account(verb, instance, mine)
+        case GroupRecipient():
+            return _recipient(verb, instance, mine)
     return False
+
+
+def _recipient(verb: Verb, row: GroupRecipient, mine: str) -> bool:
+    erasable = row.account_id is None and row.removed_at is not None and row.address != ""
+    asked = Erasure.open_of(row) if erasable and verb.noun == "erasure" else None
+    match verb.key:
+        case "recipient:remove":
+            return row.removed_at is not None
+        case "erasure:request_recipient":
+            return not erasable or asked is not None
+        case "erasure:confirm_recipient":
+            return asked is None or asked.requested_person == mine
+    return asked is None
 
 
 def _account(verb: Verb, row: Account, mine: str) -> bool:
@@ -118,9 +134,9 @@ def _account(verb: Verb, row: Account, mine: str) -> bool:
         case "account:edit":
             return False
         case "erasure:request":
-            return row.is_active or own or Erasure.open_of(row.pk) is not None
+            return row.is_active or own or Erasure.open_of(row) is not None
         case "erasure:confirm" | "erasure:reject":
-            asked = None if row.is_active else Erasure.open_of(row.pk)
+            asked = None if row.is_active else Erasure.open_of(row)
             return asked is None or (verb.name == "confirm" and (own or asked.requested_person == mine))
         case "account:hand_over":
             return own or service or row.provisioned or row.break_glass or not row.is_active

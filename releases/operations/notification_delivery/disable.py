@@ -24,7 +24,7 @@ def disable_address(op: Operation, address: str, because: str, since: datetime) 
         address__iexact=address, lifted_at=None, defaults={"address": address, "reason": because[:300], "since": since}
     )
     if made:
-        op.details["disabled"] = row.address
+        op.details["suppressed"] = row.pk
 
 
 def disable_channel(channel: NotificationChannel, because: str) -> None:

@@ -4,6 +4,7 @@
 one is the single try that shows whether the receiver accepts deliveries again.
 """
 
+import re
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -17,6 +18,8 @@ from releases.channel_types.base import PATIENCE
 from releases.models import NotificationChannel, SuppressedAddress
 from releases.operations.notification_delivery.disable import disable_channel
 
+# The mail address of a person in the answer of a server.
+ADDRESS = re.compile(r"[^\s<>:;,()\[\]]+@[^\s<>:;,()\[\]]+")
 # Seconds for which a process claims a lane; a process that holds it longer has died.
 LEASE = 4 * PATIENCE
 # Seconds for which a lane is held after each fault in a row, and after how many of them operators are notified.
@@ -93,6 +96,7 @@ def fault(channel: NotificationChannel, why: str, wait: float = 0.0) -> None:
 
 def found_faulty(channel: NotificationChannel, why: str, disabled: QuerySet[SuppressedAddress] | None = None) -> None:
     """Record since when a channel accepts nothing, and notify its operators. disabled: the addresses blamed for it."""
+    why = ADDRESS.sub("…", why)  # channels have no personal columns
     blamed = (SuppressedAddress.objects.none() if disabled is None else disabled).filter(channel=None)
     if channel.unavailable_since is not None and not blamed.exists():
         return

@@ -203,7 +203,9 @@ def _record(
             return
         held.outcome, held.ended_at = outcome, now()
         held.response, held.last_error = answer[:300], error[:300] or held.last_error
-        op.details.update(outcome=outcome, tries=held.tries, answer=held.response or held.last_error)
+        op.details.update(outcome=outcome, tries=held.tries)
+        if not held.address:  # the answer of a mail server names the person, so the event has a commitment of it alone
+            op.details["answer"] = held.response or held.last_error
         if disables and held.address:
             disable_address(op, held.address, error, held.ended_at)
         elif disables:

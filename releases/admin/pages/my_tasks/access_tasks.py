@@ -60,8 +60,8 @@ def _requested_changes(reader: Reader) -> Iterator[Task]:
 def _erasures(reader: Reader) -> Iterator[Task]:
     waiting = Erasure.objects.filter(confirmed_at=None, rejected_at=None)
     others = waiting.exclude(requested_person=reader.account.person_key).exclude(account=reader.account)
-    for row in others.select_related("account")[:MOST]:
-        yield task_on(row.account, _("Confirm erasure"), row.reason)
+    for row in others.select_related("account", "recipient")[:MOST]:
+        yield task_on(row.person, _("Confirm erasure"), row.reason)
 
 
 def _access_requests(reader: Reader) -> Iterator[Task]:
