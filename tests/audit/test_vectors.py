@@ -65,6 +65,17 @@ def test_the_database_makes_the_canonical_bytes_of_the_file(held: dict[str, Any]
         assert made == (vector["bytes"],)
 
 
+def test_the_database_makes_the_commitments_of_the_file(held: dict[str, Any], ledger: LedgerDatabase) -> None:
+    owner = ledger.as_owner()
+    for number, one in enumerate(held["personal"]):
+        label = f"releases.GroupRecipient:{number}"
+        owner.execute("INSERT INTO audit_personal_key VALUES (%s, %s)", [label, bytes.fromhex(one["key"])])
+        made = owner.execute("SELECT ringi_commitment(%s, %s, %s)", [label, one["column"], one["value"]]).fetchone()
+        assert made == (one["recorded"],)
+    commitments = [one["recorded"] for one in held["personal"] if "sha256" in one["recorded"]]
+    assert len({*commitments}) == len(commitments) == 4
+
+
 def test_leaves_and_chain_follow_the_formulas_of_the_page(held: dict[str, Any], entries: list[bytes]) -> None:
     for formula in (
         "leaf(n)  = SHA-256( 0x00 ‖ bytes(n) )",

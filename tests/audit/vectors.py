@@ -43,6 +43,25 @@ CANONICAL: tuple[tuple[str, str], ...] = (
 )
 
 
+# Personal columns: the column, and its value as canonical JSON. Empty values are recorded as they are.
+PERSONAL: tuple[tuple[str, str], ...] = (
+    ("telephone", '"+81-90-1111-2222"'),
+    ("address", '"+81-90-1111-2222"'),
+    ("name", '"佐藤 玲子"'),
+    ("git_addresses", '["a@example.com","b@example.com"]'),
+    ("telephone", '""'),
+    ("git_addresses", "[]"),
+)
+
+
+def _personal() -> Iterator[dict[str, str]]:
+    for number, (column, value) in enumerate(PERSONAL):
+        key = sha256(SEED + bytes([number])).digest()
+        made = "personal:sha256:" + sha256(key + f"{column}:{value}".encode()).hexdigest()
+        recorded = value if value in ('""', "[]") else json.dumps(made)
+        yield {"key": key.hex(), "column": column, "value": value, "recorded": recorded}
+
+
 def _event(number: int, **fields: Any) -> dict[str, Any]:
     blank = {
         "v": 2,
@@ -169,6 +188,7 @@ def built() -> dict[str, Any]:
         "seed": f"SHA-256 of {SEED.decode()!r}, a key for vectors only",
         "key": str(key),
         "canonical": [{"value": value, "bytes": written} for value, written in CANONICAL],
+        "personal": list(_personal()),
         "keys": [
             {"name": one.name, "public": one.public.hex(), "id": key_id(one.name, one.public).hex(), "key": str(one)}
             for one in (key, fresh, PublicKey("witness.example/w", key.public))
