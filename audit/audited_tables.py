@@ -61,6 +61,7 @@ AUDITED_TABLES: tuple[AuditedTable, ...] = (
     AuditedTable("environments.ChangeFreeze"),
     AuditedTable("environments.Holiday"),
     AuditedTable("environments.CalendarFeed"),
+    AuditedTable("environments.SavedView"),
     AuditedTable("environments.Delegation"),
     AuditedTable("environments.AccessRequest"),
     AuditedTable("environments.AccessReview"),

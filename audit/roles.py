@@ -42,6 +42,7 @@ DECIDED_BY_PEOPLE = (
     "environments_changefreeze",
     "environments_holiday",
     "environments_calendarfeed",
+    "environments_savedview",
     "environments_delegation",
     "environments_externalidentity",
     "environments_providerkey",

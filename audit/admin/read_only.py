@@ -1,10 +1,12 @@
 """The admin of every audited model: a list and a page of fields, and nothing that changes a row."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -13,7 +15,7 @@ from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Field, Model, QuerySet
 from django.forms import Media
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseNotAllowed, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path
@@ -172,6 +174,20 @@ class ReadOnlyAdmin(ModelAdmin):
             wanted = others if name in now else [one for one in names if one in now or one == name]
             found.append((str(label_for_field(name, self.model, self)), name in now, ",".join(wanted)))
         return found
+
+    def known(self, query: str) -> str:
+        """Return what the list knows of a query string: its filters, search, columns and order."""
+        names, found = self._all_columns(), {}
+        for name, value in QueryDict(query).dict().items():
+            if name == "columns":
+                value = ",".join(one for one in value.split(",") if one in names)
+            elif name == "o":
+                value = value if re.fullmatch(r"-?\d+(\.-?\d+)*", value) else ""
+            elif not (self.search_fields if name == "q" else self.lookup_allowed(name, value)):
+                continue
+            if value:
+                found[name] = value
+        return urlencode(sorted(found.items()))
 
     def as_table(self, request: HttpRequest) -> HttpResponseBase:
         """Return the rows of the list with its columns, in its order, however many they are."""

@@ -14,3 +14,4 @@ from environments.models.holiday import Holiday
 from environments.models.provisioned_group import ProvisionedGroup
 from environments.models.requested_change import RequestedChange
 from environments.models.role import Role
+from environments.models.saved_view import SavedView

@@ -140,6 +140,14 @@ def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
     return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}
 
 
+@register.inclusion_tag("components/views.html", takes_context=True)
+def saved_views(context: dict[str, Any], cl: Any) -> dict[str, Any]:
+    """Show the saved views of a list, and a form that keeps what it shows now."""
+    from releases.admin.components.views import shown_views
+
+    return {**shown_views(context["request"], cl.model_admin), "csrf_token": context.get("csrf_token")}
+
+
 @register.simple_tag(takes_context=True)
 def process_templates(context: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return (name, label) of the templates of a deployment process; none for a reader who cannot create one."""

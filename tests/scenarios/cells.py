@@ -19,6 +19,7 @@ from environments.models import (
     GroupRole,
     Holiday,
     RequestedChange,
+    SavedView,
     Token,
 )
 from environments.operations.access import grant
@@ -292,6 +293,7 @@ class Rows:
             ),
             make(Holiday, day=date(2027, 5, 10), name_ja="創立記念日"),
             make(CalendarFeed, application=world.application, digest="c" * 64, account=people["manager"]),
+            make(SavedView, listed="releases_release", name="Drafts", query="", account=people["manager"]),
             world.application,
             production,
             people["developer"],
