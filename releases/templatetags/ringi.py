@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django import template
-from django.contrib.admin.templatetags.admin_list import result_headers
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.db.models import Model
 from django.http import HttpRequest
@@ -119,8 +118,7 @@ def verbs(context: dict[str, Any], row: Model, main: str = "", *, fold: bool = F
 
     fold: more than FOLDED others stand behind a summary.
     """
-    request: HttpRequest = context["request"]
-    found = _shown().buttons(_shown().rights_of(request), row, main=main.split())
+    found = _shown().buttons(_shown().rights_of(context["request"]), row, main=main.split())
     now = [b for b in found if not b.reason]
     others = [b for b in now if b.key not in main.split()]
     more = others if fold and len(others) > FOLDED else []
@@ -138,14 +136,6 @@ def these_verbs(context: dict[str, Any], row: Model, keys: str) -> dict[str, lis
 def new_verb(context: dict[str, Any], opts: Any) -> dict[str, list[Button]]:
     """Show the verb that creates a row of the model with these options (the template would call a class)."""
     return {"now": _shown().new_button(_shown().rights_of(context["request"]), opts.model), "later": []}
-
-
-@register.inclusion_tag("components/views.html", takes_context=True)
-def saved_views(context: dict[str, Any], cl: Any) -> dict[str, Any]:
-    """Show the saved views of a list, and a form that keeps what it shows now."""
-    from releases.admin.components.views import shown_views
-
-    return {**shown_views(context["request"], cl.model_admin), "csrf_token": context.get("csrf_token")}
 
 
 @register.simple_tag(takes_context=True)
@@ -226,18 +216,6 @@ def programs(target: Any) -> Any:
 def exactly(at: datetime) -> str:
     """Return a time of the ledger with its zone, to the millisecond."""
     return times.stamp(at, exact=True)
-
-
-@register.inclusion_tag("components/results.html")
-def results(cl: Any) -> dict[str, Any]:
-    """Show the rows of a list; unfold's own table sends four times as much for them."""
-    rows = [(cl.url_for_result(row), [_shown_of(cl, row, name) for name in cl.list_display]) for row in cl.result_list]
-    return {"heads": list(result_headers(cl)), "rows": rows}
-
-
-def _shown_of(cl: Any, row: Any, name: str) -> Any:
-    shown = cell(cl.model_admin.plain(row, name))
-    return format_html('<span class="r-chip {}">{}</span>', tone(row.state), shown) if name == "state" else shown
 
 
 @register.inclusion_tag("components/happenings.html")

@@ -192,8 +192,7 @@ class Rows:
             make(Account, username=name, display_name=name, is_active=False, telephone="1")
             for name in ("left", "going")
         )
-        second = people["second_administrator"]
-        make(Erasure, account=going, reason="x", requested_by=second, requested_person=second.person_key)
+        _erasure(people, account=going)
         self._keep(
             draft,
             step,
@@ -329,12 +328,11 @@ class Rows:
         message = make(
             InboxItem, notification=notification, recipient="x", account=people["operator"], name="x", language="ja"
         )
-        gone, going = (
+        removed = [
             make(GroupRecipient, group=group, name=name, address=f"{name}@users.example", removed_at=moment)
             for name in ("gone", "going")
-        )
-        second = people["second_administrator"]
-        make(Erasure, recipient=going, reason="x", requested_by=second, requested_person=second.person_key)
+        ]
+        _erasure(people, recipient=removed[-1])
         self._keep(
             notification,
             message,
@@ -351,8 +349,7 @@ class Rows:
                 ended_at=moment,
             ),
             make(GroupRecipient, group=group, name="x", address="x@users.example"),
-            gone,
-            going,
+            *removed,
             make(SuppressedAddress, address="y@users.example", reason="x", since=moment),
             NotificationRule.objects.filter(removed_at=None).first(),
             NotificationTemplate.objects.get(event="release:announce"),
@@ -365,11 +362,11 @@ class Rows:
 
     def _scoped(self) -> None:
         """Two people who hold a role in staging alone."""
+        staging = self.world.environments["staging"]
         with acting(COMMAND):
             for name, role in (("operator_staging", "operator"), ("committee_staging", "committee")):
                 made = enrolled(create(username=name, display_name=name, kind="person"))
-                where = self.world.environments["staging"].pk
-                grant.request_role(made.pk, role=role, environment_id=where, reason="a part")
+                grant.request_role(made.pk, role=role, environment_id=staging.pk, reason="a part")
                 self.world.people[name] = made
 
     def _draft(self) -> Release:
@@ -383,19 +380,14 @@ class Rows:
             procedure=Procedure.objects.get(state="in_effect"),
             scheduled_start_at=datetime.now(UTC),
             scheduled_end_at=datetime.now(UTC) + timedelta(hours=4),
-            step_plan=_plan(),
+            step_plan=dict.fromkeys(("deployment", "verification", "rollback", "rollback_verification"), []),
         )
         return made
 
     def _deployment(self, release: Release, environment: Any) -> Deployment:
-        made: Deployment = make(
-            Deployment,
-            release=release,
-            application=release.application,
-            environment=environment,
-            requested_by=self.world.people["manager"],
-            scheduled_by=self.world.people["second_operator"],
-        )
+        asked = {"requested_by": self.world.people["manager"], "scheduled_by": self.world.people["second_operator"]}
+        asked |= {"application": release.application, "environment": environment}
+        made: Deployment = make(Deployment, release=release, **asked)
         return made
 
     def of(self, model: type) -> list[Any]:
@@ -403,5 +395,6 @@ class Rows:
         return [model._default_manager.get(pk=row.pk) for row in self.found[model]]
 
 
-def _plan() -> dict[str, list[Any]]:
-    return {phase: [] for phase in ("deployment", "verification", "rollback", "rollback_verification")}
+def _erasure(people: dict[str, Any], **person: Any) -> None:
+    second = people["second_administrator"]
+    make(Erasure, reason="x", requested_by=second, requested_person=second.person_key, **person)
