@@ -19,6 +19,7 @@ from tests.releases.conftest import sample_repository, world, world_template
 __all__ = ["pages_template", "sample_repository", "seeded", "world", "world_template"]
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OPTIONS = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage", "--no-first-run"]
+OPTIONS += ["--lang=en-US"]  # how a field of dates is typed; pages have the language of the reader
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESK = {"viewport": {"width": 1366, "height": 900}}
 PATIENCE = 30_000  # milliseconds; others use the machine too
@@ -68,12 +69,20 @@ def site(database: str, static_files: None, state_folder: Path, tmp_path: Path) 
 def person(chromium: Browser, site: str, browsers: Callable[[str], Any]) -> Iterator[Callable[..., Person]]:
     """Return a function: a member of the cast before a browser.
 
-    signed_in: with a fresh proof of identity, else as a visitor; phone: a small touch screen; options: Playwright's
-    (locale, color_scheme, java_script_enabled).
+    signed_in: with a fresh proof of identity, else as a visitor; phone: a small touch screen; by: how the pages are
+    used; options: Playwright's (color_scheme, java_script_enabled).
     """
     opened: list[Person] = []
 
-    def enter(name: str, *, signed_in: bool = True, phone: bool = False, locale: str = "ja", **options: Any) -> Person:
+    def enter(
+        name: str,
+        *,
+        signed_in: bool = True,
+        phone: bool = False,
+        locale: str = "ja",
+        by: type[Person] = Person,
+        **options: Any,
+    ) -> Person:
         shape: dict[str, Any] = {**(PHONE if phone else DESK), "locale": locale, **options}
         context = chromium.new_context(**shape)
         context.set_default_timeout(PATIENCE)
@@ -81,7 +90,7 @@ def person(chromium: Browser, site: str, browsers: Callable[[str], Any]) -> Iter
             session = browsers(name).cookies["sessionid"].value
             cookies = {"sessionid": session, "django_language": locale}
             context.add_cookies([{"name": key, "value": value, "url": site} for key, value in cookies.items()])
-        opened.append(Person(name, site, context))
+        opened.append(by(name, site, context, locale))
         return opened[-1]
 
     yield enter

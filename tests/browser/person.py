@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, Response
+from playwright.sync_api import BrowserContext, Locator, Page, Response
 
 from releases.demo.site import one_time
 from tests.conftest import PASSWORD, factor_secret
@@ -19,6 +19,7 @@ class Person:
     name: str
     site: str
     context: BrowserContext
+    language: str = "ja"
     page: Page = field(init=False)
     complaints: list[str] = field(default_factory=list)
     clicks: int = 0
@@ -52,11 +53,41 @@ class Person:
         assert answer is not None
         return answer
 
+    def open(self, path: str, words: str) -> None:
+        """Open the page of a row; words: what finds it."""
+        self.go(path)
+
+    def reach(self, place: Locator) -> None:
+        """Come to a control, before it is used."""
+
+    def use(self, place: Locator) -> None:
+        """Click a control."""
+        place.click()
+
+    def tick(self, place: Locator) -> None:
+        """Tick a box."""
+        place.check()
+
+    def pick(self, place: Locator, value: str) -> None:
+        """Choose in a list by its value or its words."""
+        place.select_option(value)
+
+    def write(self, place: Locator, text: str) -> None:
+        """Type a text in place of what is in a field."""
+        place.fill(text)
+
+    def arrived(self) -> None:
+        """Look at the page that was opened."""
+
     def press(self, selector: str) -> None:
-        """Click a link or a button that leads to another page, and wait for that page."""
+        """Use a link or a button that leads to another page, and wait for that page."""
         self.clicks += 1
+        place = self.page.locator(selector).first
+        place.wait_for()
+        self.reach(place)
         with self.page.expect_navigation():
-            self.page.locator(selector).first.click()
+            self.use(place)
+        self.arrived()
 
     def choose(self, verb: str, within: str = ".ringi") -> None:
         """Click the button of an operation, by its key; open what it is folded into first."""
@@ -71,11 +102,11 @@ class Person:
         for name, value in values.items():
             place = self.page.locator(f'form.r-form [name="{name}"]')
             if value is True:
-                place.check()
+                self.tick(place)
             elif place.evaluate("e => e.tagName") == "SELECT":
-                place.select_option(value)
+                self.pick(place, value)
             else:
-                place.fill(value)
+                self.write(place, value)
 
     def send(self, **values: Any) -> None:
         """Fill the form of an operation's page and press its button."""
@@ -100,7 +131,7 @@ class Person:
     def confirm_identity(self) -> None:
         """Type the password on the page that asks for it before a signature."""
         assert self.path == "/account/reauthenticate/", self.text
-        self.page.locator("#id_password").fill(PASSWORD)
+        self.write(self.page.locator("#id_password"), PASSWORD)
         self.press("main form.r-form button.main")
 
     @property
