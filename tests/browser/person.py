@@ -94,7 +94,7 @@ class Person:
         button = f'a[data-verb="{verb}"]'
         if not self.page.locator(f"{within} {button}:visible").count():
             self.clicks += 1
-            self.page.locator(f"{within} details.r-others:has({button}) > summary").first.click()
+            self.use(self.page.locator(f"{within} details.r-others:has({button}) > summary").first)
         self.press(f"{within} {button}:visible")
 
     def fill(self, **values: Any) -> None:

@@ -18,7 +18,7 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
-from releases.models import Deployment, Step
+from releases.models import Deployment, EmergencyStop, Step
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.step import resume
@@ -27,7 +27,7 @@ from releases.reporting import approval_statement
 from releases.reporting.evidence_pack.pack import signer
 from releases.worker.executor import run_from
 from tests.releases.api.conftest import ask, token_for
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 
 from .conftest import TRUE, WORKER, expire, first, row, states
 
@@ -180,6 +180,18 @@ def test_only_the_pipeline_that_is_waited_for_gets_an_approval(world: Any, waiti
     refused = ask("get", path, token=token)
     assert refused.status_code == 409 and "waits for a report" in refused.json()["detail"]
     assert Client().get(f"/api/v1{path}").status_code == 401
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_no_approval_is_stated_during_an_emergency_stop(world: Any, waiting: Deployment, pauses: bool) -> None:
+    """Neither while it pauses the deployment, nor before the deployment has been ended by it."""
+    path, token = f"/ci/deployments/{waiting.pk}/approval", token_for(world, world.people["ci"])
+    make(EmergencyStop, pauses=pauses, activated_by=world.people["manager"], activated_at=now(), reason="x")
+    refused = ask("get", path, token=token)
+    assert refused.status_code == 409 and "All production has been" in refused.json()["detail"]
+    alter(waiting, previous={**waiting.previous, "deployed_version": {"version": "1.2.0", "commit": "c" * 40}})
+    alter(second(waiting), phase="rollback")
+    assert ask("get", path, token=token).status_code == 200, "a rollback goes on"
 
 
 def test_in_a_rollback_the_approval_is_for_the_earlier_commit(world: Any, waiting: Deployment, tmp_path: Path) -> None:
