@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, Response
+from playwright.sync_api import Locator
 
 from tests.browser.person import Person
 
@@ -44,6 +44,19 @@ FOCUS = """() => {
       if (!one.contains(now) && !looks.has(one)) looks.set(one, look(one));
   const skips = now.matches('.r-skip');
   return { none, seen, free, skips, name: none ? 'body' : now.outerHTML.replace(/\\s+/g, ' ').slice(0, 160) };
+}"""
+
+# The links that lead a person from the beginning of a page to a control: to its section where the page lists its
+# sections, else to the content. A page that was opened at another section begins there; Ctrl+K leads to its head.
+ROUTE = """(e) => {
+  const holds = (hash) => hash.length > 1 && !!document.getElementById(hash.slice(1))?.contains(e);
+  const to = (links) => [...document.querySelectorAll(links)].map(a => a.hash).find(h => h !== '#content' && holds(h));
+  if (!e.closest('main') || location.hash.length > 1 && holds(location.hash)) return [];
+  if (location.hash.length > 1) return ['#find'];
+  const skip = to('.r-skip'), section = to('#sections a');
+  if (skip && skip !== '#sections') return [skip];
+  if (section) return ['#sections', section];
+  return document.querySelector('.r-skip') ? ['#content'] : [];
 }"""
 
 
@@ -88,29 +101,42 @@ class Keyboard(Person):
         """Tell whether an element has the focus."""
         return bool(place.evaluate("e => e === document.activeElement"))
 
+    def nearest(self, selector: str) -> Locator:
+        """Return the control in the section at which the page was opened, else the first one."""
+        section = urlsplit(self.page.url).fragment
+        here = self.page.locator(f"#{section}").locator(selector)
+        return here.first if section and here.count() else super().nearest(selector)
+
     def reach(self, place: Locator) -> None:
-        """Move the focus to a control; each stop on the way must be visible and covered by nothing."""
-        found = self.focused()
+        """Move the focus to a control, on a new page by its skip links and the links to its sections.
+
+        Each stop on the way must be visible and covered by nothing.
+        """
         if self.is_at(place):
             return
         tabs = 0
-        if found["none"] and place.evaluate("e => !!e.closest('main')"):
-            self.key("Tab")
-            tabs += 1
-            self.seen()
-            if self.focused()["skips"]:  # a page that was opened at a section begins there
-                self.key("Enter")
+        if self.focused()["none"]:
+            for target in place.evaluate(ROUTE):
+                if target == "#find":
+                    self.key("Control+k")
+                else:
+                    tabs += self.tab_to(self.page.locator(f'a[href="{target}"]:is(.r-skip, #sections a)'))
+                    self.key("Enter")
+        tabs += self.tab_to(place)
+        self.walks.append((tabs, urlsplit(self.page.url).path, str(place).split("selector=")[-1]))
+
+    def tab_to(self, place: Locator) -> int:
+        """Press Tab or Shift+Tab until a control has the focus; return how often."""
+        tabs = 0
         while not self.is_at(place):
-            before = bool(
-                place.evaluate(
-                    "e => !!(document.activeElement.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING)"
-                )
+            before = place.evaluate(
+                "e => !!(document.activeElement.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_PRECEDING)"
             )
             self.key("Shift+Tab" if before else "Tab")
-            tabs += 1
             self.seen()
+            tabs += 1
             assert tabs < 400, f"{self.page.url}: {place} was not reached"
-        self.walks.append((tabs, urlsplit(self.page.url).path, re.sub(r".*selector='|' .*", "", str(place))))
+        return tabs
 
     def seen(self) -> None:
         """Check that what has the focus looks focused, and that nothing lies over it."""
@@ -171,16 +197,6 @@ class Keyboard(Person):
                 self.page.keyboard.type(part)
             else:
                 self.page.keyboard.insert_text(part)
-
-    def go(self, path: str) -> Response:
-        """Open the browser at an address; from then on, go to My tasks by its link."""
-        if self.page.url == "about:blank" or path != "/admin/":
-            return super().go(path)
-        link = self.page.locator('#nav-sidebar a[href="/admin/"]').first
-        self.reach(link)
-        with self.page.expect_navigation() as answer:
-            self.use(link)
-        return answer.value  # type: ignore[return-value]
 
     def open(self, path: str, words: str) -> None:
         """Find a page by words with Ctrl+K, and follow the link of what was found."""

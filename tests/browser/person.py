@@ -57,6 +57,10 @@ class Person:
         """Open the page of a row; words: what finds it."""
         self.go(path)
 
+    def nearest(self, selector: str) -> Locator:
+        """Return which of several controls for the same is used."""
+        return self.page.locator(selector).first
+
     def reach(self, place: Locator) -> None:
         """Come to a control, before it is used."""
 
@@ -82,8 +86,8 @@ class Person:
     def press(self, selector: str) -> None:
         """Use a link or a button that leads to another page, and wait for that page."""
         self.clicks += 1
-        place = self.page.locator(selector).first
-        place.wait_for()
+        self.page.locator(selector).first.wait_for()
+        place = self.nearest(selector)
         self.reach(place)
         with self.page.expect_navigation():
             self.use(place)

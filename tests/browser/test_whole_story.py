@@ -28,6 +28,8 @@ MOST = {
     "committee_b": (3, 1),
     "second_operator": (7, 2),
 }
+# The most presses of Tab on the way to one control.
+MOST_TABS = 40
 # How the story is played: the person before the page, and the browser's options. Whoever types Japanese says it in
 # English before an English page.
 PLAYED: dict[str, dict[str, Any]] = {
@@ -213,7 +215,8 @@ def test_the_whole_story_is_played(played: str, world: Any, person: Callable[...
     print("\n".join(f"{name}: {clicks} clicks, {count} signatures" for name, (clicks, count) in counted.items()))
     for name, who in people.items():
         if isinstance(who, Keyboard):
-            print(name, who.keys, sorted(who.walks, reverse=True)[:12])
+            print(f"{name}: {who.keys} keys, at most {max(who.walks)}")
+            assert max(who.walks)[0] <= MOST_TABS, sorted(who.walks)[-9:]
     above = {name: count for name, count in counted.items() if count[0] > MOST[name][0] or count[1] > MOST[name][1]}
     assert not above, counted
     assert sum(count for _clicks, count in counted.values()) == sum(signed.values()) > 0, signed
