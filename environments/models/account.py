@@ -39,6 +39,8 @@ class Account(AbstractUser):
         PERSON = "person", _("Person")
         SERVICE = "service", _("Service account")
 
+    # How the keys of persons begin; no Git address begins so.
+    PERSON_KEYS = ("employee:", "account:")
     kind = models.CharField(_("type"), max_length=8, choices=Kind, default=Kind.PERSON)
     display_name = models.CharField(_("full name"), max_length=100)
     affiliation = models.CharField(_("affiliation"), max_length=100, blank=True)
@@ -46,6 +48,10 @@ class Account(AbstractUser):
     employee_id = models.CharField(_("employee ID"), max_length=40, blank=True)
     git_addresses = models.JSONField(_("git addresses"), default=list, blank=True)
     former_identities = models.JSONField(_("former git addresses and employee IDs"), default=list, blank=True)
+    # What an erasure leaves of them: without these keys, one person could count as two.
+    kept_identities = models.JSONField(
+        _("employee IDs kept after an erasure"), default=list, db_default=[], blank=True, editable=False
+    )
     telephone = models.CharField(_("telephone"), max_length=40, blank=True)
     language = models.CharField(_("language"), max_length=2, default="ja")
     # For the day on which people cannot sign in as always, such as while the identity provider is down. Its use alarms.
@@ -91,7 +97,8 @@ class Account(AbstractUser):
         Ids that only look different (full width, case, spaces, invisible characters) are one.
         """
         employee = sign_in_name(self.employee_id)
-        return f"employee:{employee}" if employee else f"account:{self.pk}"
+        employed, own = self.PERSON_KEYS
+        return f"{employed}{employee}" if employee else f"{own}{self.pk}"
 
     @property
     def kept_by_provider(self) -> bool:
@@ -106,7 +113,7 @@ class Account(AbstractUser):
     @property
     def identities(self) -> frozenset[str]:
         """Return the keys under which this person counts, and counted before an identity was edited."""
-        return frozenset({self.person_key, *self.former_identities})
+        return frozenset({self.person_key, *self.former_identities, *self.kept_identities})
 
     def is_among(self, persons: Container[str]) -> bool:
         """Tell whether this person, by any identity, is one of these (keys of persons)."""
@@ -115,9 +122,10 @@ class Account(AbstractUser):
     @cached_property
     def accounts(self) -> frozenset[int]:
         """Return the ids of all accounts of this person, by all their identities."""
-        if not (self.employee_id.strip() or self.former_identities):
+        if self.identities == {f"account:{self.pk}"}:
             return frozenset({self.pk})
-        rows = Account.objects.exclude(employee_id="", former_identities=[]).only("employee_id", "former_identities")
+        columns = ("employee_id", "former_identities", "kept_identities")
+        rows = Account.objects.exclude(employee_id="", former_identities=[], kept_identities=[]).only(*columns)
         return frozenset({self.pk, *(row.pk for row in rows if row.is_among(self.identities))})
 
 

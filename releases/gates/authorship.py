@@ -133,7 +133,8 @@ def _by_person(
     """
     addresses = sorted(set().union(*(theirs for _key, _duty, theirs in wrote)))
     named = Q(pk__in={account for _key, account, _duty in duties}) | Q(git_addresses__has_any_keys=addresses)
-    people = {person.pk: person for person in Account.objects.filter(named | ~Q(former_identities=[]))}
+    connected = ~Q(former_identities=[], kept_identities=[])
+    people = {person.pk: person for person in Account.objects.filter(named | connected)}
     for person in people.values():
         own = {str(address).lower() for address in (*person.git_addresses, *person.former_identities)}
         duties += [(key, person.pk, duty) for key, duty, theirs in wrote if theirs & own]

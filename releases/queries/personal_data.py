@@ -9,6 +9,7 @@ from audit.clock import now
 from audit.personal import TABLES
 from environments.language import listed
 from environments.models import AccessGrant, Account, RequestedChange
+from releases.gates.authorship import excluded_of, words
 from releases.models import GroupRecipient, InboxItem, NotificationDelivery, Release, SuppressedAddress, TeamMember
 
 
@@ -82,6 +83,12 @@ def _held(account: Account) -> str:
     member = TeamMember.objects.filter(account=account, release__state__in=Release.UNDER_WAY).first()
     if member is not None:
         return _("This person is in the team of %(release)s, which has not ended.") % {"release": member.release}
+    under_way = Release.objects.filter(state__in=Release.UNDER_WAY).order_by("pk")
+    kept_out = excluded_of(release.pk for release in under_way)
+    for release in under_way:
+        if duty := next((kept_out[release.pk][key] for key in account.identities if key in kept_out[release.pk]), ""):
+            text = _("This person has a duty in %(release)s, which has not ended: %(duty)s.")
+            return text % {"duty": words(duty), "release": release}
     if RequestedChange.objects.filter(account=account, decided_at=None).exists():
         return _("A requested change of this account waits. Confirm or reject it first.")
     return ""

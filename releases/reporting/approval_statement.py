@@ -9,9 +9,10 @@ from typing import Any
 import rfc8785
 
 from audit.clock import now
-from audit.refusals import NotPermitted, NotPossible
+from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from environments.models import Account
 from environments.targets.words import gettext as _
+from releases.gates import emergency_stop
 from releases.models import Deployment, Step
 from releases.operations.step.report import waiting_step, why_not_permitted
 from releases.queries.step_waves import BACK
@@ -27,13 +28,15 @@ def approval_statement(deployment: Deployment, account: Account) -> bytes:
     waits.
 
     Raises NotPossible where no step waits or there is no version to deploy, NotPermitted for an account that may not
-    report for the step.
+    report for the step, GateNotPassed while an emergency stop ends or pauses deployments there; a rollback goes on.
     """
     step = waiting_step(deployment.pk)
     if step is None or step.reported or step.lease_until is None:
         raise NotPossible(_("No step of this deployment waits for a report."))
     if why := why_not_permitted(account, step):
         raise NotPermitted(why)
+    if step.phase not in BACK and (why := emergency_stop.closed(deployment.environment, deployment.application_id)):
+        raise GateNotPassed(why)
     wanted = wanted_by(deployment, step)
     if not wanted.get("commit"):
         raise NotPossible(_("There is no version to deploy."))

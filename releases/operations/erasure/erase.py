@@ -99,6 +99,8 @@ def _confirmed[P: Person](op: Operation, person: P) -> P:
         raise NotPossible(why)
     row.confirmed_by, row.confirmed_person, row.confirmed_at = second, second.person_key, now()
     row.save()
+    if isinstance(person, Account):
+        _detach(person)
     emptied = {}
     for rows, empty in personal_rows(person):
         # The person is the row that the operation has locked.
@@ -128,6 +130,14 @@ def _rejected[P: Person](op: Operation, person: P) -> P:
     row.rejected_at = now()
     op.details["erasure"] = row.pk
     return person
+
+
+def _detach(account: Account) -> None:
+    """Keep under which keys the person counted, and let no provider write the values back."""
+    earlier = account.identities - {account.person_key}
+    account.kept_identities = sorted(key for key in earlier if key.startswith(Account.PERSON_KEYS))
+    account.provisioned, account.external_id = False, ""
+    account.provisioned_groups.clear()
 
 
 def _end(row: Model) -> None:

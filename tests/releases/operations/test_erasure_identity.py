@@ -1,0 +1,85 @@
+"""An erasure parts no person from what keeps them from approving, and nothing writes its values back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from audit.refusals import NotPossible
+from environments.models import Account
+from environments.operations.account import deactivate as accounts
+from environments.operations.account.edit import edit
+from releases.gates import authorship
+from releases.operations.erasure import erase
+from releases.operations.release.prepare import cancel
+from tests.audit.reconciliation.test_nightly import compared
+from tests.conftest import seconded
+from tests.releases.api.scim.conftest import GROUP, joined, scim, token, unconfirmed
+from tests.releases.conftest import World
+from tests.releases.gates.asking import alter
+from tests.releases.leaving import erased, leaver
+
+__all__ = ["joined", "leaver", "scim", "token", "unconfirmed"]
+
+
+def _left(account: Account, acting_as: Callable[..., Any], **edited: Any) -> Account:
+    """Let two administrators edit who a person is, and deactivate the account."""
+    given = {"git_addresses": tuple(account.git_addresses), "employee_id": account.employee_id} | edited
+    with acting_as("administrator"):
+        asked = edit(account.pk, display_name=account.display_name, reason="wrong number", **given)
+    seconded(asked, acting_as, "second_administrator")
+    with acting_as("administrator"):
+        accounts.deactivate(account.pk, reason="left")
+    return Account.objects.get(pk=account.pk)
+
+
+def test_one_person_stays_one_after_an_erasure(
+    world: World, people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """Of the author's two accounts the one that knows of the other is erased; the other stays the author's."""
+    release, _request = world.approved()
+    for name in ("author_on_committee", "committee_a"):
+        alter(people[name], employee_id="4711")
+    author = _left(people["author_on_committee"], acting_as, employee_id="9")
+    other = Account.objects.get(pk=people["committee_a"].pk)
+    assert author.former_identities == ["employee:4711"] and other.is_among(authorship.excluded(release))
+    with acting_as("administrator"), pytest.raises(NotPossible, match="duty in .* the author of what is approved"):
+        erase.request_erasure(author.pk, reason="x")
+    with acting_as("manager"):
+        cancel(release.pk, reason="x")
+    author = erased(author, acting_as)
+    assert (author.former_identities, author.kept_identities) == ([], ["employee:4711"])
+    assert other.is_among(authorship.excluded(world.fresh(release)))
+    assert author.accounts == Account.objects.get(pk=other.pk).accounts == {author.pk, other.pk}
+    assert compared()["unexplained"] == 0
+
+
+def test_a_git_address_stays_while_a_release_with_its_commits_is_under_way(
+    world: World, leaver: Account, acting_as: Callable[..., Any]
+) -> None:
+    with acting_as("administrator"):
+        erase.request_erasure(leaver.pk, reason="x")
+    release, _request = world.submitted()
+    alter(leaver, former_identities=["developer@datasets.example"])
+    with acting_as("second_administrator"), pytest.raises(NotPossible, match="the author of one of its commits"):
+        erase.confirm_erasure(leaver.pk)
+    with acting_as("manager"):
+        cancel(release.pk, reason="x")
+    with acting_as("second_administrator"):
+        erase.confirm_erasure(leaver.pk)
+    assert Account.objects.get(pk=leaver.pk).kept_identities == []
+
+
+def test_the_provider_writes_nothing_back(
+    joined: Callable[..., Any], scim: Callable[..., Any], acting_as: Callable[..., Any]
+) -> None:
+    made = joined("hanako@example.jp", emails=[{"value": "hanako@example.jp", "type": "work"}])
+    scim("POST", "/Groups", {"schemas": [GROUP], "displayName": "x", "members": [{"value": made["id"]}]}, status=201)
+    scim("PUT", f"/Users/{made['id']}", made | {"active": False})
+    account = erased(Account.objects.get(pk=int(made["id"])), acting_as)
+    assert (account.email, account.external_id, account.provisioned_groups.count()) == ("", "", 0)
+    scim("PUT", f"/Users/{made['id']}", made | {"active": False}, status=404)
+    scim("POST", "/Users", {name: made[name] for name in ("schemas", "userName", "displayName")}, status=409)
+    assert Account.objects.get(pk=account.pk).email == ""
