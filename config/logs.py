@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 API = "/api/"
 # The header by which a caller names its trace (W3C Trace Context).
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# As long as the shortest secret in an address, or longer.
+SECRET = re.compile(r"[\w-]{32,}")
 _own: set[str] = set()
 _masker = lru_cache(maxsize=8)(masker)
 
@@ -73,6 +75,18 @@ class JsonLine(logging.Formatter):
         if record.exc_info:
             line["exception"] = clean(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class WithoutSecrets(logging.Filter):
+    """Leaves the secrets of addresses (of invitations, of calendar feeds) out of what Django and uvicorn say of a
+    request, which names its path.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask them, and pass on every line."""
+        if (hasattr(record, "request") or record.name == "uvicorn.access") and isinstance(record.args, tuple):
+            record.args = tuple(SECRET.sub("…", one) if isinstance(one, str) else one for one in record.args)
+        return True
 
 
 class RequestMiddleware:

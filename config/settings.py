@@ -342,7 +342,8 @@ LOGGING = {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
         "json": {"()": "config.logs.json_lines", "process": PROCESS, "secrets": _secrets},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "filters": {"addresses": {"()": "config.logs.WithoutSecrets"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["addresses"]}},
     "root": {"handlers": ["console"], "level": env.str("RINGI_LOG_LEVEL", "INFO")},
     "loggers": {
         "rq.worker": {"level": "WARNING"},

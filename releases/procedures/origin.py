@@ -24,6 +24,15 @@ def marked(content: Procedure, before: Procedure) -> Procedure:
     return Procedure.model_validate(found)
 
 
+def unmarked(value: Any) -> Any:
+    """Return a value as JSON without any mark."""
+    if isinstance(value, list):
+        return [unmarked(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: unmarked(part) for name, part in value.items() if name not in MARKS}
+
+
 def name_of(part: Any, number: int) -> str:
     """Return what identifies a part in a list, for people and for comparisons; else its number."""
     if not isinstance(part, Mapping):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -71,6 +73,25 @@ def test_an_address_with_a_secret_is_not_in_the_log(database: str, kept: Kept) -
     Client().get("/calendar/feed/a-secret-word.ics")
     served = [line for line in kept.lines if line["logger"] == "config.logs"]
     assert served[-1]["route"] == "calendar/feed/<str:secret>.ics" and "a-secret-word" not in json.dumps(served)
+
+
+@pytest.mark.parametrize("form", ["line", "json"])
+def test_what_django_says_of_a_refused_request_has_no_secret_of_its_address(
+    database: str, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    from django.test import Client
+
+    secret, out = secrets.token_urlsafe(32), io.StringIO()
+    (console,) = [one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler]
+    monkeypatch.setattr(console, "stream", out)
+    monkeypatch.setattr(console, "formatter", JsonLine("web") if form == "json" else console.formatter)
+    client = Client(enforce_csrf_checks=True)
+    for path in (f"/invitation/{secret}/", f"/calendar/feed/{secret}.ics", f"/invitation/{secret}", f"/x/{secret}/"):
+        assert client.get(path).status_code in (301, 404) and client.post(path).status_code in (301, 403, 404)
+    said = out.getvalue()
+    for words in (": /invitation/…/", "Forbidden (CSRF", "Not Found: /calendar/feed/….ics", "Not Found: /x/…/"):
+        assert words in said
+    assert secret not in said
 
 
 def test_a_fault_and_nested_ids_stand_in_one_line(kept: Kept) -> None:

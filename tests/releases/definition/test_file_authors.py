@@ -1,0 +1,89 @@
+"""Who wrote a document in files stays its author until that text is in effect, whoever loads it again."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from audit.refusals import NotPermitted
+from environments.models import Application
+from releases.models import Procedure
+from releases.operations.application.create import create_application
+from releases.operations.approval.decide import approve
+from releases.operations.definition.load import load
+from releases.operations.deployment_process.create import create
+from releases.operations.deployment_process.put_into_effect import submit as submit_process
+from releases.procedures.process import Process
+from releases.queries.procedure_types import procedure_types
+from tests.releases.definition.test_definition import HISTORY, PROCESS, SHOP, acts, exported
+
+
+def _create_shop(world: Any) -> Application:
+    with world.acting_as("manager"):
+        shop = create_application(slug="shop", name="Shop", repository="https://git.example/shop.git")
+        load({"applications/shop.toml": SHOP}, reason="without the process")
+    return shop
+
+
+def _approved(world: Any, asked: Any) -> None:
+    for who in ("committee_a", "committee_b"):
+        with world.acting_as(who):
+            approve(asked.pk, digest=asked.digest)
+
+
+def _drafted(world: Any, text: str) -> Any:
+    """Let the manager load a process, tick its draft, and request its approval."""
+    with world.acting_as("manager"):
+        load({"applications/shop.toml": SHOP, "processes/shop.toml": text}, reason="a comment more")
+        for event in ("deployment_process:create", "deployment_process:submit"):
+            (act,) = (act for act in acts({"processes/shop.toml": text}) if act.event == event)
+            asked = act.run("as the folder says")
+    return asked
+
+
+def test_a_version_that_people_made_ends_no_authorship_of_the_files(world: Any) -> None:
+    """What one person wrote in a file that another has loaded again stays theirs until it is in effect."""
+    shop, longer = _create_shop(world), PROCESS.replace("estimate_seconds = 5", "estimate_seconds = 7", 1)
+    with world.acting_as("author_on_committee"):
+        load({"applications/shop.toml": SHOP, "processes/shop.toml": longer}, reason="longer")
+    with world.acting_as("manager"):
+        load({"applications/shop.toml": SHOP, "processes/shop.toml": f"{longer}\n# why"}, reason="a comment")
+        content = Process.from_toml(PROCESS, Procedure.objects.of(shop).document, set(), **procedure_types())
+        _approved(world, submit_process(create(application_id=shop.pk, content=content, reason="x").pk, reason="x"))
+    author = world.people["author_on_committee"].pk
+    asked = _drafted(world, f"{longer}\n# why not")
+    assert asked.process.writers == [author]
+    with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
+        approve(asked.pk, digest=asked.digest)
+    _approved(world, asked)
+    assert _drafted(world, PROCESS).process.writers == [], "what is in effect was approved"
+
+
+def test_what_was_loaded_while_the_version_before_waited_is_its_authors(world: Any) -> None:
+    _create_shop(world)
+    waits = _drafted(world, PROCESS)
+    with world.acting_as("author_on_committee"):
+        longer = PROCESS.replace("estimate_seconds = 5", "estimate_seconds = 7", 1)
+        load({"applications/shop.toml": SHOP, "processes/shop.toml": longer}, reason="longer")
+    _approved(world, waits)
+    assert _drafted(world, f"{longer}\n# why").process.writers == [world.people["author_on_committee"].pk]
+
+
+def test_an_author_of_a_procedure_that_is_in_effect_is_none_of_the_next(world: Any) -> None:
+    """What an installation marks as its own makes no difference between the files and the version in effect."""
+    files = {name: text for name, text in exported().items() if name.startswith("procedure/")}
+    title, history, wrote = "procedure/1-01-introduction.toml", "procedure/8-01-history.toml", list[Any]()
+    for number, who in (("98.0.0", "author_on_committee"), ("99.0.0", "manager")):
+        numbered = re.sub(r'^version = "[^"]*"', f'version = "{number}"', files[title], count=1, flags=re.MULTILINE)
+        files |= {title: numbered, history: files[history] + HISTORY.replace("99.0.0", number)}
+        with world.acting_as(who):
+            load(files, reason=number)
+        with world.acting_as("manager"):
+            for _event in ("procedure:load", "procedure:submit"):
+                (act,) = acts(files)
+                asked = act.run(number)
+        wrote.append(asked.procedure.writers)
+        _approved(world, asked)
+    assert wrote == [[world.people["author_on_committee"].pk], []]
