@@ -11,8 +11,7 @@ from environments.models import Account
 
 class Definition(models.Model):
     """One version, as it was loaded; the newest counts. Never edited. files: path → TOML. digest: SHA-256 of their JSON
-    (RFC 8785). writers: path → [key of the account, when] of each load that changed the text, the last one brought the
-    present text.
+    (RFC 8785). writers: path → [key of the account, when] of each load that changed the text, or left the file out.
     """
 
     number = models.PositiveIntegerField(_("version"), unique=True)
@@ -29,15 +28,9 @@ class Definition(models.Model):
         ordering = ["-number"]
 
     def writers_of(self, prefix: str, since: datetime | None) -> set[int]:
-        """Return the keys of the accounts that wrote the files below a path since a time, and those that brought their
-        present texts.
-        """
-        found = set()
-        for path, loads in self.writers.items():
-            if path.startswith(prefix):
-                found |= {pk for pk, at in loads if since is None or datetime.fromisoformat(at) > since}
-                found |= {pk for pk, _at in loads[-1:]}
-        return found - {None}
+        """Return the keys of the accounts that wrote the files below a path since a time; None: ever."""
+        loads = [one for path, found in self.writers.items() if path.startswith(prefix) for one in found]
+        return {pk for pk, at in loads if since is None or datetime.fromisoformat(at) > since} - {None}
 
     def __str__(self) -> str:
         return str(_("Definition %(number)d")) % {"number": self.number}

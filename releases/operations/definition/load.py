@@ -34,10 +34,10 @@ def load(files: Mapping[str, str], *, reason: str) -> Definition:
         made = Definition.objects.first()
         if made is not None and made.digest == digest:
             raise NothingToDo
-        writers = dict(made.writers) if made is not None else {}
+        writers, before = (dict(made.writers), made.files) if made is not None else ({}, {})
         entry = [author.pk if author is not None else None, now().isoformat()]
-        for path, text in files.items():
-            if made is None or made.files.get(path) != text:
+        for path in {**before, **files}:
+            if before.get(path) != files.get(path):
                 writers[path] = [*writers.get(path, []), entry]
         made = Definition.objects.create(
             number=made.number + 1 if made is not None else 1,

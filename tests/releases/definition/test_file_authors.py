@@ -71,19 +71,42 @@ def test_what_was_loaded_while_the_version_before_waited_is_its_authors(world: A
     assert _drafted(world, f"{longer}\n# why").process.writers == [world.people["author_on_committee"].pk]
 
 
+TITLE, PAST = "procedure/1-01-introduction.toml", "procedure/8-01-history.toml"
+
+
+def _versioned(files: dict[str, str], number: str) -> dict[str, str]:
+    titled = re.sub(r'^version = "[^"]*"', f'version = "{number}"', files[TITLE], count=1, flags=re.MULTILINE)
+    return files | {TITLE: titled, PAST: files[PAST] + HISTORY.replace("99.0.0", number)}
+
+
+def _ticked(world: Any, files: dict[str, str]) -> Any:
+    """Let the manager tick the draft of the files, and request its approval."""
+    with world.acting_as("manager"):
+        for _event in ("procedure:load", "procedure:submit"):
+            (act,) = acts(files)
+            asked = act.run("as the folder says")
+    return asked
+
+
 def test_an_author_of_a_procedure_that_is_in_effect_is_none_of_the_next(world: Any) -> None:
     """What an installation marks as its own makes no difference between the files and the version in effect."""
-    files = {name: text for name, text in exported().items() if name.startswith("procedure/")}
-    title, history, wrote = "procedure/1-01-introduction.toml", "procedure/8-01-history.toml", list[Any]()
+    files, wrote = {name: text for name, text in exported().items() if name.startswith("procedure/")}, list[Any]()
     for number, who in (("98.0.0", "author_on_committee"), ("99.0.0", "manager")):
-        numbered = re.sub(r'^version = "[^"]*"', f'version = "{number}"', files[title], count=1, flags=re.MULTILINE)
-        files |= {title: numbered, history: files[history] + HISTORY.replace("99.0.0", number)}
+        files = _versioned(files, number)
         with world.acting_as(who):
             load(files, reason=number)
-        with world.acting_as("manager"):
-            for _event in ("procedure:load", "procedure:submit"):
-                (act,) = acts(files)
-                asked = act.run(number)
+        asked = _ticked(world, files)
         wrote.append(asked.procedure.writers)
         _approved(world, asked)
     assert wrote == [[world.people["author_on_committee"].pk], []]
+
+
+def test_who_leaves_out_a_file_is_an_author_of_what_is_left(world: Any) -> None:
+    """One person removes a section; another one, who has not seen it, gives what is left its version."""
+    files = {name: text for name, text in exported().items() if name.startswith("procedure/")}
+    left = {name: text for name, text in files.items() if name != "procedure/2-03-reminders.toml"}
+    assert len(left) == len(files) - 1
+    for who, given in (("manager", files), ("author_on_committee", left), ("manager", _versioned(left, "98.0.0"))):
+        with world.acting_as(who):
+            load(given, reason="x")
+    assert _ticked(world, _versioned(left, "98.0.0")).procedure.writers == [world.people["author_on_committee"].pk]
