@@ -14,6 +14,7 @@ from audit.operation import Operation, operation
 from audit.refusals import NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
+from environments.persons import same_person
 from releases.models import Erasure, GroupRecipient, NotificationDelivery, SuppressedAddress
 from releases.queries.personal_data import personal_rows, why_not_erasable
 
@@ -92,7 +93,8 @@ def _confirmed[P: Person](op: Operation, person: P) -> P:
     second = access.require("manage_accounts")
     row = _locked(op, person)
     _require_other(person, second)
-    if second.is_among({row.requested_person, *row.requested_by.identities}):
+    same = same_person()
+    if same(row.requested_person) == same(second.person_key):
         raise NotPermitted(_("A second person must confirm this."))
     access.require_still(row.requested_by, "manage_accounts")
     if why := why_not_erasable(person):

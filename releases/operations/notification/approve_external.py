@@ -10,6 +10,7 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
+from environments.persons import same_person
 from releases import channel_types
 from releases.models import Notification, NotificationDelivery
 from releases.notifications.templates.events import notification_event
@@ -85,9 +86,10 @@ def outdated_by(notification: Notification) -> str:
 
 def why_not(notification: Notification, account: Account) -> str:
     """Return why this person may not approve a notification; empty when they may."""
-    if notification.cause in account.identities:
+    one = same_person()
+    if one(notification.cause) == one(account.person_key):
         return _("You have caused this notification; another person must approve it for external recipients.")
-    if notification.writer in account.identities:
+    if one(notification.writer) == one(account.person_key):
         return _("You have written this text; another person must approve it for external recipients.")
     if notification.release is not None and account.is_among(notification.release.author.identities):
         return _("You have planned this release; another person must approve its announcement for external recipients.")

@@ -1,5 +1,7 @@
 """Audit tests of approvals: in time, in a role that was held, by a person, not from the requester's address."""
 
+from collections.abc import Callable
+
 from django.db.models import Max, Model, TextField, Value
 from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy as _
@@ -8,6 +10,7 @@ from audit.models import Event
 from environments import models as e
 from environments.language import listed
 from environments.models import Account
+from environments.persons import same_person
 from releases import models as r
 from releases.gates import quorum
 from releases.models import ApprovalDecision, ApprovalRequest
@@ -17,7 +20,7 @@ from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope
 def approved_late(scope: Scope) -> Outcome:
     """Check each deployment in a protected environment: its approval request, and the decisions at its start."""
     rows = Event.objects.filter(kind="row", object__startswith="releases.ApprovalDecision:").order_by()
-    outcome, recorded = Outcome(), dict(rows.values_list("object").annotate(Max("at")))
+    outcome, one, recorded = Outcome(), same_person(), dict(rows.values_list("object").annotate(Max("at")))
     for deployment in scope.deployments().iterator(chunk_size=CHUNK):
         outcome.examined += 1
         approval_request, start = deployment.approval_request, deployment.started_at
@@ -33,19 +36,19 @@ def approved_late(scope: Scope) -> Outcome:
         last = max(there.values(), default=None)
         if len(before) < len(decisions):
             outcome.found(deployment, str(deployment), start, last, _("An approval came after the start."))
-        elif not _met(approval_request, before):
+        elif not _met(approval_request, before, one):
             outcome.found(deployment, str(deployment), start, last, _("The rules were not met at the start."))
     return outcome
 
 
-def _met(approval_request: ApprovalRequest, decisions: list[ApprovalDecision]) -> bool:
+def _met(approval_request: ApprovalRequest, decisions: list[ApprovalDecision], one: Callable[[str], str]) -> bool:
     rules = quorum.rules_of(approval_request)
     yes = (
         decision
         for decision in decisions
         if decision.decision in decision.COUNTING and decision.digest == approval_request.digest
     )
-    persons = [(decision.account.person_key, frozenset(decision.roles)) for decision in yes]
+    persons = [(one(decision.account.person_key), frozenset(decision.roles)) for decision in yes]
     # A rule that requires no one is met without approvals; an empty set of rules is never met.
     return bool(approval_request.rules) and (not rules or quorum.standing(rules, persons).met)
 

@@ -10,6 +10,7 @@ from environments.access_as_of import Held, Person, allows, once_protected
 from environments.language import listed
 from environments.models import Account, Application, Environment
 from environments.models.role import role_names
+from environments.persons import same_person
 from environments.roles import LEVEL_CHOICES
 from releases.reporting.audit_tests.base import Outcome, SavedTest, Scope
 
@@ -67,9 +68,9 @@ def approve_and_start(scope: Scope) -> Outcome:
     outcome = Outcome()
     levels, people = scope.then.levels(scope.until), scope.then.people(scope.until)
     accounts = {account.pk: account for account in Account.objects.all()}
-    held: dict[str, list[Held]] = defaultdict(list)
+    held, same = defaultdict[str, list[Held]](list), same_person()
     for one in sorted(scope.then.with_delegates(scope.until), key=lambda h: (h.account, h.role, h.delegate_for or 0)):
-        held[people[one.account].person_key].append(one)
+        held[same(people[one.account].person_key)].append(one)
     protected = list(Environment.objects.filter(pk__in=once_protected()))
     outcome.examined = len(held) * len(protected)
     for environment in protected:

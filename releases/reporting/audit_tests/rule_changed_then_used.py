@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from audit import as_of
 from audit.as_of import Past
 from environments.models import Account, ChangeFreeze
+from environments.persons import same_person
 from releases.models import Deployment, MonitoringPeriod
 from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for, persons
 from releases.reporting.audit_tests.outside_change_window import Openings
@@ -151,12 +152,13 @@ def uses(scope: Scope) -> Iterator[Use]:
 def run(scope: Scope) -> Outcome:
     """Compare each use with every earlier edit by the same person."""
     outcome, changed = Outcome(), defaultdict[str | None, list[Edit]](list)
-    keys: dict[int, str] = {a.pk: a.person_key for a in Account.objects.all()}
+    one = same_person()
+    keys: dict[int, str] = {a.pk: one(a.person_key) for a in Account.objects.all()}
     for edit in edits(scope):
         changed[keys.get(edit.account)].append(edit)
     for use in uses(scope):
         outcome.examined += 1
-        for edit in changed.get(use.account.person_key, ()):
+        for edit in changed.get(one(use.account.person_key), ()):
             if edit.at <= use.at and edit.reaches(use):
                 cells = (str(use.account), edit.what, edit.at, use.what, use.at)
                 outcome.found(use.deployment, str(use.deployment), *cells)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from environments.access_as_of import AccessAsOf
 from environments.language import listed
 from environments.models import Account, ConfigurationVersion
+from environments.persons import same_person
 from releases.gates import authorship
 from releases.models import ChangeEntry, Deployment, Fact, Release
 from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for, persons
@@ -95,8 +96,9 @@ def duties_of(deployment: Deployment, authors: Authors) -> dict[str, list[Accoun
 
 
 def run(scope: Scope) -> Outcome:
-    """Count persons, not accounts: those with the same employee id are one."""
+    """Count persons, not accounts: those that have or had the same employee id are one."""
     outcome, authors = Outcome(), Authors(scope.then, scope.deployments().order_by().values("release"))
+    one = same_person()
     words = {"author": _("author"), "approver": _("approver"), "starter": _("starter"), "verifier": _("verifier")}
     for deployment in scope.deployments().iterator(chunk_size=CHUNK):
         outcome.examined += 1
@@ -104,8 +106,8 @@ def run(scope: Scope) -> Outcome:
         names: dict[str, str] = {}
         for duty, accounts in duties_of(deployment, authors).items():
             for account in accounts:
-                had[account.person_key].add(duty)
-                names.setdefault(account.person_key, str(account))
+                had[one(account.person_key)].add(duty)
+                names.setdefault(one(account.person_key), str(account))
         for key, theirs in had.items():
             if len(theirs) > 1:
                 both = listed(str(words[duty]) for duty in words if duty in theirs)

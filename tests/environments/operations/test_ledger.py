@@ -71,6 +71,18 @@ def test_the_second_person_is_another_one_under_each_of_their_names(
     assert LedgerResumption.objects.get().confirmed_at is None
 
 
+def test_two_accounts_that_became_one_person_resume_nothing(
+    refused: str, acting_as: Acting, people: dict[str, Any]
+) -> None:
+    """What the request says of its requester is older than what is known now."""
+    with acting_as("administrator"):
+        row = resume.request_resumption(reason="restored")
+    for name in ("administrator", "committee_a"):
+        alter(people[name], employee_id="E-1", former_identities=[f"account:{people[name].pk}"])
+    with acting_as("committee_a"), pytest.raises(NotPermitted, match="second person"):
+        resume.confirm(row.pk)
+
+
 def test_nothing_is_requested_while_the_ledger_signer_refuses_nothing(people: Any, acting_as: Acting) -> None:
     with acting_as("administrator"), pytest.raises(NotPossible, match="refuses nothing"):
         resume.request_resumption(reason="x")

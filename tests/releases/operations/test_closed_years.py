@@ -91,6 +91,15 @@ def test_the_second_person_is_another_one_under_each_of_their_names(ended: Ended
         close.confirm_closing(row.pk)
 
 
+def test_two_accounts_that_became_one_person_close_no_year(ended: Ended, people: dict[str, Any]) -> None:
+    """What the request says of its requester is older than what is known now."""
+    row = ended.request()
+    for name in ("auditor", "administrator"):
+        alter(people[name], employee_id="E-1", former_identities=[f"account:{people[name].pk}"])
+    with ended.acting_as("administrator"), pytest.raises(NotPermitted, match="second person"):
+        close.confirm_closing(row.pk)
+
+
 def test_a_requester_without_the_role_counts_no_more(ended: Ended, people: dict[str, Any]) -> None:
     row = ended.request()
     for grant in AccessGrant.objects.filter(account=people["auditor"]):

@@ -83,6 +83,19 @@ def test_two_accounts_of_one_person_are_one(deployment: Any, people: dict[str, A
     assert texts(ask("segregation-of-duties")) == [f"{deployment} | Author On Committee | author, approver"]
 
 
+def test_two_accounts_of_one_person_stay_one_when_an_employee_id_is_edited(
+    deployment: Any, people: dict[str, Any]
+) -> None:
+    """Also by way of a third account, and after an erasure."""
+    third = people["outsider"]
+    forge(people["author_on_committee"], employee_id="e-2", kept_identities=["employee:e-1"])
+    forge(third, employee_id="e-3", former_identities=["employee:e-1", "employee:e-4"])
+    forge(people["committee_a"], employee_id="e-4")
+    assert texts(ask("segregation-of-duties")) == [f"{deployment} | Author On Committee | author, approver"]
+    forge(third, former_identities=["employee:e-4"])
+    assert texts(ask("segregation-of-duties")) == []
+
+
 def test_a_person_represented_by_a_delegate_has_the_role_too(deployment: Any, people: dict[str, Any]) -> None:
     forge(decision(deployment, "committee_a"), on_behalf=people["operator"])
     assert texts(ask("segregation-of-duties")) == [f"{deployment} | Operator | approver, starter"]
