@@ -9,7 +9,7 @@ from environments.models import Application, Environment
 from releases.api.once import writes
 from releases.api.releases import MustIn, refuse_to_sign
 from releases.api.rows import application_named
-from releases.api.token import caller_of
+from releases.api.token import Caller, caller_of
 from releases.api.words import Slug
 from releases.models import EmergencyStop
 from releases.operations.emergency_stop.activate import activate
@@ -43,7 +43,8 @@ class ActivateIn(MustIn):
     pauses: bool = False
 
 
-def _out(application: Application | None = None) -> EmergencyStopsOut:
+def _out(caller: Caller, application: Application | None = None) -> EmergencyStopsOut:
+    own = caller.applications
     stops = [
         EmergencyStopOut(
             application=stop.application.slug if stop.application is not None else None,
@@ -53,16 +54,17 @@ def _out(application: Application | None = None) -> EmergencyStopsOut:
             reason=stop.reason,
         )
         for stop in EmergencyStop.on(application.pk if application is not None else None)
+        if own is None or stop.application_id is None or stop.application_id in own
     ]
     return EmergencyStopsOut(stopped=bool(stops), stops=stops)
 
 
 @router.get("", response=EmergencyStopsOut)
 def show_emergency_stop(request: HttpRequest, application: Slug | None = None) -> EmergencyStopsOut:
-    """Say whether production is stopped or paused: of one application where it is named, else of any."""
+    """Say whether production is stopped or paused: of one application where it is named, else of the account's own."""
     caller = caller_of(request)
     caller.read_any()
-    return _out(application_named(caller, application) if application is not None else None)
+    return _out(caller, application_named(caller, application) if application is not None else None)
 
 
 @router.post("/activate", response=EmergencyStopsOut, summary="Activate an emergency stop now; needs no approval.")
@@ -76,14 +78,15 @@ def activate_emergency_stop(request: HttpRequest, body: ActivateIn) -> Emergency
         caller.reach(place)
     application = application_named(caller, body.application) if body.application is not None else None
     activate(reason=body.reason, application_id=application.pk if application is not None else None, pauses=body.pauses)
-    return _out()
+    return _out(caller)
 
 
 @router.post("/request_lift", response=EmergencyStopsOut, summary="Request the lift: a signature, refused for a token.")
 @writes
 def request_emergency_stop_lift(request: HttpRequest, body: MustIn) -> EmergencyStopsOut:
     """Refuse: requesting the lift is a signature, which a token never gives."""
-    caller_of(request).read_any()
+    caller = caller_of(request)
+    caller.read_any()
     for stop in EmergencyStop.on():
         refuse_to_sign("emergency_stop:request_lift", EmergencyStop, stop.pk)
-    return _out()
+    return _out(caller)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from audit.actor import acting
+from audit.clock import now
 from audit.operation import operation
 from environments.models import AccessGrant, Account
+from releases.models import EmergencyStop
 from releases.operations.application.create import create_application
-from tests.releases.gates.asking import COMMAND
+from tests.releases.gates.asking import COMMAND, make
 
 
 def test_a_token_reaches_the_rows_of_its_accounts_applications(world: Any, call: Callable[..., Any]) -> None:
@@ -55,3 +57,16 @@ def test_a_token_reaches_the_rows_of_its_accounts_applications(world: Any, call:
     assert call("post", "/evidence", report | {"application": "datasets", "file": file}).status_code == 404
     file.seek(0)
     assert call("post", "/evidence", report | {"application": "other", "file": file}).status_code == 200
+
+
+def test_an_emergency_stop_of_another_application_is_not_told(world: Any, call: Callable[..., Any]) -> None:
+    with world.acting_as("manager"):
+        other = create_application(slug="other", name="Other", repository=world.application.repository)
+    given = {"activated_by": world.people["manager"], "activated_at": now()}
+    make(EmergencyStop, application=world.application, reason="theirs", **given)
+    with acting(COMMAND), operation("test:limit", (Account, world.people["ci"].pk)):
+        AccessGrant.objects.filter(account=world.people["ci"]).update(application=other)
+    assert call("get", "/emergency-stop").json() == {"stopped": False, "stops": []}
+    for application, reason in ((other, "own"), (None, "of all")):
+        make(EmergencyStop, application=application, reason=reason, **given)
+    assert {stop["reason"] for stop in call("get", "/emergency-stop").json()["stops"]} == {"own", "of all"}
