@@ -29,7 +29,7 @@ MOST = {
     "second_operator": (7, 2),
 }
 # The most presses of Tab on the way to one control.
-MOST_TABS = 40
+MOST_TABS = 24
 # How the story is played: the person before the page, and the browser's options. Whoever types Japanese says it in
 # English before an English page.
 PLAYED: dict[str, dict[str, Any]] = {
