@@ -59,7 +59,7 @@ def test_a_token_reaches_the_rows_of_its_accounts_applications(world: Any, call:
     assert call("post", "/evidence", report | {"application": "other", "file": file}).status_code == 200
 
 
-def test_an_emergency_stop_of_another_application_is_not_told(world: Any, call: Callable[..., Any]) -> None:
+def test_an_emergency_stop_of_another_application_is_not_shown(world: Any, call: Callable[..., Any]) -> None:
     with world.acting_as("manager"):
         other = create_application(slug="other", name="Other", repository=world.application.repository)
     given = {"activated_by": world.people["manager"], "activated_at": now()}

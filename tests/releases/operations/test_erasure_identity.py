@@ -56,6 +56,16 @@ def test_one_person_stays_one_after_an_erasure(
     assert compared()["unexplained"] == 0
 
 
+def test_a_kept_key_connects_two_accounts_of_others(world: World, people: dict[str, Any]) -> None:
+    """An erased account was one person with each of two, which know nothing of each other."""
+    release = world.planned()
+    for name, number in (("author_on_committee", "1"), ("committee_a", "2")):
+        alter(people[name], employee_id=number)
+    assert not Account.objects.get(username="committee_a").is_among(authorship.excluded(release))
+    alter(people["outsider"], employee_id="3", kept_identities=["employee:1", "employee:2"])
+    assert Account.objects.get(username="committee_a").is_among(authorship.excluded(world.fresh(release)))
+
+
 def test_a_git_address_stays_while_a_release_with_its_commits_is_under_way(
     world: World, leaver: Account, acting_as: Callable[..., Any]
 ) -> None:
