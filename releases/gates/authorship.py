@@ -147,7 +147,9 @@ def _by_person(
         while known != (known := len(theirs)):  # the next pass finds persons connected to those found in this one
             for person in people.values():
                 if duty := next((theirs[identity] for identity in person.identities if identity in theirs), ""):
-                    theirs.setdefault(person.person_key, duty)
+                    for identity in person.identities:
+                        if identity.startswith(Account.PERSON_KEYS):
+                            theirs.setdefault(identity, duty)
     return found
 
 
