@@ -19,8 +19,10 @@ from releases.queries.recipients import Recipient, not_before
 
 
 def digest_of(notification: Notification) -> str:
-    """Return the SHA-256 over what is approved: the texts in both languages and their recipients."""
-    to = sorted(notification.inbox_items.filter(external=True).values_list("recipient", flat=True))
+    """Return the SHA-256 over what is approved: the texts in both languages and the items of their recipients, whose
+    names and addresses it does not tell, so that it stays the same after an erasure.
+    """
+    to = sorted(str(key) for key in notification.inbox_items.filter(external=True).values_list("key", flat=True))
     return hashlib.sha256(rfc8785.dumps({"texts": notification.texts, "to": to})).hexdigest()
 
 

@@ -32,6 +32,7 @@ from releases.models import (
     SuppressedAddress,
 )
 from releases.operations.erasure import erase
+from releases.operations.notification.approve_external import digest_of
 from releases.operations.notification_delivery import lane
 from releases.operations.notification_delivery.send import _record
 from releases.operations.recipient.add import add_external, remove
@@ -93,12 +94,15 @@ def test_two_administrators_erase_it_in_every_group_and_the_keys_are_gone(
     items = list(InboxItem.objects.filter(group_recipient__in=gone))
     labels = {f"{row._meta.label}:{row.pk}" for row in (*gone, *items, *notified, SuppressedAddress.objects.get())}
     assert labels <= keys(database) and len(labels) == 7
+    notification = items[0].notification
+    signed = digest_of(notification)
     with acting_as("administrator"):
         erase.request_recipient_erasure(gone[0].pk, reason="asked for")
     assert GroupRecipient.objects.get(pk=gone[0].pk).address == MAIL
     with acting_as("second_administrator"):
         erase.confirm_recipient_erasure(gone[0].pk)
     assert not labels & keys(database)
+    assert digest_of(notification) == signed, "it neither tells of the person nor changes with them"
     for row in GroupRecipient.objects.filter(pk__in=[one.pk for one in gone]):
         assert (row.name, row.address, str(row)) == ("", "", "erased") and row.removed_at
         assert {*row.history.values_list("name", "address")} == {("", "")} and row.history.count() >= 3

@@ -31,7 +31,7 @@ def said_of(delivery: NotificationDelivery) -> str:
     if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.channel_type == "admin":
         return _("The notification is in the inbox.")
     if delivery.outcome == NotificationDelivery.Outcome.SENT and delivery.channel.channel_type == "mail":
-        return _("The mail server accepted the mail.") + f" ({delivery.response})"
+        return _("The mail server accepted the mail.") + (delivery.response and f" ({delivery.response})")
     known: str = delivery.response or delivery.last_error
     return gettext(known) if known else "—"
 
