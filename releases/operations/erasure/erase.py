@@ -117,8 +117,8 @@ def _confirmed[P: Person](op: Operation, person: P) -> P:
     with connection.cursor() as cursor:
         cursor.execute("SELECT ringi_erase(%s)", [row.pk])
         (history,) = cursor.fetchone()
-    # Both are written already: the function asks for it.
-    for written in (person, row):
+    # They are written already: the function asks for it.
+    for written in (row, *([person] if person._meta.label in emptied else [])):
         op.track(written, written.pk)
     op.details.update(erasure=row.pk, emptied=emptied, history_rows=history)
     op.signature()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from audit.refusals import NotPossible
-from environments.models import Account
+from environments.models import Account, RequestedChange
 from environments.operations.account import deactivate as accounts
 from environments.operations.account.edit import edit
 from releases.gates import authorship
@@ -18,7 +19,7 @@ from tests.audit.reconciliation.test_nightly import compared
 from tests.conftest import seconded
 from tests.releases.api.scim.conftest import GROUP, joined, scim, token, unconfirmed
 from tests.releases.conftest import World
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 from tests.releases.leaving import erased, leaver
 
 __all__ = ["joined", "leaver", "scim", "token", "unconfirmed"]
@@ -93,3 +94,18 @@ def test_the_provider_writes_nothing_back(
     scim("PUT", f"/Users/{made['id']}", made | {"active": False}, status=404)
     scim("POST", "/Users", {name: made[name] for name in ("schemas", "userName", "displayName")}, status=409)
     assert Account.objects.get(pk=account.pk).email == ""
+
+
+def test_an_account_without_values_of_its_own_leaves_the_provider_as_well(
+    joined: Callable[..., Any], scim: Callable[..., Any], people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    made = joined("taro@example.jp")
+    scim("PUT", f"/Users/{made['id']}", made | {"active": False})
+    account = Account.objects.get(pk=int(made["id"]))
+    alter(account, email="", telephone="", affiliation="", job_title="", first_name="", last_name="")
+    values = {"before": {"telephone": "1"}, "after": {"telephone": "2"}, "decided_at": datetime.now(UTC)}
+    asked = {"event": "account:edit", "reason": "x", "requested_by": people["administrator"]}
+    make(RequestedChange, account=account, **values, **asked)
+    account = erased(account, acting_as)
+    assert (account.provisioned, account.external_id) == (False, "")
+    scim("PUT", f"/Users/{made['id']}", made | {"active": False}, status=404)
