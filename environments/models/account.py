@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
+from audit.one_look import once_a_look
 from audit.snapshots import Snapshots
 
 # What counts as a second factor of one's own; recovery codes only stand in for one.
@@ -111,22 +112,44 @@ class Account(AbstractUser):
         return self.kind == self.Kind.PERSON and self.enrolled_at is None
 
     @property
-    def identities(self) -> frozenset[str]:
-        """Return the keys under which this person counts, and counted before an identity was edited."""
+    def own_keys(self) -> frozenset[str]:
+        """Return the keys that this account itself has: under which it counts, and counted before an edit."""
         return frozenset({self.person_key, *self.former_identities, *self.kept_identities})
 
+    @property
+    def identities(self) -> frozenset[str]:
+        """Return all keys under which this person counts or counted, by any account that is or was connected."""
+        together = connections()
+        return self.own_keys.union(*(together.get(key, ()) for key in self.own_keys))
+
     def is_among(self, persons: Container[str]) -> bool:
-        """Tell whether this person, by any identity, is one of these (keys of persons)."""
-        return any(identity in persons for identity in self.identities)
+        """Tell whether this person is one of these: the `identities` of each of them."""
+        return self.person_key in persons
 
     @cached_property
     def accounts(self) -> frozenset[int]:
         """Return the ids of all accounts of this person, by all their identities."""
-        if self.identities == {f"account:{self.pk}"}:
+        if (persons := self.identities) == {f"account:{self.pk}"}:
             return frozenset({self.pk})
-        columns = ("employee_id", "former_identities", "kept_identities")
-        rows = Account.objects.exclude(employee_id="", former_identities=[], kept_identities=[]).only(*columns)
-        return frozenset({self.pk, *(row.pk for row in rows if row.is_among(self.identities))})
+        rows = Account.objects.exclude(employee_id="", former_identities=[], kept_identities=[]).only(*KEY_COLUMNS)
+        return frozenset({self.pk, *(row.pk for row in rows if row.is_among(persons))})
+
+
+# Of these columns the keys of a person are made.
+KEY_COLUMNS = ("employee_id", "former_identities", "kept_identities")
+
+
+@once_a_look
+def connections() -> dict[str, frozenset[str]]:
+    """Return key of a person → all keys of that person, for those whom an edited identity connects: accounts that
+    shared an employee id remain one person, also by way of a third account.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for account in Account.objects.exclude(former_identities=[], kept_identities=[]).only(*KEY_COLUMNS):
+        keys = frozenset(key for key in account.own_keys if key.startswith(Account.PERSON_KEYS))
+        together = keys.union(*(found.get(key, ()) for key in keys))
+        found |= dict.fromkeys(together, together)
+    return found
 
 
 def enrolled(person: str = "") -> Q:

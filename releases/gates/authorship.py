@@ -140,14 +140,14 @@ def _by_person(
         duties += [(key, person.pk, duty) for key, duty, theirs in wrote if theirs & own]
     found: dict[int, dict[str, str]] = {key: {} for key in keys}
     for key, account, duty in duties:
-        for identity in people[account].identities:
+        for identity in people[account].own_keys:
             found[key].setdefault(identity, duty)
     for theirs in found.values():
         known = -1
         while known != (known := len(theirs)):  # the next pass finds persons connected to those found in this one
             for person in people.values():
-                if duty := next((theirs[identity] for identity in person.identities if identity in theirs), ""):
-                    for identity in person.identities:
+                if duty := next((theirs[identity] for identity in person.own_keys if identity in theirs), ""):
+                    for identity in person.own_keys:
                         if identity.startswith(Account.PERSON_KEYS):
                             theirs.setdefault(identity, duty)
     return found

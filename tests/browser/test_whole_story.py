@@ -30,8 +30,7 @@ MOST = {
 }
 # The most presses of Tab on the way to one control.
 MOST_TABS = 24
-# How the story is played: the person before the page, and the browser's options. Whoever types Japanese says it in
-# English before an English page.
+# How the story is played: by which device, and the browser's options. On English pages people type English.
 PLAYED: dict[str, dict[str, Any]] = {
     "mouse": {"viewport": {"width": 1440, "height": 900}},
     "phone": {"by": Touch, "phone": True, "locale": "en"},

@@ -5,6 +5,7 @@ left.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -41,6 +42,7 @@ from tests.releases.gates.asking import COMMAND, alter, shown, walk
 from tests.scenarios.stock import Stock
 
 LEFT = "who requested this, no longer has the permission"
+KEYS = ["employee:e1", "employee:e2"]
 
 
 def lose(account: Account, role: str) -> None:
@@ -87,10 +89,26 @@ def test_an_editor_of_the_draft_of_a_procedure_does_not_approve_it(stock: Stock)
         decide.approve(approval_request.pk, digest=approval_request.digest)
 
 
-def test_a_former_identity_of_an_approver_counts_as_the_approver(stock: Stock) -> None:
+@pytest.fixture(params=["directly", "by way of a third account"])
+def were_one(request: pytest.FixtureRequest) -> Callable[[Account, Account], None]:
+    """Return a function that lets two accounts have been one person's before employee ids were edited."""
+
+    def connect(first: Account, second: Account) -> None:
+        alter(first, employee_id="E1")
+        if request.param == "directly":
+            alter(second, employee_id="E2", former_identities=["employee:e1"])
+        else:
+            alter(second, employee_id="E2")
+            alter(Account.objects.get(username="outsider"), employee_id="E3", former_identities=KEYS)
+
+    return connect
+
+
+def test_a_former_identity_of_an_approver_counts_as_the_approver(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     people = stock.world.people
-    alter(people["committee_a"], employee_id="E1")
-    alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
+    were_one(people["committee_a"], people["committee_b"])
     _release, approval_request = submitted(stock)
     say_yes(stock, approval_request, "committee_a")
     with (
@@ -101,26 +119,30 @@ def test_a_former_identity_of_an_approver_counts_as_the_approver(stock: Stock) -
     assert people["committee_b"] not in quorum.candidates(approval_request)
 
 
-def test_two_approvals_of_one_person_are_one_after_an_identity_was_edited(stock: Stock) -> None:
+def test_two_approvals_of_one_person_are_one_after_an_identity_was_edited(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     people = stock.world.people
     _release, approval_request = approved(stock)
-    alter(people["committee_a"], employee_id="E1")
-    alter(people["committee_b"], employee_id="E2", former_identities=["employee:e1"])
+    were_one(people["committee_a"], people["committee_b"])
     assert not quorum.count(ApprovalRequest.objects.get(pk=approval_request.pk)).standing.met
 
 
-def test_who_was_one_person_with_a_starter_counts_as_the_starter(stock: Stock) -> None:
+def test_who_was_one_person_with_a_starter_counts_as_the_starter(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     people = stock.world.people
-    alter(people["operator"], employee_id="E1")
-    other = alter(people["second_operator"], employee_id="E2", former_identities=["employee:e1"])
+    were_one(people["operator"], people["second_operator"])
+    other = Account.objects.get(username="second_operator")
     deployment = Deployment(scheduled_by=Account.objects.get(username="operator"), requested_by=people["manager"])
     assert deployment.was_started_by(other) and not deployment.was_started_by(people["manager"])
 
 
-def test_who_was_one_person_with_an_administrator_closes_and_opens_no_account_of_their_own(stock: Stock) -> None:
+def test_who_was_one_person_with_an_administrator_closes_and_opens_no_account_of_their_own(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     people = stock.world.people
-    alter(people["administrator"], employee_id="E1")
-    alter(people["second_administrator"], employee_id="E2", former_identities=["employee:e1"])
+    were_one(people["administrator"], people["second_administrator"])
     with stock.world.acting_as("administrator"), pytest.raises(NotPermitted, match="your own account"):
         deactivation.deactivate(people["second_administrator"].pk, reason="left")
     alter(people["second_administrator"], is_active=False)
@@ -128,11 +150,12 @@ def test_who_was_one_person_with_an_administrator_closes_and_opens_no_account_of
         deactivation.reactivate(people["second_administrator"].pk, reason="back")
 
 
-def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(stock: Stock) -> None:
+def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     people = stock.world.people
     waiver = waiver_of(stock, stock.take())
-    alter(people["manager"], employee_id="E1")
-    alter(people["project_manager"], employee_id="E2", former_identities=["employee:e1"])
+    were_one(people["manager"], people["project_manager"])
     with (
         stock.world.acting_as("project_manager"),
         pytest.raises(NotPermitted, match="A different person from the one before must do this"),
@@ -140,13 +163,9 @@ def test_who_was_one_person_with_the_first_is_no_second_for_a_waiver(stock: Stoc
         waivers.approve(waiver.pk)
 
 
-def were_one(first: Account, second: Account) -> None:
-    """Let two accounts have been one person's before the employee id of the second was edited."""
-    alter(first, employee_id="E1")
-    alter(second, employee_id="E2", former_identities=["employee:e1"])
-
-
-def test_who_was_one_person_with_the_first_signs_no_final_check_as_the_second(stock: Stock) -> None:
+def test_who_was_one_person_with_the_first_signs_no_final_check_as_the_second(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     release, _request = approved(stock)
     were_one(stock.world.people["operator"], stock.world.people["manager"])
     with stock.world.acting_as("operator"):
@@ -155,7 +174,9 @@ def test_who_was_one_person_with_the_first_signs_no_final_check_as_the_second(st
         sign(release.pk)
 
 
-def test_who_was_one_person_with_the_writer_checks_no_text(stock: Stock) -> None:
+def test_who_was_one_person_with_the_writer_checks_no_text(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     document = stock.take().documents.first()
     assert document is not None
     were_one(stock.world.people["developer"], stock.world.people["operator"])
@@ -168,7 +189,9 @@ def test_who_was_one_person_with_the_writer_checks_no_text(stock: Stock) -> None
         check_content(document.pk, digest=shown(document))
 
 
-def test_who_was_one_person_with_the_first_accepts_no_change(stock: Stock) -> None:
+def test_who_was_one_person_with_the_first_accepts_no_change(
+    stock: Stock, were_one: Callable[[Account, Account], None]
+) -> None:
     target = stock.world.targets["production"]
     were_one(stock.world.people["operator"], stock.world.people["second_operator"])
     with stock.world.acting_as("operator"):
@@ -178,7 +201,7 @@ def test_who_was_one_person_with_the_first_accepts_no_change(stock: Stock) -> No
 
 
 def test_who_was_one_person_with_the_giver_or_the_receiver_gives_no_role(
-    people: dict[str, Any], acting_as: Any
+    people: dict[str, Any], acting_as: Any, were_one: Callable[[Account, Account], None]
 ) -> None:
     were_one(people["administrator"], people["second_administrator"])
     with acting_as("administrator"):

@@ -100,7 +100,7 @@ class Release:
         return f"{file.name}, {len(packed) / 1e6:.1f} MB; a second run made the same bytes"
 
     def programs(self) -> str:
-        """Write the programs for people outside, which need Python alone."""
+        """Write the programs for external auditors, which need Python alone."""
         files = sorted(PROJECT.glob(PROGRAMS))
         for file in files:
             (self.folder / file.name).write_bytes(file.read_bytes())
@@ -177,7 +177,7 @@ class Release:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         row("source archive", self.source, needed=True)
-        row("programs for people outside", self.programs, needed=True)
+        row("programs for external auditors", self.programs, needed=True)
         row("SBOM (CycloneDX)", self.packages, needed=True)
         row("container image, and its SBOM", self.image)
         row("database dump for later upgrade tests", self.dump)

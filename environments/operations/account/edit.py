@@ -105,7 +105,8 @@ def _require_identity(account: Account, persons: tuple[Account, ...]) -> None:
     known = Account.objects.get(pk=account.pk)
     renumbered = account.employee_id != known.employee_id
     decides = renumbered or sorted(account.git_addresses) != sorted(known.git_addresses)
-    if decides and any(one.is_among(account.identities | known.identities) for one in persons):
+    theirs = account.identities | known.identities
+    if decides and any(one.is_among(theirs) for one in persons):
         text = _("Git addresses and the employee ID decide who may approve. Ask another administrator to change yours.")
         raise NotPermitted(text)
     if renumbered:

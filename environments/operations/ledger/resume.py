@@ -22,7 +22,6 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from audit.standing import standing
 from environments import access
-from environments.persons import same_person
 
 
 def refusal() -> dict[str, Any] | None:
@@ -88,8 +87,7 @@ def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
         second, row = access.require("approve_change"), op.get(LedgerResumption)
         if row.confirmed_at is not None:
             raise NotPossible(over(row))
-        one = same_person()
-        if one(row.requested_person) == one(second.person_key):
+        if row.requested_person in second.identities:
             raise NotPermitted(_("A second person must confirm this."))
         row.confirmed_by, row.confirmed_person, row.confirmed_at = op.actor.label, second.person_key, now()
         op.signature(digest=row.digest)

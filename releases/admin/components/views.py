@@ -28,13 +28,13 @@ class Opened:
     delete: str
 
 
-def kept_of(view: str) -> str:
-    """Return `app_model?query` with what the list knows of the query; without a query where there is no such list."""
+def kept_of(view: str) -> str | None:
+    """Return `app_model?query` with what the list knows of the query; None where there is no such list."""
     listed, _mark, query = view.partition("?")
     app, _mark, model = listed.partition("_")
     known = apps.all_models.get(app, {}).get(model)
     own = admin.site._registry.get(known) if known is not None else None
-    return f"{listed}?{own.known(query)}" if isinstance(own, ReadOnlyAdmin) else listed
+    return f"{listed}?{own.known(query)}" if isinstance(own, ReadOnlyAdmin) else None
 
 
 def shown_views(request: HttpRequest, own: ReadOnlyAdmin) -> dict[str, Any]:
@@ -44,13 +44,14 @@ def shown_views(request: HttpRequest, own: ReadOnlyAdmin) -> dict[str, Any]:
     from releases.admin.operations.saved_views import DELETE, SAVE
 
     rights, now = rights_of(request), own.known(request.GET.urlencode())
+    administers = rights.may("manage_accounts")
     listed = f"{own.opts.app_label}_{own.opts.model_name}"
     rows = SavedView.objects.filter(Q(account=rights.account) | Q(shared=True), listed=listed)
     views = []
     for row in rows.select_related("account").order_by("name", "pk"):
         mine, kept = row.account == rights.account, own.known(row.query)
         whose = (_("shared") if row.shared else _("only for me")) if mine else str(row.account)
-        delete = DELETE.url(row.pk) if offered(DELETE, rights, row) else ""
+        delete = DELETE.url(row.pk) if mine or administers else ""
         views.append(Opened(row.name, kept, kept == now, mine, whose, delete))
     views.sort(key=lambda one: not one.mine)
     open_now = in_words(one.name for one in views if one.now)

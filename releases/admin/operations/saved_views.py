@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
 
 from environments.models import SavedView
 from environments.operations.saved_view import save
@@ -19,8 +19,10 @@ class ViewField(forms.CharField):
     widget = forms.HiddenInput
 
     def to_python(self, value: Any) -> str:
-        """Return the view without the parameters that its list does not know."""
-        return kept_of(str(value or ""))
+        """Return the view without the parameters that its list does not know. Raises ValidationError without a list."""
+        if (kept := kept_of(str(value or ""))) is None:
+            raise forms.ValidationError(gettext("This list does not exist."))
+        return kept
 
 
 def _fields(_instance: Any) -> Mapping[str, forms.Field]:

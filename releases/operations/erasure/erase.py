@@ -14,7 +14,6 @@ from audit.operation import Operation, operation
 from audit.refusals import NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from environments.persons import same_person
 from releases.models import Erasure, GroupRecipient, NotificationDelivery, SuppressedAddress
 from releases.queries.personal_data import personal_rows, why_not_erasable
 
@@ -93,8 +92,7 @@ def _confirmed[P: Person](op: Operation, person: P) -> P:
     second = access.require("manage_accounts")
     row = _locked(op, person)
     _require_other(person, second)
-    same = same_person()
-    if same(row.requested_person) == same(second.person_key):
+    if row.requested_person in second.identities:
         raise NotPermitted(_("A second person must confirm this."))
     access.require_still(row.requested_by, "manage_accounts")
     if why := why_not_erasable(person):
@@ -136,7 +134,7 @@ def _rejected[P: Person](op: Operation, person: P) -> P:
 
 def _detach(account: Account) -> None:
     """Keep under which keys the person counted, and let no provider write the values back."""
-    earlier = account.identities - {account.person_key}
+    earlier = account.own_keys - {account.person_key}
     account.kept_identities = sorted(key for key in earlier if key.startswith(Account.PERSON_KEYS))
     account.provisioned, account.external_id = False, ""
     account.provisioned_groups.clear()

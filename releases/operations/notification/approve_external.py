@@ -10,7 +10,6 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from environments.persons import same_person
 from releases import channel_types
 from releases.models import Notification, NotificationDelivery
 from releases.notifications.templates.events import notification_event
@@ -88,10 +87,10 @@ def outdated_by(notification: Notification) -> str:
 
 def why_not(notification: Notification, account: Account) -> str:
     """Return why this person may not approve a notification; empty when they may."""
-    one = same_person()
-    if one(notification.cause) == one(account.person_key):
+    persons = account.identities
+    if notification.cause in persons:
         return _("You have caused this notification; another person must approve it for external recipients.")
-    if one(notification.writer) == one(account.person_key):
+    if notification.writer in persons:
         return _("You have written this text; another person must approve it for external recipients.")
     if notification.release is not None and account.is_among(notification.release.author.identities):
         return _("You have planned this release; another person must approve its announcement for external recipients.")

@@ -23,7 +23,6 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from audit.standing import standing
 from environments import access
 from environments.models import Account
-from environments.persons import same_person
 from releases.queries.fiscal_year import bounds, fiscal_year
 from releases.queries.year_figures import Year, contents
 
@@ -153,8 +152,7 @@ def confirm_closing(year_id: int, *, reason: str = "") -> ClosedYear:
         second, row = access.require("manage_accounts"), op.get(ClosedYear)
         if why := over(row):
             raise NotPossible(why)
-        one = same_person()
-        if one(row.requested_person) == one(second.person_key):
+        if row.requested_person in second.identities:
             raise NotPermitted(_("A second person must confirm this."))
         access.require_still(_requester(row), "audit")
         signed = Signed.of(row.year)

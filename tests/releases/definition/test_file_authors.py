@@ -1,4 +1,4 @@
-"""Who wrote a document in files stays its author until that text is in effect, whoever loads it again."""
+"""The author of a document in files stays its author until that text is in effect, also when others load it again."""
 
 from __future__ import annotations
 
