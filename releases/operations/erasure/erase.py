@@ -116,8 +116,9 @@ def _confirmed[P: Person](op: Operation, person: P) -> P:
         cursor.execute("SELECT ringi_erase(%s)", [row.pk])
         (history,) = cursor.fetchone()
     # They are written already: the function asks for it.
-    for written in (row, *([person] if person._meta.label in emptied else [])):
-        op.track(written, written.pk)
+    op.track(row, row.pk)
+    if person._meta.label in emptied:
+        op.track(person, person.pk)
     op.details.update(erasure=row.pk, emptied=emptied, history_rows=history)
     op.signature()
     return person
