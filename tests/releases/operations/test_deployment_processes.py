@@ -118,7 +118,7 @@ def test_the_author_approves_no_version(world: Any) -> None:
     process = made(world, who="committee_a")
     approval_request = submitted(world, process)
     assert approval_request.rules == Procedure.objects.get(state="in_effect").document.rules_for("procedure")
-    for who, why in (("committee_a", "the author of"), ("developer", ""), ("operator", "")):
+    for who, why in (("committee_a", "the author of"), ("developer", "the permission"), ("operator", "the permission")):
         with world.acting_as(who), pytest.raises(NotPermitted, match=why):
             decide.approve(approval_request.pk, digest=approval_request.digest)
     with world.acting_as("tester"), pytest.raises(NotPermitted):
