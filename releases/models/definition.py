@@ -11,7 +11,7 @@ from environments.models import Account
 
 class Definition(models.Model):
     """One version, as it was loaded; the newest counts. Never edited. files: path → TOML. digest: SHA-256 of their JSON
-    (RFC 8785). writers: path → [key of the account, when] of each load that changed the text, or left the file out.
+    (RFC 8785). writers: path → [key of an author, when] of each load that changed the text, or left the file out.
     """
 
     number = models.PositiveIntegerField(_("version"), unique=True)
@@ -30,7 +30,7 @@ class Definition(models.Model):
     def writers_of(self, prefix: str, since: datetime | None) -> set[int]:
         """Return the keys of the accounts that wrote the files below a path since a time; None: ever."""
         loads = [one for path, found in self.writers.items() if path.startswith(prefix) for one in found]
-        return {pk for pk, at in loads if since is None or datetime.fromisoformat(at) > since} - {None}
+        return {pk for pk, at in loads if since is None or datetime.fromisoformat(at) > since}
 
     def __str__(self) -> str:
         return str(_("Definition %(number)d")) % {"number": self.number}

@@ -12,6 +12,7 @@ from environments.attach_related import related
 from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
 from releases.admin.operations.base import Verb, ZonedDateTimeField, length, reason, row, text, zone_of
+from releases.admin.operations.people import people
 from releases.admin.operations.preparation import assign_team, team_fields
 from releases.gates import quorum
 from releases.models import (
@@ -161,9 +162,7 @@ def _waiver(instance: Any) -> Fields:
 def _meeting(instance: Any) -> Fields:
     return {
         "held_at": ZonedDateTimeField(label=_("held")),
-        "attendees": forms.ModelMultipleChoiceField(
-            label=_("attendees"), queryset=Account.objects.filter(kind="person", is_active=True)
-        ),
+        "attendees": people(_("attendees")),
         "minutes": text(_("minutes"), rows=10),
     }
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy as _
 
 from releases.admin.operations.base import Verb, length, text
+from releases.admin.operations.people import co_authors
 from releases.models import Definition
 from releases.operations.definition.load import load
 from releases.queries.definition_files import MOST_BYTES
@@ -22,11 +23,11 @@ FOLDERS = frozenset({"applications", "processes", "procedure", "procedures"})
 def _fields(instance: Any) -> Mapping[str, forms.Field]:
     archive = forms.FileField(label=_("folder as a ZIP file"))
     archive.help_text = _("The names in the archive are those of the folder, such as applications/shop.toml.")
-    return {"archive": archive, "reason": text(_("reason"), most=length(Definition, "reason"))}
+    return {"archive": archive, "writers": co_authors(), "reason": text(_("reason"), most=length(Definition, "reason"))}
 
 
-def _load(*, archive: Any, reason: str) -> Definition:
-    return load(texts_in(archive.read()), reason=reason)
+def _load(*, archive: Any, writers: Any, reason: str) -> Definition:
+    return load(texts_in(archive.read()), reason=reason, writers={person.pk for person in writers})
 
 
 def texts_in(archive: bytes) -> dict[str, str]:

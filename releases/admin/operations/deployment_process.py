@@ -12,6 +12,7 @@ from environments.models import Application
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations import process_forms
 from releases.admin.operations.base import Shown, Verb, must, text
+from releases.admin.operations.people import co_authors
 from releases.admin.pages.deployment_process.page import LABELS, template_text
 from releases.models import DeploymentProcess, Release
 from releases.operations.deployment_process import create, put_into_effect
@@ -25,7 +26,8 @@ Fields = Mapping[str, forms.Field]
 def _fields(instance: Any) -> Fields:
     current = DeploymentProcess.current(instance.pk) if isinstance(instance, Application) else None
     shown = as_text(current.document) if current is not None else template_text("service-with-database", instance)
-    return {"content": text(_("deployment process (TOML)"), rows=30, initial=shown), "reason": text(_("reason"))}
+    content = text(_("deployment process (TOML)"), rows=30, initial=shown)
+    return {"content": content, "writers": co_authors(), "reason": text(_("reason"))}
 
 
 def _from_template(instance: Any, query: Mapping[str, str]) -> dict[str, Any]:
@@ -42,11 +44,11 @@ def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
     return [Shown(str(instance), "passed", gettext("The document has no fault."))]
 
 
-def _create(pk: int, *, content: str, reason: str) -> DeploymentProcess:
+def _create(pk: int, *, content: str, writers: Any, reason: str) -> DeploymentProcess:
     try:
-        return create.create(
-            application_id=pk, content=process_forms.read(Application.objects.get(pk=pk), content), reason=reason
-        )
+        process = process_forms.read(Application.objects.get(pk=pk), content)
+        wrote = {person.pk for person in writers}
+        return create.create(application_id=pk, content=process, reason=reason, writers=wrote)
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 

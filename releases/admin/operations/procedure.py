@@ -11,6 +11,7 @@ from environments.language import language, listed, noted
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations import procedure_forms
 from releases.admin.operations.base import Shown, Verb, reason, text
+from releases.admin.operations.people import co_authors
 from releases.models import Procedure
 from releases.operations.procedure import put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
@@ -108,7 +109,8 @@ def _read(content: str) -> Content:
 def _procedure(instance: Any) -> Fields:
     active = Procedure.objects.of(None)
     shown = as_text(active.document) if active is not None else default_text()
-    return {"content": text(_("release procedure (TOML)"), rows=30, initial=shown), "reason": text(_("reason"))}
+    content = text(_("release procedure (TOML)"), rows=30, initial=shown)
+    return {"content": content, "writers": co_authors(), "reason": text(_("reason"))}
 
 
 def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
@@ -120,9 +122,9 @@ def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
     return [Shown(content.version, "passed", gettext("The document has no fault."))]
 
 
-def _load(*, content: str, reason: str) -> Procedure:
+def _load(*, content: str, writers: Any, reason: str) -> Procedure:
     try:
-        return put_into_effect.load(_read(content), reason=reason)
+        return put_into_effect.load(_read(content), reason=reason, writers={person.pk for person in writers})
     except ProcedureFaults as faults:
         raise forms.ValidationError([str(fault) for fault in faults.faults]) from faults
 

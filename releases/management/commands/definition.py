@@ -10,6 +10,7 @@ from audit.refusals import OperationRefused
 from releases.admin.components.change_history import operation_name
 from releases.definition import system
 from releases.definition.plan import plan
+from releases.management.authors import add_authors, authors
 from releases.models import Definition
 from releases.operations.definition.load import load
 from releases.procedures.document import ProcedureFaults
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("verb", choices=["plan", "apply", "export"])
         parser.add_argument("folder", type=Path, nargs="?", help="plan: left out, the newest definition is compared")
         parser.add_argument("--reason", default="", help="apply: why, such as the commit of the folder")
+        add_authors(parser)
         parser.add_argument("--exit-code", action="store_true", help="plan: exit status 2 where anything differs")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -44,9 +46,10 @@ class Command(BaseCommand):
             raise CommandError("no definition was applied yet; name a folder")
         files = _texts(folder) if folder is not None else dict(newest.files) if newest is not None else {}
         if verb == "apply":
+            why, writers = options["reason"] or f"manage.py definition apply {folder.name}", authors(options["author"])
             with acting(Actor(account_id=None, name="definition", kind="command", channel="command")):
                 try:
-                    made = load(files, reason=options["reason"] or f"manage.py definition apply {folder.name}")
+                    made = load(files, reason=why, writers=writers)
                 except OperationRefused as refused:
                     raise CommandError("\n".join(map(str, refused.reasons))) from None
             self.stdout.write(f"definition {made.number} is the newest")

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actor import Actor, acting
 from audit.refusals import OperationRefused
+from releases.management.authors import add_authors, authors
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect
 from releases.procedures.compare import changed
@@ -32,6 +33,7 @@ class Command(BaseCommand):
             "--organisation", type=Path, help="check: of a further procedure, the files of the organisation's procedure"
         )
         parser.add_argument("--key", default="", help="export: of a further procedure (left out: the organisation's)")
+        add_authors(parser)
         parser.add_argument(
             "--put-into-effect", action="store_true", help="load: in an empty system, put the procedure into effect"
         )
@@ -57,7 +59,7 @@ class Command(BaseCommand):
                 if options["put_into_effect"] and active is not None:
                     self.stdout.write(f"procedure {active.version} is in effect; {path.name} was not loaded")
                 else:
-                    self._load(content, path, options["put_into_effect"])
+                    self._load(content, path, authors(options["author"]), options["put_into_effect"])
             case _export:
                 self._export(path, Procedure.objects.filter(state="in_effect", key=options["key"]).first())
 
@@ -69,10 +71,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{' › '.join(place)}: {left or '—'} → {right or '—'}")
         self.stdout.write(f"{len(found)} rows differ from procedure {active.version}")
 
-    def _load(self, content: Content, path: Path, put_into_effect: bool) -> None:
+    def _load(self, content: Content, path: Path, writers: set[int], put_into_effect: bool) -> None:
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
             try:
-                procedure = load(content, reason=f"manage.py procedure load {path.name}")
+                procedure = load(content, reason=f"manage.py procedure load {path.name}", writers=writers)
                 empty = not Procedure.objects.filter(state__in=["in_effect", "retired"]).exists()
                 if put_into_effect and empty:
                     put_first_into_effect(procedure.pk)

@@ -1,9 +1,10 @@
 """definition:load: the next version of the definition, which changes nothing by itself."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import rfc8785
+from django.utils.translation import gettext as _
 
 from audit.actor import current
 from audit.clock import now
@@ -15,10 +16,11 @@ from releases.procedures.document import ProcedureFaults
 from releases.queries.definition_files import parse
 
 
-def load(files: Mapping[str, str], *, reason: str) -> Definition:
+def load(files: Mapping[str, str], *, reason: str, writers: Collection[int] = ()) -> Definition:
     """Store the next version; files that equal the newest version's make none.
 
-    files: path → TOML. Each of its changes is an operation that people do. Raises InvalidInput with every fault.
+    files: path → TOML. Each of its changes is an operation that people do. writers: keys of the accounts that wrote
+    what differs, beside the person who loads it; a command has to name them. Raises InvalidInput with every fault.
     """
     organisation = Procedure.objects.of(None)
     try:
@@ -31,17 +33,20 @@ def load(files: Mapping[str, str], *, reason: str) -> Definition:
     with operation("definition:load", *rows, reason=reason) as op:
         author = None if current().kind == "command" else access.require("plan", application=None)
         op.require_reason()
+        if author is None and not writers:
+            raise InvalidInput(_("Name the accounts of those who wrote the change: they do not approve it."))
         made = Definition.objects.first()
         if made is not None and made.digest == digest:
             raise NothingToDo
-        writers, before = (dict(made.writers), made.files) if made is not None else ({}, {})
-        entry = [author.pk if author is not None else None, now().isoformat()]
+        wrote, before = (dict(made.writers), made.files) if made is not None else ({}, {})
+        moment = now().isoformat()
+        entries = [[pk, moment] for pk in sorted({*writers, *([author.pk] if author is not None else [])})]
         for path in {**before, **files}:
             if before.get(path) != files.get(path):
-                writers[path] = [*writers.get(path, []), entry]
+                wrote[path] = [*wrote.get(path, []), *entries]
         made = Definition.objects.create(
             number=made.number + 1 if made is not None else 1,
-            writers=writers,
+            writers=wrote,
             files=dict(files),
             digest=digest,
             reason=reason,

@@ -33,8 +33,8 @@ from releases.queries.procedure_grants import begin_to_count
 
 def load(content: Content, *, reason: str, writers: Collection[int] = ()) -> Procedure:
     """Store a version of the procedure as a draft; the same version with other content is refused. writers: keys of the
-    accounts that wrote it, beside the author. Who wrote in a draft since the version in effect is one of them, for a
-    person may go on from it.
+    accounts that wrote it, beside the author; a command has to name them. Who wrote in a draft since the version in
+    effect is one of them, for a person may go on from it.
 
     A value that differs from the version in effect is marked as not of the written procedure, see procedures/origin.py.
     Raises InvalidInput also for a notification rule of an event that Ringi does not know, which would notify no one.
@@ -58,6 +58,8 @@ def load(content: Content, *, reason: str, writers: Collection[int] = ()) -> Pro
         )
     with operation("procedure:load", reason=reason) as op:
         author = None if current().kind == "command" else access.require("create_procedure")
+        if author is None and active is not None and not writers:
+            raise InvalidInput(_("Name the accounts of those who wrote the change: they do not approve it."))
         drafts_since = Procedure.objects.filter(key=content.key)
         if active is not None and active.key == content.key:
             drafts_since = drafts_since.filter(created_at__gt=active.created_at)

@@ -338,8 +338,11 @@ def test_every_fault_is_found_before_anything_is_stored(world: Any, files: dict[
 def test_a_loaded_definition_changes_nothing_and_is_one_event(world: Any, tmp_path: Path) -> None:
     (tmp_path / "applications").mkdir()
     (tmp_path / "applications" / "shop.toml").write_text(SHOP)
-    assert "definition 1 is the newest" in told("apply", str(tmp_path), reason="commit 4e1f")
-    assert "definition 1 is the newest" in told("apply", str(tmp_path))
+    for names, why in (([], "Name the accounts"), (["developer", "no-one"], "no person has the user name no-one")):
+        with pytest.raises(CommandError, match=why):
+            told("apply", str(tmp_path), reason="commit 4e1f", author=names)
+    assert "definition 1 is the newest" in told("apply", str(tmp_path), reason="commit 4e1f", author=["developer"])
+    assert "definition 1 is the newest" in told("apply", str(tmp_path), author=["developer"])
     with world.acting_as("manager"):
         assert load({"applications/shop.toml": SHOP}, reason="again").number == 1
         assert load({"applications/shop.toml": SHOP + "\n"}, reason="a line").number == 2

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.urls import reverse
 
-from audit.refusals import NotPermitted
+from audit.actor import acting
+from audit.refusals import InvalidInput, NotPermitted
 from environments.models import Application
-from releases.models import Procedure
+from releases.models import Definition, DeploymentProcess, Procedure
 from releases.operations.application.create import create_application
 from releases.operations.approval.decide import approve
 from releases.operations.definition.load import load
@@ -18,6 +23,7 @@ from releases.operations.deployment_process.put_into_effect import submit as sub
 from releases.procedures.process import Process
 from releases.queries.procedure_types import procedure_types
 from tests.releases.definition.test_definition import HISTORY, PROCESS, SHOP, acts, exported
+from tests.releases.gates.asking import COMMAND
 
 
 def _create_shop(world: Any) -> Application:
@@ -110,3 +116,34 @@ def test_who_leaves_out_a_file_is_an_author_of_what_is_left(world: Any) -> None:
         with world.acting_as(who):
             load(given, reason="x")
     assert _ticked(world, _versioned(left, "98.0.0")).procedure.writers == [world.people["author_on_committee"].pk]
+
+
+def test_who_is_named_when_others_load_a_file_is_its_author(world: Any) -> None:
+    """A command has no person of its own, and a person may load what another one wrote."""
+    _create_shop(world)
+    named, shop = world.people["author_on_committee"].pk, {"applications/shop.toml": SHOP}
+    with acting(COMMAND):
+        with pytest.raises(InvalidInput, match="those who wrote the change"):
+            load(shop | {"processes/shop.toml": PROCESS}, reason="commit 4e1f")
+        load(shop | {"processes/shop.toml": PROCESS}, reason="commit 4e1f", writers=[named])
+    asked = _drafted(world, f"{PROCESS}\n# why")
+    assert asked.process.writers == [named]
+    with world.acting_as("author_on_committee"), pytest.raises(NotPermitted, match="author"):
+        approve(asked.pk, digest=asked.digest)
+
+
+def test_a_page_takes_the_authors_beside_the_person(world: Any, browsers: Any) -> None:
+    shop = _create_shop(world)
+    named = world.people["author_on_committee"].pk
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("processes/shop.toml", PROCESS)
+    manager = browsers("manager")
+    for address, document in (
+        (reverse("operation-new", args=["definition", "load"]), {"archive": ContentFile(packed.getvalue(), "d.zip")}),
+        (reverse("operation", args=["deployment_process", "create", shop.pk]), {"content": PROCESS}),
+    ):
+        answer = manager.post(address, {**document, "writers": [named], "reason": "commit 4e1f"})
+        assert answer.status_code == 302, answer.content.decode()[:3000]
+    assert {named, world.people["manager"].pk} == Definition.objects.get(number=2).writers_of("processes/", None)
+    assert DeploymentProcess.objects.get(application=shop).writers == [named]

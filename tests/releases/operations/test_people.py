@@ -160,13 +160,19 @@ def test_only_the_first_procedure_takes_effect_without_approval(world: Any) -> N
     from audit.actor import acting
 
     with acting(COMMAND):
-        draft = load(another(), reason="by the command")
+        with pytest.raises(InvalidInput, match="those who wrote the change"):
+            load(another(), reason="by the command")
+        draft = load(another(), reason="by the command", writers=[world.people["committee_a"].pk])
         with pytest.raises(GateNotPassed, match="Only the first release procedure of an empty system"):
             put_first_into_effect(draft.pk)
     assert world.fresh(draft).state == "draft"
     for name in ("committee_a", "developer", "auditor"):
         with world.acting_as(name), pytest.raises(NotPermitted):
             load(another("1.0.3"), reason="x")
+    with world.acting_as("manager"):
+        applied = apply_for(draft.pk, reason="x")
+    with world.acting_as("committee_a"), pytest.raises(NotPermitted, match="the author of"):
+        approve(applied.pk, digest=applied.digest)
 
 
 def test_a_version_of_the_procedure_never_changes_its_content(world: Any) -> None:
