@@ -52,6 +52,7 @@ from releases.admin.pages.retention.page import retention
 from releases.admin.pages.review.page import review
 from releases.admin.pages.rollback.page import rollback
 from releases.admin.pages.sampling.page import evidence_pack, evidence_packs, sampling
+from releases.admin.pages.several.page import several
 from releases.admin.pages.sign.page import sign_all
 from releases.admin.pages.statistics.page import statistics
 from releases.admin.pages.timeline.page import timeline
@@ -70,6 +71,7 @@ urlpatterns = [
     path("language/", login_not_required(set_language), name="language"),
     path("admin/release/<int:pk>/", release, name="release"),
     path("admin/release/<int:pk>/dry-run/<slug:environment>/", dry_run_page, name="dry-run"),
+    path("admin/sign/", sign_all, name="sign-all-releases"),
     path("admin/release/<int:pk>/sign/", sign_all, name="sign-all"),
     path("admin/release/<int:pk>/approval-request/", approval_request_form, name="approval-request-form"),
     path("admin/release/<int:pk>/runbook/<slug:environment>/", runbook, name="runbook"),
@@ -119,6 +121,7 @@ urlpatterns = [
     path("admin/queues/", queues, name="queues"),
     path("calendar/feed/<str:secret>.ics", feed, name="calendar-feed"),
     path("admin/operation/<slug:noun>/<slug:name>/", operation, name="operation-new"),
+    path("admin/operation/<slug:noun>/<slug:name>/several/", several, name="operation-several"),
     path("admin/operation/<slug:noun>/<slug:name>/from-file/", from_file, name="operation-from-file"),
     path("admin/operation/<slug:noun>/<slug:name>/<int:pk>/", operation, name="operation"),
     # First, so that the first page and the one sign-in hold whichever site object the admin is given.

@@ -25,6 +25,19 @@ def _shown_of(cl: Any, row: Any, name: str) -> Any:
     return format_html('<span class="r-chip {}">{}</span>', tone(row.state), shown) if name == "state" else shown
 
 
+@register.simple_tag(takes_context=True)
+def several_at_once(context: dict[str, Any], cl: Any) -> list[tuple[str, str]]:
+    """Return (label, address) of what a reader may do to several rows of a list."""
+    from environments.admin.rights import rights_of
+    from releases.admin.pages.several.page import offered_on, several_url
+
+    request = context["request"]
+    return [
+        (str(verb.label), several_url(verb, request.GET.urlencode()))
+        for verb in offered_on(rights_of(request), cl.model)
+    ]
+
+
 @register.inclusion_tag("components/views.html", takes_context=True)
 def saved_views(context: dict[str, Any], cl: Any) -> dict[str, Any]:
     """Show the saved views of a list, and a form that keeps what it shows now."""

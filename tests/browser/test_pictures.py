@@ -20,6 +20,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "ja-phone": {"locale": "ja", "phone": True},
     "en-light": {"locale": "en"},
 }
+SQUEEZED = "() => [...document.querySelectorAll('.ringi .r-narrow')].some((part) => part.clientWidth < 600)"
 
 
 def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -71,6 +72,8 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "doctor": ("administrator", "doctor", []),
         "sessions": ("manager", "sessions", []),
         "sign": ("tester", "sign-all", [rows["review"].pk]),
+        "sign-releases": ("tester", "sign-all-releases", []),
+        "several": ("manager", "operation-several", ["release", "cancel"]),
         "procedure-difference": ("manager", "procedure-difference", []),
         "sheet-procedure": ("manager", "procedure-document", [rows["released"].procedure_id]),
         "sheet-application": ("manager", "approval-request-form", [rows["review"].pk]),
@@ -144,6 +147,8 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
             wrong.append(f"{name}: {status}")
         if over := reader.wider_than_the_screen:
             wrong.append(f"{name}: wider than the screen: {over}")
+        if not LOOKS[look].get("phone") and reader.page.evaluate(SQUEEZED):
+            wrong.append(f"{name}: narrower than a desk allows")
         if look == "ja-light" and name not in TECHNICAL and (left := latin_words(reader.page)):
             wrong.append(f"{name}: not translated: {left}")
         reader.page.screenshot(path=folder / f"{name}.png", full_page=True)

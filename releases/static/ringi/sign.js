@@ -1,8 +1,8 @@
 // Ticks everything at once; without JavaScript each tick is set by hand. Fields that must be filled are asked for only
 // where their signature is ticked.
-const ticks = [...document.querySelectorAll("input[name=sign]")];
+const ticks = [...document.querySelectorAll(".r-sign-one > .r-tick input")];
 const ask = (tick) => {
-  for (const field of tick.closest("section").querySelectorAll("input:not([type=hidden], [name=sign]), textarea, select")) {
+  for (const field of tick.closest("section").querySelectorAll("input:not([type=hidden], .r-tick input), textarea, select")) {
     field.dataset.asked ??= field.required ? "1" : "";
     field.required = tick.checked && field.dataset.asked === "1";
   }

@@ -14,8 +14,11 @@ from audit.clock import now
 from audit.models import Event
 from environments.models import Application, Environment
 from environments.operations.access.grant import request_role
-from releases.models import ApprovalRequest, Document, Release, Waiver
+from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
+from releases.operations.release.prepare import lock_scope
+from releases.operations.release.reschedule import set_scheduled_start
 from tests.conftest import PASSWORD
+from tests.releases.admin import seed
 from tests.releases.gates.asking import COMMAND, alter, make, shown
 
 OLD = [{"method": "password", "at": 1.0}]
@@ -136,7 +139,7 @@ def test_an_approval_here_applies_to_the_shown_content(world: dict[str, Any], br
     key = f"approval-approve-{approval_request.pk}"
     address = reverse("sign-all", args=[release.pk])
     said = client.post(address, {"sign": [key], f"{key}-digest": "0" * 64}, follow=True).content.decode()
-    assert "Not signed" in said and approval_request.decisions.count() == 1
+    assert "Not done" in said and approval_request.decisions.count() == 1
     client.post(address, {"sign": [key], f"{key}-digest": approval_request.digest, f"{key}-comment": "ok"})
     assert ApprovalRequest.objects.get(pk=approval_request.pk).state == "approved"
 
@@ -227,3 +230,24 @@ def test_an_approver_is_shown_no_waiver(
     assert Waiver.objects.get(pk=waiver.pk).approved_at is None
     alter(waiver, until=now())
     assert key not in _offers(browsers("project_manager"), release)
+
+
+def test_several_releases_are_signed_on_one_page(
+    world: dict[str, Any], browsers: Callable[[str], Any], acting_as: Callable[..., Any]
+) -> None:
+    """The items of each release stand below its name, and one proof of identity is for all."""
+    other = seed.draft(acting_as, world["application"], "7.0.0")
+    with acting_as("manager"):
+        set_scheduled_start(other.pk, start=world["review"].scheduled_start_at)
+        lock_scope(other.pk)
+    client, address = browsers("tester"), reverse("sign-all-releases")
+    rows = [release.checklist.filter(signed_at=None).first() for release in (world["review"], other)]
+    html = client.get(address).content.decode()
+    assert all(f'value="checklist-sign-{row.pk}"' in html and str(row.release) in html for row in rows)
+    sent: dict[str, Any] = {"sign": [f"checklist-sign-{row.pk}" for row in rows]}
+    sent |= {f"checklist-sign-{row.pk}-evidence": "read" for row in rows}
+    sent |= {f"checklist-sign-{row.pk}-digest": shown(row) for row in rows}
+    assert client.post(address, sent).url == reverse("admin:index")
+    assert not ChecklistItem.objects.filter(pk__in=[row.pk for row in rows], signed_at=None).exists()
+    assert "checklist-sign" not in browsers("auditor").get(address).content.decode()
+    assert browsers("outsider").get(address).status_code == 403

@@ -12,9 +12,8 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _, gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from audit.actor import acting
 from audit.operation import only_if, record_refusal
-from audit.refusals import NotPossible, OperationRefused, SignatureRequired
+from audit.refusals import NotPossible
 from environments.admin.rights import Rights, page, rights_of
 from environments.language import labelled
 from releases.admin.components.change_history import operation_name
@@ -22,7 +21,7 @@ from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.components.navigation import DEFINITION_READERS
 from releases.admin.operations import verb as find
-from releases.admin.pages.operation.page import as_proved, contents_of, prove_again, reasons_of
+from releases.admin.pages.operation import several
 from releases.admin.pages.operation.submitted import submit
 from releases.definition import system
 from releases.definition.act import DOCUMENTS, Act
@@ -138,26 +137,13 @@ def definition(request: HttpRequest) -> HttpResponseBase:
     if not ticked or not reason:
         messages.warning(request, _("Select the changes to make, and enter a reason."))
         return HttpResponseRedirect(request.path)
-    ticked.sort(key=lambda row: not row.signs)  # the proof of identity is asked for before anything is done
-    done = list[str]()
-    refused = dict[str, tuple[str, ...]]()
-    for row in ticked:
-        try:
-            with acting(as_proved(request)):
-                _make(row, reason)
-        except OperationRefused as why_not:
-            if not done and isinstance(why_not, SignatureRequired):
-                why_not.contents = tuple(contents_of(partial(_make, one, reason) for one in ticked if one.signs))
-            signed = ((str(one), [*one.values, labelled(_("reason"), reason)]) for one in ticked if one.signs)
-            if not done and (asked := prove_again(request, why_not, *signed)):
-                return asked
-            refused[row.act.key] = reasons_of(why_not)
-            said = labelled(str(row), " ".join(refused[row.act.key]))
-            messages.error(request, _("Not done: %(what)s") % {"what": said})
-        else:
-            done.append(str(row))
-    if done:
-        messages.success(request, _("Done: %(what)s") % {"what": "; ".join(done)})
+    why = labelled(_("reason"), reason)
+    acts = [
+        several.Act(row.act.key, str(row), [*row.values, why], partial(_make, row, reason), row.signs) for row in ticked
+    ]
+    refused = several.do_all(request, acts)
+    if isinstance(refused, HttpResponseBase):
+        return refused
     return _page(request, rights, refused) if refused else HttpResponseRedirect(request.path)
 
 

@@ -54,13 +54,14 @@ def my_tasks(request: HttpRequest, site: AdminSite) -> HttpResponse:
         .select_related("application", "author")
         .order_by("scheduled_start_at", "-pk")[:20]
     )
-    shown = environment_overview(moment, rights.applications)
+    shown, tasks = environment_overview(moment, rights.applications), pending_tasks(rights, account, moment)
     return show(
         request,
         "pages/my_tasks/my_tasks.html",
         _("My tasks"),
         updates=updates(account, ANYTHING),
-        tasks=pending_tasks(rights, account, moment),
+        tasks=tasks,
+        signs=sum(task.signs for task in tasks) > 1,
         nothing=nothing_to_do(rights),
         alarms=alarms,
         stuck=stuck,

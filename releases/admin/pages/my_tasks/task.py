@@ -17,7 +17,7 @@ MOST = 30
 
 @dataclass(frozen=True)
 class Task:
-    """One open task: what to do, about what, where, and until when."""
+    """One open task: what to do, about what, where, and until when. signs: the page to sign has it, too."""
 
     what: str
     about: str
@@ -26,6 +26,7 @@ class Task:
     due: datetime | None = None
     zone: str = ""
     urgent: bool = False
+    signs: bool = False
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def decisions_of(reader: Reader) -> Iterator[Task]:
             quorum.words_for(where.standing.missing),
             _due(row.release) or row.valid_from or row.valid_until,
             row.environment.zone if row.environment is not None else "",
+            signs=row.release_id is not None,
         )
 
 
@@ -110,7 +111,7 @@ def _checklist(reader: Reader) -> Iterator[Task]:
         grouped.setdefault(item.release_id, []).append(item)
     for items in grouped.values():
         release, words = items[0].release, _("Sign the checklist: %(n)d open") % {"n": len(items)}
-        yield task_on(release, words, listed(map(str, items)), _due(release), at="#checklist")
+        yield task_on(release, words, listed(map(str, items)), _due(release), at="#checklist", signs=True)
 
 
 def _documents(reader: Reader) -> Iterator[Task]:
@@ -133,7 +134,7 @@ def _documents(reader: Reader) -> Iterator[Task]:
             signature is None or not review.why_not_permitted(reader.account, row)
         ):
             what, about = labelled(_step(signature), row), row.release or row.rollback
-            yield task_on(about, what, due=_due(row.release), at="#documents")
+            yield task_on(about, what, due=_due(row.release), at="#documents", signs=row.release_id is not None)
 
 
 def _step(signature: DocumentSignature | None) -> str:
@@ -164,7 +165,7 @@ def _final_checks(reader: Reader) -> Iterator[Task]:
         if place is None or not there.may("sign_final_check", place):
             continue
         if not sign_final_check.why_not_permitted(reader.account, row, there.held(place)):
-            yield task_on(row, _("Sign final check"), due=_due(row), at="#final")
+            yield task_on(row, _("Sign final check"), due=_due(row), at="#final", signs=True)
 
 
 def _releases(reader: Reader) -> Iterator[Task]:
@@ -210,7 +211,7 @@ def _waivers(reader: Reader) -> Iterator[Task]:
     spoken = quorum.deciders_of({row.release_id for row in rows}, ApprovalRequest.LIVE)
     for row in rows:
         if not waivers.why_not_permitted(reader.account, row, spoken[row.release_id]):
-            yield task_on(row, _("Decide on waiver request"), row.reason, _due(row.release), at="#waivers")
+            yield task_on(row, _("Decide on waiver request"), row.reason, _due(row.release), at="#waivers", signs=True)
 
 
 def _freezes(reader: Reader) -> Iterator[Task]:

@@ -1,4 +1,4 @@
-"""Everything that one person can sign in one release, on one page: own words for each item, one proof of identity."""
+"""All that one person can sign in a release, or in all, on one page: own words for each item, one proof of identity."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,28 +7,30 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from audit.actor import acting
 from audit.clock import now
 from audit.operation import label, record_refusal
-from audit.refusals import OperationRefused, SignatureRequired
-from environments.admin.rights import Rights, found_or_404, page, rights_of
-from environments.language import labelled
+from environments.admin.rights import Rights, found_or_404, page, rights_of, shown_to
 from environments.signing import require_factor
 from releases.admin.components.formatting import show
 from releases.admin.operations import verb as find
 from releases.admin.operations.availability import offered
 from releases.admin.operations.base import Verb
 from releases.admin.pages.approval_request.rows import Clause, Standing, clauses, standing_of
-from releases.admin.pages.operation.page import act_on, as_proved, cleaned, contents_of, prove_again, reasons_of
+from releases.admin.pages.operation.page import act_on, cleaned
+from releases.admin.pages.operation.several import Act, do_all
 from releases.admin.pages.operation.submitted import submit, values_of
 from releases.models import ApprovalRequest, ChecklistItem, Document, Release, Waiver
 
+# Releases of which one page shows what is to be signed.
+MOST = 20
 KEYS = {
     ChecklistItem: ("checklist:sign",),
     Document: ("document:check_content", "document:approve"),
@@ -40,8 +42,9 @@ KEYS = {
 
 @dataclass
 class Signature:
-    """One item to sign: its verb, the row, and a form of its own."""
+    """One item to sign: its release and verb, the row, and a form of its own."""
 
+    release: Release
     verb: Verb
     row: Any
     form: forms.Form
@@ -102,13 +105,14 @@ def _approval_requests(
     return [row for row, where in known if not where.why_not and not where.given and rights.account in where.candidates]
 
 
-def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str] = ()) -> list[Signature]:
+def _signatures(request: HttpRequest, releases: Iterable[Release], *, unread: Iterable[str] = ()) -> list[Signature]:
     """Return the reader's signatures; ticked forms are bound, and the others keep what was typed.
 
     unread: items that the operation has refused; the reader must read and tick them again.
     """
     found: list[Signature] = []
-    for verb, row in waiting_rows(release, rights_of(request)):
+    rights = rights_of(request)
+    for release, verb, row in ((r, *pair) for r in releases for pair in waiting_rows(r, rights)):
         kind = type("SignForm", (forms.Form,), dict(verb.form_fields(row)))
         prefix = f"{verb.noun}-{verb.name}-{row.pk}"
         posted = prefix in request.POST.getlist("sign") and prefix not in unread
@@ -118,11 +122,12 @@ def _signatures(request: HttpRequest, release: Release, *, unread: Iterable[str]
         zone = row.environment.zone if isinstance(row, ApprovalRequest) and row.environment is not None else ""
         found.append(
             Signature(
+                release,
                 verb,
                 row,
                 form,
-                shown=_about(verb, row, found),
-                clauses=clauses(row, rights_of(request), zone) if isinstance(row, ApprovalRequest) else [],
+                shown=_about(verb, row, [one for one in found if one.release == release]),
+                clauses=clauses(row, rights, zone) if isinstance(row, ApprovalRequest) else [],
                 body=row.body if isinstance(row, Document) else "",
             )
         )
@@ -135,34 +140,38 @@ def _about(verb: Verb, row: Any, before: list[Signature]) -> list[tuple[str, str
     return [] if verb.shows is None or again or isinstance(row, ApprovalRequest | Document) else verb.shows(row)
 
 
-def _release(request: HttpRequest, pk: int) -> Release:
-    return found_or_404(
-        request,
-        Release.objects.select_related("application", "author", "procedure").prefetch_related(
-            "changes",
-            "checklist",
-            "documents__edited_by",
-            "documents__signatures",
-            "final_checks__account",
-            "waivers__requested_by",
-            "waivers__environment",
-        ),
-        pk=pk,
+def _releases(request: HttpRequest, pk: int | None) -> list[Release]:
+    """Return the release of a key, or the next ones that the reader sees and that are not over."""
+    rows = Release.objects.select_related("application", "author", "procedure").prefetch_related(
+        "changes",
+        "checklist",
+        "documents__edited_by",
+        "documents__signatures",
+        "final_checks__account",
+        "waivers__requested_by",
+        "waivers__environment",
     )
+    if pk is not None:
+        return [found_or_404(request, rows, pk=pk)]
+    if not rights_of(request).grants:
+        raise PermissionDenied
+    open_ones = shown_to(request, rows.exclude(state__in=Release.ENDS))
+    return list(open_ones.order_by(F("scheduled_start_at").asc(nulls_last=True), "pk")[:MOST])
 
 
 @require_http_methods(["GET", "POST"])
-def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """Show the reader's open signatures in a release, or sign what is ticked, one operation each."""
-    release = _release(request, pk)
+def sign_all(request: HttpRequest, pk: int | None = None) -> HttpResponseBase:
+    """Show the reader's open signatures in a release, or in all; sign what is ticked, one operation each."""
+    releases = _releases(request, pk)
     if request.method == "GET":
-        return _show(request, release)
-    ticked = [s for s in _signatures(request, release) if s.key in request.POST.getlist("sign")]
+        return _show(request, releases, pk)
+    ticked = [s for s in _signatures(request, releases) if s.key in request.POST.getlist("sign")]
     strange = set(request.POST.getlist("sign")) - {signature.key for signature in ticked}
     if strange:
         # Items that the page offers to no one but the reader, or that somebody else has signed meanwhile.
         why = _("You do not have permission to sign this item, or the item is no longer open for signature.")
-        record_refusal("release:sign_pending_items", why, object=label(release), items=sorted(strange)[:20])
+        about = label(releases[0]) if pk is not None else ""
+        record_refusal("release:sign_pending_items", why, object=about, items=sorted(strange)[:20])
     if strange and not ticked:
         messages.error(request, why)
         return HttpResponseRedirect(request.path)
@@ -171,34 +180,17 @@ def sign_all(request: HttpRequest, pk: int) -> HttpResponseBase:
         return HttpResponseRedirect(request.path)
     valid = [signature.form.is_valid() for signature in ticked]
     if not all(valid):
-        return _page(request, release, _signatures(request, release), status=400)
-    done: list[str] = []
-    refused: dict[str, tuple[str, ...]] = {}
-    for signature in ticked:
-        try:
-            with acting(as_proved(request)):
-                if not done:
-                    _prove_all(ticked)
-                _sign(signature)
-        except OperationRefused as why:
-            if not done and isinstance(why, SignatureRequired):
-                why.contents = tuple(contents_of(partial(_sign, one) for one in ticked))
-            acts = ((act_on(one.verb, one.row), values_of(one.form)) for one in ticked)
-            if not done and (asked := prove_again(request, why, *acts)):
-                return asked
-            refused[signature.key] = reasons_of(why)
-            refusal = labelled(f"{signature.verb.label} – {signature.row}", " ".join(refused[signature.key]))
-            messages.error(request, _("Not signed: %(what)s") % {"what": refusal})
-        else:
-            done.append(f"{signature.verb.label} – {signature.row}")
-    if done:
-        messages.success(request, _("Signed: %(what)s") % {"what": "; ".join(done)})
+        return _page(request, _signatures(request, releases), pk, status=400)
+    acts = [Act(one.key, act_on(one.verb, one.row), values_of(one.form), partial(_sign, one)) for one in ticked]
+    refused = do_all(request, acts, partial(_prove_all, ticked))
+    if isinstance(refused, HttpResponseBase):
+        return refused
     if not refused:
-        return HttpResponseRedirect(reverse("release", args=[release.pk]))
-    left = _signatures(request, _release(request, release.pk), unread=refused)
+        return HttpResponseRedirect(reverse("release", args=[pk]) if pk is not None else reverse("admin:index"))
+    left = _signatures(request, _releases(request, pk), unread=refused)
     for signature in left:
         signature.refused = refused.get(signature.key, ())
-    return _page(request, release, left, status=409)
+    return _page(request, left, pk, status=409)
 
 
 def _sign(signature: Signature) -> None:
@@ -213,13 +205,19 @@ def _prove_all(ticked: Iterable[Signature]) -> None:
 
 
 @page
-def _show(request: HttpRequest, release: Release) -> HttpResponse:
-    return _page(request, release, _signatures(request, release))
+def _show(request: HttpRequest, releases: list[Release], pk: int | None) -> HttpResponse:
+    return _page(request, _signatures(request, releases), pk)
 
 
-def _page(request: HttpRequest, release: Release, signatures: list[Signature], status: int = 200) -> HttpResponse:
-    ticked = [signature.key for signature in signatures if signature.form.is_bound]
-    text = _("Sign my pending items")
-    answer = show(request, "pages/sign/sign.html", text, release=release, signatures=signatures, ticked=ticked)
+def _page(request: HttpRequest, signatures: list[Signature], pk: int | None, status: int = 200) -> HttpResponse:
+    answer = show(
+        request,
+        "pages/sign/sign.html",
+        _("Sign my pending items"),
+        release=_releases(request, pk)[0] if pk is not None else None,
+        signatures=signatures,
+        ticked=[signature.key for signature in signatures if signature.form.is_bound],
+        most=MOST,
+    )
     answer.status_code = status
     return answer
