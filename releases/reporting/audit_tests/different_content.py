@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from environments.language import labelled
 from environments.models import ConfigurationVersion
+from releases.models import ApprovalRequest
 from releases.reporting.audit_tests.base import CHUNK, Outcome, SavedTest, Scope, decisions_for
 
 _plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
@@ -40,7 +41,7 @@ class Compared:
             return
         content, plan = deployment.rest, self._plan(deployment)
         whole = _plain(content | {"plan": deployment.plan}).replace(f'"{deployment.plan}"', plan, 1)
-        digest = _digest(whole, approval_request.digest, lambda: approval_request.document)
+        digest = _digest(whole, approval_request.digest, lambda: _document(deployment))
         if digest != approval_request.digest:
             yield _("content of the approval request"), approval_request.digest, digest
         for decision in decisions_for(deployment):
@@ -49,7 +50,7 @@ class Compared:
             signed = decision.signature.get("digest", decision.digest)
             if signed != decision.digest:
                 yield _("digest of a signature"), signed, decision.digest
-        planned = _digest(plan, deployment.plan_digest, lambda: approval_request.document.get("plan"))
+        planned = _digest(plan, deployment.plan_digest, lambda: _document(deployment).get("plan"))
         brought = self._configurations.get(deployment.previous.get("wanted_configuration"))
         wanted = deployment.previous.get("wanted", {})
         artefact = content.get("artefact", {})
@@ -72,8 +73,13 @@ class Compared:
 
     def _plan(self, deployment: Any) -> str:
         if deployment.plan not in self._plans:
-            self._plans[deployment.plan] = _plain(deployment.approval_request.document.get("plan"))
+            self._plans[deployment.plan] = _plain(_document(deployment).get("plan"))
         return self._plans[deployment.plan]
+
+
+def _document(deployment: Any) -> Any:
+    """Read one document: those of all deployments together would take too much memory."""
+    return ApprovalRequest.objects.values_list("document", flat=True).get(pk=deployment.approval_request_id)
 
 
 def _digest(plain: str, expected: str, content: Callable[[], Any]) -> str:

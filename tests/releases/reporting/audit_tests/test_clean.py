@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import FETCH_RAISE, QuerySet
 from django.urls import reverse
 
 from audit.actor import Actor, acting
+from audit.clock import now
 from audit.models import Event
 from audit.reconciliation import nightly
 from audit.reconciliation.compare import compared_tables
+from releases.models import ApprovalDecision, Deployment
 from releases.reporting.audit_tests import TESTS
+from releases.reporting.audit_tests.base import SavedTest, Scope
 from tests.architecture.files import ROOT
 from tests.releases.reporting.audit_tests.asking import ask, texts
 
@@ -71,3 +76,19 @@ def test_a_cell_is_never_a_formula() -> None:
 
     made = "".join(lines(["a"], [["=1+1"], ["@x"], ["-1"], ["plain"], [None]]))
     assert made == "\ufeffa\r\n'=1+1\r\n'@x\r\n'-1\r\nplain\r\n\"\"\r\n"
+
+
+class Strict(Scope):
+    """A period whose rows refuse to be read one by one."""
+
+    def deployments(self) -> QuerySet[Deployment]:
+        return super().deployments().fetch_mode(FETCH_RAISE)
+
+    def approvals(self) -> QuerySet[ApprovalDecision]:
+        return super().approvals().fetch_mode(FETCH_RAISE)
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.key)
+def test_a_change_that_is_no_exception_needs_no_query_of_its_own(deployment: Any, test: SavedTest) -> None:
+    moment = now()
+    test.run(Strict(moment - timedelta(days=30), moment))
