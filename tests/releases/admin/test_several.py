@@ -137,7 +137,7 @@ def test_each_list_offers_what_its_reader_may_do(world: dict[str, Any], browsers
         assert found or name == "auditor"
 
 
-@pytest.mark.parametrize("key", ["account:invite", "calendar_feed:create"])
+@pytest.mark.parametrize("key", ["account:invite", "calendar_feed:create", "release:refresh_from_git"])
 def test_what_is_shown_once_is_done_one_by_one(key: str) -> None:
     (verb,) = (verb for verb in VERBS if verb.key == key)
     assert not for_several(verb)

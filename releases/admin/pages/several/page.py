@@ -31,9 +31,13 @@ from releases.admin.pages.operation.submitted import submit, values_of
 
 # Rows of one page.
 MOST = 50
-# The result is shown once, or one row at most can be meant.
+# The result is shown once, one row at most can be meant, or each row waits for another host.
 ONE_BY_ONE = frozenset(
-    {"account:invite", "calendar_feed:create", "procedure:request_restore", "procedure:withdraw_restore"}
+    {
+        *("account:invite", "calendar_feed:create", "procedure:request_restore", "procedure:withdraw_restore"),
+        *("release:refresh_from_git", "target:measure", "configuration:check_connectivity"),
+        "notification_channel:send_test",
+    }
 )
 
 
