@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from environments.targets.words import gettext as _
@@ -26,7 +26,7 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Run:
     """One run. state: running, succeeded or failed. says: the provider's own word for it. lines: what became of its
-    jobs, or the end of a log.
+    jobs, or the end of a log. commit: which it runs; empty where the provider does not say.
     """
 
     id: str
@@ -34,12 +34,13 @@ class Run:
     state: str
     says: str
     lines: tuple[str, ...] = ()
+    commit: str = ""
 
 
 @dataclass(frozen=True)
 class Provider(ABC):
-    """One project at one provider. url: without a slash at the end. commit, waits_in: of a run that is there already
-    and waits at an environment of the provider.
+    """One project at one provider. url: without a slash at the end. commit: the only one that a run may be of; empty:
+    any. waits_in: the environment of the provider at which a run that is there already waits.
     """
 
     url: str
@@ -132,14 +133,18 @@ def _github_run(row: Mapping[str, Any]) -> Run:
     said = str(row.get("conclusion") or row["status"])
     # Only `success` passes: neutral, skipped and stale say that nothing was decided.
     state = "running" if row["status"] != "completed" else "succeeded" if said == "success" else "failed"
-    return Run(str(row["id"]), str(row["html_url"]), state, said)
+    return Run(str(row["id"]), str(row["html_url"]), state, said, commit=str(row["head_sha"]))
 
 
 class GitHubWaiting(GitHub):
     """GitHub Actions, where a run of the commit waits for the review of an environment by Ringi's account there.
 
-    Facts: docs.github.com/rest/actions/workflow-runs, pending deployments and their reviews.
+    Facts: docs.github.com/rest/actions/workflow-runs, pending deployments and their reviews; events that trigger
+    workflows. A run for a pull request has its head commit and runs another: a merge with the base, or the base. One
+    that a person or another run began has inputs that are not in the commit.
     """
+
+    EVENTS: ClassVar = frozenset({"push", "create", "release", "schedule"})
 
     def start(self, ref: str, inputs: Mapping[str, str], key: str) -> Run | None:
         """Approve the newest run that waits, in words that hold the key; None where none waits."""
@@ -160,10 +165,11 @@ class GitHubWaiting(GitHub):
         return None
 
     def _runs(self) -> list[Mapping[str, Any]]:
-        """Return the newest runs of the workflow for the commit."""
-        query = urlencode({"head_sha": self.commit, "per_page": 20})
+        """Return the newest runs of the workflow that run the commit, and nothing beside it."""
+        query = urlencode({"head_sha": self.commit, "per_page": 100})
         path = f"/repos/{self.project}/actions/workflows/{quote(self.workflow, safe='')}/runs"
-        return [row for row in self.ask("GET", f"{path}?{query}")["workflow_runs"] if row["head_sha"] == self.commit]
+        rows = self.ask("GET", f"{path}?{query}")["workflow_runs"]
+        return [row for row in rows if row["head_sha"] == self.commit and row["event"] in self.EVENTS][:20]
 
 
 class GitLab(Provider):
@@ -204,7 +210,7 @@ class GitLab(Provider):
 def _gitlab_run(row: Mapping[str, Any]) -> Run:
     said = str(row["status"])
     ends = {"success": "succeeded", "failed": "failed", "canceled": "failed", "skipped": "failed"}
-    return Run(str(row["id"]), str(row["web_url"]), ends.get(said, "running"), said)
+    return Run(str(row["id"]), str(row["web_url"]), ends.get(said, "running"), said, commit=str(row["sha"]))
 
 
 class Webhook(Provider):

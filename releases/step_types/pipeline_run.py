@@ -273,7 +273,8 @@ def _provider(context: StepContext, parameters: PipelineParameters) -> Provider:
     assert version is not None
     where = _filled(context, parameters.waits_in, key_of(context))
     url = parameters.url.rstrip("/")
-    return kind(url, parameters.project, parameters.workflow, send, version.commit, where)
+    bound = parameters.waits_in or "{tag}" in parameters.ref or "{commit}" in parameters.ref
+    return kind(url, parameters.project, parameters.workflow, send, version.commit if bound else "", where)
 
 
 def _seen(provider: Provider, key: str) -> Run | None:
@@ -286,7 +287,9 @@ def _seen(provider: Provider, key: str) -> Run | None:
 
 
 def _followed(context: StepContext, held: Held, parameters: PipelineParameters, provider: Provider, run: Run) -> Run:
-    """Look at a run until it has ended. Raises StepFailed where the provider no longer answers, Overdue."""
+    """Look at a run until it has ended. Raises StepFailed where it runs another commit, NotProven where the provider no
+    longer answers, Overdue.
+    """
     said, misses = "", 0
     while True:
         try:
@@ -299,6 +302,10 @@ def _followed(context: StepContext, held: Held, parameters: PipelineParameters, 
         if run.says != said:
             said = run.says
             context.output(f"{said}\n".encode())
+        if provider.commit and run.commit not in ("", provider.commit):
+            _cancelled(context, provider, run)
+            words = {"url": run.url, "other": run.commit[:12], "commit": provider.commit[:12]}
+            raise StepFailed(_("The run %(url)s is of the commit %(other)s, and %(commit)s was approved.") % words)
         if run.state != "running":
             return run
         if time.monotonic() >= held.until:

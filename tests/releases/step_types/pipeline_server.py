@@ -24,10 +24,11 @@ class Started:
     ref: str
     inputs: dict[str, str]
     states: list[str]
+    commit: str
     cancelled: bool = False
-    commit: str = "a" * 40
     waits_in: str = ""
     comments: list[str] = field(default_factory=list)
+    event: str = "workflow_dispatch"
 
     def now(self) -> str:
         """Return the present state, and go on to the next."""
@@ -38,13 +39,16 @@ class Started:
 
 @dataclass
 class Server:
-    """What a test says: the states of each new run, whether the answer tells which run, and how late it is listed."""
+    """What a test says: the states of each new run, whether the answer tells which run, how late it is listed, and the
+    commit to which refs lead.
+    """
 
     port: int = 0
     states: tuple[str, ...] = ("queued", "running", "success")
     tells: bool = True
     unlisted: int = 0
     refuses: int = 0
+    commit: str = "a" * 40
     runs: list[Started] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     traces: set[str | None] = field(default_factory=set)
@@ -56,7 +60,7 @@ class Server:
 
     def begin(self, key: str, ref: str, inputs: dict[str, str]) -> Started:
         """Start a run."""
-        run = Started(len(self.runs) + 1, key, ref, inputs, list(self.states))
+        run = Started(len(self.runs) + 1, key, ref, inputs, list(self.states), commit=self.commit)
         self.runs.append(run)
         return run
 
@@ -105,6 +109,7 @@ def _github(server: Server, run: Started, state: str) -> dict[str, Any]:
     return {
         "id": run.id,
         "head_sha": run.commit,
+        "event": run.event,
         "display_title": f"Deploy {run.inputs.get('version', '')} {run.key}",
         "status": "completed" if ended else {"queued": "queued", "running": "in_progress"}[state],
         "conclusion": state if ended else None,
@@ -133,7 +138,13 @@ def gitlab(server: Server, method: str, path: list[str], query: dict[str, str], 
 
 def _gitlab(server: Server, run: Started, state: str) -> dict[str, Any]:
     word = {"queued": "pending", "cancelled": "canceled", "failure": "failed"}.get(state, state)
-    return {"id": run.id, "name": run.key, "status": word, "web_url": f"{server.url}/pipelines/{run.id}"}
+    return {
+        "id": run.id,
+        "sha": run.commit,
+        "name": run.key,
+        "status": word,
+        "web_url": f"{server.url}/pipelines/{run.id}",
+    }
 
 
 def webhook(server: Server, method: str, path: list[str], query: dict[str, str], body: Any) -> tuple[int, Any]:

@@ -181,6 +181,19 @@ def test_only_success_passes(place: Place, said: str) -> None:
     assert {"github": "Upload: failure", "gitlab": "no space left", "webhook": "deploy: done"}[place.provider] in shown
 
 
+def test_a_tag_that_was_moved_at_the_provider_is_not_deployed(place: Place) -> None:
+    """The receiver of a webhook does not say which commit it runs."""
+    place.server.commit, place.server.states = "c" * 40, ("success",)
+    if place.provider == "webhook":
+        place.run()
+        return
+    with pytest.raises(StepFailed, match="is of the commit cccccccccccc, and aaaaaaaaaaaa was approved"):
+        place.run()
+    assert place.server.runs[0].cancelled and place.effects() == ["requested", "started", "over"]
+    place.run(ref="main")
+    assert place.effects()[-1] == "done", "a branch says which pipeline deploys, and not what"
+
+
 def test_a_stop_cancels_the_run(place: Place) -> None:
     place.server.states = ("running",)
 

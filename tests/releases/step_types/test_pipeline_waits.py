@@ -26,10 +26,10 @@ def run(place: Place, **changes: Any) -> dict[str, Any]:
     return place.run(place.context(**changes), inputs={}, waits_in="{environment}")
 
 
-def waiting(place: Place, commit: str = "a" * 40, where: str = "production") -> Started:
+def waiting(place: Place, commit: str = "a" * 40, where: str = "production", event: str = "push") -> Started:
     """A run that has begun by itself and waits for a review."""
     made = place.server.begin("", "main", {})
-    made.commit, made.waits_in = commit, where
+    made.commit, made.waits_in, made.event = commit, where, event
     return made
 
 
@@ -51,6 +51,14 @@ def test_the_run_of_the_commit_is_approved_and_followed(place: Place) -> None:
     assert mine.comments == ["Ringi ringi-1-1-x"] and other.comments == below.comments == []
     assert facts["url"].endswith("/runs/1") and place.effects() == ["requested", "started", "done"]
     assert run(place) == facts and len(place.server.runs) == 3, "no run is started"
+
+
+@pytest.mark.parametrize("event", ["pull_request", "pull_request_target", "workflow_run", "workflow_dispatch"])
+def test_a_run_of_other_code_with_the_head_of_the_commit_is_not_approved(place: Place, event: str) -> None:
+    """A pull request from the approved commit runs a merge with its base; one begun by hand has inputs of a person."""
+    mine, newer = waiting(place), waiting(place, event=event)
+    run(place)
+    assert newer.comments == [] and mine.comments == ["Ringi ringi-1-1-x"]
 
 
 def test_a_run_that_comes_to_its_environment_later_is_waited_for(place: Place) -> None:
