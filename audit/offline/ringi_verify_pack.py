@@ -7,9 +7,9 @@ KEY is the ledger signer's public key (`name+keyid+base64`, or a file that holds
 (base64 of 32 bytes, or a file). Without them those in the pack are used; then it holds at most as far as can be seen,
 which is 2. Exit status: 0 it holds, 1 it is broken (the first fault is printed), 2 inconclusive.
 
-What is checked: the signature (DSSE v1, Ed25519) of the manifest; that the archive holds the files of the manifest and
-no others, each with its length and SHA-256; each event's leaf and its inclusion proof (RFC 9162, 2.1.3) under the root
-of the checkpoint; the checkpoint's signature.
+What is checked: the signature (DSSE v1, Ed25519) of the manifest; that the archive holds the files of the manifest,
+each with its length and SHA-256, and no other byte beside its directory; each event's leaf and its inclusion proof
+(RFC 9162, 2.1.3) under the root of the checkpoint; the checkpoint's signature.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import argparse
 import base64
 import json
 import os
+import struct
 import sys
 import zipfile
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ringi_verify import Inconclusive, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
+from ringi_verify import LARGE, MODE, Inconclusive, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST = "application/vnd.ringi.manifest.v1+json"
 OWN = ("manifest.json", "manifest.dsse.json")
@@ -50,8 +51,6 @@ def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
     names = [name for name in pack.namelist() if name not in OWN]
     if len(names) + len(OWN) != len(pack.namelist()) or sorted(names) != sorted(manifest["files"]):
         raise Broken("the files are not those of the manifest")
-    if min(entry.header_offset for entry in pack.infolist()):
-        raise Broken("something stands before the first file, which some readers take for one")
     for name in names:
         digest, length = sha256(), 0
         with pack.open(name) as member:
@@ -61,6 +60,30 @@ def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
         if {"sha256": digest.hexdigest(), "bytes": length} != manifest["files"][name]:
             raise Broken(f"{name} is not the file of the manifest")
     return manifest
+
+
+def check_bytes(file: IO[bytes], pack: zipfile.ZipFile) -> None:
+    """Check that each byte of the archive is of a file or of its directory: readers of ZIP take others for more files,
+    for other names or for links.
+    """
+    place, entries, wrong = 0, 0, Broken("the archive has more in it than its files, which some readers show")
+    for info in pack.infolist():
+        name, extra = info.filename.encode(), info.extra
+        flags = 0 if info.filename.isascii() else 0x0800
+        head = struct.pack("<4s5H3L2H", b"PK\3\4", 45, flags, 0, 0, 0x21, info.CRC, LARGE, LARGE, len(name), 20)
+        head += name + struct.pack("<2H2Q", 1, 16, info.file_size, info.file_size)
+        file.seek(place)
+        if info.header_offset != place or file.read(len(head)) != head:
+            raise wrong
+        shown = (info.flag_bits, info.compress_type, info.compress_size, info.external_attr, info.comment)
+        sizes = extra[:2] == b"\1\0" and len(extra) == 4 + int.from_bytes(extra[2:4], "little")
+        if shown != (flags, 0, info.file_size, MODE, b"") or (extra and not sizes):
+            raise wrong
+        place += len(head) + info.file_size
+        entries += 46 + len(name) + len(extra)
+    large = place > 0x7FFFFFFF or len(pack.infolist()) > 0xFFFF
+    if pack.start_dir != place or pack.comment or file.seek(0, 2) != place + entries + (98 if large else 22):
+        raise wrong
 
 
 def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> tuple[int, int, list[str]]:
@@ -119,13 +142,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     inside = []
     try:
-        with zipfile.ZipFile(options.pack) as pack:
+        with open(options.pack, "rb") as file, zipfile.ZipFile(file) as pack:
             if options.statements:
                 public = base64.b64decode(text_of(options.statements))
             else:
                 public = base64.b64decode(pack.read("keys/statements.pub"))
                 inside.append("the application's")
             manifest = check_manifest(pack, public)
+            check_bytes(file, pack)
             keys = read_keys([options.key or pack.read("keys/ledger-signer.pub").decode()])
             if not options.key:
                 inside.append("the ledger signer's")

@@ -112,6 +112,7 @@ def check_packs(archive: zipfile.ZipFile, names: Iterable[str], public: bytes, k
                     shutil.copyfileobj(member, copy)
                 with zipfile.ZipFile(copy) as one:
                     manifest = packs.check_manifest(one, public)
+                    packs.check_bytes(copy, one)
                     _proven, unproven, deleted = packs.check_events(one, manifest, keys)
             if manifest["type"] != "evidence-pack" or name != f"{PACKS}{manifest['number']}.zip":
                 raise Broken("it is the pack of something else")

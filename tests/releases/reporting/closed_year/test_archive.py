@@ -23,6 +23,7 @@ from django.core.management.base import CommandError
 from django.urls import reverse
 
 from audit import offline
+from audit.archive import Archive
 from audit.dsse import Signer
 from audit.models import ClosedYear, Event
 from audit.offline import ringi_verify
@@ -201,9 +202,10 @@ def with_another_event(ended: Ended, content: bytes) -> bytes:
     key = Signer.opened(ended.state / "statements")
     members["manifest.dsse.json"] = key.envelope(MANIFEST, members["manifest.json"])
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as made:
-        for name, member in members.items():
-            made.writestr(name, member)
+    made = Archive(out)
+    for name, member in members.items():
+        made.add(name, member)
+    made.close()
     return out.getvalue()
 
 
@@ -237,6 +239,9 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
     def forged_pack(name: str, content: bytes) -> bytes:
         return with_another_event(ended, content) if name.startswith("evidence-packs/") else content
 
+    def longer_pack(name: str, content: bytes) -> bytes:
+        return content[:-2] + b"\x05\x00words" if name.startswith("evidence-packs/") else content
+
     def other_list(name: str, content: bytes) -> bytes:
         return content.replace(b"P-00001", b"P-00002") if name == "population/deployments.csv" else content
 
@@ -262,6 +267,7 @@ def test_a_true_manifest_does_not_hide_other_events_packs_or_counts(
         (signed_in_part, (2, "are signed")),
         (other_pack, (1, "evidence-packs/")),
         (forged_pack, (1, "does not lead to the root")),
+        (longer_pack, (1, "has more in it than its files")),
         (other_list, (1, "not the one that was counted")),
     ):
         status, said = looked(rewritten(ended, archive, change), *keys)

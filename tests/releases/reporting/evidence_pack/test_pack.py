@@ -18,6 +18,7 @@ from django.db import connection
 from django.urls import reverse
 
 from audit.actor import Actor, acting
+from audit.archive import Archive
 from audit.clock import now
 from audit.ledger.link import link_pending
 from audit.models import Event
@@ -78,10 +79,11 @@ def verify(archive: bytes, folder: Path, *options: str) -> tuple[int, str]:
 def altered(archive: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
     """Write the archive again with one member changed."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
-        for entry in old.infolist():
-            content = old.read(entry)
-            new.writestr(entry, change(content) if entry.filename == name else content)
+    new = Archive(out)
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        for entry in old.namelist():
+            new.add(entry, change(old.read(entry)) if entry == name else old.read(entry))
+    new.close()
     return out.getvalue()
 
 
