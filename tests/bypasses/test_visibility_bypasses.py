@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib import admin
 from django.db import connection
 from django.urls import reverse
 
@@ -15,8 +16,11 @@ from audit.clock import now
 from audit.ledger.link import link_pending
 from audit.models import Event
 from audit.operation import operation
+from environments.admin import SeenOnly
+from environments.models import DeploymentTarget
 from environments.operations.configuration.create import create
-from releases.models import Step, StepAttempt, StepOutput
+from releases.admin.components.visibility import SEEN_ONLY
+from releases.models import DeployedVersion, Drift, MonitoringPeriod, Step, StepAttempt, StepOutput
 from releases.operations.rollback import decide
 from releases.operations.rollback.complete_manually import draft_documents
 from releases.operations.step import outcome
@@ -52,6 +56,37 @@ def test_a_search_discloses_nothing_of_hidden_configuration(world: Any, browsers
         assert min(found(manager, object=object, words="production7.c")) > 0
     assert min(found(developer, words="development7.c")) > 0, "he reads that one"
     assert min(found(developer, object=kept["production"])) > 0, "that something happened is no secret"
+
+
+def test_what_a_page_hides_is_hidden_in_its_history(world: Any, browsers: Browsers) -> None:
+    """Monitoring, deployed versions and drift of an environment that the reader does not see, in each kind of history;
+    and every list that hides rows does so too.
+    """
+    deployment = alter(walk(world.scheduled(), "enqueue", "start"), started_at=now())
+    sql = {"key": "totals", "kind": "sql", "parameters": {"statement": "SELECT 'HIDDEN-Zq7x'"}}
+    times = {"interval_seconds": 30, "duration_seconds": 60, "started_at": now()}
+    place = {"application": world.application, "environment": deployment.environment}
+    target = DeploymentTarget.objects.get(**place)
+    digests = {"code": "HIDDEN-Zq7x"}
+    rows = [
+        make(MonitoringPeriod, deployment=deployment, checks=[sql], **times),
+        make(Drift, target=target, parts=["code"], expected=digests, found=digests, found_at=now()),
+        make(DeployedVersion, **place, code="HIDDEN-Zq7x", configuration_digest="c" * 64, since=now()),
+    ]
+    link_pending(connection)
+    for row in rows:
+        label = f"{row._meta.label}:{row.pk}"
+        (number,) = Event.objects.filter(object=label, kind="row").values_list("ledger_entry__number", flat=True)
+        pages = [f"{reverse(name)}?object={label}" for name in ("timeline", "as-of")]
+        pages += [reverse("event", args=[number]), reverse("timeline")]
+        shown = {
+            name: ["Zq7x" in browsers(name).get(page).content.decode() for page in pages]
+            for name in ("developer", "operator")
+        }
+        assert shown == {"developer": [False] * 4, "operator": [True] * 4}, label
+        assert found(browsers("developer"), object=label, words="Zq7x") == (0, 0)
+    lists = {own.model._meta.label for own in admin.site._registry.values() if isinstance(own, SeenOnly)}
+    assert lists <= set(SEEN_ONLY)
 
 
 def test_lines_of_a_log_reach_only_who_may_read_it(world: Any, browsers: Browsers) -> None:

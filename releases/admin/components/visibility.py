@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from environments.admin.rights import Rights, rights_of
 from environments.application_scope import applications_of
 from environments.models import ConfigurationCheck, ConfigurationVersion, DeploymentTarget, Environment, RequestedChange
-from releases.models import Document, Step, StepAttempt
+from releases.models import DeployedVersion, Document, Drift, MonitoringPeriod, Step, StepAttempt
 from releases.reporting.evidence_pack import scope
 
 # Label → (model, paths to its environment and its application, what an account must see there). A document of a release
@@ -23,6 +23,9 @@ SEEN_ONLY: dict[str, tuple[type[Model], tuple[str, str], str]] = {
         (RequestedChange, "", "view"),
         (ConfigurationVersion, "", "view"),
         (ConfigurationCheck, "version__", "view"),
+        (DeployedVersion, "", "view"),
+        (Drift, "target__", "view"),
+        (MonitoringPeriod, "deployment__", "view"),
         (Step, "deployment__", "read_logs"),
         (StepAttempt, "step__deployment__", "read_logs"),
         (Document, "rollback__deployment__", "read_logs"),
