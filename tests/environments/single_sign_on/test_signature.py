@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -18,6 +20,7 @@ from joserfc.jwk import import_key
 
 from audit import signatures
 from audit.actor import acting
+from audit.clock import database_time
 from audit.ledger.chain import HOLDS
 from audit.ledger.link import link_pending
 from audit.models import Event, LedgerEntry
@@ -234,6 +237,38 @@ def test_a_statement_to_another_client_or_of_another_time_is_none(
         claims["nonce"] = to_base64url(signing_challenge(str(asked["nonce"]), asked["contents"]))
         signs({**asked, "id_token": jwt.encode({"alg": "ES256"}, claims | wrong, key, algorithms=["ES256"])}, digest)
     assert result()[0] != HOLDS
+
+
+@pytest.mark.parametrize("age", [901, 899, 600, -600, -899])
+def test_a_statement_of_the_last_moment_breaks_no_ledger(
+    acting_as: Any, result: Callable[[], tuple[int, int]], monkeypatch: pytest.MonkeyPatch, settings: Any, age: int
+) -> None:
+    """It is checked before it is written; a person who waits for the last second would have it refused by verifiers."""
+    settings.OIDC_ISSUER = "https://id.example"
+    key, digest = import_key(ec.generate_private_key(ec.SECP256R1()), "EC"), "a" * 64
+    add_digest = signatures.add_digest
+
+    def lasts(op: Any, reason: str) -> None:
+        while database_time() < op.at + timedelta(seconds=2):
+            pass
+        add_digest(op, reason)
+
+    monkeypatch.setattr(signatures, "add_digest", lasts)
+    with acting_as("committee_a") as actor:
+        connect(actor.account_id, issuer=settings.OIDC_ISSUER, subject="u-1", second_factor=True)
+        public = {part: str(value) for part, value in key.as_dict(private=False).items() if part in PUBLIC}
+        keep_key(issuer=settings.OIDC_ISSUER, client="ringi", key_id="k", key=public)
+        asked = {"nonce": "00" * 16, "contents": [content_of("test:sign", digest)]}
+        iat = int(database_time().timestamp()) - age
+        claims = {"iss": settings.OIDC_ISSUER, "sub": "u-1", "aud": "ringi", "iat": iat}
+        claims["nonce"] = to_base64url(signing_challenge(str(asked["nonce"]), asked["contents"]))
+        given = {**asked, "id_token": jwt.encode({"alg": "ES256"}, claims, key, algorithms=["ES256"])}
+        if abs(age) == 600:
+            signs(given, digest)
+        else:
+            with suppress(SignatureRequired):
+                signs(given, digest)
+    assert result()[0] == HOLDS
 
 
 @pytest.mark.parametrize("as_another", [False, True])
