@@ -34,13 +34,11 @@ from audit.changes import Changes  # noqa: E402
 from audit.roles import guard  # noqa: E402
 from environments.admin.rights import read_rights  # noqa: E402
 from environments.models import Account  # noqa: E402
-from releases.admin.components.live import Shown, shown_by  # noqa: E402
+from releases.admin.components.live import RIGHTS, Shown, shown_by  # noqa: E402
 
 log = logging.getLogger("ringi.live")
 # Seconds between two readings of the events while someone looks, and between two looks at a reader's rights.
 READ_EVERY, CHECK_EVERY = 0.25, 20.0
-# A change of these may take rights away from anyone: then every reader's are looked at.
-RIGHTS = {"environments.AccessGrant", "environments.AccessRule", "environments.Role"}
 # What was touched is kept for so long, for pages that were made before their stream began; and by how much the clocks
 # of two hosts may differ.
 KEPT, APART = 30.0, 5.0
@@ -154,7 +152,7 @@ def reader_of(key: str, token: str) -> tuple[Shown, object]:
     if not rights.may("read"):
         raise PermissionError("no role")
     try:
-        return shown_by(token, account), (rights.grants, rights.levels)
+        return shown_by(token, rights), (rights.grants, rights.levels)
     except signing.BadSignature as wrong:
         raise PermissionError(str(wrong)) from wrong
 
@@ -212,8 +210,10 @@ async def stream(hub: Hub, scope: Mapping[str, Any], receive: Receive, send: Sen
             if mine.recheck or loop.time() - checked >= CHECK_EVERY:
                 checked, mine.recheck = loop.time(), False
                 with contextlib.suppress(DatabaseError):
-                    if (await check())[1] != rights:
+                    shown, now = await check()
+                    if now != rights:
                         raise PermissionError("the grants have changed")
+                    mine.shown = shown.labels
             words = b": still here\n\n"
             if mine.changed:
                 mine.changed = False

@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from audit.changes import ANYTHING, newest
 from audit.operation import label
-from environments.admin.rights import page
-from environments.models import Account
+from environments.admin.rights import Rights, page, rights_of
+from environments.application_scope import applications_of
 from releases.models import EmergencyStop
 
 SALT = "ringi.live"
@@ -23,6 +23,8 @@ MOST = 150
 # Milliseconds between two looks at least, of a page about a few rows and of one about all.
 OFTEN, SELDOM = 500, 5000
 EVERYWHERE = (EmergencyStop._meta.label,)
+# A change of these may take rights away from anyone: then every reader's are looked at.
+RIGHTS = {"environments.AccessGrant", "environments.AccessRule", "environments.Role", "environments.Delegation"}
 
 
 def updates(account: Any, *rows: Model | str | None, every: int = 0) -> dict[str, Any]:
@@ -46,20 +48,24 @@ class Shown:
     labels: frozenset[str]
 
 
-def shown_by(token: str, account: Account) -> Shown:
-    """Return what the page of a token shows, for the account that it was made for. Raises signing.BadSignature."""
+def shown_by(token: str, rights: Rights) -> Shown:
+    """Return what the page of a token shows to the account that it was made for, without rows of applications that it
+    no longer sees. Raises signing.BadSignature.
+    """
     reader, made, labels = signing.loads(token, salt=SALT, max_age=LONGEST_SECONDS)
-    if reader != account.pk:
+    if rights.account is None or reader != rights.account.pk:
         raise signing.BadSignature("made for another account")
-    return Shown(account.pk, float(made), frozenset(labels))
+    seen = rights.applications
+    known = applications_of(labels) if seen is not None else {}
+    still = [one for one in labels if seen is None or known.get(one) is None or known[one] in seen]
+    return Shown(reader, float(made), frozenset(still))
 
 
 @page
 def changed(request: HttpRequest) -> HttpResponse:
     """Answer a text that differs once something on the page has changed: for pages without a stream."""
-    assert isinstance(request.user, Account)
     try:
-        labels = shown_by(request.GET.get("of", ""), request.user).labels
+        labels = shown_by(request.GET.get("of", ""), rights_of(request)).labels
     except signing.BadSignature:
         return JsonResponse({}, status=410)
     return JsonResponse({"newest": newest(labels)})

@@ -18,6 +18,7 @@ from audit.refusals import InvalidInput, NotPermitted
 from environments.admin.rights import read_rights
 from environments.models import AccessGrant, Application, Delegation, Environment
 from releases.admin.components.links import page_of
+from releases.admin.components.live import RIGHTS, shown_by
 from releases.admin.lists.notification_lists import example_values
 from releases.admin.operations import verb as find
 from releases.models import ApprovalRequest, Deployment, NotificationDelivery, PollFailure, Procedure, Release
@@ -26,7 +27,7 @@ from releases.operations.application.set_forge import set_forge
 from releases.operations.approval import decide
 from releases.operations.notification_delivery.disable import bounce
 from releases.operations.target.test import try_settings
-from tests.releases.gates.asking import COMMAND, make
+from tests.releases.gates.asking import COMMAND, alter, make
 
 from .test_teams import limit, portal
 
@@ -197,3 +198,24 @@ def test_without_a_role_nothing_is_seen(people: dict[str, Any], seeded: dict[str
     assert not AccessGrant.objects.filter(account=people["outsider"]).exists()
     assert read_rights(people["outsider"]).applications == frozenset()
     assert Deployment.objects.exists()
+
+
+def test_who_was_a_delegate_learns_of_no_more_changes(
+    portal: Application, seeded: dict[str, Any], people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """A page that was open when the delegation ended is told nothing of the other application, by poll or stream."""
+    limit(people, portal, "tester")
+    away = {"delegator": people["committee_b"], "delegate": people["tester"], "reason": "x"}
+    signed = {"confirmed_at": now(), "confirmed_by": people["administrator"], "requested_by": people["committee_b"]}
+    delegation = make(Delegation, **away, **signed, starts_at=now(), until=now().replace(year=2030))
+    client, row = browsers("tester"), seeded["round"]
+    text = client.get(page_of(row).partition("#")[0]).content.decode()
+    token = text.split('data-live="')[1].split('"')[0]
+    label = f"releases.ApprovalRequest:{row.pk}"
+    assert label in shown_by(token, read_rights(people["tester"])).labels
+    alter(delegation, revoked_at=now())
+    before = client.get(reverse("live"), {"of": token}).json()
+    alter(row, digest="e" * 64)
+    assert client.get(reverse("live"), {"of": token}).json() == before
+    assert label not in shown_by(token, read_rights(people["tester"])).labels
+    assert "environments.Delegation" in RIGHTS, "the stream looks at once"
