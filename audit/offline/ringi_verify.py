@@ -1072,7 +1072,8 @@ def verify(
         number = state.number + 1 if state is not None else 1
         try:
             record = JSON.decode(line)
-            if not isinstance(record, dict):
+            # Some readers of JSON take `Event` for `event`, and so another one than is verified here.
+            if not isinstance(record, dict) or len({key.casefold() for key in record}) != len(record):
                 raise ValueError
         except (ValueError, RecursionError):
             if state is None:

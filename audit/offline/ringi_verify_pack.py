@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import os
 import struct
 import sys
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ringi_verify import LARGE, MODE, Inconclusive, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
+from ringi_verify import JSON, LARGE, MODE, Inconclusive, ed25519_verifies, leads_to, parse_note, read_keys, signed_by  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST = "application/vnd.ringi.manifest.v1+json"
 OWN = ("manifest.json", "manifest.dsse.json")
@@ -39,7 +38,7 @@ class Broken(Exception):
 def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
     """Check signature, names, lengths and digests; return the manifest."""
     raw = pack.read("manifest.json")
-    envelope = json.loads(pack.read("manifest.dsse.json"))
+    envelope = JSON.decode(pack.read("manifest.dsse.json").decode())
     kind, body = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
     signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(body), body)
     if kind != MANIFEST or body != raw:
@@ -47,7 +46,7 @@ def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
     signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
     if not any(ed25519_verifies(public, signed, signature) for signature in signatures):
         raise Broken("the signature of the manifest does not verify")
-    manifest: dict[str, Any] = json.loads(raw)
+    manifest: dict[str, Any] = JSON.decode(raw.decode())
     names = [name for name in pack.namelist() if name not in OWN]
     if len(names) + len(OWN) != len(pack.namelist()) or sorted(names) != sorted(manifest["files"]):
         raise Broken("the files are not those of the manifest")
@@ -103,7 +102,12 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
         raise Broken("the checkpoint is not the one that the manifest names")
     with pack.open("ledger/events.jsonl") as lines:
         for line in lines:
-            record = json.loads(line)
+            try:
+                record = JSON.decode(line.decode())
+            except ValueError:
+                raise Broken(f"the line behind number {before} can't be read")
+            if set(record) != {"number", "event", "leaf", "path"}:
+                raise Broken(f"the line behind number {before} has other fields than a line of events")
             number, event = record["number"], base64.b64decode(record["event"], validate=True)
             if number <= before:
                 raise Broken(f"number {number} does not follow number {before}")
@@ -111,7 +115,7 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             leaf = sha256(b"\x00" + event).digest()
             if leaf.hex() != record["leaf"]:
                 raise Broken(f"the bytes of number {number} do not hash to its leaf")
-            row = json.loads(event)
+            row = JSON.decode(event.decode())
             if (row["kind"], row["outcome"]) == ("row", "deleted"):
                 what = f"{row['object'].partition(':')[0]} by {row['actor']} ({row['operation']})"
                 deleted.setdefault(what, []).append(number)

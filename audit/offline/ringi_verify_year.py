@@ -90,8 +90,8 @@ def check_closing(archive: zipfile.ZipFile, manifest: dict[str, Any], keys: list
         ledger.verify(lines, [], keys)
     except ledger.Broken as broken:
         raise Broken(f"the closing, event {broken.number}: {broken.what}")
-    events = [json.loads(base64.b64decode(json.loads(line)["event"])) for line in lines]
-    closing, said = json.loads(archive.read("closing.json")), manifest["ledger"]
+    events = [ledger.JSON.decode(base64.b64decode(ledger.JSON.decode(line)["event"]).decode()) for line in lines]
+    closing, said = ledger.JSON.decode(archive.read("closing.json").decode()), manifest["ledger"]
     content = json.dumps(closing["contents"], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     digest, after = sha256(content.encode()).hexdigest(), events[-1]["after"]
     meant = (after["first"], after["last"]) == (said["first"], said["last"])
@@ -125,13 +125,13 @@ def check_packs(archive: zipfile.ZipFile, names: Iterable[str], public: bytes, k
 
 def check_population(archive: zipfile.ZipFile, public: bytes) -> int:
     """Check the signed count against the list; return how many there are."""
-    envelope = json.loads(archive.read(COUNT))
+    envelope = ledger.JSON.decode(archive.read(COUNT).decode())
     kind, body = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
     signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(body), body)
     signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
     if kind != POPULATION or not any(ledger.ed25519_verifies(public, signed, one) for one in signatures):
         raise Broken("the signature of the count of deployments does not verify")
-    said = json.loads(body)
+    said = ledger.JSON.decode(body.decode())
     with archive.open(LIST) as member:
         numbers = [row[0] for row in csv.reader(io.TextIOWrapper(member, "utf-8-sig", newline=""))][1:]
     digest = sha256("".join(f"{number}\n" for number in numbers).encode()).hexdigest()

@@ -86,6 +86,17 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
 
 
+@pytest.mark.parametrize("more", ['"Event":"eyJub3QiOiJzbyJ9",', '"event":"eyJub3QiOiJzbyJ9",', '"NUMBER":7,'])
+def test_a_line_that_readers_take_in_two_ways_is_found(
+    exported: tuple[list[str], Path], tmp_path: Path, more: str
+) -> None:
+    """Decoders that do not heed capitals show the other event."""
+    lines, folder = exported
+    forged = [*lines[:3], "{" + more + lines[3][1:], *lines[4:]]
+    status, said = _run(tmp_path, forged, "--key", str(folder / "key.pub"))
+    assert (status, said) == (1, "BROKEN at number 3: line 4 can't be read\n")
+
+
 def test_a_cut_tail_is_found(exported: tuple[list[str], Path], tmp_path: Path) -> None:
     lines, folder = exported
     assert _run(tmp_path, lines[:10]) == (1, "BROKEN at number 9: the export ends without its head\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -11,11 +12,14 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Container
+from hashlib import sha256
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
+import rfc8785
 from django.db import connection
 from django.urls import reverse
 from psycopg.conninfo import make_conninfo
@@ -96,11 +100,6 @@ def test_every_alteration_is_found(deployment: Any, state: Path, tmp_path: Path)
 
 def test_a_forged_event_has_no_signed_root(deployment: Any, state: Path, tmp_path: Path) -> None:
     """With the application's key, and without the ledger signer's, an event is rewritten and a new manifest signed."""
-    import base64
-    from hashlib import sha256
-
-    import rfc8785
-
     archive = packed(deployment)
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
         lines = read.read("ledger/events.jsonl").splitlines()
@@ -117,6 +116,26 @@ def test_a_forged_event_has_no_signed_root(deployment: Any, state: Path, tmp_pat
         archive = altered(archive, name, lambda _old, content=content: content)
     status, said = verify(archive, tmp_path)
     assert status == 1 and f"the proof of number {record['number']} does not lead" in said
+
+
+@pytest.mark.parametrize("more", ['"event":"eyJub3QiOiJzbyJ9",', '"Event":"eyJub3QiOiJzbyJ9",', '"number":NaN,'])
+def test_a_line_that_readers_take_in_two_ways_is_broken(
+    deployment: Any, state: Path, made: Made, tmp_path: Path, more: str
+) -> None:
+    """With the application's key: the proof is of one event, and another one stands beside it."""
+    archive = packed(deployment)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        content, manifest = read.read("ledger/events.jsonl"), json.loads(read.read("manifest.json"))
+        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
+    forged = b"{" + more.encode() + content[1:]
+    manifest["files"]["ledger/events.jsonl"] = {"sha256": sha256(forged).hexdigest(), "bytes": len(forged)}
+    body = rfc8785.dumps(manifest)
+    envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
+    for name, given in (("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope)):
+        archive = altered(archive, name, lambda _old, given=given: given)
+    keys = ("--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
+    status, said = verify(archive, tmp_path, *keys)
+    assert status in (1, 2) and "HOLDS" not in said, said
 
 
 def test_an_unsigned_event_is_reported_as_such(deployment: Any, state: Path, tmp_path: Path) -> None:
