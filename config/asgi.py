@@ -42,7 +42,7 @@ READ_EVERY, CHECK_EVERY = 0.25, 20.0
 # What was touched is kept for so long, for pages that were made before their stream began; and by how much the clocks
 # of two hosts may differ.
 KEPT, APART = 30.0, 5.0
-MOST_STREAMS = 2000
+MOST_STREAMS, MOST_OF_ONE_READER = 2000, 100
 HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 type Message = Mapping[str, Any]
 type Send = Callable[[Message], Awaitable[None]]
@@ -191,9 +191,10 @@ async def stream(hub: Hub, scope: Mapping[str, Any], receive: Receive, send: Sen
         return await _refuse(send, 403, headers)
     except DatabaseError:
         return await _refuse(send, 503, headers)
-    if len(hub.streams) >= MOST_STREAMS:
-        return await _refuse(send, 503, headers)
     mine = Stream(shown.labels, f"environments.Account:{shown.account}")
+    theirs = sum(one.reader == mine.reader for one in hub.streams)
+    if len(hub.streams) >= MOST_STREAMS or theirs >= MOST_OF_ONE_READER:
+        return await _refuse(send, 503, headers)
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"retry: 3000\nevent: open\ndata:\n\n", "more_body": True})
     hub.add(mine, shown.made)

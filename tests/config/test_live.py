@@ -262,3 +262,21 @@ def test_without_a_stream_a_page_asks_and_is_answered(seeded: dict[str, Any], br
     assert client.get(reverse("live"), {"of": given["of"]}).json() != before
     assert other.get(reverse("live"), {"of": given["of"]}).status_code == 410
     assert client.get(reverse("live"), {"of": "x"}).status_code == 410
+
+
+def test_one_reader_cannot_occupy_all_streams(
+    pages: httpx.Client, seeded: dict[str, Any], browsers: Callable[[str], Any], listen: Callable[..., Any]
+) -> None:
+    session, other = session_of(browsers, "manager"), session_of(browsers, "developer")
+    page = reverse("release", args=[seeded["draft"].pk])
+    address = httpx.URL(asked_of(pages, page, session))
+    words = f"GET {address.raw_path.decode()} HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid={session}\r\n\r\n"
+    with ExitStack() as held:
+        answers = []
+        for _number in range(101):
+            stream = held.enter_context(socket.create_connection((address.host, address.port or 80), timeout=20))
+            stream.sendall(words.encode())
+            answers.append(stream.recv(12))
+        assert answers == [b"HTTP/1.1 200"] * 100 + [b"HTTP/1.1 503"]
+        with listen(asked_of(pages, page, other), other) as answer:
+            assert answer.status_code == 200
