@@ -34,3 +34,27 @@ def test_lines_of_japanese_are_joined_and_nothing_else_is() -> None:
     joined = on_page_markdown(text, japanese, None, None)
     assert joined == "一行目、二行目。\n\n次の段落続き\n* 項\n| 表 |\n| 行 |\nand\n英語\n"
     assert on_page_markdown(text, english, None, None) == text
+
+
+def _code(text: str) -> list[list[str]]:
+    """Return the lines of each code block without comments, which are in the language of the page."""
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    lines = ([" ".join(re.sub(r"(^|\s)#.*", "", line).split()) for line in block.splitlines()] for block in blocks)
+    return [[line for line in block if line] for block in lines]
+
+
+def test_japanese_pages_have_the_code_of_the_english_ones() -> None:
+    own = {
+        "docs/reference/procedure.ja.md": "the original, whose values are Japanese",
+        "docs/explanation/auditors.ja.md": "has in one page what English has in several",
+        "docs/how-to/read-the-ledger.ja.md": "shows the console in Japanese, and leaves the script to the English page",
+    }
+    pairs = {name: name.replace(".ja.md", ".md") for name in tracked() if name.endswith(".ja.md")}
+    there = {name: english for name, english in pairs.items() if (ROOT / english).exists() and name not in own}
+    assert len(there) > 15 and own.keys() <= pairs.keys()
+    differ = [
+        name
+        for name, english in there.items()
+        if _code((ROOT / name).read_text("utf-8")) != _code((ROOT / english).read_text("utf-8"))
+    ]
+    assert not differ
