@@ -16,7 +16,7 @@ from django.apps import apps
 from django.db.models import Model
 from django.forms.fields import InvalidJSONInput
 from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, pgettext
 from django_fsm import FSMField, can_proceed
 
 from environments import access, calendar
@@ -205,7 +205,7 @@ class Shown:
     @property
     def word(self) -> str:
         """Return the result in the reader's language."""
-        return {"passed": _("passed"), "failed": _("failed")}.get(self.result, _("unknown"))
+        return {"passed": _("passed"), "failed": pgettext("of a check", "failed")}.get(self.result, _("unknown"))
 
 
 @dataclass(frozen=True)
