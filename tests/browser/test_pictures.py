@@ -127,6 +127,7 @@ def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
     found |= {f"list-{name.split('_')[1]}": ("operator", reverse(f"admin:{name}_changelist")) for name in lists}
     found["find"] = ("manager", reverse("find") + "?q=1.3.0")
+    found["calendar-week"] = ("manager", reverse("calendar") + f"?week={rows['review'].scheduled_start_at:%Y-%m-%d}")
     configuration = rows["application"].configurations.first()
     found["configuration"] = (
         "operator",
