@@ -148,7 +148,7 @@ class Installation:
 
     def ledger_holds(self) -> str:
         """Verify the whole ledger with what the signer keeps, in the database and offline; return the last line."""
-        until("the last event to be signed", lambda: self.signed() == self.last() and not self.pending(), PATIENCE)
+        until("the last event to be signed", lambda: not self.pending() and self.signed() == self.last(), PATIENCE)
         folder, exported = self.state / "ledger_signer", self.running.folder / "ledger.jsonl"
         key = PublicKey.parse((folder / "key.pub").read_text().strip())
         connection = _connections()

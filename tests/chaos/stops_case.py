@@ -172,6 +172,8 @@ def test_every_step_is_made_once_or_asked_about(world: World, scheduled_deployme
     server = Server(tmp_path / "postgres.log")
     scheduler = running.scheduler()
     workers = [running.process("worker", slug) for slug in (*PLACES, "production")]
+    # One that starts while PostgreSQL is stopped ends, and its supervisor would start it again; there is none here.
+    until("the workers to be there", lambda: running.redis.scard("rq:workers") == len(workers), 120)
     waiting, said = lanes, ""
     deadline, stop_at = time.monotonic() + SECONDS, time.monotonic() + chance.uniform(*UP)
     while waiting or running.state() not in ("verifying", "awaiting_decision") or server.stops < LEAST_STOPS:

@@ -149,14 +149,14 @@ class World:
         usual = self.later is not None and version == "1.3.0" and not options and self.later.untouched()
         usual = usual and "tested" not in vars(self)  # a test may bring it there in a way of its own
         if usual and self.later is not None and self.later.entered(state):
-            release = Release.objects.get(version=version)
+            release = Release.objects.get(version=version, application=self.application)
             with self.acting_as("manager"):
                 refresh_from_git(release.pk)  # the result of a look at the repository counts for a minute
         else:
             walk(version, **options)
             if usual and self.later is not None:
                 self.later.keep(state)
-        return Release.objects.get(version=version)
+        return Release.objects.get(version=version, application=self.application)
 
     def tested(self, version: str = "1.3.0", **options: Any) -> Any:
         """Bring a release to `tested`, with evidence, checklist, documents and team."""

@@ -143,8 +143,8 @@ class Rows:
             configuration=world.configurations["production"],
         )
         with acting(COMMAND):
-            changed = procedure.content | {"version": "1.9.9"}
-            another = load(type(procedure.document).model_validate(changed), reason="x")
+            changed = type(procedure.document).model_validate(procedure.content | {"version": "1.9.9"})
+            another = load(changed, reason="x", writers=[people["outsider"].pk])
         process = make(
             DeploymentProcess,
             application=world.application,

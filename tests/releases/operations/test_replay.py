@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from audit.actor import acting
 from audit.clock import now
 from releases.admin.components.trigger_replay import replay_lines
 from releases.metric_sources.triggers import evaluate
@@ -19,7 +18,7 @@ from releases.procedures.document import Procedure as Content
 from releases.queries import trigger_replay
 from releases.queries.monitoring import triggers_of
 from releases.queries.rollback_causes import NO_RESPONSE
-from tests.releases.gates.asking import COMMAND, make, walk
+from tests.releases.gates.asking import make, walk
 
 
 def edited(version: str, **triggers: dict[str, Any]) -> Content:
@@ -155,7 +154,7 @@ def test_the_request_holds_the_replay_and_shows_it(
 ) -> None:
     monitoring = monitored([0.15] * 5)
     make(Rollback, deployment=monitoring.deployment, cause="error_rate", critical=True, raised_at=now())
-    with acting(COMMAND):
+    with world.acting_as("manager"):
         draft = load(edited("9.0.0", error_rate={"limit": "0.2"}), reason="less noise")
         same = load(edited("9.1.0"), reason="words only")
     page = browsers("manager").get(f"/admin/operation/procedure/submit/{draft.pk}/")

@@ -22,7 +22,7 @@ def test_the_coming_windows_are_offered_with_their_milestones(world: Any, browse
     form = client.get(address).context["form"]
     values = [value for value, _label in form.fields["window"].choices]
     assert values[0] == "now" and len(values) == 6, "the extra window is open, five regular ones follow"
-    regular = form.fields["window"].choices[1]
+    regular = form.fields["window"].choices[2]  # the scope lock of the first may be past already
     assert "01:00" in regular[1] and "Scope locked (" in regular[1]
     assert client.post(address, {"window": values[2], "start": "", "reason": ""}).status_code == 302
     assert world.fresh(release).scheduled_start_at.isoformat() == values[2]
