@@ -100,7 +100,7 @@ def test_it_is_no_way_round_a_right_or_to_rows_that_are_not_shown(
         assert client.get(page("release", "cancel")).status_code == 403
         assert client.post(page("release", "cancel"), {"row": [draft.pk], "reason": "x"}).status_code == 403
     manager = browsers("manager")
-    for wrong in ([draft.pk, 999_999], ["x"]):
+    for wrong in ([draft.pk, 999_999], ["x"], [10**30], ["٣"]):
         assert manager.post(page("release", "cancel"), {"row": wrong, "reason": "x"}).status_code == 404
     assert manager.post(page("release", "cancel"), {"reason": "x"}).status_code == 302
     assert manager.post(page("release", "cancel"), {"row": [draft.pk], "reason": ""}).status_code == 400
