@@ -57,7 +57,11 @@ def test_on_a_running_system_a_file_becomes_a_draft_and_the_command_says_so(worl
         f"procedure 1.0.1 is in effect; {tmp_path.name} was not loaded"
     )
     assert not Row.objects.filter(version="9.0.0").exists()
-    assert command("load", str(tmp_path)) == "procedure 9.0.0 draft; submit it for approval on its page"
+    with pytest.raises(CommandError, match="those who wrote the change"):
+        command("load", str(tmp_path))
+    said = command("load", str(tmp_path), "--author", "developer")
+    assert said == "procedure 9.0.0 draft; submit it for approval on its page"
+    assert Row.objects.get(version="9.0.0").writers == [world.people["developer"].pk]
 
 
 def test_the_page_starts_from_the_version_in_effect_and_checks_without_storing(world: Any, browsers: Any) -> None:
