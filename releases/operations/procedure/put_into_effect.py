@@ -52,6 +52,9 @@ def load(content: Content, *, reason: str, writers: Collection[int] = ()) -> Pro
     existing = Procedure.objects.filter(key=content.key, version=content.version).first()
     if existing is not None:
         if existing.digest == digest(content):
+            if not set(writers) <= {existing.author_id, *existing.writers}:
+                text = _("Version %(version)s already exists with other authors. Give the version another number.")
+                raise InvalidInput(text % {"version": content.version})
             return existing
         raise InvalidInput(
             _("Version %(version)s already exists with different content.") % {"version": content.version}

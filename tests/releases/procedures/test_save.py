@@ -62,6 +62,9 @@ def test_on_a_running_system_a_file_becomes_a_draft_and_the_command_says_so(worl
     said = command("load", str(tmp_path), "--author", "developer")
     assert said == "procedure 9.0.0 draft; submit it for approval on its page"
     assert Row.objects.get(version="9.0.0").writers == [world.people["developer"].pk]
+    assert command("load", str(tmp_path), "--author", "developer") == said
+    with pytest.raises(CommandError, match="with other authors"):
+        command("load", str(tmp_path), "--author", "developer", "--author", "tester")
 
 
 def test_the_page_starts_from_the_version_in_effect_and_checks_without_storing(world: Any, browsers: Any) -> None:
