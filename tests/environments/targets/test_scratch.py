@@ -33,13 +33,15 @@ def test_the_scratch_database_is_dropped_despite_autovacuum_and_an_own_session(
     """A role without superuser rights may not end autovacuum, so DROP … WITH (FORCE) is refused to it."""
     address, name = new_database(), f"scratch_{uuid4().hex[:12]}"
     url = "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**conninfo_to_dict(address))
-    working = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'autovacuum worker'"
+    working = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE datname = %s AND relid = %s"
     with scratch(Database(url), name), psycopg.connect(make_conninfo(address, dbname=name), autocommit=True) as own:
         own.execute(f"CREATE TABLE t (i int) WITH ({SLOW}, autovacuum_vacuum_cost_limit = 1)")
         own.execute("INSERT INTO t SELECT generate_series(1, 100000)")
         own.execute("DELETE FROM t")
-        until = time.monotonic() + 60
-        while eager_autovacuum.execute(working, [name]).fetchone() == (0,):
+        table = own.execute("SELECT 't'::regclass::oid").fetchone()
+        assert table is not None
+        until = time.monotonic() + 120
+        while eager_autovacuum.execute(working, [name, *table]).fetchone() == (0,):
             assert time.monotonic() < until, "autovacuum does not come"
             time.sleep(0.1)
         refused = psycopg.connect(address, autocommit=True)
