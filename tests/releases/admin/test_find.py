@@ -78,3 +78,27 @@ def test_a_reader_of_one_application_finds_nothing_of_another(
         alter(grant, application=other)
     assert str(release) not in str(found(client, "1.3.0"))
     assert found(client, seeded["application"].name) == {}
+
+
+def test_an_operation_is_found_beside_the_row_that_is_named_with_it(
+    seeded: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """The words of the operation and of the row stand in any order; only who may do it now is offered it."""
+    review = seeded["review"]
+    withdraw = (f"Withdraw request: {review}", reverse("operation", args=["release", "withdraw_request", review.pk]))
+    for asked in ("withdraw 1.3.0", "1.3.0 withdraw", "ＷＩＴＨＤＲＡＷ １．３．０"):
+        assert withdraw in found(browsers("manager"), asked)["Operations"], asked
+    assert "Operations" not in found(browsers("auditor"), "withdraw 1.3.0")
+    assert "Operations" not in found(browsers("manager"), "withdraw 9.9.9")
+    assert "Operations" not in found(browsers("manager"), "testing 1.3.0"), "what is not possible now"
+
+
+def test_what_names_one_row_leads_to_what_may_be_done_there(
+    seeded: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    review = seeded["review"]
+    client = browsers("manager")
+    offers = found(client, review.number)["Operations"]
+    assert f"Withdraw request: {review}" in [words for words, _address in offers]
+    assert all(client.get(address).status_code == 200 for _words, address in offers)
+    assert "Operations" not in found(browsers("auditor"), review.number)

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from environments.models import AccessGrant, Account, Application
 from releases.admin.pages.operation.submitted import digest_of
+from releases.models import NotificationChannel
 from tests.conftest import PASSWORD
 from tests.releases.gates.asking import make
 
@@ -42,12 +43,15 @@ def test_a_proof_is_for_the_values_that_it_shows(world: dict[str, Any], browsers
 
 
 def test_a_secret_is_not_shown(world: dict[str, Any], browsers: Callable[[str], Any]) -> None:
-    client, address = browsers("manager"), reverse("operation-new", args=["notification_channel", "create"])
+    channel = NotificationChannel.objects.get(key="slack")
+    client, address = (
+        browsers("manager"),
+        reverse("operation", args=["notification_channel", "set_address", channel.pk]),
+    )
     hook = "https://hooks.example/services/T0/own"
-    names = {"key": "team", "label_ja": "班", "label_en": "team chat"}
-    given = {**names, "kind": "slack", "address": hook, "language": "en", "reason": "new"}
-    url, kept = asked(client, address, **given)
-    assert "team chat" in str(kept["acts"]) and hook not in str(kept["acts"]) + client.get(url).text
+    url, kept = asked(client, address, url=hook, language="en", reason="team chat moved")
+    assert "team chat moved" in str(kept["acts"])
+    assert hook not in str(kept["acts"]) + client.get(url).text
 
 
 def test_values_have_one_digest_in_every_process_and_all_rows_count(world: dict[str, Any]) -> None:

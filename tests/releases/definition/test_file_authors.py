@@ -69,12 +69,17 @@ def test_a_version_that_people_made_ends_no_authorship_of_the_files(world: Any) 
 
 def test_what_was_loaded_while_the_version_before_waited_is_its_authors(world: Any) -> None:
     _create_shop(world)
-    waits = _drafted(world, PROCESS)
+    first, files = world.people["developer"].pk, {"applications/shop.toml": SHOP, "processes/shop.toml": PROCESS}
+    with acting(COMMAND):
+        load(files, reason="first", writers=[first])
+    waits = _drafted(world, f"{PROCESS}\n# why")
+    assert waits.process.writers == [first]
     with world.acting_as("author_on_committee"):
         longer = PROCESS.replace("estimate_seconds = 5", "estimate_seconds = 7", 1)
         load({"applications/shop.toml": SHOP, "processes/shop.toml": longer}, reason="longer")
     _approved(world, waits)
-    assert _drafted(world, f"{longer}\n# why").process.writers == [world.people["author_on_committee"].pk]
+    later = _drafted(world, f"{longer}\n# why").process.writers
+    assert later == [world.people["author_on_committee"].pk], "those of the version in effect do not count"
 
 
 TITLE, PAST = "procedure/1-01-introduction.toml", "procedure/8-01-history.toml"
