@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from django.utils.translation import gettext as _
+
 from environments.models import ConfigurationVersion
 from environments.secrets import decrypt
 
+HIDDEN = "•••"
 _PLAIN = re.compile(r"[\w-]+")
 Mark = Literal["same", "changed", "added", "removed"]
 
@@ -38,12 +41,15 @@ def _keys(version: ConfigurationVersion | None) -> set[str]:
 
 def _row(key: str, left: ConfigurationVersion | None, right: ConfigurationVersion | None) -> Row:
     before, after = _value(left, key), _value(right, key)
-    mark: Mark = "same" if before == after else "changed"
+    secret = [version is not None and key in version.encrypted for version in (left, right)]
+    mark: Mark = "same" if before == after and secret[0] == secret[1] else "changed"
     if before is None or after is None:
         mark = "added" if before is None else "removed"
-    secret = any(version is not None and key in version.encrypted for version in (left, right))
-    hidden = ("•••" if before is not None else None, "•••" if after is not None else None)
-    return Row(key, mark, secret, *(hidden if secret else (before, after)))
+    texts = [before, after]
+    if any(secret):
+        hidden = [HIDDEN if own else _("%(hidden)s, not secret") % {"hidden": HIDDEN} for own in secret]
+        texts = [None if text is None else shown for text, shown in zip(texts, hidden, strict=True)]
+    return Row(key, mark, any(secret), *texts)
 
 
 def _value(version: ConfigurationVersion | None, key: str) -> str | None:
@@ -77,29 +83,30 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[s
     )
     found = []
     for path in dict.fromkeys([*left, *right]):
-        sides = [_json(side[path]) if path in side else "" for side in (left, right)]
+        sides = [json_of(side[path]) if path in side else "" for side in (left, right)]
         if sides[0] != sides[1]:
-            before_text, after_text = (_text(side[path]) if path in side else "—" for side in (left, right))
-            if before_text == after_text:
+            before_text, after_text = (text_of(side[path]) if path in side else "—" for side in (left, right))
+            if before_text.split() == after_text.split():
                 before_text, after_text = sides
-            name = ".".join(part if part and _PLAIN.fullmatch(part) else _json(part) for part in path)
+            name = ".".join(part if part and _PLAIN.fullmatch(part) else json_of(part) for part in path)
             found.append((name, before_text, after_text))
     return found
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value as people read it: a command as its line, and JSON where a plain text could mislead."""
     if value and isinstance(value, list) and all(isinstance(word, str) for word in value):
         text = shlex.join(value)
     elif isinstance(value, str):
         text = value
     else:
-        return _json(value)
+        return json_of(value)
     lines = text.split("\n")
     plain = all(line.isprintable() and "  " not in line and line == line.strip() for line in lines)
-    return text if plain and text.strip(" —\n") and " → " not in text else _json(value)
+    return text if plain and text.strip(" —\n") and " → " not in text else json_of(value)
 
 
-def _json(value: Any) -> str:
+def json_of(value: Any) -> str:
     """Return JSON in which each character shows that is not printed, that turns others round, or that a page drops."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True).replace("  ", " \\u0020")
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)

@@ -12,6 +12,7 @@ from audit.admin.read_only import ReadOnlyAdmin, cell, column
 from environments.access import undecided
 from environments.admin import people, windows
 from environments.admin.rights import rights_of
+from environments.difference import HIDDEN
 from environments.language import listed
 from environments.models import (
     AccessGrant,
@@ -24,7 +25,6 @@ from environments.models import (
 )
 from environments.times import shown, stamp
 
-HIDDEN = "•••"
 REGISTERED_BESIDE = (people, windows)
 
 

@@ -185,21 +185,20 @@ def last_there(release: Release, place: Environment) -> Deployment | None:
 
 
 def changed_targets(targets: list[DeploymentTarget], last: Deployment | None) -> list[str] | None:
-    """Return what differs in deployment targets since a deployment, a line each; None where nothing can be compared."""
+    """Return what differs in deployment targets since a deployment, a line each; None where there was none."""
     if last is None:
         return None
-    said: list[str] = []
-    compared = False
+    ran = DeploymentTarget.every.filter(pk__in=last.steps.values("target")).exclude(pk__in=[row.pk for row in targets])
+    said = [_("%(target)s is retired") % {"target": row.name} for row in ran]
     for target in targets:
         before = target.history.filter(history_date__lte=last.started_at).order_by("-history_date").first()
         if before is None:
-            said += [_("%(target)s is new") % {"target": target.name}] if len(targets) > 1 else []
+            said.append(_("%(target)s is new") % {"target": target.name})
             continue
-        compared = True
-        kept, now_ = ({"root": row.root, **row.options} for row in (before, target))
+        kept, now_ = ({**row.options, "root": row.root, "group": row.group} for row in (before, target))
         own = [f"{key}: {left} → {right}" for key, left, right in changes(kept, now_)]
         said += [labelled(target.name, line) for line in own] if len(targets) > 1 else own
-    return said if compared or said else None
+    return said
 
 
 def _procedure_effects(approval_request: ApprovalRequest, rights: Rights) -> list[Clause]:

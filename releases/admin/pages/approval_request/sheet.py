@@ -17,7 +17,7 @@ from releases.admin.pages.procedure.difference import Difference, differences
 from releases.gates.base import Answer, Known
 from releases.gates.evaluation import evaluate
 from releases.gates.rehearsal import rehearsed, seconds
-from releases.models import ApprovalRequest, ChangeEntry, Deployment, Release
+from releases.models import ApprovalRequest, ChangeEntry, Deployment, Release, Step
 from releases.notifications.templates.events import KEYS
 from releases.notifications.templates.placeholders import KNOWN_BEFOREHAND, PLACEHOLDERS, filled
 from releases.queries import changes_since as since
@@ -114,7 +114,7 @@ def sheet_of(approval_request: ApprovalRequest, rights: Rights, moment: datetime
                 [row for row in difference(before, after) if row.mark != "same"] if own.sees(place) else None,
                 after is not None,
                 changed_targets(targets_in(release.application_id, place), last) if own.sees(place) else None,
-                differences(last.release.step_plan, release.step_plan) if last is not None else None,
+                changed_steps(last.release.step_plan, release.step_plan) if last is not None else None,
                 [
                     answer
                     for answer in evaluate(release, place, max(opens or moment, moment), known)
@@ -132,6 +132,19 @@ def sheet_of(approval_request: ApprovalRequest, rights: Rights, moment: datetime
         faults(release, known) if release.step_plan else [],
         _messages(release, approval_request.document.get("notification_templates", {}), places, moment),
     )
+
+
+def changed_steps(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """Return the steps in which two step plans differ, each named by its phase and its label."""
+    return differences(*({"steps": _labelled(plan)} for plan in (before, after)))
+
+
+def _labelled(plan: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    label, phases = f"label_{language()}", dict(Step.Phase.choices)
+    return {
+        str(phases[phase]): [{"key": row[label]} | {name: row[name] for name in row if name != label} for row in rows]
+        for phase, rows in plan.items()
+    }
 
 
 def _messages(
