@@ -364,7 +364,10 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
-def english() -> Iterator[None]:
-    """Sentences are compared in English; pages choose their language themselves."""
+def english(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sentences are compared in English; pages choose their language themselves, and commands that of the terminal."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if os.environ.get(name, "").startswith("ja"):
+            monkeypatch.setenv(name, "C.UTF-8")
     with translation.override("en"):
         yield

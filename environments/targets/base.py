@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from environments.targets.declared import AfterValidator, BaseModel, ConfigDict
+from environments.targets.words import gettext as _
 
 
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
+        raise ValueError(_("is not a regular expression: %(fault)s") % {"fault": error}) from error
     return text
 
 

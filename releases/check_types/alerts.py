@@ -19,7 +19,7 @@ class AlertsParameters(AlertListParameters):
     @model_validator(mode="after")
     def _is_a_level(self) -> "AlertsParameters":
         if self.highest and self.highest not in self.levels:
-            raise ValueError(f"highest must be one of the levels: {', '.join(self.levels)}")
+            raise ValueError(_("highest must be one of the levels: %(levels)s") % {"levels": ", ".join(self.levels)})
         return self
 
 

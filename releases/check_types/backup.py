@@ -36,7 +36,7 @@ class BackupCheckParameters(Parameters):
     @classmethod
     def _stays_on_the_target(cls, value: str) -> str:
         if value.startswith("/") or ".." in Path(value).parts:
-            raise ValueError("must be a pattern below the target's folder")
+            raise ValueError(_("must be a pattern below the target's folder"))
         return value
 
 

@@ -35,17 +35,17 @@ class CommandCheckParameters(LimitParameters):
         try:
             groups = re.compile(value).groups
         except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+            raise ValueError(_("is not a regular expression: %(fault)s") % {"fault": error}) from error
         if value and groups != 1:
-            raise ValueError("must have exactly one group")
+            raise ValueError(_("must have exactly one group"))
         return value
 
     @model_validator(mode="after")
     def _is_whole(self) -> "CommandCheckParameters":
         if self.limited and not self.value:
-            raise ValueError("a limit needs `value`, the pattern that finds what is limited")
+            raise ValueError(_("a limit needs `value`, the pattern that finds what is limited"))
         if set(self.passes) & set(self.unknown):
-            raise ValueError("an exit code can't pass and be unknown")
+            raise ValueError(_("an exit code cannot pass and be unknown"))
         return self
 
 

@@ -18,7 +18,7 @@ PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
 
 def _page(value: str) -> str:
     if not PATH.fullmatch(value):
-        raise ValueError("must be a path that begins with one / and has neither spaces nor backslashes")
+        raise ValueError(_("must be a path that begins with one / and has neither spaces nor backslashes"))
     return value
 
 

@@ -30,7 +30,7 @@ class LogParameters(Parameters):
     @model_validator(mode="after")
     def _can_be_met(self) -> "LogParameters":
         if self.at_least > self.at_most:
-            raise ValueError("at_least is above at_most")
+            raise ValueError(_("at_least is above at_most"))
         return self
 
 

@@ -11,6 +11,7 @@ from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, CheckType, Result
 from releases.metric_sources import UnknownSource, source
 from releases.metric_sources.base import NOTHING, MetricName, Reading
+from releases.procedures.places import message_of
 
 COUNTED_BY = {"error_rate": "requests", "response_time": "duration_count"}
 
@@ -41,11 +42,13 @@ class MetricsParameters(Parameters):
             reader = source(self.source)
             wanted = reader.parameters.model_validate(self.source_parameters)
         except UnknownSource:
-            raise ValueError(f"no metric source is called {self.source}") from None
+            raise ValueError(_("no metric source is called %(name)s") % {"name": self.source}) from None
         except ValidationError as error:
-            raise ValueError(f"source_parameters: {error.errors()[0]['msg']}") from error
+            fault = error.errors()[0]
+            place = ".".join(["source_parameters", *map(str, fault["loc"])])
+            raise ValueError(_("%(place)s: %(fault)s") % {"place": place, "fault": message_of(fault)}) from error
         if strange := sorted({row.metric for row in self.limits} - reader.provides(wanted)):
-            raise ValueError(f"the source does not give {', '.join(strange)}")
+            raise ValueError(_("the source does not give %(metrics)s") % {"metrics": ", ".join(strange)})
         return self
 
 

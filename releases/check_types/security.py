@@ -31,7 +31,7 @@ class SecurityParameters(Parameters):
     @model_validator(mode="after")
     def _asks_for_something(self) -> "SecurityParameters":
         if not (self.certificate_days or self.headers or self.absent):
-            raise ValueError("one of certificate_days, headers, absent is needed")
+            raise ValueError(_("one of certificate_days, headers, absent is needed"))
         return self
 
 

@@ -27,7 +27,7 @@ class SqlParameters(LimitParameters):
     @model_validator(mode="after")
     def _says_what_is_right(self) -> "SqlParameters":
         if not self.limited:
-            raise ValueError("one of equals, at_least, at_most is needed")
+            raise ValueError(_("one of equals, at_least, at_most is needed"))
         return self
 
 

@@ -4,7 +4,9 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 
+from environments.language import listed
 from environments.models import Account
 
 
@@ -22,5 +24,5 @@ def authors(names: Sequence[str]) -> set[int]:
     """Return the keys of the persons' accounts with these user names. Raises CommandError for a name that none has."""
     found = dict(Account.objects.filter(kind="person", username__in=names).values_list("username", "pk"))
     if unknown := sorted(set(names) - found.keys()):
-        raise CommandError(f"no person has the user name {', '.join(unknown)}")
+        raise CommandError(_("no person has the user name %(names)s") % {"names": listed(unknown)})
     return set(found.values())

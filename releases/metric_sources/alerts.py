@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from environments.targets.base import Parameters, TargetSpec
+from environments.targets.words import gettext as _
 from releases.metric_sources.alert_list import AlertListParameters, NoAlertList, above, firing
 from releases.metric_sources.base import NOTHING, MetricSource, Reading
 
@@ -23,7 +24,7 @@ class AlertsSourceParameters(AlertListParameters):
     @model_validator(mode="after")
     def _is_a_level(self) -> "AlertsSourceParameters":
         if self.least not in self.levels:
-            raise ValueError(f"least must be one of the levels: {', '.join(self.levels)}")
+            raise ValueError(_("least must be one of the levels: %(levels)s") % {"levels": ", ".join(self.levels)})
         return self
 
 

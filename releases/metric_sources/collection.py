@@ -11,6 +11,7 @@ from environments.targets.base import Parameters, TargetSpec
 from environments.targets.words import gettext as _
 from releases.metric_sources import UnknownSource, source
 from releases.metric_sources.base import MetricSource, Reading
+from releases.procedures.places import message_of
 
 # The sources of a target whose options name none.
 USUAL: tuple[Mapping[str, Any], ...] = ({"source": "prometheus_text", "parameters": {}},)
@@ -71,7 +72,7 @@ def places_of(settings: Mapping[str, Any]) -> list[Place]:
             text = _("%(where)s names an unknown source: %(name)s")
             raise WrongSources(text % {"where": where, "name": row["source"]}) from None
         except ValidationError as invalid:
-            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors(include_url=False)]
+            faults = [f"{'.'.join(map(str, e['loc']))}: {message_of(e)}" for e in invalid.errors(include_url=False)]
             raise WrongSources(f"{where}: {'; '.join(faults)}") from None
         again = sum(1 for place in places if place.source.name == known.name)
         places.append(Place(f"{known.name}#{again + 1}" if again else known.name, known, parameters))

@@ -4,13 +4,14 @@ import re
 from typing import Annotated
 
 from environments.targets.declared import AfterValidator, StringConstraints
+from environments.targets.words import gettext as _
 
 READS = re.compile(r"\s*(select|with|values|table)\b", re.IGNORECASE)
 
 
 def _reads(value: str) -> str:
     if not READS.match(value):
-        raise ValueError("must begin with SELECT, WITH, VALUES or TABLE")
+        raise ValueError(_("must begin with SELECT, WITH, VALUES or TABLE"))
     return value
 
 

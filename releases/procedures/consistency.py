@@ -6,8 +6,10 @@ The rules read plain values, so that one malformed row hides no other fault; the
 from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any, get_args
 
+from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
+from environments import language
 from environments.roles import LEVEL_CHOICES
 from environments.secret_detection import reveals_secret
 from releases.procedures.approvers import approval_faults, approvers, emergency_faults, place_faults, role_faults
@@ -22,6 +24,7 @@ from releases.procedures.rows import (
     keys_of,
     list_of,
     listed,
+    names_unknown,
     repeated,
     rows_of,
     unknown,
@@ -57,7 +60,8 @@ def faults_between(
     """Yield (path, sentence) for every name without an owner, double key and half-filled rule."""
     yield from _twice(raw)
     if raw.get("applications") and not raw.get("key"):
-        yield ("applications",), "names applications, so the procedure needs a key; the organisation's is that of all"
+        text = _("names applications, so the procedure needs a key; the organisation's is that of all")
+        yield ("applications",), text
     yield from _languages(raw)
     yield from _references(raw)
     yield from _history(raw)
@@ -72,17 +76,19 @@ def faults_between(
     yield from _triggers(raw)
     yield from unnotified_ends(rows_of(raw, "notification_rules"))
     for path, row in rows_of(raw, "notification_rules") if events else ():
-        yield from unknown(path, row, "event", events, "event, of which nobody would be notified")
+        yield from unknown(path, row, "event", events, "event")
     yield from _fixed(raw)
     for when in ("deployment", "rollback") if rows_of(raw, "checks") else ():
         own = [row for _path, row in rows_of(raw, "checks") if row.get("when") == when]
         if all(row.get("type") == "manual" for row in own):
-            yield ("checks",), f"has no automatic check of a {when}, so that nothing would tell that it works"
+            deployment = _("has no automatic check of a deployment, so that nothing would tell that it works")
+            rollback = _("has no automatic check of a rollback, so that nothing would tell that it works")
+            yield ("checks",), deployment if when == "deployment" else rollback
     for path, row in rows_of(raw, "checks"):
         yield from unknown(path, row, "type", check_types, "check type")
         yield from _parameters(path, row, check_types)
         if row.get("type") == "manual" and row.get("when") in ("monitoring", "rollback"):
-            yield (*path, "type"), "manual is asked for at the verification of a deployment only"
+            yield (*path, "type"), _("manual is asked for at the verification of a deployment only")
 
 
 def _languages(raw: Raw) -> Found:
@@ -98,19 +104,19 @@ def _languages(raw: Raw) -> Found:
             waiting += [((*path, name), inner) for name, inner in value.items() if name != "parameters"]
             spoken = {name for name in value if LANGUAGE.fullmatch(str(name))}
             for name in sorted(spoken - known):
-                yield (*path, name), "is no language of this procedure; add it to languages"
+                yield (*path, name), _("is no language of this procedure; add it to languages")
             for name in named if spoken & known and path[:1] not in shipped else ():
                 if name not in spoken:
-                    yield path, f"has no words in {name!r}, a language of this procedure"
+                    yield path, _("has no words in %(language)r, a language of this procedure") % {"language": name}
 
 
 def _fixed(raw: Raw) -> Found:
     """Refuse a row that no code reads, and a list without a required row: code decides what these do."""
     for place, known in FIXED.items():
         for path, row in rows_of(raw, place):
-            yield from unknown(path, row, "key", known, "row of this list, which nothing would read")
+            yield from unknown(path, row, "key", known, "row")
         for key in sorted(known - keys_of(raw, place)) if rows_of(raw, place) or place in raw else ():
-            yield tuple(place.split(".")), f"says nothing of {key}"
+            yield tuple(place.split(".")), _("says nothing of %(key)s") % {"key": key}
 
 
 def _parameters(path: Path, row: Raw, kinds: Collection[str]) -> Found:
@@ -120,10 +126,11 @@ def _parameters(path: Path, row: Raw, kinds: Collection[str]) -> Found:
     try:
         model.model_validate(given)
     except ValidationError as invalid:
-        for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+        for error in invalid.errors(include_url=False, include_input=False):
             yield (*path, "parameters", *error["loc"]), message_of(error)
     for name in reveals_secret(given):
-        yield (*path, "parameters", name), "holds a password or another secret; it belongs into the configuration"
+        text = _("holds a password or another secret; it belongs into the configuration")
+        yield (*path, "parameters", name), text
 
 
 def _lists(value: Any, path: Path = ()) -> Iterator[list[tuple[Path, Raw]]]:
@@ -160,7 +167,7 @@ def _references(raw: Raw) -> Found:
     # Code decides what these mean; a procedure says who has which, and which states are asked for.
     for place, known, what in (
         ("levels", dict(LEVEL_CHOICES), "level of access"),
-        ("document_states", dict.fromkeys(DOCUMENT_STATES), "state of a document"),
+        ("document_states", dict.fromkeys(DOCUMENT_STATES), "state"),
     ):
         for path, row in rows_of(raw, place):
             yield from unknown(path, row, "key", known, what)
@@ -181,11 +188,13 @@ def _references(raw: Raw) -> Found:
     accepting = {row.get("environment") for _path, row in rows_of(raw, "accepted_branches")}
     for path, row in rows_of(raw, "environments"):
         if isinstance(row.get("key"), str) and row["key"] not in accepting:
-            yield path, f"has no row in accepted_branches, so that no branch could go to {row['key']!r}"
+            text = _("has no row in accepted_branches, so that no branch could go to %(environment)r")
+            yield path, text % {"environment": row["key"]}
     for path, row in rows_of(raw, "notification_rules"):
-        yield from all_unknown(
-            (*path, "recipient_groups"), row.get("recipient_groups"), keys_of(raw, "recipient_groups"), "group"
-        )
+        if not row.get("recipient_groups") and row.get("must_act") is not True:
+            yield path, _("notifies no one")
+        groups = keys_of(raw, "recipient_groups")
+        yield from all_unknown((*path, "recipient_groups"), row.get("recipient_groups"), groups, "recipient group")
         yield from all_unknown((*path, "documents"), row.get("documents"), keys_of(raw, "documents"), "document")
         yield from all_unknown((*path, "channels"), row.get("channels"), keys_of(raw, "channels"), "channel")
     monitoring = raw.get("monitoring")
@@ -197,9 +206,10 @@ def _references(raw: Raw) -> Found:
         able = approvers(raw)
         for index, role in enumerate(list_of(final, "signers")):
             if role in roles and role not in able:
-                yield ("final_check", "signers", index), f"{role!r} may not sign it; known: {listed(able)}"
+                text = _("%(role)r may not sign it; known: %(known)s")
+                yield ("final_check", "signers", index), text % {"role": role, "known": listed(able)}
     for name in sorted(keys_of(raw, "team_roles") & roles):
-        yield ("team_roles",), f"{name!r} is the name of a role as well"
+        yield ("team_roles",), _("%(name)r is the name of a role as well") % {"name": name}
 
 
 def _signatures(path: Path, row: Raw, able: Set[str]) -> Found:
@@ -209,35 +219,37 @@ def _signatures(path: Path, row: Raw, able: Set[str]) -> Found:
         here: Path = (*path, "signatures", index)
         if not isinstance(signature, Mapping):
             continue
-        yield from unknown(here, signature, "role", able | {AUTHOR}, "role of people that may sign")
+        yield from unknown(here, signature, "role", able | {AUTHOR}, "signer")
         state = signature.get("state")
         order = DOCUMENT_STATES.index(state) if state in DOCUMENT_STATES else reached
         if order < reached:
-            yield (*here, "state"), f"{state!r} comes before the state of the signature above it"
+            text = _("%(state)r comes before the state of the signature above it")
+            yield (*here, "state"), text % {"state": state}
         reached = max(reached, order)
 
 
 def _history(raw: Raw) -> Found:
     rows = rows_of(raw, "history")
     if rows and isinstance(raw.get("version"), str) and rows[-1][1].get("version") != raw["version"]:
-        yield ("version",), f"is {raw['version']}, but the history ends with {rows[-1][1].get('version')}"
+        said = {"version": raw["version"], "last": rows[-1][1].get("version")}
+        yield ("version",), _("is %(version)s, but the history ends with %(last)s") % said
     yield from repeated(rows, ("version",))
     days = [(path, str(row["date"])) for path, row in rows if "date" in row]
     for (_path, earlier), (path, later) in zip(days, days[1:], strict=False):
         if later < earlier:
-            yield (*path, "date"), f"{later} lies before the entry above it"
+            yield (*path, "date"), _("%(date)s lies before the entry above it") % {"date": later}
 
 
 def _milestones(raw: Raw) -> Found:
     rows = rows_of(raw, "milestones")
     if rows and rows[-1][1].get("when") is not None:
-        yield (*rows[-1][0], "when"), "the last milestone is the start itself, which every release has"
+        yield (*rows[-1][0], "when"), _("the last milestone is the start itself, which every release has")
     days = [(path, whole_of(row, "days_before")) for path, row in rows]
     for (_path, earlier), (path, later) in zip(days, days[1:], strict=False):
         if earlier is not None and later is not None and later >= earlier:
-            yield (*path, "days_before"), "must be nearer to T-0 than the milestone above it"
+            yield (*path, "days_before"), _("must be nearer to T-0 than the milestone above it")
     if days and days[-1][1] not in (0, None):
-        yield (*days[-1][0], "days_before"), "the last milestone must be T-0 itself, 0 days before"
+        yield (*days[-1][0], "days_before"), _("the last milestone must be T-0 itself, 0 days before")
     keys = keys_of(raw, "milestones")
     emergency = rows_of(raw, "schedule.emergency.milestones")
     for path, row in emergency:
@@ -245,7 +257,8 @@ def _milestones(raw: Raw) -> Found:
     schedule = raw.get("schedule")
     if emergency or (isinstance(schedule, Mapping) and schedule.get("emergency") is not None):
         for name in sorted(keys - keys_of(raw, "schedule.emergency.milestones")):
-            yield ("schedule", "emergency", "milestones"), f"says nothing of the milestone {name!r}"
+            text = _("says nothing of the milestone %(milestone)r")
+            yield ("schedule", "emergency", "milestones"), text % {"milestone": name}
 
 
 def _matrix(raw: Raw) -> Found:
@@ -257,7 +270,7 @@ def _matrix(raw: Raw) -> Found:
         yield from unknown(path, row, "type", types, "type of test")
         yield from unknown(path, row, "test_environment", keys_of(raw, "testing.environments"), "test environment")
     for name in sorted(types - {str(row.get("type")) for _path, row in rows}):
-        yield ("testing", "matrix"), f"has no cell for tests of the type {name!r}"
+        yield ("testing", "matrix"), _("has no cell for tests of the type %(type)r") % {"type": name}
 
 
 def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
@@ -266,11 +279,8 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
     for path, row in rows_of(raw, "protected_branches"):
         of_tier = [place for _path, place in places if place["tier"] == row.get("tier")]
         if of_tier and not all(asked(raw, "branch_protection", place) for place in of_tier):
-            yield (
-                path,
-                f"has no gate of the type branch_protection in the tier {row['tier']!r}, so that nothing would "
-                "ask for it",
-            )
+            text = _("has no gate of the type branch_protection in the tier %(tier)r, so that nothing would ask for it")
+            yield path, text % {"tier": row["tier"]}
     for path, row in rows_of(raw, "gates"):
         yield from unknown(path, row, "type", gate_types, "gate type")
         yield from _evidence_of_gate(raw, path, row)
@@ -278,18 +288,16 @@ def _gates(raw: Raw, gate_types: Collection[str]) -> Found:
         if row.get("evidence") == "junit" and row.get("type") == "evidence":
             yield from _unasked_tests(raw, path, row, places)
         if not list_of(row, "tiers") and not list_of(row, "environments"):
-            yield path, "names no tier and no environment, so that nothing would ask it"
+            yield path, _("names no tier and no environment, so that nothing would ask it")
         yield from all_unknown((*path, "environments"), row.get("environments"), keys, "environment")
         for index, tier in enumerate(list_of(row, "tiers")):
             if tier in TIERS and tier not in tiers:
-                yield (*path, "tiers", index), f"no environment is of the tier {tier!r}"
+                yield (*path, "tiers", index), _("no environment is of the tier %(tier)r") % {"tier": tier}
     for path, row in places:
         for kind in ALWAYS_ASKED if row.get("protected") is True else ():
             if not asked(raw, kind, row):
-                yield (
-                    (*path, "protected"),
-                    f"needs a gate of the type {kind!r} in the tier {row['tier']!r}; add one to gates",
-                )
+                text = _("needs a gate of the type %(type)r in the tier %(tier)r; add one to gates")
+                yield (*path, "protected"), text % {"type": kind, "tier": row["tier"]}
 
 
 def _unasked_tests(raw: Raw, path: Path, row: Raw, places: list[tuple[Path, Raw]]) -> Found:
@@ -303,16 +311,17 @@ def _unasked_tests(raw: Raw, path: Path, row: Raw, places: list[tuple[Path, Raw]
         limit = orders[place.get("key")]
         here = place.get("tier") in list_of(row, "tiers") or place.get("key") in list_of(row, "environments")
         if here and not any(order < limit or order == limit == first for order in due):
-            yield path, f"asks for test reports, but testing.matrix requires none before {place.get('key')!r}"
+            text = _("asks for test reports, but testing.matrix requires none before %(environment)r")
+            yield path, text % {"environment": place.get("key")}
 
 
 def _attestation(raw: Raw, path: Path, row: Raw) -> Found:
     if row.get("type") == "attestation" and not row.get("subject"):
-        yield (*path, "subject"), "is missing: an attestation names the subject of the statement it asks for"
+        yield (*path, "subject"), _("is missing: an attestation names the subject of the statement it asks for")
     yield from all_unknown((*path, "roles"), row.get("roles"), keys_of(raw, "roles"), "role")
     for name, of in (("subject", "attestation"), ("roles", "attestation"), ("hours", "promotion")):
         if row.get("type") != of and row.get(name):
-            yield (*path, name), f"is written for a gate of the type {of} only"
+            yield (*path, name), _("is written for a gate of the type %(type)s only") % {"type": of}
 
 
 def _evidence_of_gate(raw: Raw, path: Path, row: Raw) -> Found:
@@ -321,25 +330,28 @@ def _evidence_of_gate(raw: Raw, path: Path, row: Raw) -> Found:
     if named:
         yield from unknown(path, row, "threshold", thresholds, "threshold")
         if isinstance(named, str) and named in thresholds and named != recorded_by:
-            yield (*path, "threshold"), f"is judged by {recorded_by or 'no threshold'}"
+            text = _("is judged by %(threshold)s") if recorded_by else _("is judged by no threshold")
+            yield (*path, "threshold"), text % {"threshold": recorded_by}
     if recorded_by and recorded_by not in thresholds:
-        yield ("thresholds",), f"says nothing of {recorded_by}, by which {row.get('evidence')} is judged"
+        text = _("says nothing of %(threshold)s, by which %(evidence)s is judged")
+        yield ("thresholds",), text % {"threshold": recorded_by, "evidence": row.get("evidence")}
     if row.get("type") == "evidence" and not row.get("evidence"):
-        yield (*path, "evidence"), "is missing: a gate of evidence names the type of evidence it asks for"
+        yield (*path, "evidence"), _("is missing: a gate of evidence names the type of evidence it asks for")
     if row.get("type") != "evidence" and row.get("evidence") in get_args(EvidenceType)[1:]:
-        yield (*path, "evidence"), "only a gate of the type evidence asks for evidence"
+        yield (*path, "evidence"), _("only a gate of the type evidence asks for evidence")
 
 
 def _versions(raw: Raw) -> Found:
     rows = rows_of(raw, "versions.meanings")
     for name in ("major", "minor", "patch"):
         if rows and name not in keys_of(raw, "versions.meanings"):
-            yield ("versions", "meanings"), f"says nothing of {name}"
+            yield ("versions", "meanings"), _("says nothing of %(key)s") % {"key": name}
     seen: set[Any] = set()
     for path, row in rows:
         for index, kind in enumerate(list_of(row, "change_types")):
             if isinstance(kind, str) and kind in seen:
-                yield (*path, "change_types", index), f"{kind!r} raises two parts of the version"
+                text = _("%(type)r raises two parts of the version")
+                yield (*path, "change_types", index), text % {"type": kind}
             seen.add(kind if isinstance(kind, str) else None)
 
 
@@ -347,19 +359,17 @@ def _plans(raw: Raw, step_types: Collection[str]) -> Found:
     people = {str(row.get("key")) for _path, row in rows_of(raw, "roles") if row.get("account") == "person"}
     for plan in ("deployment", "rollback"):
         if (rows := rows_of(raw, f"plans.{plan}")) and all(row.get("when") is not None for _path, row in rows):
-            yield ("plans", plan), "has no step where no condition holds; write one step without when"
+            yield ("plans", plan), _("has no step where no condition holds; write one step without when")
     for plan in _PLANS:
         for path, row in rows_of(raw, f"plans.{plan}"):
             yield from unknown(path, row, "type", step_types, "step type")
             yield from _parameters(path, row, step_types)
             role = parameters.get("role") if isinstance(parameters := row.get("parameters"), Mapping) else None
             if row.get("type") == "manual" and isinstance(role, str) and role not in people:
-                yield (
-                    (*path, "parameters", "role"),
-                    f"names {role!r}, an unknown role of people; known: {listed(people)}",
-                )
+                yield (*path, "parameters", "role"), names_unknown("role of people", role, people)
             if row.get("type") == "manual" and plan != "deployment":
-                yield (*path, "type"), "only a deployment waits for a person; what is verified is a check of this type"
+                text = _("only a deployment waits for a person; what is verified is a check of this type")
+                yield (*path, "type"), text
 
 
 def _triggers(raw: Raw) -> Found:
@@ -367,18 +377,19 @@ def _triggers(raw: Raw) -> Found:
     monitored = {str(row.get("key")) for _path, row in rows_of(raw, "checks") if row.get("when") == "monitoring"}
     metrics = keys_of(raw, "metrics") | monitored
     for name in sorted(monitored & keys_of(raw, "metrics")):
-        yield ("metrics",), f"{name!r} is the name of a monitoring check as well"
+        yield ("metrics",), _("%(name)r is the name of a monitoring check as well") % {"name": name}
     for path, row in rows_of(raw, "triggers"):
         filled = [name for name in ("metric", "comparison", "limit", "k", "n") if row.get(name)]
         if filled and len(filled) < 5:
             absent = [name for name in ("metric", "comparison", "limit", "k", "n") if name not in filled]
-            yield path, f"is half-filled: {', '.join(absent)} missing (a raised trigger has none of the five)"
+            text = _("is half-filled: %(fields)s missing (a raised trigger has none of the five)")
+            yield path, text % {"fields": language.listed(absent)}
         if row.get("metric"):
             yield from unknown(path, row, "metric", metrics, "metric")
         elif row.get("dry_run"):
-            yield (*path, "dry_run"), "only a measured trigger can be a dry run"
+            yield (*path, "dry_run"), _("only a measured trigger can be a dry run")
         k, n = whole_of(row, "k"), whole_of(row, "n")
         if k and n and k > n:
-            yield (*path, "k"), f"asks for {k} of {n} samples"
+            yield (*path, "k"), _("asks for %(k)d of %(n)d samples") % {"k": k, "n": n}
         if n and n > MOST_PLACES:
-            yield (*path, "n"), f"looks back on more than {MOST_PLACES} samples"
+            yield (*path, "n"), _("looks back on more than %(most)d samples") % {"most": MOST_PLACES}

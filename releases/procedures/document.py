@@ -8,13 +8,14 @@ import tomllib
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
 from releases.procedures.left_out import completed
 from releases.procedures.part import meant
-from releases.procedures.places import UNKNOWN_KEY, Fault, Path, ProcedureFaults, fault_at, lines_of, message_of, near
+from releases.procedures.places import Fault, Path, ProcedureFaults, fault_at, lines_of, message_of, near
 from releases.procedures.shared import with_shared
 from releases.procedures.values import (
     AUTHOR,
@@ -144,17 +145,18 @@ class Procedure(Section):
             try:
                 part = tomllib.loads(chapter)
             except tomllib.TOMLDecodeError as fault:
-                faults.append(Fault(file or "(the text)", f"is not TOML: {fault}"))
+                faults.append(Fault(file or _("(the text)"), _("is not TOML: %(fault)s") % {"fault": fault}))
                 continue
             here: dict[Path, str] = {(key,): file for key in part if file} | lines_of(chapter, file)
             twice = [(key,) for key in part if key in raw]
-            faults += [fault_at(path, f"is already defined in {near(lines, path)}", here) for path in twice]
+            text = _("is already defined in %(place)s")
+            faults += [fault_at(path, text % {"place": near(lines, path)}, here) for path in twice]
             raw, lines = part | raw, here | lines
         if faults:
             raise ProcedureFaults(faults)
         if raw.get("key"):
             if organisation is None:
-                text = "is of a further procedure, which is read together with the one of the organisation"
+                text = _("is of a further procedure, which is read together with the one of the organisation")
                 raise ProcedureFaults([fault_at(("key",), text, lines)])
             raw = with_shared(raw, organisation.model_dump(mode="json"))
         return cls.checked(raw, lines, **types)
@@ -187,9 +189,10 @@ class Procedure(Section):
                 for error in invalid.errors(include_url=False)
                 if error["type"] == "string_pattern_mismatch" and error["input"] == error["loc"][-1]
             }
-            for error in invalid.errors(include_url=False, include_context=False, include_input=False):
-                path = _path_in(raw, error["loc"])
-                found[(path, UNKNOWN_KEY if error["loc"] in strange else message_of(error))] = None
+            for error in invalid.errors(include_url=False, include_input=False):
+                if error["loc"] in strange:
+                    error["type"] = "extra_forbidden"
+                found[(_path_in(raw, error["loc"]), message_of(error))] = None
         between = faults_between(
             raw, step_types=step_types, check_types=check_types, gate_types=gate_types, events=events
         )

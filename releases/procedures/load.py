@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import rfc8785
+from django.utils.translation import gettext as _
 
 from releases.procedures.document import Fault, Procedure, ProcedureFaults
 from releases.procedures.left_out import DEFAULT as DEFAULT
@@ -13,14 +14,15 @@ from releases.procedures.left_out import DEFAULT as DEFAULT
 def texts(path: Path) -> dict[str, str]:
     """Return file name → text of a TOML file (UTF-8), or of a folder's TOML files by name. Raises ProcedureFaults."""
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
-    found, faults = {}, [] if files else [Fault(str(path), "contains no TOML file")]
+    found, faults = {}, [] if files else [Fault(str(path), _("contains no TOML file"))]
     for file in files:
         try:
             found[file.name] = file.read_bytes().decode("utf-8-sig")
         except OSError as fault:
-            faults.append(Fault(file.name, f"can't be read: {fault.strerror}"))
+            faults.append(Fault(file.name, _("cannot be read: %(fault)s") % {"fault": fault.strerror}))
         except UnicodeDecodeError as fault:
-            faults.append(Fault(file.name, f"is not UTF-8: {fault.reason} at byte {fault.start}"))
+            details = {"reason": fault.reason, "byte": fault.start}
+            faults.append(Fault(file.name, _("is not UTF-8: %(reason)s at byte %(byte)d") % details))
     if faults:
         raise ProcedureFaults(faults)
     return found

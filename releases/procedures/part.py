@@ -3,6 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from releases.procedures.values import Key, Language, Origin, Text
@@ -23,9 +24,9 @@ class Part(BaseModel):
     def _default_fields_exist(self) -> Self:
         for name in self.default_fields:
             if name not in type(self).model_fields or name in ("origin", "default_fields"):
-                raise ValueError(f"default_fields names {name!r}, which is no field of this part")
+                raise ValueError(_("default_fields names %(name)r, which is no field of this part") % {"name": name})
         if self.default_fields and self.origin != "written":
-            raise ValueError('default_fields is only written where origin is "written"')
+            raise ValueError(_('default_fields is only written where origin is "written"'))
         return self
 
 

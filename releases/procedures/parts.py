@@ -1,6 +1,6 @@
 """The parts of a written procedure as frozen values; `document.Procedure` is made of them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, StringConstraints, model_validator
 
@@ -131,12 +131,6 @@ class NotificationRule(Part):
     must_act: Flag = False
     documents: tuple[Key, ...] = ()
     lead_hours: tuple[Hours, ...] = ()
-
-    @model_validator(mode="after")
-    def _someone_is_notified(self) -> Self:
-        if not self.recipient_groups and not self.must_act:
-            raise ValueError("tells nobody")
-        return self
 
 
 class Branch(Item):

@@ -7,11 +7,14 @@ procedure's.
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
+from django.utils.translation import gettext as _
 from pydantic import Field, StringConstraints, ValidationError
 
+from environments.language import listed
 from releases.procedures import parts
 from releases.procedures.document import Plans, Procedure, Section
 from releases.procedures.places import Fault, Path, ProcedureFaults, fault_at, lines_of, message_of
@@ -72,7 +75,7 @@ class Process(Section):
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as fault:
-            raise ProcedureFaults([Fault("(the text)", f"is not TOML: {fault}")]) from None
+            raise ProcedureFaults([Fault(_("(the text)"), _("is not TOML: %(fault)s") % {"fault": fault})]) from None
         return cls.checked(raw, procedure, lines_of(text), targets, **types)
 
     @classmethod
@@ -96,7 +99,7 @@ class Process(Section):
         try:
             process = cls.model_validate(raw)
         except ValidationError as invalid:
-            for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+            for error in invalid.errors(include_url=False, include_input=False):
                 if error["loc"][0] not in SECTIONS:  # the sections are judged as parts of the procedure
                     found[fault_at(tuple(error["loc"]), message_of(error), known)] = None
         for path, message in (*_variable_faults(raw, procedure, targets), *_artefact_faults(raw, procedure)):
@@ -149,10 +152,11 @@ def with_values(value: Any, values: Mapping[str, str]) -> Any:
 
 def _of_procedure(fault: Fault, own: Mapping[str, Any]) -> Fault:
     """Return a fault; one in a section that the process left to the procedure says so."""
-    section = re.split(r"[.\[ ]", fault.place)[0]
+    section = fault.path[0] if fault.path else ""
     if section in own or section not in SECTIONS:
         return fault
-    return Fault(fault.place, f"{fault.message}; this stands in the procedure, so write {section} of the process's own")
+    text = _("%(fault)s; this stands in the procedure, so write %(section)s of the process's own")
+    return replace(fault, message=text % {"fault": fault.message, "section": section})
 
 
 def _values(raw: Mapping[str, Any], environment: str, target: Collection[str]) -> dict[str, str]:
@@ -179,33 +183,39 @@ def _variable_faults(
             yield from all_unknown((*path, "targets"), row.get("targets"), targets, "target or group")
         for place, target in product(list_of(row, "environments") or [""], list_of(row, "targets") or [""]):
             if (str(place), str(target)) in known:
-                yield (*path, "name"), f"{row.get('name')} is written twice"
+                yield (*path, "name"), _("%(value)s is written twice") % {"value": row.get("name")}
             known.add((str(place), str(target)))
     for path, text in _texts({key: raw.get(key) for key in ("plans", "checks")}, ()):
         for name in (found.strip() for found in REFERENCE.findall(text)):
             where = {place for place, target in named.get(name, ()) if not target}
             if name not in named:
-                yield path, f"names #{{{name}}}, which is no variable"
+                yield path, _("names #{%(name)s}, which is no variable") % {"name": name}
             elif not where:
-                yield path, f"names #{{{name}}}, which has no value on other targets"
+                yield path, _("names #{%(name)s}, which has no value on other targets") % {"name": name}
             elif "" not in where and (rest := [place for place in places if place not in where]):
-                yield path, f"names #{{{name}}}, which has no value in {', '.join(rest)}"
+                said = {"name": name, "environments": listed(rest)}
+                yield path, _("names #{%(name)s}, which has no value in %(environments)s") % said
 
 
 def _artefact_faults(raw: Mapping[str, Any], procedure: Procedure) -> Iterator[tuple[Path, str]]:
     """Refuse steps that deploy something else than the process names."""
     plans = raw["plans"] if isinstance(raw.get("plans"), Mapping) else procedure.plans.model_dump()
     image = raw.get("artefact") == "image"
-    wrong, why = ("code_deploy", "deploys files") if image else ("container", "runs a container image")
+    wrong = "code_deploy" if image else "container"
     for section, rows in plans.items():
         for number, row in enumerate(rows if isinstance(rows, list | tuple) else ()):
             if isinstance(row, Mapping) and row.get("type") == wrong:
-                yield ("plans", section, number, "type"), f"{wrong} {why}, and the process deploys {_deploys(raw)}"
+                yield ("plans", section, number, "type"), _no_artefact(raw.get("artefact"))
 
 
-def _deploys(raw: Mapping[str, Any]) -> str:
-    kind = raw.get("artefact")
-    return f'artefact = "{kind}"' if kind else "the Git tree of the commit: write artefact"
+def _no_artefact(artefact: Any) -> str:
+    if artefact == "image":
+        return _('code_deploy deploys files, and the process deploys artefact = "image"')
+    if not artefact:
+        return _("container runs a container image, and the process deploys the Git tree of the commit: write artefact")
+    return _('container runs a container image, and the process deploys artefact = "%(artefact)s"') % {
+        "artefact": artefact
+    }
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
+from environments.language import listed
 from releases.procedures.places import Path
 
 PLAN = "release:announce"
@@ -30,10 +33,8 @@ def unnotified_ends(rows: Sequence[tuple[Path, Mapping[str, Any]]]) -> Iterator[
             ways = _texts(row, "channels")
             without_event = [end for end in ENDS if not any((end, group, way) in notified for way in ways)]
             if without_event:
-                yield (
-                    (*path, "recipient_groups"),
-                    f"tells {group!r} of the plan, but nothing tells it of {', '.join(without_event)}",
-                )
+                text = _("tells %(group)r of the plan, but nothing tells it of %(events)s")
+                yield (*path, "recipient_groups"), text % {"group": group, "events": listed(without_event)}
 
 
 def _texts(row: Mapping[str, Any], name: str) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import semver
+from django.utils.translation import gettext as _
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
 from environments.calendar import rule_fault
@@ -63,9 +64,9 @@ def _decimal(text: str) -> str:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise ValueError('must be a decimal number written as text, such as "0.90"') from None
+        raise ValueError(_('must be a decimal number written as text, such as "0.90"')) from None
     if not number.is_finite() or number < 0:
-        raise ValueError("must be a number of zero or more")
+        raise ValueError(_("must be a number of zero or more"))
     return text
 
 
@@ -73,7 +74,7 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is no time zone of the IANA list") from None
+        raise ValueError(_("is no time zone of the IANA list")) from None
     return name
 
 
@@ -85,7 +86,7 @@ def _recurrence(text: str) -> str:
 
 def _version(text: str) -> str:
     if not semver.Version.is_valid(text):
-        raise ValueError("is no semantic version such as 1.2.3")
+        raise ValueError(_("is no semantic version such as 1.2.3"))
     return text
 
 
@@ -93,20 +94,20 @@ def _clock(text: str) -> str:
     try:
         time.fromisoformat(text)
     except ValueError:
-        raise ValueError("is no time of day such as 01:00") from None
+        raise ValueError(_("is no time of day such as 01:00")) from None
     return text
 
 
 def _day(value: object) -> object:
     # A number would be read as seconds since 1970.
     if not isinstance(value, date | str):
-        raise ValueError("must be a date such as 2024-03-21")
+        raise ValueError(_("must be a date such as 2024-03-21"))
     return value
 
 
 def _without_floats(value: Any) -> Any:
     if isinstance(value, float):
-        raise ValueError("has a number with a fraction; write it as text, so that its digest never varies")
+        raise ValueError(_("has a number with a fraction; write it as text, so that its digest never varies"))
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _without_floats(inner)
     return value

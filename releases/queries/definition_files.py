@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 import rfc8785
 import tomli_w
+from django.utils.translation import gettext as _
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -47,7 +48,7 @@ BESIDE = frozenset({"reason", "first_day"})
 
 def _is_line(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("has a character that is not printed")
+        raise ValueError(_("has a character that is not printed"))
     return text
 
 
@@ -133,7 +134,7 @@ class Freeze(_Part):
     @classmethod
     def _in_utc(cls, moment: datetime | None) -> datetime | None:
         if moment is not None and moment.tzinfo is None:
-            raise ValueError("needs an offset, such as 2027-01-04T09:00:00+09:00")
+            raise ValueError(_("needs an offset, such as 2027-01-04T09:00:00+09:00"))
         return moment.astimezone(UTC) if moment is not None else None
 
     @model_validator(mode="after")
@@ -141,7 +142,7 @@ class Freeze(_Part):
         once = self.begins is not None and self.ends is not None
         recurring = bool(self.rrule) and None not in (self.start, self.first_day, self.last_day)
         if once == recurring:
-            raise ValueError("needs begins and ends, or rrule, start, length_minutes, first_day and last_day")
+            raise ValueError(_("needs begins and ends, or rrule, start, length_minutes, first_day and last_day"))
         return self
 
     @property
@@ -245,7 +246,7 @@ def parse(files: Mapping[str, str]) -> Definition:
     for path, text in files.items():
         try:
             if PurePosixPath(path).as_posix() != path:
-                raise ProcedureFaults([Fault(path, "is not a plain path")])
+                raise ProcedureFaults([Fault(path, _("is not a plain path"))])
             match PurePosixPath(path).parts:
                 case ("applications", name):
                     found["applications"][_key(path, name)] = _read(Application, path, text)
@@ -257,8 +258,8 @@ def parse(files: Mapping[str, str]) -> Definition:
                     documents.setdefault(key, {})[path] = text
                 case (name,) if name in _LISTS:
                     found[name.removesuffix(".toml")] = _read(_LISTS[name], path, text)
-                case _:
-                    raise ProcedureFaults([Fault(path, "is not a file of a definition")])
+                case _other:
+                    raise ProcedureFaults([Fault(path, _("is not a file of a definition"))])
         except ProcedureFaults as wrong:
             faults += wrong.faults
     types, known = procedure_types(), {row.key: row.document for row in ProcedureRow.objects.filter(state="in_effect")}
@@ -266,10 +267,10 @@ def parse(files: Mapping[str, str]) -> Definition:
         try:
             procedure = Procedure.from_toml(documents[key], known.get(""), **types)
             if procedure.key != key:
-                raise ProcedureFaults([Fault(f"procedures/{key}", f"has the key {procedure.key!r}")])
+                raise ProcedureFaults([Fault(f"procedures/{key}", _("has the key %(key)r") % {"key": procedure.key})])
             found["procedures"][key] = known[key] = procedure
         except RecursionError:
-            faults.append(Fault(f"procedures/{key}", "is too deep"))
+            faults.append(Fault(f"procedures/{key}", _("is too deep")))
         except ProcedureFaults as wrong:
             faults += wrong.faults
     followed = dict(ApplicationRow.objects.values_list("slug", "procedure"))
@@ -279,9 +280,9 @@ def parse(files: Mapping[str, str]) -> Definition:
             if (document := own or known.get(followed.get(key, ""))) is not None:
                 Process.from_toml(text, document, **types)
         except RecursionError:
-            faults.append(Fault(f"processes/{key}.toml", "is too deep"))
+            faults.append(Fault(f"processes/{key}.toml", _("is too deep")))
         except ProcedureFaults as wrong:
-            faults += [Fault(f"processes/{key}.toml: {fault.place}", fault.message) for fault in wrong.faults]
+            faults += [Fault(f"processes/{key}.toml", str(fault)) for fault in wrong.faults]
     if faults:
         raise ProcedureFaults(faults)
     return Definition(**found | {"applications": found["applications"] or None})
@@ -289,7 +290,7 @@ def parse(files: Mapping[str, str]) -> Definition:
 
 def _key(path: str, name: str) -> str:
     if not name.endswith(".toml") or not APPLICATION_KEY.fullmatch(key := name.removesuffix(".toml")):
-        raise ProcedureFaults([Fault(path, "is not named by the key of an application")])
+        raise ProcedureFaults([Fault(path, _("is not named by the key of an application"))])
     return key
 
 
@@ -298,15 +299,16 @@ def _read[T: _Part](kind: type[T], path: str, text: str) -> T:
         raw = tomllib.loads(text)
         rfc8785.dumps(_plain(raw))
     except (tomllib.TOMLDecodeError, rfc8785.CanonicalizationError, RecursionError) as wrong:
-        raise ProcedureFaults([Fault(path, f"is not TOML, or not of this form: {wrong}")]) from None
+        text = _("is not TOML, or not of this form: %(fault)s")
+        raise ProcedureFaults([Fault(path, text % {"fault": wrong})]) from None
     lines = {(): path} | lines_of(text, path)
-    said = "seems to be a secret; enter it in a configuration"
+    said = _("seems to be a secret; enter it in a configuration")
     plain = {name: value for name, value in raw.items() if name != "targets"}  # judged by their own schema below
     faults = [fault_at(tuple(name.split(".")), said, lines) for name in reveals_secret(plain)]
     try:
         made = kind.model_validate(raw)
     except ValidationError as invalid:
-        for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+        for error in invalid.errors(include_url=False, include_input=False):
             faults.append(fault_at(tuple(error["loc"]), message_of(error), lines))
         raise ProcedureFaults(faults) from None
     if isinstance(made, Application):
@@ -314,7 +316,7 @@ def _read[T: _Part](kind: type[T], path: str, text: str) -> T:
         for number, target in enumerate(made.targets):
             place = ("targets", number)
             if (target.environment, target.name) in seen:
-                faults.append(fault_at(place, "is the second target of that name there", lines))
+                faults.append(fault_at(place, _("is the second target of that name there"), lines))
             seen.add((target.environment, target.name))
             for key, messages in faults_by_key(target.options).items():
                 faults += [fault_at((*place, "options", key), message, lines) for message in messages]
@@ -340,12 +342,12 @@ def texts(folder: Path) -> dict[str, str]:
         try:
             found[name] = file.read_bytes().decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as wrong:
-            faults.append(Fault(name, f"cannot be read: {wrong}"))
+            faults.append(Fault(name, _("cannot be read: %(fault)s") % {"fault": wrong}))
         size += len(found.get(name, ""))
     if not found and not faults:
-        faults.append(Fault(str(folder), "contains no TOML file"))
+        faults.append(Fault(str(folder), _("contains no TOML file")))
     if size > MOST_BYTES:
-        faults.append(Fault(str(folder), f"has more than {MOST_BYTES} characters"))
+        faults.append(Fault(str(folder), _("has more than %(most)d characters") % {"most": MOST_BYTES}))
     if faults:
         raise ProcedureFaults(faults)
     return found

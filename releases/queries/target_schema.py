@@ -18,6 +18,7 @@ from environments.targets.container import Container
 from environments.targets.sandbox import opens_ours
 from environments.targets.service_settings import Service
 from environments.targets.ssh.place import Place
+from releases.procedures.places import message_of
 
 
 def _address(text: str) -> str:
@@ -171,30 +172,15 @@ def faults_in(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _message(key: str, error: Any) -> str:
-    kind, details = error["type"], error.get("ctx", {})
+    kind = error["type"]
     if kind == "extra_forbidden":
         return _unknown(key)
     sentences = {
-        "missing": _("is missing"),
-        "string_type": _("must be a text"),
         "tuple_type": _("must be a list of texts, one for each part of the command"),
-        "too_short": _("must not be empty"),
-        "float_parsing": _("must be a number"),
-        "float_type": _("must be a number"),
-        "int_parsing": _("must be a whole number"),
-        "int_type": _("must be a whole number"),
         "model_type": _("must be an object with options of its own"),
-        "greater_than": _("must be more than %(limit)s") % {"limit": details.get("gt")},
-        "less_than": _("must be less than %(limit)s") % {"limit": details.get("lt")},
-        "bool_parsing": _("must be true or false"),
-        "bool_type": _("must be true or false"),
-        "greater_than_equal": _("must be at least %(limit)s") % {"limit": details.get("ge")},
-        "less_than_equal": _("must be at most %(limit)s") % {"limit": details.get("le")},
-        "literal_error": _("must be one of: %(known)s") % {"known": details.get("expected", "")},
         "string_pattern_mismatch": _("has a character that is not allowed there"),
-        "value_error": str(details.get("error", "")),
     }
-    message = sentences.get(kind) or error["msg"]
+    message = sentences.get(kind) or message_of(error)
     return _("The option “%(key)s”: %(fault)s.") % {"key": key, "fault": message}
 
 

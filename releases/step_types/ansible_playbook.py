@@ -64,7 +64,7 @@ class AnsibleParameters(Parameters):
     @classmethod
     def _is_below(cls, value: str) -> str:
         if value.startswith(("/", "-")) or ".." in PurePosixPath(value).parts or "\0" in value:
-            raise ValueError("must be a path below the release's tree")
+            raise ValueError(_("must be a path below the release's tree"))
         return value
 
 

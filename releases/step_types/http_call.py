@@ -33,10 +33,11 @@ HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*"
 
 def _url(value: str) -> str:
     if not URL.fullmatch(value):
-        raise ValueError("must be http(s)://host[:port]/path in small letters, without name, password or fragment")
+        text = _("must be http(s)://host[:port]/path in small letters, without name, password or fragment")
+        raise ValueError(text)
     parts = urlsplit(value)
     if not sound_host(parts.hostname or "") or (parts.port is not None and not 0 < parts.port < 65536):
-        raise ValueError("must name a host by its name, or by its address as it is usually written")
+        raise ValueError(_("must name a host by its name, or by its address as it is usually written"))
     return value
 
 
@@ -55,7 +56,7 @@ def sound_host(host: str) -> bool:
 
 def _header_name(value: str) -> str:
     if value.lower() in CARRIED or value.lower().startswith("proxy-"):
-        raise ValueError("is a header that the connection itself sends")
+        raise ValueError(_("is a header that the connection itself sends"))
     return value
 
 
@@ -88,12 +89,13 @@ class HttpCallParameters(Parameters):
     def _whole(self) -> "HttpCallParameters":
         names = [name.lower() for name in self.headers]
         if self.body and self.document is not None:
-            raise ValueError("body and document exclude each other")
+            raise ValueError(_("body and document exclude each other"))
         if len(set(names)) < len(names) or (self.idempotency_header or "").lower() in names:
-            raise ValueError("a header is given twice")
+            raise ValueError(_("a header is given twice"))
         for name, value in self.headers.items():
             if name.lower() in SECRET and not PLACE.search(value):
-                raise ValueError(f"the value of {name} must come from the configuration: {{configuration:KEY}}")
+                text = _("the value of %(name)s must come from the configuration: {configuration:KEY}")
+                raise ValueError(text % {"name": name})
         return self
 
 

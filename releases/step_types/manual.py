@@ -25,7 +25,7 @@ class ManualParameters(Parameters):
     @model_validator(mode="after")
     def _one(self) -> "ManualParameters":
         if (self.person is None) == (self.role is None):
-            raise ValueError("name a person or a role, one of the two")
+            raise ValueError(_("name a person or a role, one of the two"))
         return self
 
     @property

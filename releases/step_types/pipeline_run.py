@@ -51,11 +51,11 @@ class PipelineParameters(Parameters):
     @model_validator(mode="after")
     def _whole(self) -> "PipelineParameters":
         if self.provider != "webhook" and not self.project:
-            raise ValueError("project is missing")
+            raise ValueError(_("project is missing"))
         if self.provider == "github" and not self.workflow:
-            raise ValueError("workflow is missing")
+            raise ValueError(_("workflow is missing"))
         if self.waits_in and (self.provider != "github" or self.inputs):
-            raise ValueError("waits_in is for github, without inputs: the run has begun already")
+            raise ValueError(_("waits_in is for github, without inputs: the run has begun already"))
         return self
 
 

@@ -20,15 +20,15 @@ def _until(value: str) -> str:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
-        raise ValueError("must be HH:MM, or a date and time with its offset") from error
+        raise ValueError(_("must be HH:MM, or a date and time with its offset")) from error
     if moment.tzinfo is None:
-        raise ValueError("must be HH:MM, or a date and time with its offset")
+        raise ValueError(_("must be HH:MM, or a date and time with its offset"))
     return value
 
 
 def _zone(value: str) -> str:
     if value not in available_timezones():
-        raise ValueError("is no time zone such as Asia/Tokyo")
+        raise ValueError(_("is no time zone such as Asia/Tokyo"))
     return value
 
 
@@ -45,9 +45,9 @@ class WaitParameters(Parameters):
     @model_validator(mode="after")
     def _one(self) -> "WaitParameters":
         if (self.seconds is None) == (self.until is None):
-            raise ValueError("name seconds or until, one of the two")
+            raise ValueError(_("name seconds or until, one of the two"))
         if (self.until is not None and len(self.until) == 5) != (self.zone is not None):
-            raise ValueError("HH:MM needs its zone, and nothing else does")
+            raise ValueError(_("HH:MM needs its zone, and nothing else does"))
         return self
 
 

@@ -3,21 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from audit.actor import Actor, acting
 from audit.refusals import OperationRefused
+from environments.language import labelled
 from releases.admin.components.change_history import operation_name
 from releases.definition import system
 from releases.definition.plan import plan
 from releases.management.authors import add_authors, authors
+from releases.management.terminal import TerminalCommand
 from releases.models import Definition
 from releases.operations.definition.load import load
 from releases.procedures.document import ProcedureFaults
 from releases.queries.definition_files import as_files, parse, texts
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Compare, load or export a definition."""
 
     help = (
@@ -37,13 +40,13 @@ class Command(BaseCommand):
         """Do it."""
         folder, verb = options["folder"], options["verb"]
         if folder is None and verb != "plan":
-            raise CommandError(f"{verb} needs a folder")
+            raise CommandError(_("%(verb)s needs a folder") % {"verb": verb})
         if verb == "export":
             self._export(folder)
             return
         newest = Definition.objects.first()
         if folder is None and newest is None:
-            raise CommandError("no definition was applied yet; name a folder")
+            raise CommandError(_("no definition was applied yet; name a folder"))
         files = _texts(folder) if folder is not None else dict(newest.files) if newest is not None else {}
         if verb == "apply":
             why, writers = options["reason"] or f"manage.py definition apply {folder.name}", authors(options["author"])
@@ -52,7 +55,7 @@ class Command(BaseCommand):
                     made = load(files, reason=why, writers=writers)
                 except OperationRefused as refused:
                     raise CommandError("\n".join(map(str, refused.reasons))) from None
-            self.stdout.write(f"definition {made.number} is the newest")
+            self.stdout.write(_("definition %(number)d is the newest") % {"number": made.number})
         differ = self._plan(files)
         if differ and options["exit_code"]:
             raise SystemExit(2)
@@ -61,27 +64,29 @@ class Command(BaseCommand):
         try:
             wanted = parse(files)
         except ProcedureFaults as wrong:
-            raise CommandError("\n".join(["the definition has faults:", *(f"  {f}" for f in wrong.faults)])) from None
+            lines = [_("the definition has faults:"), *(f"  {fault}" for fault in wrong.faults)]
+            raise CommandError("\n".join(lines)) from None
         acts = plan(wanted, system.read())
         for act in acts:
-            self.stdout.write(f"{operation_name(act.event)}: {act.name}")
+            self.stdout.write(labelled(operation_name(act.event), act.name))
             for place, before, after in act.differences:
-                self.stdout.write(f"    {place}: {before} → {after}")
+                self.stdout.write("    " + labelled(place, f"{before} → {after}"))
             if act.awaits is not None:
-                self.stdout.write(f"    waits for a person: {act.awaits}")
+                self.stdout.write("    " + _("waits for a person: %(what)s") % {"what": act.awaits})
             elif act.why:
-                self.stdout.write(f"    not yet: {act.why}")
-        self.stdout.write(f"{len(acts)} changes")
+                self.stdout.write("    " + _("not yet: %(why)s") % {"why": act.why})
+        self.stdout.write(_("%(number)d changes") % {"number": len(acts)})
         return len(acts)
 
     def _export(self, folder: Path) -> None:
         if folder.exists():
-            raise CommandError(f"{folder} is there already; name a new folder")
+            raise CommandError(_("%(path)s is there already; name a new folder") % {"path": folder})
         files = as_files(system.read().definition)
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
-        self.stdout.write(f"{len(files)} files were written into {folder}")
+        text = _("%(number)d files were written into %(folder)s")
+        self.stdout.write(text % {"number": len(files), "folder": folder})
 
 
 def _texts(folder: Path) -> dict[str, str]:

@@ -6,17 +6,20 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 
 from audit.unit_output import say_in_log
+from environments.language import labelled, listed
 from releases.doctor.examination import BEFORE_START, examine
 from releases.doctor.finding import Result
+from releases.management.terminal import TerminalCommand
 
-MARKS = {Result.OK: "ok     ", Result.WARNING: "warning", Result.FAILED: "FAILED ", Result.UNKNOWN: "UNKNOWN"}
+MARKS = {Result.OK: _("ok"), Result.WARNING: _("warning"), Result.FAILED: _("FAILED"), Result.UNKNOWN: _("UNKNOWN")}
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Runs with the variables and the account of the process that it is asked about."""
 
     help = "Look at variables, database, machine and services of an installation, and say what to mend."
@@ -34,18 +37,19 @@ class Command(BaseCommand):
         """Print the findings; exit status 1 where one has failed or could not be looked at."""
         if options["before_start"]:
             say_in_log(self)
-        with translation.override("en"):
+        # Programs read the JSON.
+        with translation.override("en" if options["json"] else translation.get_language()):
             seen = examine(BEFORE_START if options["before_start"] else None)
         if options["json"]:
             rows = [asdict(one) for one in seen.findings]
             self.stdout.write(json.dumps({"result": seen.result, "findings": rows}, ensure_ascii=False, indent=2))
         else:
             for one in seen.findings:
-                self.stdout.write(f"{MARKS[one.result]}  {one.name}: {one.words}")
+                self.stdout.write(f"{MARKS[one.result]!s:7}  {labelled(one.name, one.words)}")
                 if one.advice:
                     self.stdout.write(f"         → {one.advice}")
             counts = {result: sum(1 for one in seen.findings if one.result == result) for result in Result}
-            self.stdout.write(", ".join(f"{count} {result}" for result, count in counts.items() if count))
+            self.stdout.write(listed(labelled(MARKS[result], count) for result, count in counts.items() if count))
         # A process that starts while PostgreSQL is down waits for it.
         stays_down = any(one.result == Result.FAILED for one in seen.findings)
         if stays_down if options["before_start"] else seen.result == Result.FAILED:

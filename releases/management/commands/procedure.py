@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from audit.actor import Actor, acting
 from audit.refusals import OperationRefused
+from environments.language import labelled
 from releases.management.authors import add_authors, authors
+from releases.management.terminal import TerminalCommand
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load, put_first_into_effect
 from releases.procedures.compare import changed
@@ -17,7 +20,7 @@ from releases.procedures.save import as_files
 from releases.queries.procedure_types import procedure_types
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Check, compare, load or export a procedure."""
 
     help = (
@@ -45,7 +48,8 @@ class Command(BaseCommand):
         path, beside = options["path"], options["organisation"]
         if options["verb"] == "check":
             organisation = _read(beside) if beside is not None else None
-            self.stdout.write(f"procedure {_read(path, organisation).version}: no fault")
+            said = {"version": _read(path, organisation).version}
+            self.stdout.write(_("procedure %(version)s: no fault") % said)
             return  # without a database
         active = Procedure.objects.of(None)
         organisation = active.document if active is not None else None
@@ -57,7 +61,8 @@ class Command(BaseCommand):
             case "load":
                 content = _read(path, organisation)
                 if options["put_into_effect"] and active is not None:
-                    self.stdout.write(f"procedure {active.version} is in effect; {path.name} was not loaded")
+                    text = _("procedure %(version)s is in effect; %(path)s was not loaded")
+                    self.stdout.write(text % {"version": active.version, "path": path.name})
                 else:
                     self._load(content, path, authors(options["author"]), options["put_into_effect"])
             case _export:
@@ -65,11 +70,12 @@ class Command(BaseCommand):
 
     def _diff(self, content: Content, active: Procedure | None) -> None:
         if active is None:
-            raise CommandError("no procedure is in effect")
+            raise CommandError(_("no procedure is in effect"))
         found = changed(active.content, content.model_dump(mode="json"))
         for place, (left, right) in found.items():
-            self.stdout.write(f"{' › '.join(place)}: {left or '—'} → {right or '—'}")
-        self.stdout.write(f"{len(found)} rows differ from procedure {active.version}")
+            self.stdout.write(labelled(" › ".join(place), f"{left or '—'} → {right or '—'}"))
+        text = _("%(number)d rows differ from procedure %(version)s")
+        self.stdout.write(text % {"number": len(found), "version": active.version})
 
     def _load(self, content: Content, path: Path, writers: set[int], put_into_effect: bool) -> None:
         with acting(Actor(account_id=None, name="procedure", kind="command", channel="command")):
@@ -80,24 +86,27 @@ class Command(BaseCommand):
                     put_first_into_effect(procedure.pk)
             except OperationRefused as refused:
                 raise CommandError(str(refused)) from None
-        state = Procedure.objects.get(pk=procedure.pk).state
-        after = "; submit it for approval on its page" if state == "draft" and not put_into_effect else ""
-        self.stdout.write(f"procedure {procedure.version} {state}{after}")
+        stored = Procedure.objects.get(pk=procedure.pk)
+        text = _("procedure %(version)s: %(state)s")
+        if stored.state == "draft" and not put_into_effect:
+            text = _("procedure %(version)s draft; submit it for approval on its page")
+        self.stdout.write(text % {"version": stored.version, "state": stored.get_state_display()})
 
     def _export(self, path: Path, active: Procedure | None) -> None:
         if active is None:
-            raise CommandError("no procedure is in effect")
+            raise CommandError(_("no procedure is in effect"))
         if path.exists():
-            raise CommandError(f"{path} is there already; name a new folder")
+            raise CommandError(_("%(path)s is there already; name a new folder") % {"path": path})
         path.mkdir()
         for name, text in as_files(active.document).items():
             (path / name).write_text(text, encoding="utf-8")
-        self.stdout.write(f"procedure {active.version} was written into {path}")
+        text = _("procedure %(version)s was written into %(path)s")
+        self.stdout.write(text % {"version": active.version, "path": path})
 
 
 def _read(path: Path, organisation: Content | None = None) -> Content:
     try:
         return read(path, organisation, **procedure_types())
     except ProcedureFaults as faults:
-        lines = ["the procedure has faults:", *(f"  {fault}" for fault in faults.faults)]
+        lines = [_("the procedure has faults:"), *(f"  {fault}" for fault in faults.faults)]
         raise CommandError("\n".join(lines)) from None

@@ -4,14 +4,16 @@ from hashlib import sha256
 from typing import Any
 
 import rfc8785
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import connection
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from audit.actor import Actor, acting
 from audit.clock import now
 from audit.ledger.link import link_pending
 from audit.operation import record_event
+from releases.management.terminal import TerminalCommand
 from releases.queries.saved_test_runs import OUTCOME, due, month_before
 from releases.reporting.audit_tests import TESTS
 from releases.reporting.audit_tests.base import SavedTest, Scope
@@ -20,7 +22,7 @@ from releases.reporting.audit_tests.base import SavedTest, Scope
 KEPT = 50
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Prints one line for each test."""
 
     help = "Run the saved audit tests over the last month that is over."
@@ -30,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--keep", action="store_true", help="keep the results in the ledger, once for each month")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run all tests and print what they found. Times are printed and kept in ISO form, UTC."""
+        """Run all tests and print what they found. Results are kept in English, times in ISO form, UTC."""
         actor = Actor(account_id=None, name="saved_tests", kind="command", channel="command")
         moment = now()
         with acting(actor), translation.override("en"):
@@ -40,8 +42,9 @@ class Command(BaseCommand):
             if options["keep"] and due(moment):
                 record_event(OUTCOME, since=since.isoformat(), until=until.isoformat(), results=results)
         for one in results:
-            said = "rows" if one["listing"] else "exceptions"
-            self.stdout.write(f"{one['test']}: {one['examined']} examined, {one['rows']} {said}")
+            listing = _("%(test)s: %(examined)d examined, %(rows)d rows")
+            exceptions = _("%(test)s: %(examined)d examined, %(rows)d exceptions")
+            self.stdout.write((listing if one["listing"] else exceptions) % one)
 
 
 def _result(test: SavedTest, scope: Scope) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_a_rule_is_changed_and_another_one_added(world: Any, browsers: Any) -> N
     number = next(n for n, r in enumerate(rules) if (r["subject"], r["tier"]) == ("regular", "production"))
     new = {"new_role": "project_manager", "new_subject": "regular", "new_stage": 2, "new_risk": ["high"]}
     answer = posted(browsers, "approvals", new_where="environment:production", **new)
-    assert answer.status_code == 400 and "asks nobody where no condition holds" in answer.content.decode()
+    assert answer.status_code == 400 and "asks no one where no condition holds" in answer.content.decode()
     changes = {f"rule__{number}__number": 3, "new_where": "tier:production"}
     assert posted(browsers, "approvals", **changes, **new).status_code == 302
     found = difference()

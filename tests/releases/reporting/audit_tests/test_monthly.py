@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.urls import reverse
@@ -49,7 +50,9 @@ def test_a_month_is_a_month_of_the_office() -> None:
     assert saved_test_runs.month_before(after)[1].isoformat() == "2026-11-30T15:00:00+00:00"
 
 
-def test_the_results_of_a_month_are_kept_once_and_shown(deployment: Deployment, browsers: Callable[[str], Any]) -> None:
+def test_the_results_of_a_month_are_kept_once_and_shown(
+    deployment: Deployment, browsers: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     forge(deployment.approval_request.decisions.first(), at=deployment.started_at + timedelta(hours=1))
     later, said = next_month(now()), io.StringIO()
     assert not saved_test_runs.due(now()), "this month is not over"
@@ -57,13 +60,15 @@ def test_the_results_of_a_month_are_kept_once_and_shown(deployment: Deployment, 
     with at(later):
         call_command("saved_tests", stdout=said)
         assert not Event.objects.filter(operation=saved_test_runs.OUTCOME).exists(), "it keeps only what it is asked to"
+        monkeypatch.setenv("LC_ALL", "ja_JP.UTF-8")
         call_command("saved_tests", "--keep", stdout=said)
         call_command("saved_tests", "--keep", stdout=said)
-    assert "approval-after-start: " in said.getvalue()
+    assert "approval-after-start: " in said.getvalue() and "approval-after-start：検査1件、例外1件" in said.getvalue()
     (run,) = saved_test_runs.runs()
     assert run.since <= deployment.started_at < run.until and not saved_test_runs.due(later)
     (found,) = [one for one in run.results if one["test"] == "approval-after-start"]
     assert found["rows"] == 1 and len(found["first"]) == 1 and len(found["digest"]) == 64
+    assert "An approval came after the start." in found["first"][0], "kept in English, whatever the terminal reads"
     assert run.exceptions >= 1
     page = browsers("auditor").get(reverse("audit-tests")).text
     assert run.month in page and reverse("event", args=[run.number]) in page
