@@ -14,6 +14,7 @@ from django.conf import settings
 from django.utils import translation
 from pydantic import Field, NaiveDatetime, TypeAdapter, ValidationError
 
+from environments.targets import words
 from releases import check_types, step_types
 from releases.procedures.document import Fault, Procedure, ProcedureFaults
 from releases.procedures.load import default
@@ -168,6 +169,20 @@ def test_the_usual_errors_of_pydantic_have_sentences_of_ours(form: Any, value: o
         assert JAPANESE.search(message_of(error)) and "%(" not in message_of(error)
 
 
+def test_a_worker_records_the_sentence_of_a_validator_in_english() -> None:
+    """It stores what it could not run; pages put it into the language of their reader."""
+    words.record()
+    try:
+        with translation.override("ja"), pytest.raises(ValidationError) as refused:
+            step_types.by_name("wait").parameters()  # type: ignore[call-arg]
+    finally:
+        words.record(False)
+    stored = str(refused.value)
+    assert '⟦["name seconds or until, one of the two"]⟧' in stored and not JAPANESE.search(stored)
+    with translation.override("ja"):
+        assert "seconds か until のどちらか一方を書いてください" in words.in_words(stored)
+
+
 def test_an_error_without_a_sentence_of_ours_keeps_that_of_pydantic() -> None:
     with pytest.raises(ValidationError) as refused:
         TypeAdapter(NaiveDatetime).validate_python(datetime(2026, 1, 1, tzinfo=UTC))
@@ -185,8 +200,8 @@ def test_places_are_in_the_language_of_the_reader() -> None:
     assert broken.place == "（本文）" and broken.message.startswith("TOML として読み取れません：")
 
 
-def test_a_fault_that_the_process_leaves_to_the_procedure_is_told_apart_in_each_language() -> None:
-    """By its path, and not by the words of its place."""
+def test_a_fault_of_the_procedure_is_recognised_by_its_path() -> None:
+    """The words of its place differ with the language."""
     for language, said in (
         ("en", "of the process's own"),
         ("ja", "デプロイプロセスに専用の triggers を書いてください"),
