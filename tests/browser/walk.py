@@ -24,6 +24,7 @@ NAMES = {
     "API",
     "CSV",
     "SHA",
+    "Python",
     "Asia",
     "Tokyo",
     "RRULE",

@@ -50,6 +50,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Emergency stop"), "front_hand", "releases_emergencystop"),
                 _list(_("Committee meetings"), "groups", "releases_committeemeeting"),
                 _list(_("Release procedure"), "menu_book", "releases_procedure"),
+                _item(_("First steps"), "flag_circle", "first-steps"),
             ],
         },
         {
@@ -103,7 +104,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": _("People and operation"),
             "open": rights.may("manage_accounts") or rights.may("manage_access"),
             "items": [
-                _item(_("First steps"), "flag_circle", "first-steps"),
                 _list(_("Accounts"), "group", "environments_account"),
                 _list(_("Grants"), "badge", "environments_accessgrant"),
                 *([_list(_("Roles of groups"), "groups", "environments_grouprole")] if by_groups else []),

@@ -9,10 +9,11 @@ from typing import Any
 from django.test import RequestFactory
 from django.urls import reverse
 
-from environments.models import Account
+from audit.clock import now
+from environments.models import AccessGrant, Account
 from releases.admin.components.navigation import navigation
-from releases.models import Release
-from tests.releases.gates.asking import alter
+from releases.models import Procedure, Release
+from tests.releases.gates.asking import alter, make
 
 
 def shown(browsers: Callable[[str], Any], release: Release, reader: str = "manager") -> tuple[list[str], set[str]]:
@@ -76,3 +77,16 @@ def test_the_group_of_the_page_is_open(seeded: dict[str, Any], browsers: Callabl
         "environments": [],
         "people": [],
     }
+
+
+def test_a_deployment_is_at_hand_where_no_gate_is_in_the_way(
+    seeded: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    draft = seeded["draft"]
+    manager = Account.objects.get(username="manager")
+    make(AccessGrant, account=manager, role_id="developer", starts_at=now(), reason="small team", confirmed_at=now())
+    assert "deployment:request" in shown(browsers, draft)[1], "gates of the development environment are not passed"
+    procedure = Procedure.objects.get(state="in_effect")
+    content = procedure.content
+    alter(procedure, content=content | {"gates": [row for row in content["gates"] if row["type"] == "approval"]})
+    assert shown(browsers, draft)[0][-1] == "deployment:request"

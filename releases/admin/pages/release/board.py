@@ -19,6 +19,14 @@ from releases.operations.milestone.remind import turn_of
 from releases.operations.release.prepare import held_by, overdue_words
 from releases.operations.release.readiness import Item, for_scope, for_testing
 
+MAIN = {
+    "draft": "release:lock_scope",
+    "scope_locked": "release:complete_testing deployment:request",
+    "testing_completed": "release:submit release:close",
+    "approved": "release:sign_final_check",
+    "final_check_completed": "deployment:request",
+}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -93,3 +101,14 @@ class _Roles:
         verb = find(*key.split(":")) if key else None
         wanted = set(verb.rights) if verb is not None else set()
         return listed(roles()[role] for role, rights in self._rights.items() if rights & wanted)
+
+
+def at_hand(board: Board | None, release: Release, *, open_way: bool) -> str:
+    """Return the operations that come next, separated by blanks. open_way: no gate is in the way of a deployment."""
+    return " ".join(
+        [
+            *(board.missing if board is not None else ()),
+            MAIN.get(release.state, ""),
+            "deployment:request" if open_way else "",
+        ]
+    )

@@ -20,7 +20,7 @@ from releases.admin.components.change_history import history_of
 from releases.admin.components.formatting import show, stations
 from releases.admin.components.live import updates
 from releases.admin.pages.approval_request.rows import Standing, standing_of
-from releases.admin.pages.release.board import board_of
+from releases.admin.pages.release.board import at_hand, board_of
 from releases.admin.pages.release.content import commit_shown, content_of
 from releases.admin.pages.retention.page import kept_until
 from releases.admin.pages.sign.page import waiting_rows
@@ -48,13 +48,6 @@ PHASES = ("deployment", "verification", "rollback", "rollback_verification")
 # Only the newest deployments and events; the others are on their lists.
 SHOWN = 25
 SHORT_PATH = ("draft", "scope_locked", "testing_completed", "closed")
-MAIN = {
-    "draft": "release:lock_scope",
-    "scope_locked": "release:complete_testing deployment:request",
-    "testing_completed": "release:submit release:close",
-    "approved": "release:sign_final_check",
-    "final_check_completed": "deployment:request",
-}
 
 
 @dataclass(frozen=True)
@@ -335,6 +328,7 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
     asked = [(e, evaluate(row, e, moment, known)) for e in environments] if content is not None and live else []
     verified = {r.environment_id for r in deployments if r.state in Deployment.VERIFIED}
     target = next_environment(asked, verified) if asked else -1
+    blockers = [a for a in asked[target][1] if not a.passes] if asked else []
     standings = {r.pk: standing_of(r, rights) for r in approval_requests if r.state == "in_review"}
     open_request = next((r for r in approval_requests if r.state == "in_review"), None)
     standing = standings.get(open_request.pk) if open_request is not None else None
@@ -354,12 +348,12 @@ def release(request: HttpRequest, pk: int) -> HttpResponse:
         stops=stations(row, PATH if row.bound_for_production else SHORT_PATH),
         next_words=who_next(row, content, standing, deployments),
         board=(board := board_of(row, rights, known) if content is not None else None),
-        main=" ".join([*(board.missing if board is not None else ()), MAIN.get(row.state, "")]),
+        main=at_hand(board, row, open_way=bool(asked) and not blockers),
         procedure=procedure,
         environments=environments,
         rows=matrix(asked),
         where=asked[target][0] if asked else None,
-        blockers=[a for a in asked[target][1] if not a.passes] if asked else [],
+        blockers=blockers,
         line=line(row, moment),
         configurations=[(e, configurations.get(e.pk)) for e in environments],
         commit=commit_shown(row),
