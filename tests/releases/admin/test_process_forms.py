@@ -10,10 +10,12 @@ from django.urls import reverse
 
 from audit.refusals import InvalidInput
 from releases.admin.operations.process_forms import PARTS, change, read
-from releases.admin.pages.deployment_process.page import template_text
+from releases.admin.pages.deployment_process.page import OWN, process_contents, template_text
+from releases.admin.pages.procedure.difference import differences
 from releases.models import DeploymentProcess
 from releases.operations.deployment_process.create import create
 from releases.procedures.compare import changed
+from releases.procedures.process import SECTIONS, Process
 
 
 @pytest.fixture
@@ -130,6 +132,14 @@ def test_batches_and_triggers(browsers: Any, base: DeploymentProcess) -> None:
         "triggers › response_time",
         "triggers › wrong_content",
     }
+
+
+def test_an_approver_sees_every_section_of_a_process(browsers: Any, base: DeploymentProcess) -> None:
+    assert {*OWN, *SECTIONS, "format"} == set(Process.model_fields)
+    assert posted(browsers, base, "batches", batches="1, 25% 100%").status_code == 302
+    second = DeploymentProcess.objects.get(number=base.number + 1)
+    before, after = process_contents(second, str(base.number))
+    assert [row.section for row in differences(before, after)] == ["strategy"]
 
 
 def test_only_the_newest_version_is_changed(make: Any, base: DeploymentProcess, acting_as: Any) -> None:

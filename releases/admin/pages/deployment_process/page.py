@@ -39,6 +39,10 @@ def template_text(name: str, application: Application | None = None) -> str:
     return (TEMPLATES / f"{name}.toml").read_text("utf-8") if name in LABELS else ""
 
 
+# What a process alone has; its other sections stand in place of the procedure's.
+OWN = ("artefact", "strategy", "variables")
+
+
 def process_contents(process: DeploymentProcess, base_number: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return two contents to compare, with the sections of the procedure in effect where a version has none of its own:
     of the version with this number ("": the procedure's own steps), and of `process`.
@@ -51,7 +55,7 @@ def process_contents(process: DeploymentProcess, base_number: str) -> tuple[dict
         whole = row.applied_to(procedure) if row is not None else procedure
         shown = whole.model_dump(mode="json", include=set(processes.SECTIONS))
         own = row.content if row is not None else {}
-        found.append({**shown, "artefact": own.get("artefact", ""), "variables": own.get("variables", [])})
+        found.append({name: own[name] for name in OWN if name in own} | shown)
     return found[0], found[1]
 
 
