@@ -51,7 +51,7 @@ def version(number: int, values: dict[str, str], secrets: dict[str, str]) -> Con
 
 
 def test_a_value_that_is_no_longer_secret_differs() -> None:
-    """Its value is the same, and whoever reads the version sees it from now on."""
+    """Its value is the same, and each reader of the version sees it from now on."""
     with translation.override("en"):
         left = version(1, {"A": "a"}, {"B": "b", "C": "c", "D": "d"})
         right = version(2, {"B": "b", "C": "x"}, {"A": "a", "D": "d"})

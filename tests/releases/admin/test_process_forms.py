@@ -139,7 +139,7 @@ def test_an_approver_sees_every_section_of_a_process(browsers: Any, base: Deploy
     assert posted(browsers, base, "batches", batches="1, 25% 100%").status_code == 302
     second = DeploymentProcess.objects.get(number=base.number + 1)
     before, after = process_contents(second, str(base.number))
-    assert [row.section for row in differences(before, after)] == ["strategy"]
+    assert [(row.section, row.place) for row in differences(before, after)] == [("Batches", "batches")]
 
 
 def test_only_the_newest_version_is_changed(make: Any, base: DeploymentProcess, acting_as: Any) -> None:

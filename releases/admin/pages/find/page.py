@@ -1,6 +1,6 @@
 """Find: one field for rows of all lists, pages, operations and terms, in every way of writing them.
 
-An operation on a row is found by words of both (hold 1.3.0), or by what names this row alone.
+An operation on a row is found by words of both (withdraw 1.3.0), or by what names this row alone.
 """
 
 import re
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from audit.admin.read_only import ReadOnlyAdmin
 from environments.admin.rights import page, rights_of
-from environments.language import language
+from environments.language import labelled, language
 from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.components.navigation import navigation
@@ -71,7 +71,7 @@ def _groups(request: HttpRequest, asked: str) -> Iterator[Group]:
     found = [(str(verb.label), verb.url()) for verb in verbs if offered(verb, rights, None)]
     for verb, row in alone or _named_with(request, lists, wanted):
         if offered(verb, rights, row) and not verb.not_now(row):
-            found.append((f"{verb.label}: {row}", verb.url(row.pk)))
+            found.append((labelled(verb.label, row), verb.url(row.pk)))
     yield Group(_("Operations"), found)
     names = [(term.name(language()), f"{reverse('glossary')}#{term.key}") for term in terms().values()]
     yield Group(_("Glossary"), [one for one in names if wanted in _plain(one[0])][:SHOWN])

@@ -46,7 +46,8 @@ class Effect:
 
 def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """Return every row in which two contents (JSON) differ, in the order of the document; marks of origin come last."""
-    headings = {key: str(heading) for key, heading in SECTIONS}
+    own = {"artefact": _("Artefact"), "variables": _("Variables"), "strategy": _("Batches")}  # of a process
+    headings = own | {key: str(heading) for key, heading in SECTIONS}
     found = changed(left, right)
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(found, key=lambda place: (place[-1] in MARKS, order.get(place[0], -1), place))
