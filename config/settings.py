@@ -236,6 +236,12 @@ ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "", "login_failed
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ADAPTER = "environments.sign_in.FactorAdapter"
+MFA_FORMS = {
+    "authenticate": "environments.sign_in_code.AuthenticateForm",
+    "reauthenticate": "environments.sign_in_code.ReauthenticateForm",
+}
+# Steps of 30 seconds by which the clock of an authenticator app may differ (RFC 6238 recommends at most one).
+MFA_TOTP_TOLERANCE = 1
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "environments.sign_in.counted_name"
 AXES_LOCKOUT_TEMPLATE = "account/locked.html"

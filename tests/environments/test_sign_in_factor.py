@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.core.cache import cache
+from django.db import connection, transaction
 from django.test import Client
 
 from audit.actor import acting, current
@@ -24,13 +26,23 @@ from environments.models import Environment
 from environments.operations.access.grant import confirm, request_role, revoke
 from environments.operations.access.request import approve, request
 from environments.operations.environment.require_two_factor import require_two_factor
+from environments.sign_in_code import LAST_STEP
 from tests.conftest import PASSWORD, factor_secret
+from tests.sentinels import until
 
 
 def code(secret: str) -> str:
     """Return what an authenticator app shows now; a code counts once, so those used before are forgotten."""
     cache.clear()
-    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30)))
+    for row in Authenticator.objects.filter(type="totp", data__has_key=LAST_STEP):
+        del row.data[LAST_STEP]
+        row.save()
+    return shown(secret)
+
+
+def shown(secret: str, steps: int = 0) -> str:
+    """Return what an authenticator app shows some steps of 30 seconds from now."""
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + steps)))
 
 
 @pytest.fixture
@@ -95,6 +107,70 @@ def test_a_recovery_code_opens_once(people: dict[str, Any]) -> None:
         assert client.get("/admin/").status_code == expected
     used = Event.objects.filter(object__startswith="mfa.Authenticator", actor__startswith="system:visitor")
     assert used.exists(), "using one up is written down, although nobody is signed in yet"
+
+
+def opens(client: Client, code: str) -> bool:
+    """Tell whether a code signs somebody in, in a process that remembers none."""
+    cache.clear()
+    page = client.post("/account/mfa/authenticate/", {"code": code})
+    answer = client.get("/admin/").status_code
+    assert (page.status_code, answer) in ((302, 200), (200, 302)), page.content.decode()[:2000]
+    return answer == 200
+
+
+def test_a_code_counts_once_in_all_processes_together(people: dict[str, Any], browsers: Callable[[str], Any]) -> None:
+    """Neither the code that was used nor one that the app showed before it; the next one does."""
+    secret = set_up(signed_in("outsider"))
+    clients = [signed_in("outsider") for _ in range(4)]
+    before, current, coming = (shown(secret, steps) for steps in (-1, 0, 1))
+    assert opens(clients[0], current)
+    assert not opens(clients[1], current) and not opens(clients[1], before)
+    page = clients[1].post("/account/mfa/authenticate/", {"code": f" {current[:3]} {current[3:]}"})
+    assert "This code has been used." in page.content.decode()
+    assert opens(clients[2], coming) and not opens(clients[3], coming)
+    client = browsers("administrator")
+    cache.clear()
+    own = shown(factor_secret("administrator"))
+    for expected in (302, 200):
+        assert client.post("/account/mfa/reauthenticate/", {"code": own}).status_code == expected
+        cache.clear()
+
+
+def test_a_code_of_the_moment_before_is_taken_and_an_older_one_is_not(people: dict[str, Any]) -> None:
+    """The app's clock may differ by half a minute, and a code may be typed in its last second."""
+    secret = set_up(signed_in("outsider"))
+    clients = [signed_in("outsider") for _ in range(3)]
+    if time.time() % 30 > 25:
+        time.sleep(30 - time.time() % 30)  # the three codes are of one half minute
+    assert [opens(client, shown(secret, steps)) for client, steps in zip(clients, (-2, 2, -1), strict=True)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_requests_at_once_use_a_code_once(people: dict[str, Any], settings: Any) -> None:
+    settings.CACHES = settings.CACHES | {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    code = shown(set_up(signed_in("outsider")))
+    clients = [signed_in("outsider") for _ in range(3)]
+
+    def enter(client: Client) -> bool:
+        client.post("/account/mfa/authenticate/", {"code": code})
+        answer = client.get("/admin/").status_code
+        connection.close()
+        return answer == 200
+
+    def waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return int(cursor.fetchone()[0]) >= len(clients)
+
+    with ThreadPoolExecutor(len(clients)) as threads:
+        with transaction.atomic():
+            list(Authenticator.objects.select_for_update().filter(user=people["outsider"]))
+            answers = [threads.submit(enter, client) for client in clients]
+            until(waiting, 30)
+        assert sorted(answer.result() for answer in answers) == [False, False, True]
 
 
 def test_a_replaced_identity_proof_is_kept_with_its_type(people: dict[str, Any]) -> None:
