@@ -8,7 +8,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from benchmarks.bench_pages import look
+from benchmarks.bench_pages import look, pages
 from benchmarks.report import Report, Spread
 from tests.releases.admin import seed
 from tests.releases.admin.many import fill
@@ -31,28 +31,26 @@ def bench_rows(
     settings.ROOT_URLCONF = "benchmarks.plain"
     own = settings.TEMPLATES[0]
     world, client = seed.world(acting_as), browsers("manager")
+    limits = {"release": PAGE_MS, "list release": LIST_MS, "list deployment": LIST_MS}
     ours = {
-        "My tasks": (reverse("admin:index"), None),
-        "release": (reverse("release", args=[world["review"].pk]), PAGE_MS),
-        "list of releases": (reverse("admin:releases_release_changelist"), LIST_MS),
-        "list of deployments": (reverse("admin:releases_deployment_changelist"), LIST_MS),
-        "search for a version": (reverse("admin:releases_release_changelist") + "?q=1.3.0", None),
-        "statistics": (reverse("statistics"), None),
+        **pages(world),
+        "search for a version": reverse("admin:releases_release_changelist") + "?q=1.3.0",
+        "statistics": reverse("statistics"),
     }
-    beside = {"list of releases": "/plain/releases/release/", "list of deployments": "/plain/releases/deployment/"}
+    beside = {"list release": "/plain/releases/release/", "list deployment": "/plain/releases/deployment/"}
     seen: dict[tuple[str, int], tuple[int, Spread, bool, int]] = {}
     theirs: dict[tuple[str, int], tuple[int, Spread, bool, int]] = {}
     for size in SIZES:
         fill(database, world, size)
-        for name, (address, _limit) in ours.items():
+        for name, address in ours.items():
             seen[name, size] = (*look(client, address), len(client.get(address).content))
         settings.TEMPLATES = [{**own, "DIRS": [plain.TEMPLATES]}]
         for name, address in beside.items():
             theirs[name, size] = (*look(client, address), len(client.get(address).content))
         settings.TEMPLATES = [own]
     first, last = SIZES[0], SIZES[-1]
-    for name, (_address, limit) in ours.items():
-        small, large = seen[name, first], seen[name, last]
+    for name in ours:
+        limit, small, large = limits.get(name), seen[name, first], seen[name, last]
         ratio = large[1].p50 / small[1].p50
         met = ratio <= GROWTH and small[0] >= large[0] and (limit is None or large[1].p50 <= limit)
         other = theirs.get((name, last))

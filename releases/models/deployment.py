@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Collate
 from django.utils.translation import gettext_lazy as _
 
 from audit.fields import WrittenAtField
@@ -16,6 +18,10 @@ from releases.models.procedure import Procedure
 from releases.models.release import Release
 from releases.procedures.document import Procedure as Content
 from releases.state_machines.deployment import DeploymentMachine
+
+# The version of the release when the deployment began; null before. The release may have another one since. Collated by
+# bytes, so that its index finds beginnings as well.
+DEPLOYED_VERSION = Collate(KeyTextTransform("version", KeyTransform("wanted", "previous")), "C")
 
 
 class Deployment(DeploymentMachine):
@@ -80,6 +86,7 @@ class Deployment(DeploymentMachine):
         indexes = [
             models.Index(fields=["state"], name="deployment_by_state"),
             models.Index(fields=["environment", "started_at"], name="deployment_by_start"),
+            models.Index(DEPLOYED_VERSION, name="deployment_by_version"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -1,7 +1,7 @@
 """Semantic versions: read, compare, suggest the next one, explain faults. Operations and gates call it."""
 
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import semver
 from django.utils.translation import gettext as _
@@ -88,7 +88,7 @@ def part_for(kinds: Iterable[str], raises: Kinds = KINDS) -> str:
     return gravest
 
 
-def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KINDS, taken: Collection[str] = ()) -> str:
+def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KINDS, taken: Container[str] = ()) -> str:
     """Return the next unused version after the deployed one for these types of change. Raises BadVersion."""
     part = part_for(kinds, raises)
     if previous is not None:
@@ -96,10 +96,18 @@ def next_version(previous: str | None, kinds: Iterable[str], raises: Kinds = KIN
     return str(_after(parse(FIRST), part, taken)) if FIRST in taken else FIRST
 
 
-def next_free(version: str, taken: Collection[str]) -> str:
-    """Return the first unused version after this one; of a pre-release the next beta. Raises BadVersion."""
+def without_pre_release(version: str) -> str:
+    """Return a version without its pre-release and build metadata: 1.2.3 of 1.2.3-beta.1+5. Raises BadVersion."""
+    return str(parse(version).finalize_version())
+
+
+def next_free(version: str, taken: Container[str], pre_releases: Iterable[str] = ()) -> str:
+    """Return the first unused version after this one; of a pre-release the next beta. Raises BadVersion.
+
+    pre_releases: the used ones of this version.
+    """
     if is_pre_release(version):
-        return next_pre_release(version, [*taken, version])
+        return next_pre_release(version, [*pre_releases, version])
     return str(_after(parse(version), "patch", taken))
 
 
@@ -116,7 +124,7 @@ def faults(
     kinds: Iterable[str],
     production: bool,
     raises: Kinds = KINDS,
-    taken: Collection[str] = (),
+    taken: Container[str] = (),
 ) -> list[str]:
     """Return every fault, as a message that names a suitable version; empty when this one is suitable.
 
@@ -147,7 +155,7 @@ def faults(
     return found
 
 
-def _after(before: semver.Version, part: str, taken: Collection[str]) -> semver.Version:
+def _after(before: semver.Version, part: str, taken: Container[str]) -> semver.Version:
     if before.major == 0 and part == "major":
         part = "minor"
     if before.prerelease is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import OuterRef, Subquery
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
@@ -94,12 +94,10 @@ def delete(step_id: int) -> bool:
 def _newest(steps: Collection[Step]) -> set[int]:
     """Return the deployments whose backup is the newest of its target, or that installed the deployed version."""
     last = {(step.deployment.application_id, step.deployment.environment_id): step.deployment_id for step in steps}
-    pointers = DeployedVersion.objects.exclude(release=None).values_list("application", "environment", "release")
-    brought = Deployment.objects.filter(state__in=Deployment.VERIFIED).values("application", "environment", "release")
-    deployments = {
-        (r["application"], r["environment"], r["release"]): r["last"] for r in brought.annotate(last=Max("pk"))
-    }
-    return {*last.values(), *(deployments[key] for key in pointers if key in deployments)}
+    here = {name: OuterRef(name) for name in ("application", "environment", "release")}
+    brought = Deployment.objects.filter(**here, state__in=Deployment.VERIFIED).order_by("-pk").values("pk")[:1]
+    pointers = DeployedVersion.objects.exclude(release=None).annotate(brought=Subquery(brought))
+    return {*last.values(), *pointers.exclude(brought=None).values_list("brought", flat=True)}
 
 
 def _held() -> set[int]:

@@ -12,7 +12,7 @@ from environments.models import Application
 from releases.gates.base import procedure_of
 from releases.models import DeployedVersion, Procedure, Release
 from releases.operations.release.plan import clear_signatures
-from releases.queries.used_versions import require_free, used_versions
+from releases.queries.used_versions import UsedVersions, require_free
 from releases.sources import versions
 
 
@@ -34,7 +34,7 @@ def deployed_version(application: Application) -> str | None:
 
 def next_versions(application: Application) -> Next:
     """Return the next versions by the gravest type of change."""
-    previous, taken = deployed_version(application), used_versions(application)
+    previous, taken = deployed_version(application), UsedVersions(application)
     by_part = {"patch": "fix", "minor": "feature", "major": "breaking"}
     found = {part: versions.next_version(previous, [kind], taken=taken) for part, kind in by_part.items()}
     return Next(previous, **found)
@@ -45,12 +45,14 @@ def next_version(application: Application, kinds: Sequence[str], *, kind: str = 
 
     but: primary key of a release whose own version does not count as taken. Raises InvalidInput for an unknown type.
     """
-    taken = used_versions(application, but)
+    taken = UsedVersions(application, but)
     procedure = Procedure.objects.of(application)
     raises = procedure.document.change_types() if procedure is not None else versions.KINDS
     try:
         found = versions.next_version(deployed_version(application), kinds, raises, taken)
-        return found if kind != Release.Kind.PRE_RELEASE else versions.next_pre_release(found, taken)
+        return (
+            found if kind != Release.Kind.PRE_RELEASE else versions.next_pre_release(found, taken.pre_releases(found))
+        )
     except versions.BadVersion as fault:
         raise InvalidInput(str(fault))
 
@@ -71,7 +73,7 @@ def wrong(release: Release) -> list[str]:
         list(release.changes.values_list("kind", flat=True)),
         production=release.bound_for_production,
         raises=procedure_of(release).change_types(),
-        taken=used_versions(release.application, release.pk),
+        taken=UsedVersions(release.application, release.pk),
     )
 
 

@@ -114,6 +114,18 @@ def test_a_pre_release_shows_the_next_beta(world: Any) -> None:
     assert set_version.for_release(release) == "1.3.0-beta.2"
 
 
+@pytest.mark.parametrize("previous", [{"wanted": {"version": "1.3.0-beta.1"}}, {}])
+def test_a_deployed_beta_is_not_suggested_again(world: Any, previous: dict[str, Any]) -> None:
+    """Also one whose deployment began without a statement of its version."""
+    mark_deployed(world, "1.2.0")
+    used = deployed(world, draft(world, "1.3.0-beta.1", "feature", kind="pre_release"), "staging")
+    alter(used.deployments.get(), previous=previous)
+    with world.acting_as("manager"), pytest.raises(InvalidInput, match=r"deployed to Staging before.*1\.3\.0-beta\.2"):
+        plan(application_id=world.application.pk, version="1.3.0-beta.1", title="again", kind="pre_release")
+    release = draft(world, "1.2.1-beta.1", "feature", kind="pre_release")
+    assert set_version.for_release(release) == "1.3.0-beta.2"
+
+
 def test_a_draft_takes_the_suggested_version_and_its_tag(world: Any) -> None:
     mark_deployed(world, "1.2.0")
     release = draft(world, "1.2.1", "feature")

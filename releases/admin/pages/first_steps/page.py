@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -40,7 +40,8 @@ class FirstStep:
 
 def unfinished() -> bool:
     """Tell whether no deployment was ever verified in a protected environment."""
-    return not Deployment.objects.filter(environment__protected=True, state__in=Deployment.VERIFIED).exists()
+    verified = Deployment.objects.filter(environment=OuterRef("pk"), state__in=Deployment.VERIFIED)
+    return not Environment.objects.filter(Exists(verified), protected=True).exists()
 
 
 @page
