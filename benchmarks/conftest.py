@@ -26,11 +26,13 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def report(pytestconfig: pytest.Config) -> Iterator[Report]:
-    """The rows of all measurements; printed and written when the last one has ended."""
+    """The rows of all measurements; printed and written when the last one has ended. Fails where a row has failed."""
     made = Report()
     yield made
     made.show()
     made.write(Path(os.environ.get("RINGI_STATE_DIR", "var/bench")) / "report.json")
+    if failed := made.failed():
+        pytest.fail("not done, or over the target: " + "; ".join(failed), pytrace=False)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -55,6 +56,10 @@ def alternated(count: int, *works: Callable[[], object], warm: int = 5) -> list[
     return [Spread.of(seconds) for seconds in taken]
 
 
+# Rows that miss their target, `part: beginning of the name`, each with the reason.
+MISSED: dict[str, str] = tomllib.loads(Path(__file__).with_name("missed.toml").read_text(encoding="utf-8"))["missed"]
+
+
 @dataclass
 class Row:
     """One line of the table. `ratio`: ours to the limit or comparison measured in the same run."""
@@ -69,6 +74,21 @@ class Row:
     note: str = ""
     valid: bool = True
     figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """The mark behind the target: met, missed, or missed as listed."""
+        return {None: "", True: " ✓", False: " ✗ (listed)" if self.listed else " ✗"}[self.met]
+
+    @property
+    def listed(self) -> bool:
+        """Whether it is known that this row misses its target."""
+        return any(f"{self.part}: {self.name}".startswith(beginning) for beginning in MISSED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether its work was not done, or it misses a target that others like it meet."""
+        return not self.valid or (self.met is False and not self.listed)
 
 
 class Report:
@@ -95,11 +115,14 @@ class Report:
         for title in ("", "what", "ours", "limit or comparison", "ratio", "target", "note"):
             table.add_column(title, overflow="fold")
         for row in self.rows:
-            mark = {None: "", True: " ✓", False: " ✗"}[row.met]
             ours = row.ours if row.valid else f"INVALID ({row.ours})"
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-            table.add_row(row.part, row.name, ours, row.limit, ratio, row.target + mark, row.note)
+            table.add_row(row.part, row.name, ours, row.limit, ratio, row.target + row.mark, row.note)
         Console(width=None if os.isatty(1) else 200).print(table)
+
+    def failed(self) -> list[str]:
+        """Return the names of the rows that fail the run."""
+        return [f"{row.part}: {row.name}" for row in self.rows if row.failed]
 
     def write(self, file: Path) -> None:
         """Write the rows with all their figures as JSON."""
