@@ -11,6 +11,7 @@ from releases.demo.stage import Stage, now
 from releases.demo.targets import third_wednesday
 
 ZONE = ZoneInfo("Asia/Tokyo")
+MILESTONES = (14, 7, 3, 1, 0)  # days before T-0
 
 
 def play(stage: Stage) -> dict[str, Any]:
@@ -22,10 +23,10 @@ def play(stage: Stage) -> dict[str, Any]:
         changes=[("feature", "Datasets can be tagged"), ("feature", "The export is limited")],
         EXPORT_LIMIT="500",
     )
-    regular = third_wednesday(now())
+    regular = third_wednesday(now() + timedelta(days=MILESTONES[0]))  # whose first milestone is not over
     stage.manager.do("release:set_scheduled_start", release, start=regular.isoformat(), reason="next regular window")
     page = plain(stage.manager.page(f"/admin/release/{release}/"))
-    dates = {f"T-{days}": (regular - timedelta(days=days)).strftime("%Y/%m/%d") for days in (14, 7, 3, 1, 0)}
+    dates = {f"T-{days}": (regular - timedelta(days=days)).strftime("%Y/%m/%d") for days in MILESTONES}
     missing = [f"{key} {day}" for key, day in dates.items() if day not in page]
     stage.check(not missing, f"the release page does not show {missing}")
     outside = regular + timedelta(hours=9)
