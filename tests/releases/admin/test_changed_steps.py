@@ -23,8 +23,8 @@ from tests.releases.gates.asking import alter, make
 @pytest.mark.parametrize(
     ("spoken", "places"),
     [
-        ("en", ["Deployment › Take a backup › estimate_seconds", "Deployment › order"]),
-        ("ja", ["デプロイ › バックアップ取得 › estimate_seconds", "デプロイ › 順序"]),
+        ("en", ["Deployment › Take a backup › estimate", "Deployment › order"]),
+        ("ja", ["デプロイ › バックアップ取得 › 見積時間", "デプロイ › 順序"]),
     ],
 )
 def test_steps_are_named_by_phase_and_label(spoken: str, places: list[str], seeded: dict[str, Any]) -> None:
@@ -36,7 +36,18 @@ def test_steps_are_named_by_phase_and_label(spoken: str, places: list[str], seed
         found = changed_steps(before, after)
         assert sorted(one.place for one in found) == sorted(places)
         assert not changed_steps(before, before)
-    assert [one.right for one in found if "estimate" in one.place] == ["9"]
+    assert [one.right for one in found if "order" not in one.place and "順序" not in one.place] == ["9"]
+
+
+@pytest.mark.parametrize("spoken", ["en", "ja"])
+def test_each_field_of_a_step_is_compared(spoken: str, seeded: dict[str, Any]) -> None:
+    """Two fields with one name would hide each other."""
+    plan = seeded["review"].step_plan
+    first, *others = plan["deployment"]
+    with translation.override(spoken):
+        for name in first:
+            altered = plan | {"deployment": [first | {name: "another"}, *others]}
+            assert changed_steps(plan, altered), name
 
 
 def test_the_sheet_shows_that_a_step_was_moved(

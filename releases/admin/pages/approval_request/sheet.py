@@ -135,14 +135,18 @@ def sheet_of(approval_request: ApprovalRequest, rights: Rights, moment: datetime
 
 
 def changed_steps(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """Return the steps in which two step plans differ, each named by its phase and its label."""
+    """Return the steps in which two step plans differ, named by phase and label, and their fields by labels."""
     return differences(*({"steps": _labelled(plan)} for plan in (before, after)))
 
 
 def _labelled(plan: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     label, phases = f"label_{language()}", dict(Step.Phase.choices)
+    # The names of parameters are those of the step type.
+    names = {one.name: str(one.verbose_name) for one in Step._meta.concrete_fields if one.name != "parameters"}
     return {
-        str(phases[phase]): [{"key": row[label]} | {name: row[name] for name in row if name != label} for row in rows]
+        str(phases[phase]): [
+            {"key": row[label]} | {names.get(name, name): row[name] for name in row if name != label} for row in rows
+        ]
         for phase, rows in plan.items()
     }
 
