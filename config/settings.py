@@ -237,8 +237,10 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ADAPTER = "environments.sign_in.FactorAdapter"
 MFA_FORMS = {
-    "authenticate": "environments.sign_in_code.AuthenticateForm",
-    "reauthenticate": "environments.sign_in_code.ReauthenticateForm",
+    "authenticate": "environments.sign_in_factor.AuthenticateForm",
+    "authenticate_webauthn": "environments.sign_in_factor.AuthenticateKeyForm",
+    "reauthenticate": "environments.sign_in_factor.ReauthenticateForm",
+    "reauthenticate_webauthn": "environments.sign_in_factor.ReauthenticateKeyForm",
 }
 # Steps of 30 seconds by which the clock of an authenticator app may differ (RFC 6238 recommends at most one).
 MFA_TOTP_TOLERANCE = 1

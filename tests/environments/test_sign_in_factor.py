@@ -26,17 +26,13 @@ from environments.models import Environment
 from environments.operations.access.grant import confirm, request_role, revoke
 from environments.operations.access.request import approve, request
 from environments.operations.environment.require_two_factor import require_two_factor
-from environments.sign_in_code import LAST_STEP
 from tests.conftest import PASSWORD, factor_secret
 from tests.sentinels import until
 
 
 def code(secret: str) -> str:
-    """Return what an authenticator app shows now; a code counts once, so those used before are forgotten."""
+    """Return what an authenticator app shows now; this process forgets the codes that were used before."""
     cache.clear()
-    for row in Authenticator.objects.filter(type="totp", data__has_key=LAST_STEP):
-        del row.data[LAST_STEP]
-        row.save()
     return shown(secret)
 
 
@@ -147,6 +143,64 @@ def test_a_code_of_the_moment_before_is_taken_and_an_older_one_is_not(people: di
         False,
         True,
     ]
+
+
+def test_wrong_codes_are_written_down_and_counted_with_wrong_passwords(
+    people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    """In all processes together: five of them lock the name at this address, for codes and for passwords."""
+    secret = set_up(signed_in("outsider"))
+    opened, other = signed_in("outsider"), signed_in("outsider")
+    for attempt in range(5):
+        page = opened.post("/account/mfa/authenticate/", {"code": "000000"})
+        cache.clear()  # another process
+        assert page.status_code == (200 if attempt < 4 else 429), page.content.decode()[:2000]
+    assert "Too many" in page.content.decode()
+    for client in (opened, other):
+        assert not opens(client, code(secret))
+    assert "Too many" in other.post("/account/mfa/authenticate/", {"code": code(secret)}).content.decode()
+    assert Client().post("/account/login/", {"login": "outsider", "password": PASSWORD}).status_code == 429
+    written = Event.objects.filter(operation="session:sign_in", outcome="refused", object__startswith="environments.")
+    assert {event.object for event in written} == {f"environments.Account:{people['outsider'].pk}"}
+    assert written.count() >= 5 and {event.actor.partition(":")[0] for event in written} == {"system"}
+    client = browsers("administrator")
+    client.post("/account/mfa/reauthenticate/", {"code": "000000"})
+    event = Event.objects.filter(operation="session:sign_in", outcome="refused").latest("at")
+    administrator = people["administrator"].pk
+    assert (event.actor.split(":")[:2], event.object) == (
+        ["person", str(administrator)],
+        f"environments.Account:{administrator}",
+    )
+    assert "Incorrect code." in str(event.contents)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"id": "x"}',
+        '"x"',
+        "[1]",
+        '{"rawId": "eA", "id": "eA", "response": 3, "type": "public-key"}',
+        '{"rawId": "eA", "id": "eA", "response": {"clientDataJSON": "eA"}, "type": "public-key"}',
+    ],
+)
+def test_a_wrong_answer_of_a_key_is_written_down(answer: str, people: dict[str, Any]) -> None:
+    set_up(signed_in("outsider"))
+    client = signed_in("outsider")
+    page = client.post("/account/mfa/authenticate/", {"credential": answer})
+    assert page.status_code == 200 and "Incorrect code." in page.content.decode()
+    event = Event.objects.filter(operation="session:sign_in", outcome="refused").latest("at")
+    assert event.object == f"environments.Account:{people['outsider'].pk}"
+    assert client.get("/admin/").status_code == 302
+
+
+def test_a_used_code_locks_no_one_out(people: dict[str, Any]) -> None:
+    secret = set_up(signed_in("outsider"))
+    assert opens(signed_in("outsider"), shown(secret))
+    late = signed_in("outsider")
+    for _ in range(6):
+        assert not opens(late, shown(secret))
+    assert opens(late, shown(secret, 1))
 
 
 def test_requests_at_once_use_a_code_once(people: dict[str, Any], settings: Any) -> None:
