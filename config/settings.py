@@ -230,8 +230,8 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = REAUTHENTICATION_TIMEOUT
-# Sign-ins are counted by axes alone, by name and address together: others cannot lock an account out, neither behind
-# the same address nor under the same name. login_failed counts second factors after a right password.
+# Passwords and codes are counted by axes, by name and address together: others cannot lock an account out, neither
+# behind the same address nor under the same name. login_failed limits codes in each web process as well.
 ACCOUNT_RATE_LIMITS = {"reauthenticate": "60/m/user", "login": "", "login_failed": "5/300s/key"}
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -242,8 +242,7 @@ MFA_FORMS = {
     "reauthenticate": "environments.sign_in_factor.ReauthenticateForm",
     "reauthenticate_webauthn": "environments.sign_in_factor.ReauthenticateKeyForm",
 }
-# Steps of 30 seconds by which the clock of an authenticator app may differ (RFC 6238 recommends at most one).
-MFA_TOTP_TOLERANCE = 1
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s by which an app's clock may differ; RFC 6238 recommends at most one
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "environments.sign_in.counted_name"
 AXES_LOCKOUT_TEMPLATE = "account/locked.html"
