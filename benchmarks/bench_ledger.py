@@ -267,12 +267,12 @@ def bench_verification(
     hashing = _hashing(size)
     report.add(
         "ledger",
-        "audit_verify: events a second from PostgreSQL",
+        "audit_verify: events a second from PostgreSQL, columns compared",
         f"{speed:,.0f}/s",
         limit=f"hashing alone {hashing:,.0f}/s",
         ratio=speed / hashing,
-        target="≥ 400,000/s",
-        met=speed >= 400_000,
+        target="≥ 150,000/s",
+        met=speed >= 150_000,
         valid=valid,
         note=f"{total} events of {size} bytes on average",
         figures={"speed": speed, "hashing": hashing},
