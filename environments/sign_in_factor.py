@@ -20,6 +20,7 @@ from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.mfa.utils import decrypt
 from allauth.mfa.webauthn.forms import AuthenticateWebAuthnForm, ReauthenticateWebAuthnForm
 from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_client_ip_address, get_client_username
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -47,7 +48,7 @@ class _Recorded:
 
 
 class _Code(_Recorded):
-    """A form with a code. Wrong ones are counted with wrong passwords: in the database, for all web processes."""
+    """A form with a code. Wrong ones are counted with wrong passwords, in the database, until a right one comes."""
 
     data: Any
     authenticator: Authenticator
@@ -62,9 +63,13 @@ class _Code(_Recorded):
             app = next((row for row in list(rows) if row.type == Authenticator.Type.TOTP), None)
             step = None if app is None else _step(app, self.data.get("code", ""))
             try:
-                return self._checked(app, step)
+                code = self._checked(app, step)
             except ValidationError as error:
                 fault = error
+            else:
+                named = get_client_username(context.request, self._counted)
+                AxesProxyHandler.reset_attempts(username=named, ip_address=get_client_ip_address(context.request))
+                return code
         self.record(fault)
         if self.failed is not None:
             user_login_failed.send(sender=__name__, credentials=self._counted, request=context.request)

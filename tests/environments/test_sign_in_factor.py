@@ -194,6 +194,20 @@ def test_a_wrong_answer_of_a_key_is_written_down(answer: str, people: dict[str, 
     assert client.get("/admin/").status_code == 302
 
 
+def test_a_right_code_ends_the_count(people: dict[str, Any]) -> None:
+    """A person who mistypes now and then is not locked out; the password alone ends no count."""
+    secret = set_up(signed_in("outsider"))
+    for coming in (0, 1):
+        client = signed_in("outsider")
+        for _ in range(4):
+            client.post("/account/mfa/authenticate/", {"code": "000000"})
+            cache.clear()
+        assert opens(client, shown(secret, coming))
+    for _ in range(4):
+        assert signed_in("outsider").post("/account/mfa/authenticate/", {"code": "000000"}).status_code == 200
+    assert signed_in("outsider").post("/account/mfa/authenticate/", {"code": "000000"}).status_code == 429
+
+
 def test_a_used_code_locks_no_one_out(people: dict[str, Any]) -> None:
     secret = set_up(signed_in("outsider"))
     assert opens(signed_in("outsider"), shown(secret))
