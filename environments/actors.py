@@ -1,7 +1,7 @@
 """Turns the signed-in account of a request into the actor that the operation asks for."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +52,12 @@ def visitor(address: str, request_id: str = "") -> Actor:
     return Actor(
         account_id=None, name="visitor", kind="system", channel="admin", address=address, request_id=request_id
     )
+
+
+def acting_as_reader(request: HttpRequest) -> AbstractContextManager[Actor]:
+    """Act as the account that has signed in, else as a visitor."""
+    user, address = request.user, request.META.get("REMOTE_ADDR", "")
+    return acting(person(user, address=address) if isinstance(user, Account) else visitor(address))
 
 
 def proof_of(session: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 
 from audit.actor import acting
 from audit.clock import now
-from audit.operation import record_event, record_refusal
+from audit.operation import label, record_event, record_refusal
 from audit.refusals import OperationRefused
-from environments.actors import methods_of, person, visitor
+from environments.actors import acting_as_reader, methods_of, person
 from environments.models import ExternalIdentity, sign_in_name
 from environments.operations.account.invite import enrol, invited
 from environments.operations.account.use_break_glass import use_break_glass
@@ -77,11 +77,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Count nothing: allauth would lock a name wherever it is tried, in this process alone. axes counts."""
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Write the failed sign-in under the name that was tried."""
+        """Write the failed sign-in under the name that was tried, at a signature under the account that signs."""
         super().authentication_failed(request, **credentials)
         name = str(credentials.get("username", ""))[:150]
-        with acting(visitor(request.META.get("REMOTE_ADDR", ""))):
-            record_refusal("session:sign_in", _("The name or the password is not right."), object=f"name:{name}")
+        about = label(request.user) if request.user.is_authenticated else f"name:{name}"
+        with acting_as_reader(request):
+            record_refusal("session:sign_in", _("The name or the password is not right."), object=about)
 
     def reauthenticate(self, user: Any, password: str) -> bool:
         """Check the password of the signed-in person. They stay signed in when its stored form is renewed with it, as

@@ -6,7 +6,6 @@ by allauth, on their row.
 """
 
 import time
-from contextlib import nullcontext
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -26,9 +25,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from audit.actor import acting
 from audit.operation import label, record_refusal
-from environments.actors import visitor
+from environments.actors import acting_as_reader
 from environments.passkeys import MALFORMED
 
 LAST_STEP = "last_step"
@@ -41,9 +39,7 @@ class _Recorded:
 
     def record(self, fault: ValidationError) -> None:
         """Write a refusal."""
-        request = context.request
-        signed_in = request.user.is_authenticated
-        with nullcontext() if signed_in else acting(visitor(request.META.get("REMOTE_ADDR", ""))):
+        with acting_as_reader(context.request):
             record_refusal("session:sign_in", *fault.messages, object=label(self.user), second_factor=True)
 
 

@@ -34,7 +34,7 @@ from audit.actor import Actor, acting
 from audit.offline.ringi_verify import signing_challenge, to_base64url
 from audit.operation import record_refusal
 from audit.refusals import OperationRefused
-from environments.actors import ASSERTION, person, visitor
+from environments.actors import ASSERTION, acting_as_reader, person
 from environments.models import Account, ExternalIdentity
 from environments.models.account import FACTORS
 from environments.operations.access.follow import follow_groups
@@ -337,7 +337,6 @@ def end_connection(request: HttpRequest) -> HttpResponse:
 
 def _failed(request: HttpRequest, *reasons: str, status: int = 403) -> HttpResponse:
     """Say why not, and write it down."""
-    user, address = request.user, request.META.get("REMOTE_ADDR", "")
-    with acting(person(user, address=address) if isinstance(user, Account) else visitor(address)):
+    with acting_as_reader(request):
         record_refusal("session:sign_in", *reasons, object="provider")
     return render(request, "account/single_sign_on.html", {"reasons": reasons}, status=status)

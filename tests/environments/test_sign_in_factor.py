@@ -194,6 +194,15 @@ def test_a_wrong_answer_of_a_key_is_written_down(answer: str, people: dict[str, 
     assert client.get("/admin/").status_code == 302
 
 
+def test_a_wrong_password_at_a_signature_is_of_the_account(
+    people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    assert browsers("manager").post("/account/reauthenticate/", {"password": "wrong-password"}).status_code == 200
+    event = Event.objects.filter(operation="session:sign_in", outcome="refused").latest("at")
+    manager = people["manager"].pk
+    assert event.actor.startswith(f"person:{manager}:") and event.object == f"environments.Account:{manager}"
+
+
 def test_a_right_code_ends_the_count(people: dict[str, Any]) -> None:
     """A person who mistypes now and then is not locked out; the password alone ends no count."""
     secret = set_up(signed_in("outsider"))
