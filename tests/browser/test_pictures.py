@@ -21,6 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "en-light": {"locale": "en"},
 }
 SQUEEZED = "() => [...document.querySelectorAll('.ringi .r-narrow')].some((part) => part.clientWidth < 600)"
+CUT = "() => [...document.querySelectorAll('.r-scroll:has(.r-stack)')].some((at) => at.scrollWidth > at.clientWidth)"
 
 
 def pages(rows: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -150,6 +151,8 @@ def look_at(shown: dict[str, tuple[str, str]], look: str, person: Callable[..., 
             wrong.append(f"{name}: wider than the screen: {over}")
         if not LOOKS[look].get("phone") and reader.page.evaluate(SQUEEZED):
             wrong.append(f"{name}: narrower than a desk allows")
+        if LOOKS[look].get("phone") and reader.page.evaluate(CUT):
+            wrong.append(f"{name}: its rows are cut at the edge of the phone")
         if look == "ja-light" and name not in TECHNICAL and (left := latin_words(reader.page)):
             wrong.append(f"{name}: not translated: {left}")
         reader.page.screenshot(path=folder / f"{name}.png", full_page=True)

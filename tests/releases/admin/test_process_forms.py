@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from audit.refusals import InvalidInput
 from releases.admin.operations.process_forms import PARTS, change, read
-from releases.admin.pages.deployment_process.page import OWN, process_contents, template_text
+from releases.admin.pages.deployment_process.page import OWN, process_contents, sections_of, template_text
 from releases.admin.pages.procedure.difference import differences
 from releases.models import DeploymentProcess
 from releases.operations.deployment_process.create import create
@@ -140,6 +140,17 @@ def test_an_approver_sees_every_section_of_a_process(browsers: Any, base: Deploy
     second = DeploymentProcess.objects.get(number=base.number + 1)
     before, after = process_contents(second, str(base.number))
     assert [(row.section, row.place) for row in differences(before, after)] == [("Batches", "batches")]
+
+
+def test_the_page_of_a_process_shows_each_of_its_sections(browsers: Any, make: Any) -> None:
+    text = template_text("containers")
+    only = make(text if "[strategy]" in text else text + '\n[strategy]\nbatches = ["1", "25%"]\n')
+    shown = {section.key for section in sections_of(only)}
+    assert (
+        shown == {key for key in (*OWN, *SECTIONS) if getattr(only.document, key)} and {"artefact", "strategy"} <= shown
+    )
+    page = browsers("committee_b").get(reverse("admin:releases_deploymentprocess_change", args=[only.pk])).text
+    assert all(words in page for words in ("Batches", "25%", "Artefact", "image"))
 
 
 def test_only_the_newest_version_is_changed(make: Any, base: DeploymentProcess, acting_as: Any) -> None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from audit.admin.read_only import ReadOnlyAdmin, cell
 from environments.models import Application
 from environments.times import stamp
-from releases.admin.pages.procedure.page import SECTIONS, Section, lines_of
+from releases.admin.pages.procedure.page import PROCESS_SECTIONS, SECTIONS, Line, Section, Value, lines_of
 from releases.models import DeploymentProcess, Procedure
 from releases.operations.release.plan import active_procedure
 from releases.procedures import process as processes
@@ -62,9 +62,14 @@ def process_contents(process: DeploymentProcess, base_number: str) -> tuple[dict
 def sections_of(process: DeploymentProcess) -> list[Section]:
     """Return the sections that a version has of its own, row by row."""
     document = process.document
-    named = (("variables", _("Variables")), *((key, words) for key, words in SECTIONS if key in processes.SECTIONS))
+    shared = ((key, words) for key, words in SECTIONS if key in processes.SECTIONS)
+    named = (*((key, PROCESS_SECTIONS[key]) for key in OWN), *shared)
     own = ((key, words, getattr(document, key)) for key, words in named)
-    return [Section(key, str(words), lines_of(key, value)) for key, words, value in own if value]
+    return [Section(key, str(words), lines_of(key, value) or _row(key, value)) for key, words, value in own if value]
+
+
+def _row(key: str, value: Any) -> list[Line]:
+    return [Line(key, "", "", [Value(key, str(value), is_default=False)], origin="", depth=0)]
 
 
 class DeploymentProcessAdmin(ReadOnlyAdmin):

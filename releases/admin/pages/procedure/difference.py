@@ -12,7 +12,7 @@ from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
 from environments.language import language, listed
 from releases.admin.components.formatting import show, when
-from releases.admin.pages.procedure.page import SECTIONS
+from releases.admin.pages.procedure.page import PROCESS_SECTIONS, SECTIONS
 from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.operations.procedure.put_into_effect import open_releases
@@ -46,8 +46,7 @@ class Effect:
 
 def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """Return every row in which two contents (JSON) differ, in the order of the document; marks of origin come last."""
-    own = {"artefact": _("Artefact"), "variables": _("Variables"), "strategy": _("Batches")}  # of a process
-    headings = own | {key: str(heading) for key, heading in SECTIONS}
+    headings = {key: str(heading) for key, heading in (*PROCESS_SECTIONS.items(), *SECTIONS)}
     found = changed(left, right)
     order = {key: place for place, (key, _heading) in enumerate(SECTIONS)}
     places = sorted(found, key=lambda place: (place[-1] in MARKS, order.get(place[0], -1), place))

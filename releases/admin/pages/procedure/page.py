@@ -16,6 +16,8 @@ from environments.times import stamp
 from releases.models import Procedure
 from releases.procedures.parts import Part
 
+# Section that a deployment process alone has → its heading.
+PROCESS_SECTIONS = {"artefact": _("Artefact"), "strategy": _("Batches"), "variables": _("Variables")}
 # Section of the document → its heading, in the order in which the written procedure has them.
 SECTIONS: tuple[tuple[str, Any], ...] = (
     ("history", _("Change history")),
