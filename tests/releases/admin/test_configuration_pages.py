@@ -46,7 +46,8 @@ def versions(people: dict[str, Any], acting_as: Callable[..., Any]) -> dict[str,
 def shown(html: str) -> dict[str, tuple[str, list[str]]]:
     """Return key → (mark, values) of the table."""
     rows = re.findall(r'<tr class="(\w+)" data-key="(\w+)">(.*?)</tr>', html, re.S)
-    cells = {key: re.findall(r"<td>(?:<code>(.*?)</code>|(—))</td>", row) for _mark, key, row in rows}
+    cell = re.compile(r'<td(?: data-of="[^"]*")?>\s*(?:<code>(.*?)</code>|(—))\s*</td>')
+    cells = {key: cell.findall(row) for _mark, key, row in rows}
     return {key: (mark, [value or dash for value, dash in cells[key]]) for mark, key, _row in rows}
 
 
