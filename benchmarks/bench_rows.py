@@ -15,6 +15,7 @@ from tests.releases.admin.many import fill
 
 SIZES = [int(word) for word in os.environ.get("RINGI_BENCH_SIZES", "100 10000 1000000").split()]
 LIST_MS, PAGE_MS, GROWTH = 60, 50, 1.2
+NOISE_MS = 5  # by which the median of a few looks at a page of 20 ms differs by itself
 
 
 def bench_rows(
@@ -31,7 +32,7 @@ def bench_rows(
     settings.ROOT_URLCONF = "benchmarks.plain"
     own = settings.TEMPLATES[0]
     world, client = seed.world(acting_as), browsers("manager")
-    limits = {"release": PAGE_MS, "list release": LIST_MS, "list deployment": LIST_MS}
+    limits = {"release": PAGE_MS, "release in review": PAGE_MS, "list release": LIST_MS, "list deployment": LIST_MS}
     ours = {
         **pages(world),
         "search for a version": reverse("admin:releases_release_changelist") + "?q=1.3.0",
@@ -52,7 +53,7 @@ def bench_rows(
     for name in ours:
         limit, small, large = limits.get(name), seen[name, first], seen[name, last]
         ratio = large[1].p50 / small[1].p50
-        met = ratio <= GROWTH and small[0] >= large[0] and (limit is None or large[1].p50 <= limit)
+        met = large[1].p50 <= GROWTH * small[1].p50 + NOISE_MS and small[0] >= large[0]
         other = theirs.get((name, last))
         words = "" if other is None else f"plain admin {other[1].p50:.0f} ms, {other[0]} queries, {other[3] // 1000} kB"
         report.add(
@@ -61,7 +62,7 @@ def bench_rows(
             f"{large[1].p50:.0f} ms, {large[0]} queries, {large[3] // 1000} kB",
             limit=words,
             ratio=ratio,
-            target=f"≤ {GROWTH} × from {first:,} to {last:,} rows" + (f", ≤ {limit} ms" if limit else ""),
+            target=f"≤ {GROWTH} × and {NOISE_MS} ms from {first:,} to {last:,} rows",
             met=met,
             valid=all(entry[2] for (n, _s), entry in seen.items() if n == name),
             figures={
@@ -74,3 +75,6 @@ def bench_rows(
                 for s in SIZES
             },
         )
+        if limit is not None:
+            milliseconds = f"{large[1].p50:.0f} ms"
+            report.add("rows", f"time: {name}", milliseconds, target=f"≤ {limit} ms", met=large[1].p50 <= limit)
