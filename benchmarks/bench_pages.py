@@ -44,14 +44,18 @@ def look(client: Any, address: str) -> tuple[int, Spread, bool]:
         seen.append(text)
         return execute(text, *rest)
 
-    with connection.execute_wrapper(count):
-        fine = client.get(address).status_code == 200 and fine
+    counts = []
+    for _look in range(2):  # in one of them, what all pages keep for ten seconds may be asked for again
+        seen.clear()
+        with connection.execute_wrapper(count):
+            fine = client.get(address).status_code == 200 and fine
+        counts.append(len(seen))
     taken = []
     for _ in range(LOOKS):
         began = time.perf_counter()
         fine = client.get(address).status_code == 200 and fine
         taken.append(time.perf_counter() - began)
-    return len(seen), Spread.of(taken), fine and bool(seen)
+    return min(counts), Spread.of(taken), fine and min(counts) > 0
 
 
 def bench_pages(
