@@ -56,6 +56,12 @@ def bench_chain(
         ours.cycle,
         limit=f"theirs {theirs}",
         ratio=ours.cycle.p50 / theirs.p50,
+        target="≤ 0.9 ×, p99 ≤ theirs, ≥ 1.1 × workflows" if peer == "DBOS" else "",
+        met=(
+            ours.cycle.p50 <= 0.9 * theirs.p50 and ours.cycle.p99 <= theirs.p99 and 1.1 * ours.cycle.mean <= theirs.mean
+            if peer == "DBOS"
+            else None
+        ),
         valid=ours.valid and len(starts) == STEPS,
         note=f"n={STEPS}; one worker, the same servers; workflows of ten steps a second: ours"
         f" {100 / ours.cycle.mean:.1f}, theirs {100 / theirs.mean:.1f}",

@@ -20,7 +20,7 @@ class Table:
     """The rows so far, those that failed, and the first that others need and that is not done."""
 
     done: int = 0
-    failed: int = 0
+    failed: list[str] = field(default_factory=list)
     rows: int = 0
     missing: str = ""
     began: float = field(default_factory=time.monotonic)
@@ -39,7 +39,8 @@ class Table:
             result = f"not done: {reason}"
         except Exception as fault:
             result = f"FAILED: {fault or type(fault).__name__}"
-        self.failed += result.startswith("FAILED")
+        if result.startswith("FAILED"):
+            self.failed.append(f"{name}: {result}")
         if result.startswith("ok: "):
             self.done += 1
         elif needed:

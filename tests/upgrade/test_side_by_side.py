@@ -150,7 +150,7 @@ def test_an_upgrade_is_no_outage(running: Running, site: Site, load: Load, point
     table.row("return: this version again", back)
     table.row("all requests", nothing_lost)
     table.row("ledger, verified by this version", verified)
-    assert table.end() == 0
+    assert table.end() == 0, table.failed
 
 
 def test_a_column_that_nobody_fills_stops_the_old_version(
@@ -168,4 +168,4 @@ def test_a_column_that_nobody_fills_stops_the_old_version(
         require_own_schema()
     table = Table()
     table.row("contrary: NOT NULL without a default", lambda: f"{len(load.failed(since))} requests failed (asked: > 2)")
-    assert table.end() == 0
+    assert table.end() == 0, table.failed
