@@ -1,7 +1,7 @@
 """A step type: a pause until a time or for some seconds. No worker is held, and a stop ends it."""
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -9,6 +9,7 @@ from environments.targets.base import Parameters, Probe, StepContext
 from environments.targets.declared import AfterValidator, Field, model_validator
 from environments.targets.target import Held, TargetStep, journal_lines, journal_once
 from environments.targets.words import gettext as _
+from environments.wall_clock import instant
 
 LONGEST_SECONDS = 86400
 EFFECT = "wait:over"
@@ -60,13 +61,13 @@ class Wait(TargetStep):
     estimate_seconds: ClassVar[float] = 60
 
     def waits_until(self, parameters: WaitParameters, began: datetime) -> datetime | None:
-        """Return the end of the pause, in UTC or the zone given."""
+        """Return the end of the pause."""
         if parameters.seconds is not None:
             return began + timedelta(seconds=parameters.seconds)
         assert parameters.until is not None
         if parameters.zone is None:
             return datetime.fromisoformat(parameters.until)
-        return _nearest(time.fromisoformat(parameters.until), began.astimezone(ZoneInfo(parameters.zone)))
+        return _nearest(time.fromisoformat(parameters.until), began, parameters.zone)
 
     def make(self, context: StepContext, held: Held, parameters: WaitParameters) -> dict[str, Any]:
         """Note on the target that the pause is over; there are no facts."""
@@ -84,8 +85,14 @@ class Wait(TargetStep):
         return [_("wait until %(time)s") % {"time": " ".join(filter(None, [parameters.until, parameters.zone]))}]
 
 
-def _nearest(clock: time, began: datetime) -> datetime:
-    """Return the moment of that clock time that lies nearest to `began`, in its zone."""
-    days: list[date] = [began.date() + timedelta(days=offset) for offset in (-1, 0, 1)]
-    moments = [datetime.combine(day, clock, began.tzinfo) for day in days]
-    return min(moments, key=lambda moment: abs(moment.timestamp() - began.timestamp()))
+def _nearest(clock: time, began: datetime, zone: str) -> datetime:
+    """Return the moment (UTC) of that clock time that lies nearest to `began`. Where the clocks go back there are two
+    of them in a night, and where they go forward over it, the first instant after the gap is it.
+    """
+    place, moments = ZoneInfo(zone), list[datetime]()
+    for offset in (-1, 0, 1):
+        wall = datetime.combine(began.astimezone(place).date() + timedelta(days=offset), clock)
+        moments.append(instant(wall, zone))
+        again = wall.replace(tzinfo=place, fold=1).astimezone(UTC)
+        moments += [again] if again.astimezone(place).replace(tzinfo=None) == wall else []
+    return min(moments, key=lambda moment: abs(moment - began))

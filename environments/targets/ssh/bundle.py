@@ -21,7 +21,7 @@ FOLDERS = (
     "releases/metric_sources",
     "releases/sources",
 )
-ALONE = ("environments/connectivity/addresses.py",)
+ALONE = ("environments/connectivity/addresses.py", "environments/wall_clock.py")
 START = "from environments.targets.ssh.host.serve import main\n\nmain()\n"
 # Under these names the bundle carries the stand-ins of environments/targets/ssh/host.
 INSTEAD = {

@@ -34,6 +34,38 @@ def test_the_step_waits_for_the_stated_time(parameters: dict[str, Any], moment: 
 
 
 @pytest.mark.parametrize(
+    ("began", "zone", "clock", "moment"),
+    [
+        # Twice that night: at 00:30 and at 01:30 in UTC; skipped: from 01:00 in UTC on; half an hour on Lord Howe.
+        (
+            datetime(2026, 10, 25, 0, 10, tzinfo=UTC),
+            "Europe/Berlin",
+            "02:30",
+            datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
+        ),
+        (
+            datetime(2026, 10, 25, 1, 10, tzinfo=UTC),
+            "Europe/Berlin",
+            "02:30",
+            datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+        ),
+        (datetime(2027, 3, 28, 0, 30, tzinfo=UTC), "Europe/Berlin", "02:30", datetime(2027, 3, 28, 1, tzinfo=UTC)),
+        (
+            datetime(2027, 4, 3, 15, 5, tzinfo=UTC),
+            "Australia/Lord_Howe",
+            "01:45",
+            datetime(2027, 4, 3, 15, 15, tzinfo=UTC),
+        ),
+    ],
+)
+def test_it_waits_for_the_nearest_such_moment_where_the_clocks_change(
+    began: datetime, zone: str, clock: str, moment: datetime
+) -> None:
+    known = by_name("wait")
+    assert known.waits_until(known.parameters(until=clock, zone=zone), began) == moment
+
+
+@pytest.mark.parametrize(
     "parameters",
     [
         {},
