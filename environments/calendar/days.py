@@ -46,21 +46,19 @@ def country_fault(country: str) -> str:
 
 
 def holidays_on(
-    day: date, country: str = "JP", *, language: str = "ja", company: Mapping[date, str] | None = None
+    day: date, country: str, *, language: str = "ja", company: Mapping[date, str] | None = None
 ) -> list[str]:
-    """Return the names of the public holiday and the entered one on a day; empty for neither."""
-    names = [_public(country, day.year, language).get(day, ""), (company or {}).get(day, "")]
+    """Return the names of the public holiday and the entered one on a day; empty for neither. country: may be empty."""
+    names = [_national(country, day.year, language).get(day, ""), (company or {}).get(day, "")]
     return [name for name in names if name]
 
 
-def is_working_day(day: date, country: str = "JP", *, company: Mapping[date, str] | None = None) -> bool:
-    """Tell whether a day is neither weekend nor public nor entered holiday."""
-    return day.weekday() < 5 and not holidays_on(day, country, company=company)
+def is_working_day(day: date, country: str, *, company: Mapping[date, str] | None = None) -> bool:
+    """Tell whether a day is neither of the country's weekend nor public nor entered holiday."""
+    return _national(country, day.year, "ja").is_working_day(day) and day not in (company or {})
 
 
-def working_days_after(
-    day: date, count: int, country: str = "JP", *, company: Mapping[date, str] | None = None
-) -> date:
+def working_days_after(day: date, count: int, country: str, *, company: Mapping[date, str] | None = None) -> date:
     """Return the day `count` working days after `day` (no weekend, public or entered holiday)."""
     while count > 0:
         day += timedelta(days=1)
@@ -70,7 +68,9 @@ def working_days_after(
 
 
 @lru_cache(maxsize=1024)
-def _public(country: str, year: int, language: str) -> dict[date, str]:
+def _national(country: str, year: int, language: str) -> holidays.HolidayBase:
+    if not country:
+        return holidays.HolidayBase(years=year)
     wanted = "ja" if language == "ja" or language.startswith("ja-") else "en_US"
     supported = holidays.country_holidays(country).supported_languages
-    return dict(holidays.country_holidays(country, years=year, language=wanted if wanted in supported else None))
+    return holidays.country_holidays(country, years=year, language=wanted if wanted in supported else None)

@@ -36,7 +36,7 @@ class WindowRule:
     since: date = date(2024, 1, 1)
     day_offset: int = 0
     on_holiday: str = "flag"
-    country: str = "JP"
+    country: str = ""
     company: Mapping[date, str] = field(default_factory=dict, hash=False)
 
 

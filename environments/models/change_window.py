@@ -71,7 +71,7 @@ class ChangeWindow(models.Model):
     length_minutes = models.PositiveIntegerField(_("length in minutes"), default=0)
     day_offset = models.SmallIntegerField(_("day offset"), default=0)
     since = models.DateField(_("recurrence start"), default=date(2024, 1, 1))
-    country = models.CharField(_("country of the holidays"), max_length=2, default="JP")
+    country = models.CharField(_("country of the holidays"), max_length=2)
     on_holiday = models.CharField(_("holiday handling"), max_length=8, choices=OnHoliday, default=OnHoliday.FLAG)
     starts_at = models.DateTimeField(_("opens"), null=True, blank=True)
     ends_at = models.DateTimeField(_("closes"), null=True, blank=True)

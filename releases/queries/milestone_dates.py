@@ -32,6 +32,6 @@ def working_day_before(day: date, count: int, country: str, company: dict[date, 
     """Return the day `count` working days before `day`."""
     while count > 0:
         day -= timedelta(days=1)
-        if day.weekday() < 5 and not calendar.holidays_on(day, country, company=company):
+        if calendar.is_working_day(day, country, company=company):
             count -= 1
     return day

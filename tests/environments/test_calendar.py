@@ -270,11 +270,11 @@ def test_milestones_of_an_emergency_are_hours() -> None:
 
 
 def test_public_and_entered_holidays_are_named() -> None:
-    assert holidays_on(date(2026, 11, 23)) == ["勤労感謝の日"]
-    assert holidays_on(date(2026, 11, 23), language="en") == ["Labor Thanksgiving Day"]
-    assert holidays_on(date(2026, 12, 16)) == []
-    assert holidays_on(date(2026, 12, 30), company={date(2026, 12, 30): "年末休業"}) == ["年末休業"]
-    assert working_days_after(date(2026, 11, 20), 1) == date(2026, 11, 24)
+    assert holidays_on(date(2026, 11, 23), "JP") == ["勤労感謝の日"]
+    assert holidays_on(date(2026, 11, 23), "JP", language="en") == ["Labor Thanksgiving Day"]
+    assert holidays_on(date(2026, 12, 16), "JP") == []
+    assert holidays_on(date(2026, 12, 30), "JP", company={date(2026, 12, 30): "年末休業"}) == ["年末休業"]
+    assert working_days_after(date(2026, 11, 20), 1, "JP") == date(2026, 11, 24)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from environments.calendar import (
 HOUR = timedelta(hours=1)
 TOKYO = ZoneInfo("Asia/Tokyo")
 # The 1st of January, the 3rd, 4th, 5th of May and the days of the imperial family fall into these.
-MONTHLY = WindowRule("monthly", "FREQ=MONTHLY;BYMONTHDAY=3", "Asia/Tokyo", time(1), 4 * HOUR)
+MONTHLY = WindowRule("monthly", "FREQ=MONTHLY;BYMONTHDAY=3", "Asia/Tokyo", time(1), 4 * HOUR, country="JP")
 START = datetime(2026, 4, 20, tzinfo=UTC)
 
 
@@ -75,13 +75,13 @@ def test_what_is_left_out_is_listed_with_its_reason() -> None:
 def test_the_holiday_of_the_day_it_opens_on_counts_and_not_of_the_day_before() -> None:
     """The night that follows 2 May opens on the 3rd."""
     rule = WindowRule(
-        "w", "FREQ=MONTHLY;BYMONTHDAY=2", "Asia/Tokyo", time(1), 4 * HOUR, day_offset=1, on_holiday="skip"
+        "w", "FREQ=MONTHLY;BYMONTHDAY=2", "Asia/Tokyo", time(1), 4 * HOUR, day_offset=1, on_holiday="skip", country="JP"
     )
     assert day_of(windows(rule, START, 1)[0]) == date(2026, 6, 3)
 
 
 def test_two_windows_moved_to_one_day_are_one() -> None:
-    daily = WindowRule("d", "FREQ=DAILY", "Asia/Tokyo", time(1), 4 * HOUR, on_holiday="later")
+    daily = WindowRule("d", "FREQ=DAILY", "Asia/Tokyo", time(1), 4 * HOUR, on_holiday="later", country="JP")
     found = [
         day_of(w) for w in windows_between(daily, datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 8, tzinfo=UTC))
     ]
@@ -116,7 +116,15 @@ def test_windows_are_in_order_and_never_on_a_day_of_rest_when_the_rule_moves_the
 ) -> None:
     names = dict.fromkeys(company, "own")
     rule = WindowRule(
-        "w", rrule, "Asia/Tokyo", time(1), 4 * HOUR, day_offset=offset, on_holiday=on_holiday, company=names
+        "w",
+        rrule,
+        "Asia/Tokyo",
+        time(1),
+        4 * HOUR,
+        day_offset=offset,
+        on_holiday=on_holiday,
+        country="JP",
+        company=names,
     )
     moment = at.replace(tzinfo=UTC)
     found = windows(rule, moment, 12)
@@ -126,10 +134,12 @@ def test_windows_are_in_order_and_never_on_a_day_of_rest_when_the_rule_moves_the
     for one in listed:
         if one.moved:
             assert one.window is not None and one.holidays
-            assert is_working_day(day_of(one.window), company=names)
+            assert is_working_day(day_of(one.window), "JP", company=names)
             between = abs((day_of(one.window) - one.day).days)
             step = 1 if on_holiday == "later" else -1
-            assert not any(is_working_day(one.day + timedelta(days=step * n), company=names) for n in range(1, between))
+            assert not any(
+                is_working_day(one.day + timedelta(days=step * n), "JP", company=names) for n in range(1, between)
+            )
         if one.window is None:
             assert on_holiday == "skip" and one.holidays
 

@@ -23,6 +23,7 @@ from releases.admin.pages.calendar.entries import (
     read,
     windows_of,
 )
+from releases.operations.window.request import holiday_country
 from releases.operations.window.set_rule import rule_faults
 
 Lines = list[tuple[str, str]]
@@ -121,9 +122,12 @@ def of_extra(environment: Environment, values: dict[str, Any]) -> Lines:
     if end <= start:
         return _refused([_("The end lies before the beginning or in the past.")])
     rows = read(now())
-    entry = Entry(start, end, environment.zone, values["name"], "extra")
+    entry, country = (
+        Entry(start, end, environment.zone, values["name"], "extra"),
+        holiday_country(values["application_id"]),
+    )
     day = start.astimezone(ZoneInfo(environment.zone)).date()
-    entry.holidays = calendar.holidays_on(day, language=language(), company=rows.company)
+    entry.holidays = calendar.holidays_on(day, country, language=language(), company=rows.company)
     return _windows(environment, [entry], rows.freezes)
 
 

@@ -160,7 +160,7 @@ def _rule(instance: Any) -> Fields:
         "since": day(_("recurrence start"), required=False),
         "country": forms.CharField(
             label=_("country of the holidays"),
-            initial="JP",
+            initial=request.holiday_country(None),
             min_length=2,
             max_length=2,
             help_text=_("two letters, such as JP"),

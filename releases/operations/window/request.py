@@ -37,6 +37,7 @@ def request_window(
             environment=environment,
             application=application_named(application_id),
             zone=environment.zone,
+            country=holiday_country(application_id),
             starts_at=starts_at,
             ends_at=ends_at,
             reason=reason,
@@ -57,6 +58,11 @@ def application_named(application_id: int | None) -> Application | None:
     if application is None:
         raise InvalidInput(_("The selected application does not exist."))
     return application
+
+
+def holiday_country(application_id: int | None) -> str:
+    """Return the country whose holidays count where a window names none: that of the procedure in effect."""
+    return active_procedure(application_named(application_id)).document.schedule.regular.country
 
 
 def open_request(

@@ -10,7 +10,7 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
 from environments.models import ChangeWindow, Environment
-from releases.operations.window.request import application_named, open_request
+from releases.operations.window.request import application_named, holiday_country, open_request
 
 LONGEST_MINUTES = 7 * 24 * 60
 FARTHEST_DAYS = 7
@@ -29,14 +29,15 @@ def set_rule(
     zone: str = "",
     day_offset: int = 0,
     since: date | None = None,
-    country: str = "JP",
+    country: str = "",
     on_holiday: str = "flag",
     reason: str,
 ) -> ChangeWindow:
     """Create or replace a recurring window. In a protected environment it counts only when its request is approved.
 
     rrule: days in RFC 5545; start: local clock in `zone` (the environment's by default); since: the first day counted,
-    today by default. Raises InvalidInput for an invalid rule, GateNotPassed for the procedure's own window.
+    today by default; country: the procedure's by default. Raises InvalidInput for an invalid rule, GateNotPassed for
+    the procedure's own window.
     """
     targets: list[tuple[type, int]] = [(Environment, environment_id)]
     if replaces_id is not None:
@@ -56,7 +57,7 @@ def set_rule(
             length_minutes=length_minutes,
             day_offset=day_offset,
             since=since or now().astimezone(ZoneInfo(environment.zone)).date(),
-            country=country,
+            country=country or holiday_country(application_id),
             on_holiday=on_holiday,
             reason=reason,
             requested_by=requester,

@@ -17,6 +17,7 @@ from audit.refusals import GateNotPassed, NotPermitted, NotPossible
 from environments.models import Environment
 from environments.operations.configuration.create import create
 from releases.admin.pages.calendar.entries import entries, read
+from releases.admin.pages.calendar.month import month
 from releases.gates import quorum
 from releases.gates.approval import approval_for
 from releases.gates.evaluation import blockers, evaluate
@@ -291,3 +292,23 @@ def test_no_deployment_begins_before_the_window_of_its_place(sites: Any, ready: 
     asked = evaluate(sites.fresh(release), sites.environments["site_b"])
     (answer,) = [answer for answer in asked if answer.kind == "change_window"]
     assert not answer.passes and "planned for" in answer.reason
+
+
+def test_the_calendar_shows_the_start_of_each_place_on_its_own_day_and_hour(sites: Any) -> None:
+    """Production is in Tokyo, the second site in New York: the hours are those of the pages of the release."""
+    alter(Procedure.objects.get(state="in_effect"), content=two_sites(after_hours=24).model_dump(mode="json"))
+    site_b = alter(sites.environments["site_b"], zone="America/New_York")
+    production, release = sites.environments["production"], sites.planned()
+    for shown in ([production, site_b], [production], [site_b]):
+        grid = month(now().date().replace(day=1), shown, read(now()), now(), may_plan=False, seen=None)
+        after = month(
+            (grid.first + timedelta(days=32)).replace(day=1), shown, read(now()), now(), may_plan=False, seen=None
+        )
+        days = [day for each in (grid, after) for week in each.weeks for day in week if day.inside]
+        found = {(d.day, m.hour) for d in days for m in d.marks if m.kind == "release"}
+        planned = [release.window_in(place)[0].astimezone(ZoneInfo(place.zone)) for place in shown]
+        assert found == {(at.date(), f"{at:%H:%M}") for at in planned}
+        due = release.milestones.exclude(guards="start").last().due_at.astimezone(ZoneInfo(production.zone))
+        assert {(d.day, m.hour) for d in days for m in d.marks if m.kind == "milestone" and d.day == due.date()} >= {
+            (due.date(), f"{due:%H:%M}")
+        }

@@ -28,6 +28,7 @@ from releases.admin.pages.calendar.entries import (
     windows_of,
 )
 from releases.models import Deployment, Milestone, Release
+from releases.operations.window.request import holiday_country
 
 KINDS = ("absolute", "freeze", "window", "extra", "proposed", "skipped", "release", "run", "milestone")
 
@@ -56,23 +57,19 @@ class Lane:
 
 @dataclass
 class Day:
-    """One day of the grid."""
+    """One day of the grid. rest: it is a non-working day."""
 
     day: date
     inside: bool
     today: bool
+    rest: bool = False
     holidays: list[str] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
     @property
-    def rest(self) -> bool:
-        """Tell whether it is a non-working day."""
-        return bool(self.holidays) or self.day.weekday() >= 5
-
-    @property
     def red(self) -> bool:
         """Tell whether a printed calendar shows it in red."""
-        return bool(self.holidays) or self.day.weekday() == 6
+        return bool(self.holidays) or (self.rest and self.day.weekday() == 6)
 
     @property
     def weekday(self) -> str:
@@ -138,11 +135,12 @@ def month(
     today = moment.astimezone(ZoneInfo(ZONE)).date()
     days = {d: Day(d, d.month == first.month, d == today) for week in grid for d in week}
     begin, end = bounds(first)
-    countries = sorted({row.country for row in rows.windows} or {"JP"})
+    countries = sorted({row.country for row in rows.windows if not row.extra} or {holiday_country(None)})
     for day in days.values():
         names = [n for c in countries for n in calendar.holidays_on(day.day, c, language=language())]
         own = rows.company.get(day.day)
         day.holidays = list(dict.fromkeys([*names, *([own] if own else [])]))
+        day.rest = not all(calendar.is_working_day(day.day, c, company=rows.company) for c in countries)
     many = len(environments) > 1
 
     def link(row: Release | Deployment) -> str:
