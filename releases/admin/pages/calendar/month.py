@@ -2,7 +2,7 @@
 
 from calendar import MONDAY, SUNDAY, Calendar
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from environments import calendar
 from environments.application_scope import within
 from environments.language import language
-from environments.models import Application, Environment
-from environments.times import ZONE
+from environments.models import Application, DeploymentTarget, Environment
+from environments.times import ZONE, zone_name
 from releases.admin.components.formatting import TONES
 from releases.admin.components.links import page_of
 from releases.admin.pages.calendar.entries import (
@@ -79,7 +79,9 @@ class Day:
 
 @dataclass(frozen=True)
 class Month:
-    """A month with its neighbours; days are those of each environment's own zone."""
+    """A month with its neighbours; days are those of each environment's own zone, which hours name where there are
+    several.
+    """
 
     first: date
     weeks: list[list[Day]]
@@ -142,6 +144,13 @@ def month(
         day.holidays = list(dict.fromkeys([*names, *([own] if own else [])]))
         day.rest = not all(calendar.is_working_day(day.day, c, company=rows.company) for c in countries)
     many = len(environments) > 1
+    shown = {e.pk for e in environments}
+    own_zones = {row.zone for row in rows.windows if row.environment_id in shown}
+    several_zones = len({e.zone for e in environments} | own_zones) > 1
+
+    def put(at: datetime, zone: str, mark: Mark) -> None:
+        hour = f"{mark.hour} {zone_name(at.astimezone(ZoneInfo(zone)))}" if several_zones and mark.hour else mark.hour
+        _mark(days, at, zone, replace(mark, hour=hour))
 
     def link(row: Release | Deployment) -> str:
         return page_of(row) if seen is None or row.application_id in seen else ""
@@ -152,29 +161,31 @@ def month(
         for entry in windows_of(environment, rows, begin, 56, end):
             if not _is_for(entry.application, only):
                 continue
-            _mark(days, entry.start, entry.zone, _window_mark(entry, label, moment, may_plan=may_plan))
+            put(entry.start, entry.zone, _window_mark(entry, label, moment, may_plan=may_plan))
         for freeze in rows.freezes:
             if freeze.environment_id != environment.pk or not overlap(freeze.starts_at, freeze.ends_at, begin, end):
                 continue
             if not _is_for(freeze.application, only):
                 continue
-            _spread(days, freeze, environment.zone, label)
+            _spread(days, freeze, environment.zone, label, named=several_zones)
     zones = {e.pk: e.zone for e in environments}
-    if any(e.protected for e in environments):
-        zone = next(e.zone for e in reversed(environments) if e.protected)
-        for release in rows.planned:
-            if release.scheduled_start_at is not None and _is_for(release.application, only):
-                _mark(days, release.scheduled_start_at, zone, _release_mark(release, zone, link(release), beside or {}))
-        for milestone in within(_milestones(begin, end), seen):
-            if _is_for(milestone.release.application, only):
-                _mark(days, milestone.due_at, zone, _milestone_mark(milestone, moment, zone))
+    destinations = _destinations()
+    for release in rows.planned:
+        for place in destinations.get(release.application_id, []):
+            start = release.window_in(place)[0]
+            if place.pk in shown and start is not None and _is_for(release.application, only):
+                put(start, place.zone, _release_mark(release, place, start, link(release), beside or {}))
+    for milestone in within(_milestones(begin, end), seen):
+        places = destinations.get(milestone.release.application_id, [])
+        if any(place.pk in shown for place in places) and _is_for(milestone.release.application, only):
+            put(milestone.due_at, places[0].zone, _milestone_mark(milestone, moment, places[0].zone))
     # Of the environments that are not protected, only one that was chosen shows what is over.
     past = deployments_since([e for e in environments if e.protected or not many], begin, end)
     for deployment in [*deployments_between(environments, begin, end), *past]:
         at = deployment.started_at or deployment.scheduled_start_at
         if at is not None and _is_for(deployment.release.application, only):
             zone = zones[deployment.environment_id]
-            _mark(days, at, zone, _deployment_mark(deployment, at, zone, link(deployment)))
+            put(at, zone, _deployment_mark(deployment, at, zone, link(deployment)))
     for day in days.values():
         day.marks.sort(key=lambda m: (KINDS.index(m.kind) > 1, m.hour, KINDS.index(m.kind)))
     return Month(
@@ -237,12 +248,25 @@ def _is_for(application: Application | None, only: Application | None) -> bool:
     return only is None or application is None or application == only
 
 
-def _release_mark(release: Release, zone: str, url: str, beside: Mapping[int, Mapping[int, str]]) -> Mark:
-    assert release.scheduled_start_at is not None
-    hour, conflicts = _hour(release.scheduled_start_at, zone), list(beside.get(release.pk, {}).values())
+def _destinations() -> dict[int, list[Environment]]:
+    """Return application → the environments of production that its releases go to, in their order."""
+    found: dict[int, list[Environment]] = {}
+    places = {place.pk: place for place in Environment.objects.filter(tier=Environment.Tier.PRODUCTION)}
+    targets = DeploymentTarget.objects.filter(environment__in=places).order_by("environment__order").distinct()
+    for application, environment in targets.values_list("application", "environment"):
+        found.setdefault(application, []).append(places[environment])
+    return found
+
+
+def _release_mark(
+    release: Release, place: Environment, start: datetime, url: str, beside: Mapping[int, Mapping[int, str]]
+) -> Mark:
+    later = place.slug in release.later_windows
+    conflicts = list(beside.get(release.pk, {}).values())
     note = " · ".join([str(release.get_state_display()), *(f"⚠ {sentence}" for sentence in conflicts)])
+    text = f"{release} → {place}" if later else f"T-0 {release}"
     tone = "warn" if conflicts else ""
-    return Mark("release", hour, f"T-0 {release}", url, note, tone, application=release.application)
+    return Mark("release", _hour(start, place.zone), text, url, note, tone, application=release.application)
 
 
 def _deployment_mark(deployment: Deployment, at: datetime, zone: str, url: str) -> Mark:
@@ -261,7 +285,7 @@ def _milestone_mark(milestone: Milestone, moment: datetime, zone: str) -> Mark:
     return Mark("milestone", hour, text, page_of(of), tone=tone, application=of.application)
 
 
-def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str) -> None:
+def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str, *, named: bool) -> None:
     place = ZoneInfo(zone)
     first, last = freeze.starts_at.astimezone(place), freeze.ends_at.astimezone(place)
     kind = "absolute" if freeze.full else "freeze"
@@ -270,6 +294,7 @@ def _spread(days: dict[date, Day], freeze: Any, zone: str, label: str) -> None:
         # A freeze that ends at midnight does not touch the day that begins then.
         if first.date() <= day.day and datetime.combine(day.day, time(), place) < last:
             hour = f"{first:%H:%M}–" if day.day == first.date() else f"–{last:%H:%M}" if day.day == last.date() else ""
+            hour += f" {zone_name(first if day.day == first.date() else last)}" if hour and named else ""
             day.marks.append(Mark(kind, hour, freeze.name, page_of(freeze), note, application=freeze.application))
 
 
