@@ -1,6 +1,6 @@
 """Times for people: with the name of their zone; on a page with the instant behind it, for the reader's own zone."""
 
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -18,6 +18,11 @@ _LATE_NIGHT_ENDS = 5
 def office_zone() -> str:
     """Return the zone of the office, as the default of a column."""
     return ZONE
+
+
+def office_day(at: datetime) -> date:
+    """Return the day that an instant has at the office."""
+    return at.astimezone(ZoneInfo(ZONE)).date()
 
 
 def aware(at: datetime) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
-from django.utils import timezone
-
 from audit.clock import now
+from environments.times import office_day
 from releases.definition import of_applications, of_lists, of_versions
 from releases.definition.act import Act, Values
 from releases.definition.system import System, read
@@ -67,7 +66,7 @@ def _compared(values: Values | None) -> Values | None:
 
 def _over(address: Address, after: Values | None) -> bool:
     """Tell whether a folder still names a day or a freeze that is over."""
-    today = timezone.localdate(now())
+    today = office_day(now())
     if address[0] == "holiday":
         return address[1] < today.isoformat()
     if address[0] != "freeze" or after is None:

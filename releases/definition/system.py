@@ -10,8 +10,6 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.utils import timezone
-
 from audit.clock import now
 from environments.models import (
     Application as ApplicationRow,
@@ -22,6 +20,7 @@ from environments.models import (
     Holiday as HolidayRow,
     RequestedChange,
 )
+from environments.times import office_day
 from releases.models import DeploymentProcess, GroupRecipient, Procedure
 from releases.procedures.save import as_text
 from releases.queries import definition_files as files
@@ -98,7 +97,7 @@ def _application(row: ApplicationRow, targets: Iterable[DeploymentTarget]) -> fi
 
 
 def _holidays(rows: dict[Address, Any]) -> Iterable[files.Holiday]:
-    for row in HolidayRow.objects.filter(removed_at=None, day__gte=timezone.localdate(now())).order_by("day"):
+    for row in HolidayRow.objects.filter(removed_at=None, day__gte=office_day(now())).order_by("day"):
         rows["holiday", row.day.isoformat()] = row
         yield files.Holiday.model_construct(day=row.day, ja=row.name_ja, en=row.name_en)
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
+from environments.times import office_day
 from releases.models import Procedure
 from releases.operations.procedure.further import faults_of_further
 from releases.operations.procedure.put_into_effect import load
@@ -124,7 +124,7 @@ def _checked(wanted: Mapping[str, Any]) -> Content:
 
 def _add_to_history(wanted: dict[str, Any], reason: str) -> None:
     wanted["version"] = next_version(wanted)
-    row = {"date": timezone.localdate(now()).isoformat(), "version": wanted["version"]}
+    row = {"date": office_day(now()).isoformat(), "version": wanted["version"]}
     wanted["history"].append(row | in_each_language(wanted, reason))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from environments.admin.rights import Rights
 from releases.admin.pages.approval_request.rows import clauses
 from releases.admin.pages.procedure.difference import differences
 from releases.models import Procedure
+from releases.operations.procedure import revise as revising
 from releases.operations.procedure.put_into_effect import submit
 from releases.operations.procedure.revise import revise
 
@@ -98,3 +100,13 @@ def test_an_unchanged_or_invalid_revision_is_refused(acting_as: Callable[..., An
         with pytest.raises(NotPossible):
             revise(draft.pk, reason="x", values={cell("thresholds", "value", key="coverage_min"): "0.6"})
     assert not Procedure.objects.filter(state="draft").exists()
+
+
+def test_the_history_of_a_revised_version_has_the_day_of_the_office(
+    acting_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """08:30 on the 16th in Tokyo is the 15th in UTC."""
+    monkeypatch.setattr(revising, "now", lambda: datetime(2026, 12, 15, 23, 30, tzinfo=UTC))
+    with acting_as("manager"):
+        revised = revise(active().pk, reason="stricter", edit=stricter)
+    assert revised.content["history"][-1]["date"] == "2026-12-16"

@@ -16,7 +16,7 @@ from environments import calendar
 from environments.application_scope import within
 from environments.language import language
 from environments.models import Application, DeploymentTarget, Environment
-from environments.times import ZONE, zone_name
+from environments.times import office_day, zone_name
 from releases.admin.components.formatting import TONES
 from releases.admin.components.links import page_of
 from releases.admin.pages.calendar.entries import (
@@ -113,8 +113,8 @@ def chosen(text: str, moment: datetime) -> date:
         year, month = text.split("-")
         found = date(int(year), int(month), 1)
     except ValueError:
-        found = moment.astimezone(ZoneInfo(ZONE)).date().replace(day=1)
-    return found if 2000 < found.year < 2200 else moment.astimezone(ZoneInfo(ZONE)).date().replace(day=1)
+        found = office_day(moment).replace(day=1)
+    return found if 2000 < found.year < 2200 else office_day(moment).replace(day=1)
 
 
 def month(
@@ -134,7 +134,7 @@ def month(
     only: leave out what is for other applications; beside: neighbours of releases, as `on_the_same_hosts`.
     """
     grid = Calendar(SUNDAY if language() == "ja" else MONDAY).monthdatescalendar(first.year, first.month)
-    today = moment.astimezone(ZoneInfo(ZONE)).date()
+    today = office_day(moment)
     days = {d: Day(d, d.month == first.month, d == today) for week in grid for d in week}
     begin, end = bounds(first)
     countries = sorted({row.country for row in rows.windows if not row.extra} or {holiday_country(None)})
@@ -202,8 +202,8 @@ def week_of(text: str, moment: datetime) -> date:
     try:
         found = date.fromisoformat(text)
     except ValueError:
-        found = moment.astimezone(ZoneInfo(ZONE)).date()
-    return found if 2000 < found.year < 2200 else moment.astimezone(ZoneInfo(ZONE)).date()
+        found = office_day(moment)
+    return found if 2000 < found.year < 2200 else office_day(moment)
 
 
 def only_week(whole: Month, day: date) -> Month:

@@ -1,7 +1,6 @@
 """The calendar: a month as a grid, and each environment's next windows, extra windows, freezes, and what is planned."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -9,7 +8,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from environments.admin.rights import page, rights_of, shown_to
 from environments.models import Application, Environment, Holiday
-from environments.times import ZONE
+from environments.times import office_day
 from releases.admin.components.formatting import new_button, show
 from releases.admin.pages.calendar.entries import (
     Entry as Entry,
@@ -57,7 +56,7 @@ def calendar(request: HttpRequest) -> HttpResponse:
             entry.plan = plan_url(entry) if may_plan and entry.empty and environment.protected else ""
         rules = [r for r in rows.windows if r.environment_id == environment.pk and not r.extra]
         listed.append((environment, found, rules))
-    today = moment.astimezone(ZoneInfo(ZONE)).date()
+    today = office_day(moment)
     grid = month(first, some, past_too, moment, may_plan=may_plan, seen=own, only=only, beside=beside)
     return show(
         request,
