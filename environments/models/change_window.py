@@ -176,7 +176,9 @@ class ChangeFreeze(models.Model):
         if not self.rrule or self.start is None:
             return None
         zone, length = self.environment.zone, timedelta(minutes=self.length_minutes)
+        # One of the procedure falls on the same days whenever a version set it.
         since = self.starts_at.astimezone(ZoneInfo(zone)).date()
+        since = calendar.WindowRule.since if self.from_procedure else since
         return calendar.WindowRule(self.name, self.rrule, zone, self.start, length, since)
 
     def spans(self, after: datetime) -> "list[ChangeFreeze]":
@@ -187,6 +189,8 @@ class ChangeFreeze(models.Model):
         if rule is None:
             return [self]
         until = min(self.ends_at, after + self.HORIZON)
+        if self.from_procedure:
+            after = max(after, self.starts_at + rule.length)
         return [self.at(w.start, w.end) for w in calendar.windows_between(rule, after, until)]
 
     def at(self, starts_at: datetime, ends_at: datetime) -> "ChangeFreeze":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,20 @@ def test_a_freeze_that_has_begun_counts_from_the_moment_of_its_version(world: An
     begun = {"rrule": f"FREQ=WEEKLY;BYDAY={yesterday}", "length_minutes": 3 * 24 * 60}
     in_effect(world, procedure("9.0.0", QUARTER | begun), office="")
     assert "End of the quarter" in frozen(world, "production", datetime.now(UTC))
+
+
+@pytest.mark.parametrize("rrule", ["FREQ=WEEKLY;INTERVAL=2;BYDAY=SA", "FREQ=MONTHLY", "FREQ=DAILY;INTERVAL=3"])
+def test_its_days_do_not_depend_on_when_its_version_took_effect(world: Any, rrule: str) -> None:
+    """A version that only renames a freeze sets it again, on the same days."""
+    in_effect(world, procedure("9.0.0", QUARTER | {"rrule": rrule, "length_minutes": 24 * 60}), office="")
+    row = ChangeFreeze.objects.in_effect().filter(from_procedure=True).first()
+    assert row is not None
+    later = row.starts_at + timedelta(days=31)
+    days = [span.starts_at for span in row.spans(later)]
+    for _week in range(3):
+        row.starts_at += timedelta(days=7)
+        assert [span.starts_at for span in row.spans(later)][:20] == days[:20]
+    assert min(span.ends_at for span in row.spans(row.starts_at - timedelta(days=365))) > row.starts_at
 
 
 def test_a_name_that_no_column_holds_is_refused() -> None:
