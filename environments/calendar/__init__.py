@@ -11,10 +11,8 @@ nearest working day before or after, as its rule says; the day is the one on whi
 from environments.calendar.days import (
     country_fault,
     holidays_on,
-    instant,
     is_working_day,
     latest_safe_start,
-    milestone_dates,
     milestone_hours,
     working_days_after,
 )
@@ -29,3 +27,4 @@ from environments.calendar.rules import (
     windows_between,
 )
 from environments.times import print_time
+from environments.wall_clock import instant

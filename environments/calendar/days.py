@@ -1,35 +1,18 @@
 """Days and instants: holidays, working days, milestones, and how a time is read and printed."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import holidays
 from django.utils.translation import gettext as _
 
 from environments.times import aware
-from environments.wall_clock import instant
 
 
 def latest_safe_start(end: datetime, needed: timedelta) -> datetime:
     """Return the last instant at which a deployment and its rollback, `needed` long, still fit before `end`."""
     return end - needed
-
-
-def milestone_dates(
-    t0: datetime, milestones: Mapping[str, int], zone: str, *, due: time = time(18)
-) -> dict[str, datetime]:
-    """Return for each milestone (key → days before T-0) when it is due (aware, UTC).
-
-    Days are days of the calendar in `zone`, due at the local time `due`; the one of zero days is T-0 itself.
-    """
-    aware(t0)
-    day = t0.astimezone(ZoneInfo(zone)).date()
-    return {
-        key: instant(datetime.combine(day - timedelta(days=days), due), zone) if days else t0.astimezone(UTC)
-        for key, days in milestones.items()
-    }
 
 
 def milestone_hours(t0: datetime, milestones: Mapping[str, int]) -> dict[str, datetime]:

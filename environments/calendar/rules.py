@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 from django.utils.translation import gettext as _
 
-from environments.calendar.days import holidays_on, instant, is_working_day
+from environments.calendar.days import holidays_on, is_working_day
 from environments.times import aware
+from environments.wall_clock import instant
 
 HORIZON = timedelta(days=11000)
 # The farthest that a holiday may move a window; a longer series of holidays leaves it out.

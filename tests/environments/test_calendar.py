@@ -19,7 +19,6 @@ from environments.calendar import (
     holidays_on,
     instant,
     latest_safe_start,
-    milestone_dates,
     milestone_hours,
     next_opening,
     print_time,
@@ -242,24 +241,6 @@ def test_the_next_opening_is_open_and_lies_in_no_freeze(at: datetime, freezes: l
     local = moment.astimezone(ZoneInfo("Asia/Tokyo"))
     assert local.date() == _third_wednesday(local.year, local.month)
     assert 1 <= local.hour < 5
-
-
-def test_milestones_are_days_of_the_calendar_at_the_close_of_business() -> None:
-    t0 = _utc(2026, 12, 15, 16)
-    dates = milestone_dates(t0, {"fixed": 14, "tests": 7, "check": 1, "out": 0}, "Asia/Tokyo")
-    local = {key: at.astimezone(ZoneInfo("Asia/Tokyo")) for key, at in dates.items()}
-    assert [f"{at:%m-%d %H:%M}" for at in local.values()] == [
-        "12-02 18:00",
-        "12-09 18:00",
-        "12-15 18:00",
-        "12-16 01:00",
-    ]
-    assert dates["out"] == t0
-
-
-def test_milestones_keep_their_local_hour_over_a_change_of_clocks() -> None:
-    dates = milestone_dates(_utc(2026, 3, 18, 5), {"fixed": 14, "out": 0}, "America/New_York")
-    assert dates["fixed"] == _utc(2026, 3, 4, 23)
 
 
 def test_milestones_of_an_emergency_are_hours() -> None:

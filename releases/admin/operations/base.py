@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any
@@ -52,9 +52,12 @@ class ZonedDateTimeField(forms.DateTimeField):
             return value
 
     def to_python(self, value: Any) -> datetime | None:
-        """Return an aware time or None."""
+        """Return an aware time or None; what was offered and left as it is stays that instant, to the second."""
         if value in (None, ""):
             return None
+        offered = self.prepare_value(self.initial)
+        if isinstance(offered, datetime) and self.widget.format_value(offered) == value:
+            return offered.astimezone(UTC)
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
@@ -390,9 +393,7 @@ def environment_of(instance: Any) -> Environment | None:
 
 
 def zone_of(instance: Any) -> str:
-    """Return the zone in which times about a row are written. It is the zone of the row's environment, or of the one
-    that a release is bound for (also where a form about the release offers another), else the office's.
-    """
+    """Return the zone of times about a row: of its environment, or where a release is bound for; else the office's."""
     if isinstance(instance, Release):
         return release_facts.zone_of(instance)
     place = environment_of(instance)

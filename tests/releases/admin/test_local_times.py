@@ -13,7 +13,7 @@ import pytest
 from django.urls import reverse
 
 from environments.models import Environment
-from releases.models import Release
+from releases.models import Release, Waiver
 from tests.releases.admin import seed, seed_deployments
 from tests.releases.admin.test_calendar import confirmation_digest
 from tests.releases.gates.asking import alter
@@ -34,6 +34,30 @@ def test_a_waiver_is_offered_to_end_with_the_environments_window(
     html = browsers("manager").get(reverse("operation", args=["waiver", "request", release.pk])).content.decode()
     assert 'value="2026-12-16T21:00"' in html
     assert "Local time in Europe/Berlin" in html
+
+
+@pytest.mark.parametrize(
+    ("ends", "shown"),
+    [
+        (datetime(2027, 10, 31, 0, 30, tzinfo=UTC), "2027-10-31T02:30"),
+        (datetime(2027, 10, 31, 1, 30, tzinfo=UTC), "2027-10-31T02:30"),  # the clocks went back in between
+        (datetime(2027, 10, 30, 1, 30, 40, tzinfo=UTC), "2027-10-30T03:30"),
+    ],
+)
+def test_a_time_that_is_left_as_offered_stays_that_very_instant(
+    elsewhere: dict[str, Any], browsers: Callable[[str], Any], ends: datetime, shown: str
+) -> None:
+    release, manager = elsewhere["review"], browsers("manager")
+    alter(release, scheduled_end_at=ends)
+    address = reverse("operation", args=["waiver", "request", release.pk])
+    html = manager.get(address).content.decode()
+    assert f'value="{shown}"' in html
+    gate = re.findall(r'<option value="([a-z_]+)"', html.split('name="gate"')[1])[0]
+    place = Environment.objects.get(slug="production")
+    given = {"environment_id": place.pk, "gate": gate, "until": shown, "reason": "one time"}
+    answer = manager.post(address, given)
+    assert answer.status_code == 302, answer.content.decode()
+    assert Waiver.objects.latest("pk").until == ends
 
 
 def test_a_new_date_is_read_in_the_environments_zone(elsewhere: dict[str, Any], browsers: Callable[[str], Any]) -> None:

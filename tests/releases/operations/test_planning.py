@@ -68,6 +68,13 @@ def test_working_days_end_at_six_in_the_evening_of_the_zone(world: Any) -> None:
     assert ends == [datetime(2027, 1, 13, 18, tzinfo=TOKYO), datetime(2027, 1, 12, 18, tzinfo=TOKYO)]
 
 
+def test_milestones_keep_their_local_hour_over_a_change_of_clocks(world: Any) -> None:
+    place = alter(world.environments["production"], zone="America/New_York")
+    start = datetime(2026, 3, 18, 5, tzinfo=UTC)
+    due = due_dates(active_procedure().document, start, place, emergency=False)
+    assert due["scope_locked"] == datetime(2026, 3, 4, 23, tzinfo=UTC)
+
+
 def test_milestones_count_working_days_where_the_procedure_says_so(world: Any) -> None:
     content = active_procedure().document
     rows = tuple(m.model_copy(update={"unit": "working_days"}) for m in content.milestones)
