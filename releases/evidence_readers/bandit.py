@@ -5,10 +5,12 @@ from releases.evidence_readers.security_scan import counted, objects
 
 
 def read(document: Document) -> Reading:
-    """Return the severities; an unreadable file was not examined."""
+    """Return the severities; an unreadable file was not examined. Raises BadEvidence when no file was examined."""
     issues = objects(document.object["results"])
     unread = len(objects(document.object.get("errors")))
-    return counted("Bandit", (row.get("issue_severity") for row in issues), unrated=unread)
+    metrics = document.object["metrics"]
+    files = set(metrics) - {"_totals"} if isinstance(metrics, dict) else ()
+    return counted("Bandit", (row.get("issue_severity") for row in issues), unrated=unread, examined=files)
 
 
 FORM = Form(

@@ -18,7 +18,8 @@ def _worst(row: dict[str, Any]) -> str:
 
 def read(document: Document) -> Reading:
     """Return the worst rating of each vulnerability that its analysis leaves open. Raises BadEvidence without any."""
-    if "vulnerabilities" not in document.object:
+    # Trivy writes an empty list where it has only listed the components.
+    if not document.object.get("vulnerabilities"):
         raise BadEvidence(
             _(
                 "The file lists components and no vulnerabilities. Upload the report of a scanner that has read "
@@ -30,7 +31,9 @@ def read(document: Document) -> Reading:
         analysis = row.get("analysis")
         if not (isinstance(analysis, dict) and analysis.get("state") in _SETTLED):
             found.append(_worst(row))
-    return counted("CycloneDX", found)
+    metadata = document.object.get("metadata")
+    component = metadata.get("component") if isinstance(metadata, dict) else None
+    return counted("CycloneDX", found, of=[component.get("name")] if isinstance(component, dict) else ())
 
 
 FORM = Form(

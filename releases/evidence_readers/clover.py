@@ -6,9 +6,11 @@ from releases.evidence_readers.coverage import lines
 
 def read(document: Document) -> Reading:
     """Return the project's own counts, in which a statement stands for a line. Raises BadEvidence without them."""
-    metrics = document.root.find("project/metrics") if document.root is not None else None
+    assert document.root is not None
+    metrics = document.root.find("project/metrics")
     assert metrics is not None
-    return lines(count_of(metrics, "coveredstatements"), count_of(metrics, "statements"), "Clover")
+    files = {one.get("path") or one.get("name") or "" for one in document.root.iter("file")}
+    return lines(count_of(metrics, "coveredstatements"), count_of(metrics, "statements"), "Clover", files)
 
 
 FORM = Form(

@@ -1,7 +1,7 @@
 """Coverage XML (Cobertura): covered and valid lines, compared unrounded."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -28,19 +28,22 @@ def read(document: Document) -> Reading:
     root = document.root
     assert root is not None
     valid, covered = count_of(root, "lines-valid"), count_of(root, "lines-covered")
-    rate = _share(root.get("line-rate"))
+    rate, files = _share(root.get("line-rate")), {one.get("filename", "") for one in root.iter("class")}
     if valid is None or covered is None:
         if rate is None:
             raise BadEvidence(_("The report contains no line coverage."))
-        return Reading({"line_rate": str(rate)}, _("Line coverage: %(rate)s.") % {"rate": rate})
+        return Reading({"line_rate": str(rate)}, _("Line coverage: %(rate)s.") % {"rate": rate}, "", _parts("", files))
     if rate is not None and 0 < valid >= covered and abs(Fraction(rate) - Fraction(covered, valid)) > _ROUNDING:
         text = _("The report contradicts itself: a rate of %(rate)s, but %(covered)d of %(valid)d lines.")
         raise BadEvidence(text % {"rate": rate, "covered": covered, "valid": valid})
-    return lines(covered, valid)
+    return lines(covered, valid, files=files)
 
 
-def lines(covered: Any, valid: Any, tool: str = "") -> Reading:
-    """Return the reading of covered lines and all lines. Raises BadEvidence for invalid counts."""
+def lines(covered: Any, valid: Any, tool: str = "", files: Iterable[str] = ()) -> Reading:
+    """Return the reading of covered lines and all lines. Raises BadEvidence for invalid counts.
+
+    files: the report's files or modules; a report of other ones does not supersede it.
+    """
     try:
         counts = [int(str(count)) if not isinstance(count, bool) else -1 for count in (covered, valid)]
     except ValueError:
@@ -52,7 +55,12 @@ def lines(covered: Any, valid: Any, tool: str = "") -> Reading:
     values: Values = {"lines_covered": counts[0], "lines_valid": counts[1]}
     if counts[1]:
         values["line_rate"] = str(Decimal(counts[0]) / Decimal(counts[1]))
-    return Reading(values, _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values, tool)
+    summary = _("%(lines_covered)d of %(lines_valid)d lines are covered.") % values
+    return Reading(values, summary, tool, _parts(tool, files))
+
+
+def _parts(tool: str, files: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{tool} {file}" for file in files)
 
 
 def _share(text: str | None) -> Decimal | None:

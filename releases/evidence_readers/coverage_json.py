@@ -8,7 +8,9 @@ def read(document: Document) -> Reading:
     """Return the totals of lines, without branches. Raises BadEvidence for invalid totals."""
     totals = document.object["totals"]
     found = totals if isinstance(totals, dict) else {}
-    return lines(found.get("covered_lines"), found.get("num_statements"), "coverage.py")
+    files = document.object.get("files")
+    named = files if isinstance(files, dict) else ()
+    return lines(found.get("covered_lines"), found.get("num_statements"), "coverage.py", named)
 
 
 FORM = Form(

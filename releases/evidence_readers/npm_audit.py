@@ -7,7 +7,7 @@ from releases.evidence_readers.security_scan import counted
 
 
 def read(document: Document) -> Reading:
-    """Return the counts. Raises BadEvidence for npm's report when it could not request advisories."""
+    """Return the counts. Raises BadEvidence where npm could not request advisories, or had no package to ask about."""
     if "error" in document.object:
         raise BadEvidence(_("npm could not audit: the file holds its error, not a report. Run npm audit again."))
     metadata = document.object.get("metadata")
@@ -17,7 +17,9 @@ def read(document: Document) -> Reading:
     found = {name: count for name, count in counts.items() if name != "total"}
     if not found or any(not isinstance(n, int) or isinstance(n, bool) or not 0 <= n < 10**6 for n in found.values()):
         raise BadEvidence(_("The report names no counts by severity."))
-    return counted("npm audit", (name for name, count in found.items() for _one in range(count)))
+    packages = metadata.get("dependencies") if isinstance(metadata, dict) else None
+    examined = packages.get("total", 1) if isinstance(packages, dict) else packages != 0
+    return counted("npm audit", (name for name, count in found.items() for _one in range(count)), examined=examined)
 
 
 FORM = Form(

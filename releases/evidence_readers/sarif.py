@@ -176,6 +176,13 @@ class Run:
             levels += stated
         return min(levels or ["warning"], key=list(_LEVELS).index)
 
+    def states_level(self, result: Json, rules: list[Json]) -> bool:
+        """Tell whether a result, one of its rules or an invocation states its level, so that no default stands in."""
+        by_rule = any(
+            "level" in _dict(rule.get("defaultConfiguration")) or id(rule) in self.together["rule"] for rule in rules
+        )
+        return "level" in result or by_rule
+
     def descriptors(self, of: Json, what: str) -> list[Json]:
         """Return the descriptors that a result names: one, none, or all with an id. Raises Unresolved for
         a reference to a missing one.

@@ -1,5 +1,6 @@
 """SARIF as a security scan: findings by the `security-severity` of their rule, else by their level."""
 
+from dataclasses import replace
 from typing import Any
 
 from releases.evidence_readers import sarif
@@ -12,7 +13,9 @@ _LEVELS = {"errors": "high", "warnings": "medium", "notes": "low"}
 
 
 def _severity(run: sarif.Run, result: dict[str, Any], level: str) -> str:
-    """Return the severity of a result; empty for a missing rule or a score that is no number."""
+    """Return the severity of a result; empty for a missing rule, a score that is no number, and where neither a score
+    nor a level is stated: the standard's default level is no rating.
+    """
     try:
         rules = run.descriptors(result, "rule")
         bags = [rule.get("properties") for rule in rules]
@@ -22,7 +25,7 @@ def _severity(run: sarif.Run, result: dict[str, Any], level: str) -> str:
     except (sarif.Unresolved, TypeError, ValueError):
         return ""
     if not scores:
-        return _LEVELS[level]
+        return _LEVELS[level] if run.states_level(result, rules) else ""
     return next((name for least, name in _SCORES if max(scores) >= least), "")
 
 
@@ -37,7 +40,7 @@ def read(document: Document) -> Reading:
             if level in _LEVELS:
                 severities.append(_severity(run, result, level))
     unrated = int(whole.values["unresolved"]) + int(whole.values["incomplete"])
-    return counted(whole.tool or "SARIF", severities, unrated=unrated)
+    return replace(counted(whole.tool or "SARIF", severities, unrated=unrated), parts=whole.parts)
 
 
 FORM = Form("security_scan", sarif.FORM.label, sarif.FORM.example, sarif.FORM.fits, read)

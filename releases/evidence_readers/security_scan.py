@@ -1,6 +1,8 @@
 """Findings of a security scan by severity: the common form of scanners' reports, and a plain statement."""
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -21,17 +23,28 @@ SEVERITIES = ("critical", "high", "medium", "low")
 _ALSO = {"moderate": "medium", "negligible": "low", "info": "low", "informational": "low", "none": "low"}
 
 
-def counted(tool: str, severities: Iterable[Any], *, unrated: int = 0) -> Reading:
+def counted(
+    tool: str, severities: Iterable[Any], *, unrated: int = 0, examined: Any = True, of: Iterable[Any] = ()
+) -> Reading:
     """Count findings by their severity in the scanner's own words.
 
-    unrated: parts that the scanner could not examine or rate; a finding of unknown severity is one too.
+    unrated: parts that the scanner could not examine or rate; a finding of unknown severity is one too. examined:
+    the parts that the report says were scanned. Raises BadEvidence for a report without findings and without any. of:
+    the names of the scanned images or projects; a scan of other ones does not supersede it.
     """
     values: Values = {"tool": tool, **dict.fromkeys(SEVERITIES, 0), "unrated": unrated}
     for severity in severities:
         word = str(severity).lower()
         name = _ALSO.get(word, word) if _ALSO.get(word, word) in SEVERITIES else "unrated"
         values[name] = int(values[name]) + 1
-    return _reading(values)
+    if not examined and not any(values[name] for name in (*SEVERITIES, "unrated")):
+        raise BadEvidence(_("The report names nothing that was scanned."))
+    return replace(_reading(values), parts=frozenset(f"{tool} {_untagged(name)}" for name in of if name))
+
+
+def _untagged(name: Any) -> str:
+    """Return the name of an image without tag and digest: a scan of the image that was built again is a newer one."""
+    return re.sub(r":[^/]*$", "", str(name).partition("@")[0])
 
 
 def objects(value: Any) -> list[dict[str, Any]]:

@@ -14,11 +14,17 @@ def _extra(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(document: Document) -> Reading:
-    """Return the severities (ERROR is high, WARNING medium, INFO low) without findings that a comment ignores."""
+    """Return the severities (ERROR is high, WARNING medium, INFO low) without findings that a comment ignores.
+
+    Raises BadEvidence when no file was examined.
+    """
     found = [_extra(row) for row in objects(document.object["results"])]
     severities = [str(extra.get("severity")) for extra in found if extra.get("is_ignored") is not True]
-    broken = sum(row.get("level") == "error" for row in objects(document.object["errors"]))
-    return counted("Semgrep", (_LEVELS.get(word, word) for word in severities), unrated=broken)
+    # A warning names a file, or a part of one, that Semgrep could not read, or not in time.
+    unread = sum(row.get("level") != "info" for row in objects(document.object["errors"]))
+    paths = document.object["paths"]
+    examined = paths.get("scanned") if isinstance(paths, dict) else None
+    return counted("Semgrep", (_LEVELS.get(word, word) for word in severities), unrated=unread, examined=examined)
 
 
 FORM = Form(

@@ -12,16 +12,24 @@ def _projects(document: Document) -> list[Any]:
     return document.json if isinstance(document.json, list) else [document.json]
 
 
+def _name(project: dict[str, Any]) -> str:
+    return " ".join(str(project[key]) for key in ("projectName", "displayTargetFile") if project.get(key))
+
+
 def read(document: Document) -> Reading:
-    """Return the severities. Raises BadEvidence for a project that could not be tested."""
+    """Return the severities. Raises BadEvidence for a project that could not be tested, or without any package."""
     found: dict[tuple[str, str], Any] = {}
-    for number, project in enumerate(objects(_projects(document))):
+    projects = objects(_projects(document))
+    # The JSON of a container lists the applications in it beside the packages of its system.
+    projects += [inside for project in projects for inside in objects(project.get("applications"))]
+    for number, project in enumerate(projects):
         if "vulnerabilities" not in project:
             text = _("Snyk could not test a project: %(error)s")
             raise BadEvidence(text % {"error": str(project.get("error"))[:200]})
         for row in objects(project["vulnerabilities"]):
             found[f"{number} {row.get('packageName')}", str(row.get("id"))] = row.get("severity")
-    return counted("Snyk", found.values())
+    examined = any(project.get("dependencyCount") != 0 for project in projects)
+    return counted("Snyk", found.values(), examined=examined, of=[_name(project) for project in projects])
 
 
 FORM = Form(

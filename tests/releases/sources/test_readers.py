@@ -201,6 +201,90 @@ def test_a_crossed_k6_threshold_fails_at_any_times(crossed: Any, fine: Any) -> N
     assert outcome("performance", read_document("performance", summary(fine))) == "passed"
 
 
+BANDIT_EMPTY = json.loads((SAMPLES / "bandit-empty.json").read_bytes())
+NPM_EMPTY = {
+    "auditReportVersion": 2,
+    "vulnerabilities": {},
+    "metadata": {"vulnerabilities": {"high": 0, "total": 0}, "dependencies": {"prod": 1, "total": 0}},
+}
+COMPONENTS = {"bomFormat": "CycloneDX", "components": [{"name": "openssl"}], "vulnerabilities": []}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        BANDIT_EMPTY,
+        NPM_EMPTY,
+        {"dependencies": [], "fixes": []},
+        {"results": [], "errors": [], "paths": {"scanned": []}},
+        {"ok": True, "vulnerabilities": [], "dependencyCount": 0},
+        trivy(
+            {"Target": "OS Packages", "Class": "license"}, {"Target": "Loose File License(s)", "Class": "license-file"}
+        ),
+        COMPONENTS,
+    ],
+    ids=["bandit", "npm audit", "pip-audit", "Semgrep", "Snyk", "Trivy, licences only", "Trivy, components only"],
+)
+def test_a_scan_that_examined_nothing_is_refused(document: Any) -> None:
+    """An empty folder, the wrong folder, an empty list of requirements: no finding, and no look."""
+    with pytest.raises(BadEvidence, match=r"nothing that was scanned|no vulnerabilities"):
+        read_document("security_scan", document)
+
+
+def test_a_scan_without_findings_that_examined_something_passes() -> None:
+    clean: list[Any] = [
+        BANDIT_EMPTY | {"metrics": {"./app.py": {"loc": 1}, "_totals": {"loc": 1}}},
+        {"results": [], "errors": [{"level": "info"}], "paths": {"scanned": ["app.py"]}},
+        {"ok": True, "vulnerabilities": [], "dependencyCount": 3},
+        trivy({"Target": "app", "Class": "license"}, {"Target": "app (debian 13.2)", "Class": "os-pkgs"}),
+    ]
+    for document in clean:
+        assert outcome("security_scan", read_document("security_scan", document)) == "passed"
+
+
+def test_a_part_of_a_file_that_semgrep_could_not_read_never_passes() -> None:
+    found = read_sample("security_scan", "semgrep-partial.json")
+    assert counts(found) == [0, 0, 0, 0, 1] and outcome("security_scan", found) == "unknown"
+
+
+def test_a_finding_in_sarif_whose_level_nothing_states_has_no_severity() -> None:
+    found = read_sample("security_scan", "gitleaks.sarif")
+    assert counts(found) == [0, 0, 0, 0, 1] and outcome("security_scan", found) == "unknown"
+
+
+def test_snyk_counts_the_applications_in_a_container() -> None:
+    inside = {
+        "ok": False,
+        "targetFile": "/app/package-lock.json",
+        "vulnerabilities": [{"id": "S-2", "severity": "high"}],
+    }
+    image = {
+        "ok": True,
+        "vulnerabilities": [],
+        "packageManager": "deb",
+        "dependencyCount": 90,
+        "applications": [inside],
+    }
+    assert counts(read_document("security_scan", image)) == [0, 1, 0, 0, 0]
+
+
+def test_a_system_without_security_updates_was_not_examined() -> None:
+    image = trivy({"Target": "app (debian 9.13)", "Class": "os-pkgs"}) | {
+        "Metadata": {"OS": {"Family": "debian", "Name": "9.13", "EOSL": True}}
+    }
+    assert outcome("security_scan", read_document("security_scan", image)) == "unknown"
+
+
+def test_a_truncated_trace_file_is_refused() -> None:
+    whole = (SAMPLES / "coverage.lcov").read_bytes()
+    for end in (whole.rindex(b"LH:"), whole.rindex(b"DA:"), whole.rindex(b"end_of_record")):
+        with pytest.raises(BadEvidence, match="incomplete"):
+            read("coverage", whole[:end])
+    for times in (b"9" * 5000, b"--1"):
+        with pytest.raises(BadEvidence):
+            read("coverage", b"SF:a.py\nDA:1," + times + b"\nend_of_record\n")
+
+
 def test_a_refusal_lists_the_readable_forms() -> None:
     with pytest.raises(BadEvidence) as refused:
         read_document("security_scan", {"findings": []})
