@@ -1,5 +1,6 @@
 """Test reports of .NET: xUnit.net v2 and NUnit 3. The numbers in their roots must agree with the listed tests."""
 
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from django.utils.translation import gettext as _
@@ -34,18 +35,24 @@ def read_xunit(document: Document) -> Reading:
 
 
 def read_nunit(document: Document) -> Reading:
-    """Count the test cases; a fixture that failed by itself is an error."""
+    """Count the test cases; a fixture that failed by itself is an error, and so is an assembly that was not loaded."""
     root = document.root
     assert root is not None
     listed = list(root.iter("test-case"))
     cases = [_case(test, "classname", "name", _NUNIT) for test in listed]
+    ran = set[str]()
     for suite in root.iter("test-suite"):
-        if suite.get("result") == "Failed" and suite.get("site") in ("SetUp", "TearDown"):
-            cases.append(Case(suite.get("fullname") or "", "classMethod", "errors"))
+        name = suite.get("fullname") or ""
+        inner = any(one.get("result") == "Failed" for one in suite if one.tag in ("test-suite", "test-case"))
+        if suite.get("result") == "Failed" and (suite.get("site") in ("SetUp", "TearDown") or not inner):
+            cases.append(Case(name, "classMethod", "errors"))
+        elif suite.get("result") in ("Passed", "Failed", "Warning"):
+            ran.add(f"{name}::")
     _agrees(root, listed, ("failed",))
-    return reading_of(
+    reading = reading_of(
         cases, (_file(one.get("name")) for one in root.iter("test-suite") if one.get("type") == "Assembly")
     )
+    return replace(reading, parts=reading.parts | ran)
 
 
 def _case(test: Element, place: str, name: str, results: dict[str | None, Result]) -> Case:

@@ -72,7 +72,9 @@ def reading_of(cases: Iterable[Case], suites: Iterable[str], not_counted: int = 
         if case.result in ("failures", "errors"):
             wrong[case.key] = "errors" if "errors" in (case.result, wrong.get(case.key)) else "failures"
     for case in listed:
-        parts.update((case.key, *(f"{place}::" for place in case.places)))
+        # A skipped test says nothing about the result that it had before.
+        if case.result != "skipped":
+            parts.update((case.key, *(f"{place}::" for place in case.places)))
         if case.key not in wrong:
             counts["skipped" if case.result == "skipped" else "passed"] += 1
             counts["flaky"] += case.result == "flaky"
@@ -160,8 +162,14 @@ def _result(case: Element) -> Result:
     if "failure" in tags or stated & _FAILED:
         return "failures"
     if "skipped" in tags or stated & _NOT_RUN:
-        return "skipped"
+        return "errors" if _could_not_run(case) else "skipped"
     return "flaky" if tags & {"flakyFailure", "flakyError"} else "passed"
+
+
+def _could_not_run(case: Element) -> bool:
+    """Tell whether CTest had no program or file for a test: it lists that as skipped, and fails by it."""
+    why = case.find("skipped")
+    return case.get("status") == "notrun" and why is not None and not why.get("message", "SKIP_").startswith("SKIP_")
 
 
 def _agreed(suite: _Suite, *, more: bool) -> int:

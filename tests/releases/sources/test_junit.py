@@ -17,8 +17,8 @@ from .test_evidence import BAD, ERROR, OK, SKIP, _junit
 
 LIMITS = default().threshold_values()
 SAMPLES = Path(__file__).parent / "samples" / "junit"
-# Written by: pytest 9.2, unittest-xml-reporting 4.0, jest-junit, mocha 12 (xunit) and mocha-junit-reporter; the others
-# by hand after the documentation of Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3, xUnit.net 2 and NUnit 3.
+# Written by: pytest 9.2, unittest-xml-reporting 4.0, jest-junit, mocha 12 (xunit) and mocha-junit-reporter, CTest 3.31;
+# the others by hand after the documentation of Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3, xUnit.net 2, NUnit 3.
 COUNTS = {  # tests, failures, errors, skipped, passed, flaky
     "pytest.xml": (8, 3, 1, 2, 2, 0),
     "pytest-collection.xml": (1, 0, 1, 0, 0, 0),
@@ -34,6 +34,8 @@ COUNTS = {  # tests, failures, errors, skipped, passed, flaky
     "catch2.xml": (2, 1, 0, 0, 1, 0),
     "xunit.xml": (3, 1, 0, 1, 1, 0),
     "nunit.xml": (4, 1, 1, 1, 1, 0),
+    "nunit-assembly.xml": (2, 0, 1, 0, 1, 0),
+    "ctest.xml": (6, 0, 2, 3, 1, 0),
 }
 
 
@@ -101,6 +103,21 @@ def test_tests_that_did_not_run_do_not_pass(case: str) -> None:
     assert _result(_junit()) == "unknown"
     assert read("junit", _junit(case)).values["skipped"] == 1
     assert _result(_junit(case)) == "unknown" and _result(_junit(case, OK)) == "passed"
+
+
+def test_a_skipped_test_is_no_rerun_of_a_failed_one() -> None:
+    failed = read("junit", _junit(OK, BAD))
+    skipped = '<testcase name="b" classname="c"><skipped message="no database"/></testcase>'
+    for again in (_junit(OK, skipped), _junit(skipped)):
+        assert not failed.must_be_repeated <= read("junit", again).speaks_of
+    assert failed.must_be_repeated <= read("junit", _junit(BAD)).speaks_of
+
+
+def test_an_assembly_that_is_loaded_again_clears_its_failure() -> None:
+    failed = (SAMPLES / "nunit-assembly.xml").read_bytes()
+    loaded = failed.replace(b'runstate="NotRunnable" result="Failed" label="Invalid"', b'result="Passed"')
+    assert _result(failed) == "failed" and _result(loaded) == "passed"
+    assert read("junit", failed).must_be_repeated <= read("junit", loaded).speaks_of
 
 
 def test_a_failure_stated_only_by_an_attribute_counts() -> None:
