@@ -118,15 +118,22 @@ def _numbers(metric: Any) -> dict[str, Decimal]:
     return numbers
 
 
+def shows_no_time(values: Mapping[str, str | int]) -> str:
+    """Return why the measured time says nothing about the version; empty for one that does."""
+    if values.get("requests") == 0:
+        return _("No request was made.")
+    if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
+        return _("Every request failed, so the response times cannot be evaluated.")
+    return ""
+
+
 def evaluate(values: Mapping[str, str | int], limits: Mapping[str, str | int]) -> Judgement:
     """Compare the ratio of both times with its limit, unrounded."""
-    if values.get("requests") == 0:
-        return "unknown", _("No request was made.")
     if int(values.get("thresholds_crossed", 0)):
         text = _("%(count)s of the test's own thresholds were crossed.")
         return "failed", text % {"count": values["thresholds_crossed"]}
-    if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
-        return "unknown", _("Every request failed, so the response times cannot be evaluated.")
+    if fault := shows_no_time(values):
+        return "unknown", fault
     if "baseline" not in values:
         return "unknown", _("There is no baseline to compare with.")
     ratio = Fraction(Decimal(values["measured"])) / Fraction(Decimal(values["baseline"]))

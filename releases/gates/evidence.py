@@ -8,8 +8,10 @@ from datetime import datetime
 from django.utils.translation import get_language
 
 from environments.language import labelled, noted
+from environments.models import Application
 from environments.targets.words import gettext as _
 from releases import evidence_readers as reading
+from releases.evidence_readers.performance import shows_no_time
 from releases.gates.base import Answer, GateContext, Known, not_passed, passed, unknown
 from releases.models import DeployedVersion, Evidence, Procedure, Release
 from releases.procedures.parts import Gate
@@ -112,7 +114,7 @@ def ask(context: GateContext, gate: Gate) -> Answer:
         )
         return not_passed(gate, reason, "evidence") if missing else passed(gate, reason, "evidence")
     found = [row for row in context.known.evidence if row.kind == gate.evidence]
-    said = count(gate.evidence, found, limits, _baselines(context) if gate.evidence == "performance" else ())
+    said = count(gate.evidence, found, limits, _baselines(gate.evidence, context.release.application))
     return {"passed": passed, "failed": not_passed}.get(said.result, unknown)(gate, said.sentence, "evidence")
 
 
@@ -149,7 +151,8 @@ def worse_since(known: Known, moment: datetime) -> list[str]:
     return [
         labelled(row, row.summary)
         for row in later
-        if count(row.kind, [row], limits).result != "passed" or _worse(_counted_at(row, moment), row.values)
+        if count(row.kind, [row], limits, _baselines(row.kind, known.release.application)).result != "passed"
+        or _worse(_counted_at(row, moment), row.values)
     ]
 
 
@@ -174,7 +177,8 @@ def count_with(row: Evidence) -> Count:
     if row.kind == "junit":
         found = found.filter(test_type=row.test_type, environment=row.environment_id)
     procedure = Procedure.objects.of(row.application)
-    return count(row.kind, list(found), procedure.document.threshold_values() if procedure is not None else {})
+    limits = procedure.document.threshold_values() if procedure is not None else {}
+    return count(row.kind, list(found), limits, _baselines(row.kind, row.application))
 
 
 def _named(row: Evidence, sentence: str) -> str:
@@ -196,17 +200,21 @@ def _by_cell(known: Known) -> defaultdict[tuple[str, str], list[Evidence]]:
     return found
 
 
-def _baselines(context: GateContext) -> list[Evidence]:
-    """Return the performance reports of the deployed version in production."""
-    before = DeployedVersion.in_production(context.release.application)
+def _baselines(kind: str, application: Application) -> list[Evidence]:
+    """Return the performance reports of the deployed version in production that show a time; none for another type."""
+    before = DeployedVersion.in_production(application) if kind == "performance" else None
     if before is None:
         return []
-    return list(Evidence.objects.counting(before.application_id, before.tree).filter(kind="performance"))
+    rows = Evidence.objects.counting(before.application_id, before.tree).filter(kind=kind)
+    return [row for row in rows if not shows_no_time(row.values)]
 
 
 def _with_baseline(row: Evidence, baselines: Sequence[Evidence]) -> dict[str, str | int]:
-    """Return a report's values with the time that the same tool and suite measured before."""
-    same = [before for before in baselines if before.source == row.source] or list(baselines)
-    if "baseline" in row.values or not same or (same[0].source != row.source and len(same) > 1):
+    """Return a report's values with the time that the same tool measured before in the same environment: of the same
+    suite, or the only one.
+    """
+    alike = [one for one in baselines if (one.tool, one.environment_id) == (row.tool, row.environment_id)]
+    same = [before for before in alike if before.suite == row.suite] or alike
+    if "baseline" in row.values or not same or (same[0].suite != row.suite and len(same) > 1):
         return dict(row.values)
     return {**row.values, "baseline": same[0].values["measured"]}

@@ -11,7 +11,7 @@ import pytest
 from audit.refusals import InvalidInput, NotPermitted
 from releases.gates.base import Known
 from releases.gates.evaluation import evaluate
-from releases.gates.evidence import matrix
+from releases.gates.evidence import count_with, matrix
 from releases.models import Evidence, Procedure
 from releases.operations.evidence.upload import upload
 from releases.procedures.document import Procedure as Content
@@ -235,6 +235,26 @@ def test_a_time_without_its_own_baseline_is_compared_with_the_deployed_version(w
     assert ask(world, release, "performance").result == "not_passed"
     given(world, "performance", json.dumps({"response_time_seconds": "0.12"}).encode())
     assert ask(world, release, "performance").result == "passed"
+
+
+def test_a_time_is_compared_with_one_of_the_same_tool_and_environment(world: Any) -> None:
+    """A slower machine, another tool, or a test of which every request failed, is no baseline."""
+    mark_deployed(world, "1.2.0")
+    release = world.planned()
+    k6 = {"metrics": {"http_req_duration": {"p(95)": 500}}}
+    given(world, "performance", json.dumps(k6).encode(), name="load.json")
+    before: dict[str, Any] = {"commit": world.built.commits["v1.2.0"]}
+    slow = {"metrics": {"http_req_duration": {"p(95)": 9000}}}
+    given(world, "performance", json.dumps({"response_time_seconds": "9"}).encode(), **before)
+    given(world, "performance", json.dumps(slow).encode(), name="load.json", where="development", **before)
+    slow["metrics"]["http_req_failed"] = {"rate": 1}
+    given(world, "performance", json.dumps(slow).encode(), name="load.json", **before)
+    answer = ask(world, release, "performance")
+    assert answer.result == "unknown" and "baseline" in answer.reason
+    fast = {"metrics": {"http_req_duration": {"p(95)": 100}}}
+    row = given(world, "performance", json.dumps(fast).encode(), name="load.json", **before)
+    assert ask(world, release, "performance").result == "not_passed"
+    assert count_with(Evidence.objects.exclude(commit=row.commit).get()).result == "failed", "the API says the same"
 
 
 def test_the_matrix_shows_each_type_in_each_test_environment(world: Any) -> None:

@@ -81,6 +81,70 @@ def test_a_failed_test_counts_until_its_rerun(world: Any) -> None:
         assert ask(world, release, "tests", environment="development").result == result
 
 
+def test_a_test_that_is_skipped_in_the_rerun_still_counts_as_failed(world: Any) -> None:
+    release = world.planned()
+    case = b'<testcase classname="c" name="%s">%s</testcase>'
+    for fault, result in ((b"<failure/>", "not_passed"), (b"<skipped/>", "not_passed"), (b"", "passed")):
+        content = b"<testsuite>" + case % (b"a", b"") + case % (b"b", fault) + b"</testsuite>"
+        given(world, "junit", content, where="development", test_type="unit")
+        assert ask(world, release, "tests", environment="development").result == result, fault
+
+
+def trivy(artefact: str, *severities: str) -> bytes:
+    found = [{"VulnerabilityID": f"CVE-{number}", "Severity": word} for number, word in enumerate(severities)]
+    results = [{"Target": artefact, "Class": "os-pkgs", "Vulnerabilities": found}]
+    return json.dumps({"SchemaVersion": 2, "ArtifactName": artefact, "Results": results}).encode()
+
+
+def jacoco(module: str, covered: int) -> bytes:
+    counter = f'<counter type="LINE" missed="{10 - covered}" covered="{covered}"/>'
+    return f'<report name="{module}"><package name="shop/{module}">{counter}</package>{counter}</report>'.encode()
+
+
+def cobertura(file: str, covered: int) -> bytes:
+    inner = f'<packages><package name="."><classes><class filename="{file}"/></classes></package></packages>'
+    return f'<coverage lines-covered="{covered}" lines-valid="10">{inner}</coverage>'.encode()
+
+
+@pytest.mark.parametrize(
+    ("gate", "kind", "bad", "other", "good"),
+    [
+        (
+            "security_scan",
+            "security_scan",
+            trivy("registry:5000/shop/web:1.3.0-17", "CRITICAL"),
+            trivy("registry:5000/shop/worker:1.3.0-17"),
+            trivy("registry:5000/shop/web:1.3.0-18"),
+        ),
+        (
+            "security_scan",
+            "security_scan",
+            sarif("CodeQL", "error", category="/language:java"),
+            sarif("CodeQL", category="/language:python"),
+            sarif("CodeQL", category="/language:java"),
+        ),
+        ("coverage", "coverage", jacoco("stock", 1), jacoco("cart", 10), jacoco("stock", 9)),
+        ("coverage", "coverage", cobertura("stock.py", 1), cobertura("cart.py", 10), cobertura("stock.py", 9)),
+        (
+            "coverage",
+            "coverage",
+            b"SF:stock.c\nDA:1,0\nend_of_record\n",
+            b"SF:cart.c\nDA:1,1\nend_of_record\n",
+            b"SF:stock.c\nDA:1,1\nend_of_record\n",
+        ),
+    ],
+    ids=["Trivy", "SARIF", "JaCoCo", "Cobertura", "lcov"],
+)
+def test_a_clean_report_of_another_part_hides_none(
+    world: Any, gate: str, kind: str, bad: bytes, other: bytes, good: bytes
+) -> None:
+    """The jobs of a repository with several modules or images upload their reports under one file name."""
+    release = world.planned()
+    for content, result in ((bad, "not_passed"), (other, "not_passed"), (good, "passed")):
+        given(world, kind, content, name="report")
+        assert ask(world, release, gate).result == result
+
+
 def test_files_with_other_names_are_other_suites_unless_a_suite_is_given(world: Any) -> None:
     release = world.planned()
     where = {"where": "development", "test_type": "unit"}
