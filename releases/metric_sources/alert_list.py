@@ -105,7 +105,10 @@ def _from_alertmanager(rows: list[Any], parameters: AlertListParameters, moment:
 
 def _from_json(rows: list[Any], parameters: AlertListParameters, _moment: datetime) -> Iterator[Alert]:
     for row in rows:
-        if parameters.state and str(at_path(row, parameters.state)) not in parameters.firing:
+        state = at_path(row, parameters.state)
+        if state == ABSENT:
+            raise NoAlertList(_("An alert has no “%(path)s”.") % {"path": parameters.state})
+        if parameters.state and str(state) not in parameters.firing:
             continue
         if any(str(at_path(row, name)) != value for name, value in parameters.labels.items()):
             continue

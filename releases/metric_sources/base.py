@@ -1,7 +1,7 @@
 """The contract of a metric source: reads the present state of a target as numbers. Sources know no model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -95,6 +95,22 @@ class TargetSource(MetricSource):
     @abstractmethod
     def look(self, target: TargetSpec, parameters: Any, configuration: Mapping[str, str] = NOTHING) -> Reading:
         """Read once, on the machine of the target; see MetricSource.read."""
+
+
+def greatest(numbers: Iterable[tuple[str, float | None]]) -> dict[str, float]:
+    """Return name → the greatest of its numbers; None is left out."""
+    found: dict[str, float] = {}
+    for name, number in numbers:
+        if number is not None:
+            found[name] = max(number, found.get(name, number))
+    return found
+
+
+def is_stale(measured: float | None, at: datetime, seconds: float) -> bool:
+    """Tell whether a time (seconds since 1970) is no proof of fresh numbers: unknown, older than so many seconds, or as
+    far ahead of `at`, as milliseconds are. A time ahead would never become old.
+    """
+    return measured is None or abs(at.timestamp() - measured) > seconds
 
 
 def provided_by(names: Mapping[str, Any]) -> frozenset[str]:

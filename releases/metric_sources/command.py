@@ -12,7 +12,7 @@ from environments.targets.json_paths import number_in
 from environments.targets.runner import run_on
 from environments.targets.target import filled
 from environments.targets.words import gettext as _
-from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
+from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, greatest, provided_by
 
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
@@ -57,15 +57,16 @@ class Command(TargetSource):
 
 
 def numbers_in(text: str) -> dict[str, float]:
-    """Return the finite numbers of a JSON object, or of lines `name value`; other lines are left out."""
+    """Return the finite numbers of a JSON object, or of lines `name value`, of one name the greatest; other lines are
+    left out.
+    """
     try:
         content: Any = json.loads(text)
     except ValueError:
         content = None
     if isinstance(content, dict):
-        found = {str(name): number_in(value) for name, value in content.items()}
-        return {name: value for name, value in found.items() if value is not None}
-    named: dict[str, float] = {}
+        return greatest((str(name), number_in(value)) for name, value in content.items())
+    named: list[tuple[str, float]] = []
     for line in text.splitlines():
         name, _between, value = line.strip().rpartition(" ")
         try:
@@ -73,5 +74,5 @@ def numbers_in(text: str) -> dict[str, float]:
         except ValueError:
             continue
         if name and math.isfinite(number):
-            named[name.strip()] = number
-    return named
+            named.append((name.strip(), number))
+    return greatest(named)

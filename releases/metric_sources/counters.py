@@ -34,7 +34,8 @@ def growth(earlier: Look | None, now: Look) -> dict[str, float]:
     """Return the growth of each counter since `earlier`; after a restart all of them count from zero.
 
     Counters in only one of the readings are left out. A restart in between hides the count before
-    it: the growth is then a lower bound, never negative.
+    it: the growth is then a lower bound, never negative. Nothing for counters of a process that ran at `earlier`
+    already (seconds since 1970): another process of the service answered, or a part of its counters is gone.
     """
     if earlier is None or not earlier.up or not now.up or now.at <= earlier.at:
         return {}
@@ -45,6 +46,8 @@ def growth(earlier: Look | None, now: Look) -> dict[str, float]:
     # A fallen counter means that all restarted: others may already have overtaken their old values. So do more
     # new errors than new requests.
     if restarted or min(grown.values(), default=0.0) < 0 or grown.get("errors", 0.0) > grown.get("requests", math.inf):
+        if begun is not None and before is not None and begun <= earlier.at.timestamp():
+            return {}
         return {name: max(0.0, now.values[name]) for name in both}
     return grown
 

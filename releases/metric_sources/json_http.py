@@ -10,7 +10,7 @@ from pydantic import Field
 from environments.targets.base import Parameters, TargetSpec
 from environments.targets.json_paths import ABSENT, at_path, number_in
 from environments.targets.words import gettext as _
-from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, is_stale, provided_by
 from releases.metric_sources.pages import page_of
 
 
@@ -19,7 +19,8 @@ class JsonHttpParameters(Parameters):
 
     values: metric (or requests, errors, duration_sum, duration_count, started) → dotted path; a list found there
     counts by its greatest number, true as 1. time: path of the time of the numbers (RFC 3339 or seconds since 1970);
-    older than stale_seconds is stale. own: the service itself serves the page, so a missing answer means it is down.
+    one more than stale_seconds away is stale. own: the service itself serves the page, so a missing answer means it
+    is down.
     """
 
     url: str = ""
@@ -51,8 +52,7 @@ class JsonHttp(MetricSource):
         values = {name: value for name, value in found.items() if value is not None}
         if not parameters.time:
             return Reading(at, True, values)
-        measured = seconds_in(at_path(content, parameters.time))
-        stale = measured is None or measured < at.timestamp() - parameters.stale_seconds
+        stale = is_stale(seconds_in(at_path(content, parameters.time)), at, parameters.stale_seconds)
         return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
 
     def own(self, parameters: JsonHttpParameters) -> bool:

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 from environments.targets.base import Parameters, TargetSpec
 from environments.targets.json_paths import at_path
 from environments.targets.words import gettext as _
-from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, is_stale, provided_by
 from releases.metric_sources.fetch import NoAnswer, ask
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -45,7 +45,9 @@ class PrometheusApi(MetricSource):
     def read(
         self, target: TargetSpec, parameters: PrometheusApiParameters, configuration: Mapping[str, str] = NOTHING
     ) -> Reading:
-        """Query once. A metric without a series is left out; a failed query gives no numbers."""
+        """Query once. A metric without a series is left out; a failed query gives no numbers, nor does one with a
+        warning: series may be missing, and a fallback in the query then stands for them.
+        """
         at = datetime.now(UTC)
         base = (parameters.url or str(target.settings.get("prometheus_url", ""))).rstrip("/")
         if not base:
@@ -62,11 +64,13 @@ class PrometheusApi(MetricSource):
         if answer.status != 200 or at_path(content, "status") != "success":
             why = str(at_path(content, "error"))[:200] if isinstance(content, dict) else str(answer.status)
             return Reading(at, False, {}, _("Prometheus answered: %(why)s") % {"why": why})
+        if warnings := content.get("warnings"):
+            return Reading(at, False, {}, _("Prometheus answered: %(why)s") % {"why": str(warnings)[:200]})
         values = values_of(at_path(content, "data.result"))
         scraped = values.pop(SCRAPED, None)
         if not parameters.scraped:
             return Reading(at, True, values)
-        stale = scraped is None or scraped < at.timestamp() - parameters.stale_seconds
+        stale = is_stale(scraped, at, parameters.stale_seconds)
         return Reading(at, True, values, _("The measured values are stale.") if stale else "", stale)
 
     def provides(self, parameters: PrometheusApiParameters) -> frozenset[str]:
@@ -84,7 +88,7 @@ def one_query(parameters: PrometheusApiParameters) -> str:
 
 
 def values_of(rows: Any) -> dict[str, float]:
-    """Return name → the greatest finite value of the series with its mark."""
+    """Return name → the greatest value of the series with its mark; NaN is left out, so is a name with infinity."""
     values: dict[str, float] = {}
     for row in rows if isinstance(rows, list) else ():
         name, pair = at_path(row, f"metric.{LABEL}"), at_path(row, "value")
@@ -92,6 +96,6 @@ def values_of(rows: Any) -> dict[str, float]:
             number = float(pair[1])
         except (TypeError, ValueError, IndexError):
             continue
-        if math.isfinite(number):
+        if not math.isnan(number):
             values[str(name)] = max(number, values.get(str(name), -math.inf))
-    return values
+    return {name: number for name, number in values.items() if math.isfinite(number)}

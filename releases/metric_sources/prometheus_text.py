@@ -11,7 +11,7 @@ from pydantic import Field
 
 from environments.targets.base import Parameters, Pattern, TargetSpec
 from environments.targets.words import gettext as _
-from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, provided_by
+from releases.metric_sources.base import NOTHING, MetricName, MetricSource, Reading, is_stale, provided_by
 from releases.metric_sources.counters import COUNTERS
 from releases.metric_sources.pages import page_of
 
@@ -41,6 +41,12 @@ class PrometheusTextParameters(Parameters):
     own: bool = True
     stale_seconds: float = Field(default=300.0, gt=0)
 
+    @property
+    def used(self) -> set[str]:
+        """The names of the series that are read."""
+        own = (self.requests, self.duration_sum, self.duration_count, self.resource_use, self.started)
+        return {*own, *self.gauges.values()}
+
 
 class PrometheusText(MetricSource):
     """Reads counters and gauges from a page in the text format of Prometheus."""
@@ -60,11 +66,15 @@ class PrometheusText(MetricSource):
         except (ValueError, KeyError, IndexError, AttributeError) as error:
             # The parser has no exception of its own: it raises whatever it meets in unexpected input.
             return Reading(at, True, {}, _("The page cannot be read: %(why)s") % {"why": f"{error}"[:200]})
-        times = [float(sample.timestamp) for family in families for sample in family.samples if sample.timestamp]
-        stale = bool(times) and max(times) < at.timestamp() - parameters.stale_seconds
-        return Reading(
-            at, True, values_of(families, parameters), _("The measured values are stale.") if stale else "", stale
-        )
+        values, used = values_of(families, parameters), parameters.used
+        samples = [sample for family in families for sample in family.samples if sample.name in used]
+        times = [float(sample.timestamp) for sample in samples if sample.timestamp]
+        if any(is_stale(measured, at, parameters.stale_seconds) for measured in times):
+            return Reading(at, True, values, _("The measured values are stale."), True)
+        without = "requests" in values and "errors" not in values
+        text = _("The metric %(name)s has series without the label “%(label)s”.")
+        named = {"name": parameters.requests, "label": parameters.status_label}
+        return Reading(at, True, values, text % named if without else "")
 
     def own(self, parameters: PrometheusTextParameters) -> bool:
         """Return True unless `own` says otherwise: the service itself serves its page."""
@@ -79,7 +89,8 @@ class PrometheusText(MetricSource):
 def values_of(families: Iterable[Metric], parameters: PrometheusTextParameters) -> dict[str, float]:
     """Return the raw values by Ringi's names; a missing value, NaN and Inf are left out.
 
-    A declared counter without a value is 0: nothing was counted so far.
+    A declared counter without a value is 0: nothing was counted so far. Requests without the label of their status may
+    be errors or not, so these are left out.
     """
     samples: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in families:
@@ -92,9 +103,9 @@ def values_of(families: Iterable[Metric], parameters: PrometheusTextParameters) 
     requests = samples.get(parameters.requests)
     if requests is not None:
         values["requests"] = sum(value for _labels, value in requests)
-        values["errors"] = sum(
-            value for labels, value in requests if is_error.fullmatch(labels.get(parameters.status_label, ""))
-        )
+        states = [(labels.get(parameters.status_label, ""), value) for labels, value in requests]
+        if all(state for state, _value in states):
+            values["errors"] = sum(value for state, value in states if is_error.fullmatch(state))
     for name in ("duration_sum", "duration_count"):
         found = samples.get(getattr(parameters, name))
         if found:

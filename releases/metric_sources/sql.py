@@ -13,7 +13,7 @@ from environments.targets.declared import Field
 from environments.targets.postgresql import PostgreSQL
 from environments.targets.target import data_store_of
 from environments.targets.words import gettext as _
-from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, provided_by
+from releases.metric_sources.base import NOTHING, MetricName, Reading, TargetSource, greatest, provided_by
 from releases.metric_sources.read_only import ReadStatement
 
 
@@ -21,7 +21,8 @@ class SqlSourceParameters(Parameters):
     """statement: one statement that reads one row, or rows of (name, value); it runs in a read-only transaction.
 
     values: metric (or requests, errors, duration_sum, duration_count, started) → column of the row, or name in the
-    rows. seconds: deadline, at most 5. A database without an answer says nothing about the service.
+    rows, of which the greatest number counts. seconds: deadline, at most 5. A database without an answer says nothing
+    about the service.
     """
 
     statement: ReadStatement
@@ -50,10 +51,11 @@ class Sql(TargetSource):
             return Reading(at, False, {}, _said(error))
         except psycopg.Error as error:
             return Reading(at, True, {}, _said(error))
-        named = dict(zip(columns, rows[0], strict=True)) if len(rows) == 1 else {}
-        if len(columns) == 2 and not set(parameters.values.values()) & set(named):
-            named = {str(name): value for name, value in rows}
-        found = {name: number_of(named.get(column)) for name, column in parameters.values.items()}
+        pairs = list(zip(columns, rows[0], strict=True)) if len(rows) == 1 else []
+        if len(columns) == 2 and not set(parameters.values.values()) & {name for name, _value in pairs}:
+            pairs = [(str(name), value) for name, value in rows]
+        named = greatest((name, number_of(value)) for name, value in pairs)
+        found = {name: named.get(column) for name, column in parameters.values.items()}
         return Reading(at, True, {name: value for name, value in found.items() if value is not None})
 
     def provides(self, parameters: SqlSourceParameters) -> frozenset[str]:

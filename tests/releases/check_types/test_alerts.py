@@ -82,6 +82,9 @@ def test_a_custom_list_is_read_by_its_paths(pages: Site) -> None:
     result = check(pages, own, **paths)
     assert (result.result, result.value) == (Result.FAILED, "1 of 1 firing") and "disk" in result.output
     assert check(pages, {"data": {}}, **paths).result is Result.ERROR
+    # The state of no row is known: that is no silence.
+    unread = check(pages, own, **paths | {"state": "status"})
+    assert unread.result is Result.ERROR and "status" in unread.output
 
 
 @pytest.mark.parametrize("content", [{"status": "error"}, "text", [1], None])

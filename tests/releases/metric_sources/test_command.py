@@ -26,6 +26,7 @@ def read(root: Path, code: str, **more: Any) -> Reading:
     [
         ("print('load 0.5\\nall 10\\nother 3')", {"resource_use": 0.5, "requests": 10}),
         ('print(\'{"load": 0.5, "all": true}\')', {"resource_use": 0.5, "requests": 1}),
+        ("print('load 900\\nload 0')", {"resource_use": 900}),
         ("print('load NaN\\nall ten\\n\\n7')", {}),
         ("pass", {}),
     ],

@@ -31,13 +31,14 @@ def test_growth_is_exact_without_a_restart_and_a_lower_bound_with_one(
     spans: list[list[bool | None]], reports_start: bool
 ) -> None:
     requests = errors = started = 0
+    since = AT.timestamp()
     earlier = None
     for place, span in enumerate(spans):
         before = started
         requests, errors, started, came, failed = played(span, requests, errors, started)
-        values = {"requests": float(requests), "errors": float(errors)} | (
-            {"started": float(started)} if reports_start else {}
-        )
+        if started != before:
+            since = (AT + timedelta(minutes=place, seconds=-30)).timestamp()
+        values = {"requests": float(requests), "errors": float(errors)} | ({"started": since} if reports_start else {})
         now = Reading(AT + timedelta(minutes=place), True, values)
         grown = growth(earlier, now)
         if earlier is not None:

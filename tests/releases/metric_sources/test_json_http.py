@@ -62,6 +62,9 @@ def test_an_invalid_json_page_is_reported(pages: Site) -> None:
         (lambda: time.time() - 400, True),
         (lambda: "2026-03-18T00:00:00Z", True),
         (lambda: "yesterday", True),
+        (lambda: time.time() + 10, False),
+        (lambda: (time.time() - 86400) * 1000, True),
+        (lambda: "2099-01-01T00:00:00Z", True),
         (lambda: None, True),
     ],
 )

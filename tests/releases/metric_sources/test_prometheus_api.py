@@ -74,6 +74,21 @@ def test_an_invalid_answer_is_not_up(pages: Site, content: Any, status: int) -> 
     assert (reading.up, reading.values) == (False, {}) and reading.error
 
 
+def test_an_answer_with_a_part_missing_gives_no_values(pages: Site) -> None:
+    """Prometheus 2.53 whose remote storage does not answer: a success, a warning, and a fallback as the value."""
+    warned = {"warnings": ['remote_read: Post "http://127.0.0.1:9/read": connect: connection refused']}
+    reading = read(pages, answered(row("service_down", "0")) | warned)
+    assert reading.values == {} and "connection refused" in reading.error
+    assert read(pages, answered(row("service_down", "0")) | {"warnings": []}).values == {"service_down": 0.0}
+
+
+def test_an_infinite_series_is_not_hidden_by_a_finite_one(pages: Site) -> None:
+    """Failed requests by successful ones: infinite where each request failed."""
+    rows = [row("error_rate", "+Inf", handler="/pay"), row("error_rate", "0", handler="/"), row("service_down", "0")]
+    for listed in (rows, rows[::-1]):
+        assert read(pages, answered(*listed)).values == {"service_down": 0.0}
+
+
 def test_a_missing_prometheus_does_not_mean_a_down_service(pages: Site) -> None:
     wanted = PrometheusApiParameters.model_validate({"queries": QUERIES})
     assert PrometheusApi().derive(None, read(pages, "", 500), wanted) == {"error_rate": None, "service_down": None}
@@ -85,6 +100,8 @@ def test_an_old_scrape_is_stale(pages: Site) -> None:
     assert not fresh.stale and fresh.values == {"error_rate": 0.0}
     assert read(pages, answered(row("error_rate", "0"), row("scraped", str(time.time() - 301))), **asked).stale
     assert read(pages, answered(row("error_rate", "0")), **asked).stale, "never scraped"
+    milliseconds = row("scraped", str(time.time() * 1000))
+    assert read(pages, answered(row("error_rate", "0"), milliseconds), **asked).stale
 
 
 @pytest.mark.parametrize("wrong", [{"queries": {}}, {"queries": {"Bad name": "up"}}, {"queries": {"a": ""}}, {}])

@@ -65,6 +65,22 @@ def test_other_metric_names_are_read(pages: Site) -> None:
     assert reading.values == {"requests": 10, "errors": 3, "resource_use": 0.1}
 
 
+@pytest.mark.parametrize("labels", ['{code="500"}', "", '{status=""}'])
+def test_requests_without_the_label_of_their_status_have_no_error_rate(pages: Site, labels: str) -> None:
+    """A Go service counts by `code`: not one of its errors would be seen."""
+    reading = read(pages, Page(f'http_requests_total{{status="200"}} 9\nhttp_requests_total{labels} 90\n'))
+    assert reading.values == {"requests": 99} and "“status”" in reading.error
+
+
+def test_a_series_with_an_old_time_is_stale_beside_a_fresh_one(pages: Site) -> None:
+    """A page of /federate has the time of each series; pages of others have times of series that nobody reads."""
+    fresh, old, ahead = (int((time.time() + seconds) * 1000) for seconds in (-5, -3600, 3600))
+    assert not read(pages, Page(f"resource_use_ratio 0.1 {fresh}\nother 1 {old}\n")).stale
+    for wrong in (old, ahead):
+        page = f'resource_use_ratio{{part="a"}} 0.1 {fresh}\nresource_use_ratio{{part="b"}} 0.1 {wrong}\n'
+        assert read(pages, Page(page)).stale
+
+
 def test_a_declared_counter_without_values_is_zero_and_an_undeclared_one_is_unknown(pages: Site) -> None:
     assert read(pages, Page("# TYPE http_requests_total counter\n")).values == {"requests": 0, "errors": 0}
     assert read(pages, Page("other 1\n")).values == {}
@@ -115,9 +131,18 @@ def test_every_counter_restarts_from_zero_after_a_restart() -> None:
     # More errors than before, but fewer requests: the errors too are those since the restart.
     assert derive(numbers(100, 1, 10), numbers(20, 5, 1))["error_rate"] == 0.25
     # The counter has overtaken its old value; only the start of the process reveals the restart.
-    overtaken = derive(numbers(100, 0, 10, started=1), numbers(200, 50, 12, started=2))
+    began = {"before": AT.timestamp() - 900, "now": AT.timestamp() + 30}
+    overtaken = derive(numbers(100, 0, 10, started=began["before"]), numbers(200, 50, 12, started=began["now"]))
     assert overtaken["error_rate"] == 0.25
     assert overtaken["response_time"] == pytest.approx(0.06)
+
+
+@pytest.mark.parametrize("started", [(100.0, 200.0), (200.0, 100.0), (100.0, 100.0)])
+def test_another_process_behind_the_same_address_is_no_restart(started: tuple[float, float]) -> None:
+    """Ten requests since the last reading, all failed; two processes answer in turn and have run for days."""
+    one, other = (AT.timestamp() - 86400 + seconds for seconds in started)
+    derived = derive(numbers(1000, 0, 10, started=one), numbers(990, 10, 10, started=other))
+    assert (derived["error_rate"], derived["response_time"]) == (None, None)
 
 
 def test_a_reading_that_is_not_later_or_not_up_gives_no_rates() -> None:

@@ -32,6 +32,12 @@ def test_one_row_is_read_by_its_columns_and_rows_by_their_names(new_database: Ca
     assert read(url, "SELECT 'all', 7").values == {"requests": 7}, "one row of (name, value)"
 
 
+def test_of_several_rows_with_one_name_the_greatest_counts(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    rows = "SELECT * FROM (VALUES ('bad', 900), ('bad', 0), ('bad', NULL)) AS named(name, value)"
+    assert read(url, rows).values == {"errors": 900}
+
+
 def test_invalid_numbers_are_left_out(new_database: Callable[[], str]) -> None:
     url = new_database()
     assert read(url, """SELECT NULL AS "all", 'NaN'::float8 AS bad""").values == {}
