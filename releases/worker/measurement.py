@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from audit.clock import now
 from environments.targets.base import TargetSpec
 from environments.targets.masking import clean
 from releases.metric_sources.collection import Looked, WrongSources, look, places_of
-from releases.metric_sources.triggers import Slot, evaluate, firing, named_after
+from releases.metric_sources.triggers import Slot, Trigger, evaluate, firing, named_after
 from releases.models import Measurement, MonitoringPeriod
 from releases.procedures.values import MOST_PLACES
 from releases.queries.target_spec import configuration_for, specs_for
@@ -70,8 +70,8 @@ def record_measurement(monitoring_id: int, *, due: datetime) -> Measurement | No
         own = (raw or {}) if len(rows) == 1 else (raw or {}).get(name, {})
         found[name], known = _look(monitoring_id, name, target, own, unseen)
         secrets = (*secrets, *known)
-    looked = worst_of(found)
     measured_triggers, _checked = named_after(checks, triggers)
+    looked = worst_of(found, measured_triggers, baseline)
     values = evaluate(measured_triggers, looked.values, baseline, looked.unreadable)
     try:
         with transaction.atomic():
@@ -119,9 +119,9 @@ def _look(
         return failed, secrets
 
 
-def worst_of(found: Mapping[str, Looked]) -> Looked:
-    """Return one measurement of several targets, by name: of each metric the greatest value; none where a target gave
-    none, but that a service is down is known from one.
+def worst_of(found: Mapping[str, Looked], triggers: Sequence[Trigger], baseline: Mapping[str, Any]) -> Looked:
+    """Return one measurement of several targets, by name: of each metric the greatest value. Where a target gave none,
+    only a value that fails a trigger is known.
     """
     if len(found) == 1:
         return next(iter(found.values()))
@@ -130,8 +130,10 @@ def worst_of(found: Mapping[str, Looked]) -> Looked:
     for metric in dict.fromkeys(metric for one in found.values() for metric in (*one.values, *one.unreadable)):
         seen = [one.values.get(metric) for one in found.values()]
         known = [value for value in seen if value is not None]
-        complete = len(known) == len(found) or (metric == "service_down" and any(known))
-        values[metric] = max(known) if known and complete else None
+        highest = max(known, default=None)
+        said = evaluate([one for one in triggers if one["metric"] == metric], {metric: highest}, baseline)
+        complete = len(known) == len(found) or (metric in said and said[metric]["result"] == "failed")
+        values[metric] = highest if complete else None
         why = next((one.unreadable[metric] for one in found.values() if metric in one.unreadable), "")
         if values[metric] is None and why:
             unreadable[metric] = why

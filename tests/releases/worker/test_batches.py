@@ -14,6 +14,7 @@ from releases.check_types.base import CheckResult, Result
 from releases.gates.content import target_digest
 from releases.gates.durations import durations
 from releases.metric_sources.collection import Looked
+from releases.metric_sources.triggers import Slot, evaluate, firing
 from releases.operations.target.set_settings import create_target
 from releases.procedures.process import Process, Strategy
 from releases.queries.step_waves import lay_out
@@ -94,17 +95,50 @@ def test_the_dry_run_names_each_target(world: Any, below: Site) -> None:
     assert [step.target for step in found if step.phase == "rollback"] == ["b", "c", "main"]
 
 
+TRIGGERS: list[dict[str, Any]] = [
+    {
+        "key": "errors",
+        "metric": "error_rate",
+        "comparison": "absolute",
+        "limit": "0.5",
+        "critical": True,
+        "k": 2,
+        "n": 2,
+    },
+    {"key": "down", "metric": "service_down", "comparison": "absolute", "limit": "1", "critical": True, "k": 2, "n": 2},
+]
+
+
+def test_a_bad_target_raises_the_alarm_while_another_gives_no_data() -> None:
+    """At night one target gets no request: its silence hides no error of the other, and passes none."""
+
+    def measured(rate: float) -> dict[str, Any]:
+        found = {
+            name: Looked(datetime.now(UTC), True, {"error_rate": value, "service_down": 0}, {}, {})
+            for name, value in {"a": rate, "b": None}.items()
+        }
+        return evaluate(TRIGGERS, worst_of(found, TRIGGERS, {}).values, {})
+
+    slots = [Slot(60.0 * place, measured(1.0)) for place in range(2)]
+    assert [trigger["key"] for trigger in firing(TRIGGERS, slots, {}, 60)] == ["errors"]
+    assert measured(0.1)["error_rate"] == {"value": None, "limit": 0.5, "result": "no_data"}
+
+
 def test_of_measurements_the_worst_counts() -> None:
     def looked(up: bool, **values: float | None) -> Looked:
         unreadable = {name: "error" for name, value in values.items() if value is None}
         return Looked(datetime.now(UTC), up, values, unreadable, {"s": 1}, "" if up else "down")
 
     both = worst_of(
-        {"a": looked(True, error_rate=0.1, service_down=0), "b": looked(True, error_rate=0.4, service_down=0)}
+        {"a": looked(True, error_rate=0.1, service_down=0), "b": looked(True, error_rate=0.4, service_down=0)},
+        TRIGGERS,
+        {},
     )
     assert (both.values["error_rate"], both.up, set(both.raw)) == (0.4, True, {"a", "b"})
     one_down = worst_of(
-        {"a": looked(True, error_rate=0.1, service_down=0), "b": looked(False, error_rate=None, service_down=1)}
+        {"a": looked(True, error_rate=0.1, service_down=0), "b": looked(False, error_rate=None, service_down=1)},
+        TRIGGERS,
+        {},
     )
     assert one_down.values == {"error_rate": None, "service_down": 1} and one_down.unreadable == {"error_rate": "error"}
     assert not one_down.up and one_down.error == "b: down"
