@@ -17,8 +17,9 @@ from .test_evidence import BAD, ERROR, OK, SKIP, _junit
 
 LIMITS = default().threshold_values()
 SAMPLES = Path(__file__).parent / "samples" / "junit"
-# Written by: pytest 9.2, unittest-xml-reporting 4.0, jest-junit, mocha 12 (xunit) and mocha-junit-reporter, CTest 3.31;
-# the others by hand after the documentation of Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3, xUnit.net 2, NUnit 3.
+# Written by: pytest 9.2, unittest-xml-reporting 4.0, jest-junit, mocha 12 (xunit) and mocha-junit-reporter, CTest 3.31,
+# PHPUnit 11.5; the others by hand after the documentation of Gradle 8, Surefire 3, GoogleTest 1.15, Catch2 3,
+# xUnit.net 2 and NUnit 3.
 COUNTS = {  # tests, failures, errors, skipped, passed, flaky
     "pytest.xml": (8, 3, 1, 2, 2, 0),
     "pytest-collection.xml": (1, 0, 1, 0, 0, 0),
@@ -36,6 +37,7 @@ COUNTS = {  # tests, failures, errors, skipped, passed, flaky
     "nunit.xml": (4, 1, 1, 1, 1, 0),
     "nunit-assembly.xml": (2, 0, 1, 0, 1, 0),
     "ctest.xml": (6, 0, 2, 3, 1, 0),
+    "phpunit.xml": (4, 0, 1, 1, 2, 0),
 }
 
 
@@ -81,6 +83,7 @@ def test_a_report_supersedes_only_itself(name: str) -> None:
         ("pytest-collection.xml", '<testcase classname="test_col.TestA" name="a"/>'),
         ("unittest-set-up.xml", '<testcase classname="test_u.B" name="test_1"/>'),
         ("jest.xml", '<testcase classname="sum fails" name="sum fails"/><testcase file="b.test.js" name="x y"/>'),
+        ("phpunit.xml", '<testcase classname="SetupTest" name="testA"/>'),
         ("surefire-class.xml", '<testcase classname="shop.StockTest" name="counts"/>'),
     ],
 )
