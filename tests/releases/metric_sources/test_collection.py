@@ -67,8 +67,24 @@ def test_a_service_that_is_down_has_no_data_and_is_down(pages: Site) -> None:
 def test_an_unreadable_page_is_an_error(pages: Site) -> None:
     pages.pages["/metrics"] = [Page("broken {\n")]
     found = seen(pages, None)
-    assert found.unreadable == {"error_rate": "error", "response_time": "error", "resource_use": "error"}
-    assert found.values["service_down"] == 0.0
+    assert found.unreadable == dict.fromkeys(("error_rate", "response_time", "resource_use", "service_down"), "error")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        Page("no route", 404),
+        Page("", 302, {"Location": "/sign-in"}),
+        Page("<html>We are back soon.</html>"),
+        Page("broken {\n"),
+    ],
+)
+def test_an_answer_without_the_numbers_does_not_show_that_the_service_is_up(pages: Site, page: Page) -> None:
+    """A proxy answers so for a service that is gone."""
+    pages.pages["/metrics"] = [page]
+    target = TargetSpec("a", "e", Path("/"), {"metrics_url": f"{pages.base}/metrics"})
+    looked = look(target, places_of({}), {}, {})
+    assert looked.values["service_down"] is None and looked.unreadable["service_down"] == "error" and looked.error
 
 
 def test_old_numbers_are_stale_and_have_no_value(pages: Site) -> None:

@@ -96,7 +96,7 @@ def test_an_unreadable_page_is_up_without_values(pages: Site, body: str) -> None
     assert (reading.up, reading.values) == (True, {})
     assert reading.error
     derived = PrometheusText().derive(Reading(AT, True, numbers(1, 0, 1)), reading, PrometheusTextParameters())
-    assert derived == {"error_rate": None, "response_time": None, "resource_use": None, "service_down": 0}
+    assert derived == dict.fromkeys(("error_rate", "response_time", "resource_use", "service_down"))
 
 
 @pytest.mark.parametrize(("status", "up"), [(404, True), (302, True), (500, False), (503, False)])
