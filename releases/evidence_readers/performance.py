@@ -21,6 +21,8 @@ from releases.evidence_readers.base import (
 
 _DURATION, _SHARE, _COUNT = "http_req_duration", "http_req_failed", "http_reqs"
 _QUANTILE = "p(95)"
+# The share of requests that the 95th percentile leaves out. More failed ones, as fast as a refusal is, decide it.
+_LEFT_OUT = Decimal("0.05")
 
 
 def read(document: Document) -> Reading:
@@ -122,8 +124,12 @@ def shows_no_time(values: Mapping[str, str | int]) -> str:
     """Return why the measured time says nothing about the version; empty for one that does."""
     if values.get("requests") == 0:
         return _("No request was made.")
-    if "failed_share" in values and Decimal(values["failed_share"]) >= 1:
+    share = Decimal(values.get("failed_share", 0))
+    if share >= 1:
         return _("Every request failed, so the response times cannot be evaluated.")
+    if share > _LEFT_OUT:
+        text = _("%(share)s %% of the requests failed, so the 95th percentile is no response time.")
+        return text % {"share": f"{share:.1%}".removesuffix("%")}
     return ""
 
 

@@ -168,6 +168,14 @@ def test_locust_milliseconds_become_seconds_with_failures() -> None:
     assert outcome("performance", found) == "unknown"  # nothing to compare with
 
 
+@pytest.mark.parametrize(("failed", "expected"), [(5, "passed"), (6, "unknown"), (99, "unknown")])
+def test_times_of_failed_requests_are_no_response_times(failed: int, expected: str) -> None:
+    """An overloaded service refuses quickly: its 95th percentile gets better."""
+    head, fast, slow = "timeStamp,elapsed,label,responseCode,success\n", "1,2,home,503,false\n", "1,100,home,200,true\n"
+    found = read("performance", (head + fast * failed + slow * (100 - failed)).encode())
+    assert evaluate("performance", {**found.values, "baseline": "0.1"}, LIMITS)[0] == expected
+
+
 def test_jmeter_uses_the_95th_percentile_of_its_samples() -> None:
     head = "timeStamp,elapsed,label,responseCode,success\n"
     rows = "".join(f"1,{time},home,200,{'false' if time == 100 else 'true'}\n" for time in range(1, 101))
