@@ -20,6 +20,9 @@ from environments.targets.words import gettext as _
 from releases.check_types.base import CheckContext, CheckResult, Result, TargetCheck
 from releases.check_types.excerpt import excerpt
 
+# Clocks of two hosts may differ by so much.
+CLOCKS_DIFFER = timedelta(minutes=5)
+
 
 class BackupCheckParameters(Parameters):
     """within_hours: greatest age of the newest one. files: pattern of dumps below the target's folder; empty = Ringi's.
@@ -56,7 +59,7 @@ class Backup(TargetCheck):
     parameters: ClassVar[type[Parameters]] = BackupCheckParameters
 
     def look(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:
-        """Check once. A target without a dump is no data; an old, torn or unrestorable dump fails."""
+        """Check once. No dump is no data, nor is one whose time lies ahead; an old, torn or unrestorable dump fails."""
         limit = f"≤ {parameters.within_hours:g} h, {parameters.verify}"
         try:
             found = newest(context.target.root, parameters.files)
@@ -70,6 +73,9 @@ class Backup(TargetCheck):
         if age > timedelta(hours=parameters.within_hours):
             lines.append(_("The newest backup is too old."))
             return CheckResult(Result.FAILED, value, limit, excerpt(lines, context))
+        if age < -CLOCKS_DIFFER:
+            lines.append(_("The time of the newest backup lies ahead, so its age is not known."))
+            return CheckResult(Result.NO_DATA, value, limit, excerpt(lines, context))
         try:
             said, result = prove(context, found, parameters.verify)
         except StepFailed as failed:

@@ -56,6 +56,14 @@ def test_an_old_dump_fails(target: Target, dumped: Path) -> None:
     assert check(target, within_hours=28).result is Result.PASSED
 
 
+def test_a_dump_whose_time_is_ahead_has_no_known_age(target: Target, dumped: Path) -> None:
+    """A wrong clock at the time of one dump: it would stay fresh for years, and hide that no newer one was made."""
+    aged(dumped, -24 * 365)
+    assert check(target).result is Result.NO_DATA
+    aged(dumped, -0.01)
+    assert check(target).result is Result.PASSED
+
+
 @pytest.mark.parametrize("prove", ["digest", "list", "restore"])
 def test_a_torn_changed_or_missing_dump_fails(target: Target, dumped: Path, prove: str) -> None:
     content = dumped.read_bytes()
