@@ -65,11 +65,12 @@ class MetricSource(ABC):
         error_rate: share 0..1 of requests since `earlier`; response_time: seconds, mean since `earlier`. A counter
         that fell (restart) counts from zero, never negative; no requests in between = no data for rate and time.
         Any other name is the value as read (resource_use: share 0..1, the worst of the target's; service_down: 0, 1, or
-        no data for an answer without any number: a proxy may have given it).
+        no data for another page than that of the numbers: a proxy may have given it).
         """
         found = derived(earlier, now) if now.up else {}
         if self.own(parameters):
-            found["service_down"] = None if now.up and not now.values else float(not now.up)
+            unread = now.up and bool(now.error) and not now.values
+            found["service_down"] = None if unread else float(not now.up)
         return {name: found.get(name) for name in self.provides(parameters)}
 
 

@@ -79,7 +79,7 @@ def test_an_unreadable_page_is_an_error(pages: Site) -> None:
         Page("broken {\n"),
     ],
 )
-def test_an_answer_without_the_numbers_does_not_show_that_the_service_is_up(pages: Site, page: Page) -> None:
+def test_another_page_does_not_show_that_the_service_is_up(pages: Site, page: Page) -> None:
     """A proxy answers so for a service that is gone."""
     pages.pages["/metrics"] = [page]
     target = TargetSpec("a", "e", Path("/"), {"metrics_url": f"{pages.base}/metrics"})

@@ -77,4 +77,5 @@ def test_a_page_of_the_service_itself_shows_whether_it_is_down(pages: Site) -> N
     kind, down = JsonHttp(), read(pages, "", 503)
     assert kind.derive(None, down, wanted)["service_down"] == 1.0
     assert kind.derive(None, read(pages, CONTENT), wanted)["service_down"] == 0.0
+    assert kind.derive(None, read(pages, {"status": "ok"}), wanted)["service_down"] == 0.0
     assert "service_down" not in kind.derive(None, down, JsonHttpParameters.model_validate({"values": VALUES}))
