@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from environments.models import Application, ConfigurationVersion, Environment
 from releases.sources import artefacts, git
@@ -39,6 +40,18 @@ def holding(application: Application, commit: str) -> Path:
         except git.NoSuchRevision:
             pass
     return refreshed(application)
+
+
+def commit_of(application: Application, named: str) -> tuple[Path, git.CommitFacts]:
+    """Return the folder to read and the facts of the commit that a report or an artefact is about, by full id or tag.
+
+    Raises SourceUnavailable and NoSuchRevision, also for a branch: since the build it may have got other commits.
+    """
+    repository = holding(application, named)
+    if not _FULL.fullmatch(named) and git.has_branch(repository, named):
+        text = _("“%(name)s” is a branch, which may have got other commits by now. Name the commit by its full id.")
+        raise git.NoSuchRevision(text % {"name": named})
+    return repository, git.commit_facts(repository, named)
 
 
 def credentials_of(application: Application) -> git.Credentials:

@@ -9,7 +9,7 @@ from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Application
 from releases.models import Artefact
-from releases.queries.repository import holding
+from releases.queries.repository import commit_of
 from releases.sources import artefacts, git
 
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
@@ -34,7 +34,7 @@ def register(
     if application is None:
         raise InvalidInput(_("The selected application does not exist."))
     try:
-        seen = git.commit_facts(holding(application, commit), commit)
+        _repository, seen = commit_of(application, commit)
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise InvalidInput(str(fault))
     found = _DIGEST.fullmatch(digest.strip().lower())

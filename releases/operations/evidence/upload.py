@@ -17,7 +17,7 @@ from releases.gates.authorship import writers
 from releases.gates.quorum import words_for
 from releases.models import DeployedVersion, Evidence, Procedure
 from releases.models.evidence import FORGE
-from releases.queries.repository import holding
+from releases.queries.repository import commit_of
 from releases.sources import git
 
 # A time or a number that a tool or a pipeline puts into the name of each new file.
@@ -54,8 +54,7 @@ def upload(
         raise InvalidInput(_("Ringi reads the reviews of the forge itself. Name another suite."))
     try:
         readings = _read(kind, files)
-        repository = holding(application, commit)
-        seen = git.commit_facts(repository, commit)
+        repository, seen = commit_of(application, commit)
         authors = _authors(application, repository, seen) if kind == "review" else []
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         raise InvalidInput(str(fault))

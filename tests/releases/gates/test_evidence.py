@@ -13,6 +13,7 @@ from releases.gates.base import Known
 from releases.gates.evaluation import evaluate
 from releases.gates.evidence import count_with, matrix
 from releases.models import Evidence, Procedure
+from releases.operations.artefact.register import register
 from releases.operations.evidence.upload import upload
 from releases.procedures.document import Procedure as Content
 
@@ -155,6 +156,19 @@ def test_evidence_counts_for_every_commit_with_the_same_tree_and_no_other(world:
     given(world, "coverage", coverage(1, 1), commit=twin)
     assert ask(world, release, "coverage").result == "passed"
     assert ask(world, alter(release, tree=""), "coverage").result == "unknown"
+
+
+def test_a_branch_names_no_commit_that_was_tested(world: Any, tmp_path: Path) -> None:
+    """Between the test and its upload somebody pushes: the report would count for what nobody has tested."""
+    repository = own_repository(world, tmp_path)
+    git(repository, "update-ref", "refs/heads/main", world.built.commits["v1.3.0"])
+    release = world.planned()
+    with pytest.raises(InvalidInput, match="branch"):
+        given(world, "coverage", coverage(1, 1), commit="main")
+    with pytest.raises(InvalidInput, match="branch"), world.acting_as("ci"):
+        register(world.application.pk, commit="main", kind="file", reference="https://x.example/a", digest="a" * 64)
+    given(world, "coverage", coverage(1, 1), commit="v1.3.0")
+    assert ask(world, release, "coverage").result == "passed"
 
 
 def test_an_unreadable_file_becomes_no_evidence(world: Any) -> None:
