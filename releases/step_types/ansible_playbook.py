@@ -38,11 +38,14 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "ringi_hosts"
     CALLBACK_NEEDS_ENABLED = True
+    def v2_playbook_on_play_start(self, play):
+        self.inventory = play.get_variable_manager()._inventory
     def v2_playbook_on_stats(self, stats):
+        hosts = {host: stats.summarize(host) for host in stats.processed}
         with open(os.environ["RINGI_ANSIBLE_STATS_FILE"], "w") as file:
-            json.dump({host: stats.summarize(host) for host in stats.processed}, file)
+            json.dump({"hosts": hosts, "listed": any(host in self.inventory.hosts for host in hosts)}, file)
 '''
-_COUNTS = ("ok", "changed", "failures", "unreachable", "skipped")
+_COUNTS = ("ok", "changed", "failures", "unreachable", "skipped", "rescued", "ignored")
 _WORD = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
@@ -77,10 +80,10 @@ class AnsiblePlaybook(TargetStep):
     estimate_seconds: ClassVar[float] = 300
 
     def make(self, context: StepContext, held: Held, parameters: AnsibleParameters) -> dict[str, Any]:
-        """Run it; facts: hosts {name: {state, ok, changed, failures, unreachable, skipped}}, exit_code, seconds.
+        """Run it; facts: hosts {name: {state and counts of its tasks}}, exit_code, seconds.
 
         A playbook that succeeded under this key is not run twice. Raises StepFailed, with the same facts, when a host
-        failed or was not reached.
+        failed or was not reached, which a playbook may hide from the exit code, and when no host is of the inventory.
         """
         done = journal_lines(context.target, key=context.key, effect="ansible_playbook:done")
         if done and not parameters.repeatable:
@@ -93,11 +96,12 @@ class AnsiblePlaybook(TargetStep):
             command = [_program(context.target), *options, "--", str(playbook)]
             # Its processes speak to each other through shared memory.
             outcome = held.run(command, extra=environment, allowed=range(-255, 256), write=["/dev/shm"])
-            facts = {"hosts": _hosts(report), "exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
-        if outcome.code:
+            hosts, listed = _hosts(report)
+            facts = {"hosts": hosts, "exit_code": outcome.code, "seconds": round(outcome.seconds, 3)}
+        if outcome.code or _worst(hosts):
             journal(context, "ansible_playbook:failed", **facts)
             raise StepFailed(_why(facts), state=outcome.text, facts=facts)
-        if not facts["hosts"]:
+        if not listed:
             raise StepFailed(_("the playbook matched no host of the inventory"), state=outcome.text, facts=facts)
         journal(context, "ansible_playbook:done", **facts)
         return facts
@@ -204,31 +208,37 @@ def _yaml(variables: Mapping[str, str], configuration: Mapping[str, str]) -> str
     return "".join([*lines, *(f"  {quoted(key)}: !unsafe {quoted(value)}\n" for key, value in configuration.items())])
 
 
-def _hosts(path: Path) -> dict[str, dict[str, Any]]:
+def _hosts(path: Path) -> tuple[dict[str, dict[str, Any]], bool]:
+    """Return the outcome of each host, and whether one of them is of the inventory: localhost is there without it."""
     if not path.exists():
-        return {}
-    counted: dict[str, dict[str, int]] = json.loads(path.read_bytes())
+        return {}, False
+    report: dict[str, Any] = json.loads(path.read_bytes())
+    counted: dict[str, dict[str, int]] = report["hosts"]
     return {
         host: {"state": _state(counts)} | {name: int(counts.get(name, 0)) for name in _COUNTS}
         for host, counts in sorted(counted.items())
-    }
+    }, report["listed"]
 
 
 def _state(counts: Mapping[str, int]) -> str:
-    for name, state in (("unreachable", "unreachable"), ("failures", "failed"), ("changed", "changed")):
+    for name, state in (("unreachable", "unreachable"), ("failures", "failed")):
         if counts.get(name):
             return state
-    return "ok"
+    # A fault that the playbook ignores is counted as ok as well.
+    if counts.get("ignored") and counts["ok"] == counts["ignored"]:
+        return "failed"
+    return "changed" if counts.get("changed") else "ok"
 
 
 def _facts(line: Mapping[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in ("hosts", "exit_code", "seconds")}
 
 
+def _worst(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [f"{host} ({row['state']})" for host, row in hosts.items() if row["state"] in ("failed", "unreachable")]
+
+
 def _why(facts: Mapping[str, Any]) -> str:
-    worst = [
-        f"{host} ({row['state']})" for host, row in facts["hosts"].items() if row["state"] in ("failed", "unreachable")
-    ]
-    if not worst:
+    if not (worst := _worst(facts["hosts"])):
         return _("the playbook ended with exit code %(code)d before any host failed") % {"code": facts["exit_code"]}
     return _("the playbook did not succeed on: %(hosts)s") % {"hosts": ", ".join(worst)}

@@ -95,6 +95,59 @@ def test_failed_and_unreachable_hosts_fail_the_step_by_name(fleet: Target) -> No
     assert known.probe(later, known.parameters(repeatable=True))[0] is Probe.NOT_DONE
 
 
+UNREACHED = """
+- hosts: all
+  gather_facts: false
+  %(play)s
+  tasks:
+    - command: /bin/true
+    - %(task)s
+"""
+
+
+@needs_ansible
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("play", "task", "said"),
+    [
+        ("ignore_unreachable: true", "command: /bin/true", r"away \(failed\)$"),
+        ("any_errors_fatal: false", "meta: clear_host_errors", r"away \(unreachable\)$"),
+    ],
+)
+def test_a_host_without_any_success_fails_the_step_although_the_program_ends_well(
+    fleet: Target, play: str, task: str, said: str
+) -> None:
+    _inventory(fleet, "away ansible_host=127.0.0.1 ansible_port=9 ansible_ssh_common_args='-o BatchMode=yes'\n")
+    (fleet.spec.root / "deploy" / "site.yml").write_text(UNREACHED % {"play": play, "task": task})
+    with pytest.raises(StepFailed, match=said) as failed:
+        fleet.step("ansible_playbook", fleet.context(deadline_seconds=200))
+    assert failed.value.facts["exit_code"] == 0 and failed.value.facts["hosts"]["busy"]["state"] == "changed"
+    assert not journal_lines(fleet.here, effect="ansible_playbook:done")
+
+
+@needs_ansible
+@pytest.mark.timeout(300)
+def test_rescued_and_ignored_tasks_are_kept_and_a_host_with_others_succeeds(fleet: Target) -> None:
+    tasks = "[{command: /bin/true}, {command: /bin/false, ignore_errors: true}, "
+    tasks += "{block: [{command: /bin/false}], rescue: [{command: /bin/true}]}]"
+    playbook = f"- hosts: busy\n  gather_facts: false\n  tasks: {tasks}\n"
+    (fleet.spec.root / "deploy" / "site.yml").write_text(playbook)
+    (row,) = fleet.step("ansible_playbook", fleet.context(deadline_seconds=200))["hosts"].values()
+    assert (row["state"], row["rescued"], row["ignored"]) == ("changed", 1, 1)
+
+
+@needs_ansible
+@pytest.mark.timeout(300)
+def test_a_play_on_the_control_machine_alone_reaches_no_host_of_the_inventory(fleet: Target) -> None:
+    plays = "- hosts: localhost\n  gather_facts: false\n  tasks: [{debug: {msg: prepared}}]\n"
+    plays += "- hosts: webservers\n  tasks: [{command: /bin/true}]\n"
+    (fleet.spec.root / "deploy" / "site.yml").write_text(plays)
+    with pytest.raises(StepFailed, match="matched no host of the inventory") as failed:
+        fleet.step("ansible_playbook", fleet.context(deadline_seconds=200))
+    assert list(failed.value.facts["hosts"]) == ["localhost"]
+    assert not journal_lines(fleet.here, effect="ansible_playbook:done")
+
+
 @needs_ansible
 def test_a_limit_without_a_matching_host_does_not_succeed(fleet: Target) -> None:
     with pytest.raises(StepFailed):
