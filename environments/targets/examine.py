@@ -7,7 +7,6 @@ import os
 import pwd
 import socket
 import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from environments.targets.base import StepFailed, TargetSpec
 from environments.targets.configuration_file import path_of
 from environments.targets.sandbox import described
-from environments.targets.service_proof import running_service
+from environments.targets.service_proof import opened, running_service
 from environments.targets.service_settings import service_of
 from environments.targets.ssh import call, place
 from environments.targets.target import Layout
@@ -128,9 +127,8 @@ def _ready(target: TargetSpec) -> Found:
 
 def _status(address: str) -> int | None:
     """Return the status with which an address answers now; None for no answer."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(address, timeout=SECONDS) as response:
+        with opened(address, SECONDS) as response:
             return int(response.status)
     except urllib.error.HTTPError as fault:
         return fault.code

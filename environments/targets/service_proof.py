@@ -79,7 +79,7 @@ def serving(target: TargetSpec, record: Mapping[str, Any] | None) -> tuple[Probe
     if not alive and service.version is None:
         return Probe.NOT_DONE, _("the process that was started has ended")
     if service.ready is not None and not answers(service.ready.url):
-        return Probe.NOT_DONE, _("%(url)s does not answer") % {"url": service.ready.url}
+        return Probe.NOT_DONE, _("%(url)s does not answer with a status from 200 to 299") % {"url": service.ready.url}
     if service.version is not None:
         if fault := version_fault(target, record):
             return Probe.NOT_DONE, fault
@@ -180,14 +180,25 @@ def _asked(target: TargetSpec, report: VersionReport) -> str:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a URL answers with a status from 200 to 299 within two seconds; no proxy is used."""
+    """Tell whether a URL itself answers with a status from 200 to 299 within two seconds."""
     return _fetched(url, 0) is not None
 
 
+class _Stays(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: a page of sign-in, or another service, would answer in place of the one that is asked."""
+
+    def redirect_request(self, *_given: Any) -> None:
+        """Leave the redirect as the answer."""
+
+
+def opened(url: str, seconds: float) -> Any:
+    """Request a URL without proxies and redirects. Raises HTTPError for a status other than 200 to 299, OSError."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stays).open(url, timeout=seconds)
+
+
 def _fetched(url: str, most: int = MOST_BYTES) -> bytes | None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=ANSWER_SECONDS) as response:
+        with opened(url, ANSWER_SECONDS) as response:
             content: bytes = response.read(most)
             return content if 200 <= response.status < 300 else None
     except (http.client.HTTPException, OSError):

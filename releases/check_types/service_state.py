@@ -116,7 +116,7 @@ def _of_container(context: CheckContext, parameters: ServiceStateParameters) -> 
         if up < parameters.up_seconds:
             faults.append(_("The service has not run for the required time yet."))
         if ready is not None and not answers(ready.url):
-            faults.append(_("%(url)s does not answer") % {"url": ready.url})
+            faults.append(_("%(url)s does not answer with a status from 200 to 299") % {"url": ready.url})
     value = _("running, %(seconds)d s") % {"seconds": max(0, int(up))} if runs else _("stopped")
     lines = [*faults, f"{container.name} {state.digest if state is not None else ''}".rstrip()]
     return CheckResult(Result.FAILED if faults else Result.PASSED, value, _limit(parameters), excerpt(lines, context))

@@ -167,7 +167,7 @@ def _why_not_serving(context: StepContext, service: Service, state: State | None
     if not state.running:
         return _("the container ended with exit code %(code)d") % {"code": state.exit_code}
     if service.ready is not None and not answers(service.ready.url):
-        return _("%(url)s does not answer") % {"url": service.ready.url}
+        return _("%(url)s does not answer with a status from 200 to 299") % {"url": service.ready.url}
     if service.version is not None:
         version = context.wanted
         wanted = {"version": version.version, "tag": version.tag, "commit": version.commit}

@@ -6,6 +6,7 @@ import http.server
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 
 from config.development.ports import free_port
 from environments.targets.base import NotProven, Probe, StepFailed, TargetSpec
+from environments.targets.examine import examine
 from environments.targets.processes import family, holders, listeners, start_time
 from environments.targets.service_proof import answers, is_version, reported, running_service
 from environments.targets.service_settings import VersionReport
@@ -226,6 +228,35 @@ def test_a_service_that_answers_once_and_dies_is_no_start(target: Target) -> Non
     with_service(target, start=start, ready={"url": url(target), "seconds": 5}, stable_seconds=3)
     with pytest.raises(StepFailed, match="ended while it was starting"):
         restart(target)
+
+
+@pytest.mark.parametrize("asked", ["ready", "version"])
+def test_a_redirect_is_no_answer_of_the_service(anywhere: Target, asked: str) -> None:
+    """The page of sign-in, or the old version beside it, answers 200, also with the wanted version."""
+
+    class SignIn(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"1.1.0")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), SignIn) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = (
+            "import http.server\nclass Away(http.server.BaseHTTPRequestHandler):\n def do_GET(self):\n"
+            f"  self.send_response(302)\n  self.send_header('Location', 'http://127.0.0.1:{server.server_port}/')\n"
+            "  self.end_headers()\nhttp.server.HTTPServer(('127.0.0.1', PORT), Away).serve_forever()"
+        )
+        start = [sys.executable, "-c", code.replace("PORT", url(anywhere).rsplit(":", 1)[1].strip("/"))]
+        ready = {"url": url(anywhere), "seconds": 1}
+        port = int(url(anywhere).rsplit(":", 1)[1].strip("/"))
+        own = {"ready": ready} if asked == "ready" else {"ready": None, "port": port, "version": {"url": url(anywhere)}}
+        with_service(anywhere, start=start, **own)
+        with pytest.raises(StepFailed, match="does not answer"):
+            restart(anywhere, deadline_seconds=4)
+        found = {one.key: one.result for one in examine(anywhere.spec)}
+        assert found["ready"] == ("failed" if asked == "ready" else "unknown")
+        server.shutdown()
 
 
 def test_a_process_that_died_or_was_replaced_later_is_found(anywhere: Target) -> None:
