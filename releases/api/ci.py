@@ -16,7 +16,7 @@ from releases.api.words import Body, DeploymentState, Id, ReleaseState, Slug, Ve
 from releases.models import Deployment
 from releases.operations.deployment.request import request as request_operation
 from releases.operations.deployment.schedule import schedule
-from releases.operations.step.report import Result, report, waiting_step
+from releases.operations.step.report import Result, key_of, report, waiting_step
 from releases.reporting.approval_statement import approval_statement, wanted_by
 
 ci = Router(tags=["ci"])
@@ -32,16 +32,21 @@ class CiDeploymentIn(Body):
 
 
 class ReportIn(Body):
-    """What became of the pipeline that deploys by itself: url of its run, and its own words."""
+    """What became of the pipeline that deploys by itself: the key that waited, url of its run, and its own words."""
 
+    key: Annotated[str, Field(max_length=50)]
     result: Result
     url: Annotated[str, Field(max_length=500)] = ""
     says: Annotated[str, Field(max_length=500)] = ""
 
 
 class WaitsForOut(Schema):
-    """The report that a deployment waits for: what the pipeline does with which version (empty: none), until when."""
+    """The report that a deployment waits for: what the pipeline does with which version (empty: none), until when.
 
+    key: for the report, which counts for this attempt of this step alone.
+    """
+
+    key: str
     ordinal: int
     task: str
     version: str
@@ -126,4 +131,5 @@ def _waits_for(deployment: Deployment) -> WaitsForOut | None:
     if step is None or step.reported or step.lease_until is None:
         return None
     version = wanted_by(deployment, step).get("version", "")
-    return WaitsForOut(ordinal=step.ordinal, task=step.parameters["task"], version=version, until=step.lease_until)
+    task, until = step.parameters["task"], step.lease_until
+    return WaitsForOut(key=key_of(step), ordinal=step.ordinal, task=task, version=version, until=until)

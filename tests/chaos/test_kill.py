@@ -14,7 +14,7 @@ import pytest
 
 from environments.operations.configuration.create import create
 from releases.demo.targets import own_database
-from releases.operations.step.report import report
+from releases.operations.step.report import key_of, report
 from tests.chaos.running import SCRIPT, Point, Running, children, command, ended, step, until
 from tests.releases.conftest import World
 from tests.releases.gates.asking import alter
@@ -156,7 +156,8 @@ def test_a_report_reaches_a_deployment_whose_processes_were_killed(world: World,
         kill(process.pid, also=True)
     assert running.step(2).owner == "" and running.tally() == ["first began", "first ended"]
     with world.acting_as("ci"):
-        report(running.deployment_id, result="succeeded", says="four targets", url="https://ci.example/7")
+        given = {"says": "four targets", "url": "https://ci.example/7"}
+        report(running.deployment_id, key=key_of(running.step(2)), result="succeeded", **given)
     assert running.step(3).state == "pending", "nothing goes on by itself"
     running.scheduler()
     running.worker()

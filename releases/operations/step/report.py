@@ -15,11 +15,11 @@ Result = Literal["succeeded", "failed"]
 MOST_CHARACTERS = 500
 
 
-def report(deployment_id: int, *, result: Result, url: str = "", says: str = "") -> Step:
+def report(deployment_id: int, *, key: str, result: Result, url: str = "", says: str = "") -> Step:
     """Record the report for the step of a deployment that waits for one; a worker then goes on at once.
 
-    url: of the pipeline's run. says: its own words. The same report again changes nothing. Raises NotPermitted,
-    NotPossible, InvalidInput.
+    key: key_of the step. url: of the pipeline's run. says: its own words. The same report again changes nothing. Raises
+    NotPermitted, NotPossible, InvalidInput.
     """
     unlocked = waiting_step(deployment_id)
     targets: list[tuple[type, int]] = [(Deployment, deployment_id)]
@@ -37,6 +37,8 @@ def report(deployment_id: int, *, result: Result, url: str = "", says: str = "")
         if max(len(url), len(says)) > MOST_CHARACTERS:
             raise InvalidInput(_("Shorten the text to at most %(number)d characters.") % {"number": MOST_CHARACTERS})
         given = {"result": result, "url": url, "says": says, "by": account.username}
+        if key != key_of(step):
+            raise NotPossible(_("This report is not for the attempt that waits for one. Send the key that waits now."))
         if step.reported == given:
             raise NothingToDo
         if step.state != "running" or step.owner or step.reported:
@@ -53,6 +55,11 @@ def waiting_step(deployment_id: int) -> Step | None:
     """Return the step of a deployment that waits for a report."""
     waiting = Step.objects.filter(deployment=deployment_id, step_type="external", state="running", owner="")
     return waiting.order_by("ordinal").first()
+
+
+def key_of(step: Step) -> str:
+    """Return the word by which a report names the attempt that waits for it."""
+    return f"{step.ordinal}-{step.fencing_token}"
 
 
 def why_not_permitted(account: Account, step: Step) -> str:

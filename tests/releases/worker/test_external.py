@@ -22,7 +22,7 @@ from releases.models import Deployment, EmergencyStop, Step
 from releases.operations.deployment import decide
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.step import resume
-from releases.operations.step.report import report
+from releases.operations.step.report import key_of, report
 from releases.reporting import approval_statement
 from releases.reporting.evidence_pack.pack import signer
 from releases.worker.executor import run_from
@@ -57,7 +57,7 @@ def test_the_pipeline_is_told_when_it_may_deploy_and_its_report_lets_the_deploym
     token = token_for(world, world.people["ci"])
     shown = ask("get", f"/ci/deployments/{waiting.pk}", token=token).json()["waits_for"]
     assert (shown["ordinal"], shown["task"], shown["version"]) == (2, "Deploy by the portal", "1.3.0")
-    body = {"result": "succeeded", "url": "https://ci.example.org/run/7", "says": "ok"}
+    body = {"key": shown["key"], "result": "succeeded", "url": "https://ci.example.org/run/7", "says": "ok"}
     answer = ask("post", f"/ci/deployments/{waiting.pk}/report", body, token=token)
     assert answer.status_code == 200 and answer.json()["waits_for"] is None
     again = ask("post", f"/ci/deployments/{waiting.pk}/report", body, token=token)
@@ -74,9 +74,9 @@ def test_a_reported_failure_fails_the_step_and_a_retry_waits_for_another_report(
     world: Any, waiting: Deployment
 ) -> None:
     with world.acting_as("ci"):
-        report(waiting.pk, result="failed", says="image not found")
+        report(waiting.pk, key=key_of(second(waiting)), result="failed", says="image not found")
         with pytest.raises(NotPossible, match="waits for a report"):
-            report(waiting.pk, result="succeeded")
+            report(waiting.pk, key=key_of(second(waiting)), result="succeeded")
     with acting(WORKER):
         run_from(second(waiting).pk)
     assert second(waiting).state == "failed" and "image not found" in second(waiting).failure
@@ -87,10 +87,41 @@ def test_a_reported_failure_fails_the_step_and_a_retry_waits_for_another_report(
         run_from(second(waiting).pk)
     assert second(waiting).state == "running" and second(waiting).reported == {}
     with world.acting_as("ci"):
-        report(waiting.pk, result="succeeded")
+        report(waiting.pk, key=key_of(second(waiting)), result="succeeded")
     with acting(WORKER):
         run_from(second(waiting).pk)
     assert world.fresh(waiting).state == "verifying"
+
+
+def test_a_report_counts_for_the_step_and_attempt_that_it_names(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    """The same call again, and one that comes too late, are no report of the step that waits by then."""
+    deployment = approved_deployment(external(account="ci"), external(account="ci"))
+    token, body = token_for(world, world.people["ci"]), {"result": "succeeded"}
+    path = f"/ci/deployments/{deployment.pk}"
+
+    def wait_for(ordinal: int) -> dict[str, str]:
+        with acting(WORKER):
+            run_from(deployment.steps.get(ordinal=ordinal).pk)
+        return {"key": ask("get", path, token=token).json()["waits_for"]["key"]}
+
+    with acting(WORKER):
+        enqueue(deployment.pk)
+    one = wait_for(1)
+    assert ask("post", f"{path}/report", body | one, token=token).status_code == 200
+    two = wait_for(1)
+    again = ask("post", f"{path}/report", body | one, token=token)
+    assert again.status_code == 409 and second(deployment).reported == {}, "the second pipeline has not run"
+    expire(alter(second(deployment), started_at=now() - timedelta(days=2)))
+    with acting(WORKER):
+        run_from(second(deployment).pk)
+    with world.acting_as("second_operator"):
+        resume.retry(second(deployment).pk, reason="once more")
+    three = wait_for(2)
+    late = ask("post", f"{path}/report", body | two, token=token)
+    assert late.status_code == 409 and second(deployment).reported == {}, "the report of the attempt before"
+    assert ask("post", f"{path}/report", body | three, token=token).status_code == 200
 
 
 def test_without_a_report_in_time_a_person_decides(world: Any, waiting: Deployment, monkeypatch: Any) -> None:
@@ -104,18 +135,18 @@ def test_without_a_report_in_time_a_person_decides(world: Any, waiting: Deployme
         second(waiting).state == "outcome_unknown" and "No pipeline has reported within 30" in second(waiting).failure
     )
     with world.acting_as("ci"), pytest.raises(NotPossible):
-        report(waiting.pk, result="succeeded")
+        report(waiting.pk, key=key_of(second(waiting)), result="succeeded")
 
 
 def test_only_the_named_service_account_reports(world: Any, waiting: Deployment) -> None:
     for name in ("operator", "second_operator", "administrator"):
         with world.acting_as(name), pytest.raises(NotPermitted):
-            report(waiting.pk, result="succeeded")
+            report(waiting.pk, key=key_of(second(waiting)), result="succeeded")
     with world.acting_as("ci"):
         with pytest.raises(InvalidInput):
-            report(waiting.pk, result="fine")
+            report(waiting.pk, key=key_of(second(waiting)), result="fine")
         with pytest.raises(InvalidInput):
-            report(waiting.pk, result="succeeded", says="x" * 501)
+            report(waiting.pk, key=key_of(second(waiting)), result="succeeded", says="x" * 501)
     assert second(waiting).reported == {}
     assert Client().post(f"/api/v1/ci/deployments/{waiting.pk}/report").status_code == 401
 
@@ -125,7 +156,7 @@ def test_a_stop_ends_the_waiting(world: Any, waiting: Deployment) -> None:
         decide.stop(waiting.pk, reason="not tonight")
     assert (world.fresh(waiting).state, second(waiting).state) == ("stopped", "stopped")
     with world.acting_as("ci"), pytest.raises(NotPossible):
-        report(waiting.pk, result="succeeded")
+        report(waiting.pk, key=key_of(second(waiting)), result="succeeded")
 
 
 def _verify(folder: Path, approval: Any, **asked: str) -> tuple[int, str]:
@@ -176,7 +207,7 @@ def test_only_the_pipeline_that_is_waited_for_gets_an_approval(world: Any, waiti
     assert ask("get", path, token=token).status_code == 403
     alter(second(waiting), parameters={**second(waiting).parameters, "account": "ci"})
     with world.acting_as("ci"):
-        report(waiting.pk, result="succeeded")
+        report(waiting.pk, key=key_of(second(waiting)), result="succeeded")
     refused = ask("get", path, token=token)
     assert refused.status_code == 409 and "waits for a report" in refused.json()["detail"]
     assert Client().get(f"/api/v1{path}").status_code == 401
