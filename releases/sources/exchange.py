@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from environments.connectivity.addresses import Network, NotAllowed, Place, UnknownHost, places_of
 
 LARGEST_BODY = 4_000_000
+# A gateway has passed the request on, and does not know what became of it (RFC 9110, 15.6).
+UNCLEAR = (502, 504)
 
 
 class NoAnswer(Exception):

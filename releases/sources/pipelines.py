@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from environments.targets.words import gettext as _
-from releases.sources.exchange import Fetched
+from releases.sources.exchange import UNCLEAR, Fetched
 
 # A request: method, address, document → the answer. Raises NoAnswer.
 Send = Callable[[str, str, Any], Fetched]
@@ -20,7 +20,12 @@ MOST_LINES = 40
 
 
 class Refused(Exception):
-    """The provider refused a call; the message has its status and its own words, and no secret."""
+    """The provider refused a call; the message has its status and its own words, and no secret.
+
+    unclear: a gateway before it answered, so that the call may have had its effect.
+    """
+
+    unclear = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,9 @@ class Provider(ABC):
             return None
         text = answer.body.decode("utf-8", "replace")
         if not 200 <= answer.status < 300:
-            raise Refused(f"{method} {path}: {answer.status} {text[:300]}")
+            refused = Refused(f"{method} {path}: {answer.status} {text[:300]}")
+            refused.unclear = answer.status in UNCLEAR
+            raise refused
         try:
             return json.loads(text) if text.strip() else None
         except ValueError:

@@ -139,8 +139,11 @@ class PipelineRun(TargetStep):
         try:
             run = provider.start(_filled(context, parameters.ref, key), inputs, key)
         except Refused as refused:
-            journal(context, OVER)
-            raise StepFailed(masked(str(refused), secrets_of(context))) from refused
+            said = masked(str(refused), secrets_of(context))
+            if not refused.unclear:
+                journal(context, OVER)
+                raise StepFailed(said) from refused
+            context.output(f"{said}\n".encode())
         except NoAnswer as silent:
             if not silent.sent:
                 journal(context, OVER)

@@ -39,8 +39,8 @@ class Started:
 
 @dataclass
 class Server:
-    """What a test says: the states of each new run, whether the answer tells which run, how late it is listed, and the
-    commit to which refs lead.
+    """What a test says: the states of each new run, whether the answer tells which run, how late it is listed, the
+    commit to which refs lead, and the status with which a gateway before it answers the next call in its place.
     """
 
     port: int = 0
@@ -48,6 +48,7 @@ class Server:
     tells: bool = True
     unlisted: int = 0
     refuses: int = 0
+    gateway: int = 0
     commit: str = "a" * 40
     runs: list[Started] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -188,6 +189,8 @@ def serving(provider: str) -> Iterator[Server]:
                 status, answer = 503, "try again later"
             else:
                 status, answer = ANSWERS[provider](made, self.command, path, query, body)
+                if made.gateway:  # the request has been passed on, and the answer was not
+                    status, answer, made.gateway = made.gateway, "no answer in time", 0
             content = b"" if answer is None else (answer if isinstance(answer, str) else json.dumps(answer)).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))

@@ -103,6 +103,20 @@ def test_every_attempt_has_the_same_key_and_is_repeatable(bare_target: Target) -
     assert keys == ["ringi/1/1/x"] * 2
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_an_answer_of_a_gateway_leaves_the_effect_unknown(bare_target: Target, status: int) -> None:
+    """The receiver has taken the request, and the gateway has not got its answer."""
+    bare_target.receiver.status = status
+    with pytest.raises(NoResponse, match=str(status)):
+        call(bare_target)
+    known = by_name("http_call")
+    url = bare_target.receiver.url()
+    assert known.probe(bare_target.context(fencing_token=2), known.parameters(url=url))[0] is Probe.UNKNOWN
+    with pytest.raises(StepFailed) as failed:
+        call(bare_target, bare_target.context("1/2/x"), method="GET")
+    assert not isinstance(failed.value, NoResponse), "a request without an effect may be sent again"
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed(bare_target: Target) -> None:
     bare_target.receiver.status = 307
     bare_target.receiver.headers = {"Location": "/elsewhere"}

@@ -258,6 +258,16 @@ def test_a_refused_start_fails_and_may_be_retried(place: Place) -> None:
     assert len(place.server.runs) == 1
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_start_to_which_a_gateway_answers_is_looked_for(place: Place, status: int) -> None:
+    """The run may have begun: a failure would let a rollback, or a second run, go beside it."""
+    place.server.gateway = status
+    assert place.run()["url"] and len(place.server.runs) == 1
+    place.server.gateway, place.server.unlisted = status, 999
+    with pytest.raises(NotProven, match="Look there before a retry"):
+        place.run(place.context("1/2/x"))
+
+
 def test_a_host_that_is_not_listed_is_never_asked(place: Place) -> None:
     place.spec = TargetSpec("sample", "production", place.spec.root, {})
     kind = by_name("pipeline_run")
