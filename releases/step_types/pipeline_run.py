@@ -68,14 +68,15 @@ class PipelineRun(TargetStep):
     estimate_seconds: ClassVar[float] = 300
 
     def make(self, context: StepContext, held: Held, parameters: PipelineParameters) -> dict[str, Any]:
-        """Follow the run to its end; facts: run, url, says, seconds. {"nothing": true} in a rollback to no version.
+        """Follow the run to its end; facts: run, url, says, seconds.
 
-        Raises StepFailed when it did not succeed, NotProven when it was asked for and cannot be found, Overdue.
+        Raises StepFailed when it did not succeed, or where no version was there before, NotProven when it was asked for
+        and cannot be found, Overdue.
         """
         if done := journal_lines(context.target, key=context.key, effect=DONE):
             return _facts(done[-1])
         if context.wanted is None:
-            return {"nothing": True}
+            raise StepFailed(_nothing_before())
         began = time.monotonic()
         provider = _provider(context, parameters)
         run = self._run(context, held, parameters, provider)
@@ -105,7 +106,7 @@ class PipelineRun(TargetStep):
         """Return the lines of the dry run. Raises StepFailed for a host that is not listed."""
         listed(context.target.settings, parameters.url)
         if context.wanted is None:
-            return [_("there is no version to deploy")]
+            return [_nothing_before()]
         key = key_of(context)
         named = " ".join(filter(None, (parameters.project, parameters.workflow)))
         lines = [f"{parameters.provider} {parameters.url} {named} @ {_filled(context, parameters.ref, key)}"]
@@ -230,6 +231,10 @@ def key_of(context: StepContext, number: int = 1) -> str:
     """Return the word by which a provider names a run of a step; number: of the run that was asked for, from 1."""
     key = f"ringi-{context.key.replace('/', '-')}"
     return key if number == 1 else f"{key}-{number}"
+
+
+def _nothing_before() -> str:
+    return _("There is no earlier version for the pipeline to deploy. A person must remove the present one.")
 
 
 def _facts(line: dict[str, Any]) -> dict[str, Any]:

@@ -277,12 +277,13 @@ def test_a_host_that_is_not_listed_is_never_asked(place: Place) -> None:
     assert place.server.runs == []
 
 
-def test_an_outdated_worker_is_refused_and_a_rollback_to_nothing_does_nothing(place: Place) -> None:
+def test_an_outdated_worker_is_refused_and_a_rollback_to_nothing_fails(place: Place) -> None:
     with holding(place.context(fencing_token=50)):
         pass
     with pytest.raises(Fenced):
         place.run(place.context(fencing_token=2))
-    assert place.run(place.context("1/9/x", wanted=None, fencing_token=60)) == {"nothing": True}
+    with pytest.raises(StepFailed, match="no earlier version"):
+        place.run(place.context("1/9/x", wanted=None, fencing_token=60))
     assert place.server.runs == []
 
 
