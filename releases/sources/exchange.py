@@ -17,7 +17,7 @@ from environments.connectivity.addresses import Network, NotAllowed, Place, Unkn
 
 LARGEST_BODY = 4_000_000
 # A gateway has passed the request on, and does not know what became of it (RFC 9110, 15.6).
-UNCLEAR = (502, 504)
+GATEWAY = (502, 504)
 
 
 class NoAnswer(Exception):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from environments.targets.words import gettext as _
-from releases.sources.exchange import UNCLEAR, Fetched
+from releases.sources.exchange import GATEWAY, Fetched
 
 # A request: method, address, document → the answer. Raises NoAnswer.
 Send = Callable[[str, str, Any], Fetched]
@@ -22,10 +22,10 @@ MOST_LINES = 40
 class Refused(Exception):
     """The provider refused a call; the message has its status and its own words, and no secret.
 
-    unclear: a gateway before it answered, so that the call may have had its effect.
+    by_gateway: a gateway before it answered, so that the call may have had its effect.
     """
 
-    unclear = False
+    by_gateway = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Provider(ABC):
         text = answer.body.decode("utf-8", "replace")
         if not 200 <= answer.status < 300:
             refused = Refused(f"{method} {path}: {answer.status} {text[:300]}")
-            refused.unclear = answer.status in UNCLEAR
+            refused.by_gateway = answer.status in GATEWAY
             raise refused
         try:
             return json.loads(text) if text.strip() else None

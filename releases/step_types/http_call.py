@@ -18,7 +18,7 @@ from environments.targets.masking import masked
 from environments.targets.runner import BEAT_SECONDS, secrets_of
 from environments.targets.target import Held, TargetStep, journal, journal_lines
 from environments.targets.words import gettext as _
-from releases.sources.exchange import UNCLEAR, Fetched, NoAnswer, fetch
+from releases.sources.exchange import GATEWAY, Fetched, NoAnswer, fetch
 
 LONGEST_TAIL = 2000
 # Headers of the transport: they belong to the connection, not to a plan.
@@ -127,8 +127,8 @@ class HttpCall(TargetStep):
         context.output(f"{answer.status}, {answer.seconds:.3f} s\n{tail}\n".encode())
         if answer.status not in (parameters.status or range(200, 300)):
             text = _("%(url)s answered %(status)d") % {"url": parameters.url, "status": answer.status}
-            unclear = answer.status in UNCLEAR and parameters.method != "GET"
-            raise (NoResponse if unclear else StepFailed)(text, state=tail)
+            gateway = answer.status in GATEWAY and parameters.method != "GET"
+            raise (NoResponse if gateway else StepFailed)(text, state=tail)
         facts = {"status": answer.status, "body": hashlib.sha256(answer.body).hexdigest()}
         journal(context, "http_call:done", **facts)
         return facts | {"seconds": round(answer.seconds, 3), "tail": tail}

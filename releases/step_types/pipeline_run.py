@@ -141,7 +141,7 @@ class PipelineRun(TargetStep):
             run = provider.start(_filled(context, parameters.ref, key), inputs, key)
         except Refused as refused:
             said = masked(str(refused), secrets_of(context))
-            if not refused.unclear:
+            if not refused.by_gateway:
                 journal(context, OVER)
                 raise StepFailed(said) from refused
             context.output(f"{said}\n".encode())

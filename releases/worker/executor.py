@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from audit.clock import now
 from audit.refusals import GateNotPassed
 from audit.trace import hide, tracing
+from environments.models import DeploymentTarget
 from environments.targets.base import (
     Fenced,
     ForgottenAttempt,
@@ -47,6 +48,8 @@ from releases.operations.step.outcome import (
     wait,
     wait_for_target,
 )
+from releases.queries.every_target import without_steps
+from releases.queries.target_spec import spec_of
 from releases.queries.target_validity import shared
 from releases.worker.context import RunFacts, context_of, facts_of, target_of, with_tree
 from releases.worker.ending import PROBE_SECONDS, state_of
@@ -170,7 +173,9 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
     if _without_worker(step, fencing_token):
         return None
     deadline, measuring = _deadline(step), _time_to_measure(step)
-    with Lease(step.pk, fencing_token, longest=deadline + measuring + 2 * PROBE_SECONDS + 5 * MARGIN_SECONDS) as lease:
+    others = without_steps(step) if measuring else []
+    longest = deadline + measuring * (1 + len(others))
+    with Lease(step.pk, fencing_token, longest=longest + 2 * PROBE_SECONDS + 5 * MARGIN_SECONDS) as lease:
         context = context_of(step, fencing_token, lease.output, lease.heartbeat, deadline, facts)
         secrets = secrets_of(context)
         try:
@@ -186,6 +191,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
                         result, probe = _make(step, context, taken.taken_over)
                 demand_still_serving(step, context)
                 measured = _measured(context, measuring) if measuring else None
+                beside = {one.name: _measured(_at(context, step, one), measuring, data=False) for one in others}
             result = clean(result, secrets)
         except StopRequested:
             proof, ending = state_of(step, context)
@@ -234,6 +240,7 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
             output_digest=lease.digest,
             probe=probe,
             measured=measured,
+            beside=beside,
             worker="" if Leaving.requested else step.owner,
         )
     except Fenced:
@@ -357,6 +364,11 @@ def _time_to_measure(step: Step) -> float:
     return max([float(LEAST_DEADLINE), *(_deadline(row) for row in step.deployment.steps.filter(step_type="backup"))])
 
 
-def _measured(context: StepContext, seconds: float) -> dict[str, str]:
+def _at(context: StepContext, step: Step, target: DeploymentTarget) -> StepContext:
+    wanted = step.deployment.previous.get("wanted_configuration")
+    return dataclasses.replace(context, target=spec_of(target, wanted))
+
+
+def _measured(context: StepContext, seconds: float, *, data: bool = True) -> dict[str, str]:
     with interrupt_after(seconds + MARGIN_SECONDS):
-        return dataclasses.asdict(measure(context.target, context.configuration, seconds=seconds))
+        return dataclasses.asdict(measure(context.target, context.configuration, seconds=seconds, data=data))

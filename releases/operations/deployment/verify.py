@@ -10,6 +10,7 @@ from environments.models import Account
 from releases.models import Deployment, Release, Step
 from releases.operations.deployment.completion import reaches_monitoring, set_deployed_version, start_monitoring
 from releases.operations.deployment.superseded import supersede, superseded_by
+from releases.queries.every_target import unmeasured
 from releases.queries.step_plan import manual_checks
 
 
@@ -44,6 +45,9 @@ def verify(deployment_id: int, *, confirmed: tuple[str, ...] = (), reason: str =
             raise GateNotPassed(
                 _("The deployment target was not measured after the last check. Roll back or resolve the deployment.")
             )
+        if missing_targets := unmeasured(deployment, "verification"):
+            text = _("Not measured after the last check: %(targets)s. Roll back or resolve the deployment.")
+            raise GateNotPassed(text % {"targets": listed(missing_targets)})
         op.signature(deployment.plan_digest)
         op.details["confirmed"] = list(confirmed)
         deployment.start_monitoring()

@@ -4,6 +4,7 @@ wait.
 The fencing token refuses outdated workers.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from releases.operations.rollback.complete_manually import draft_documents
 from releases.operations.rollback.decide import raise_after_failure
 from releases.operations.step.claim import RUNS_IN, claim_next
 from releases.operations.step.hold import await_decision, hold, too_late
+from releases.queries.every_target import differs, measured_with
 from releases.queries.rollback_digests import digests
 from releases.queries.step_waves import blocked, halted, next_steps, others_run, phase_of, strategy_of
 
@@ -40,16 +42,18 @@ def record_success(
     output_digest: str = "",
     probe: str = "",
     measured: dict[str, str] | None = None,
+    beside: Mapping[str, dict[str, str]] | None = None,
     worker: str = "",
 ) -> Step | None:
     """Record that a step's effect was made, and return the next one: running for `worker`, else ready for any.
 
     output: the end of its output, not yet written. measured: the target's digests (code, configuration, data), given
-    with the last step of a phase. Raises Fenced.
+    with the last step of a phase; beside: those of targets that have none in it. Raises Fenced.
     """
     with operation("step:succeed", *_targets(claimed)) as op:
         step, deployment = _held(op, claimed, fencing_token)
-        why = _differs(deployment, step, measured) if measured is not None and step.wave else ""
+        others = beside or {}
+        why = differs(deployment, step, measured, others) if measured is not None and step.wave else ""
         if why:
             step.fail()
             step.failure = why
@@ -61,7 +65,8 @@ def record_success(
         step.result = result
         op.details.update(step_type=step.step_type, fencing_token=fencing_token)
         if measured is not None:
-            deployment.measured = {**deployment.measured, step.phase: _measured(deployment, step, measured)}
+            found = measured_with(deployment, step, measured, others)
+            deployment.measured = {**deployment.measured, step.phase: found}
         if deployment.state == "stopping":
             _stopped(deployment, step)
             return None
@@ -236,26 +241,6 @@ def _stopped(deployment: Deployment, step: Step) -> None:
     if not others_run(step):
         deployment.mark_stopped()
         deployment.cancel_rest(now())
-
-
-def _measured(deployment: Deployment, step: Step, measured: dict[str, str]) -> dict[str, Any]:
-    """Return the digests of a phase: of the target; of several, those of the first and of each by its name."""
-    if not step.wave or step.target is None:
-        return measured
-    known = deployment.measured.get(step.phase, {})
-    first = step.target_id == min(phase.target_id or 0 for phase in phase_of(deployment, step.phase))
-    own = measured if first else {key: value for key, value in known.items() if key != "targets"}
-    return {**own, "targets": {**known.get("targets", {}), step.target.name: measured}}
-
-
-def _differs(deployment: Deployment, step: Step, measured: dict[str, str]) -> str:
-    """Return that a target has other code or another configuration than one that was measured before; else empty."""
-    for name, other in deployment.measured.get(step.phase, {}).get("targets", {}).items():
-        parts = [part for part in ("code", "configuration") if other.get(part) != measured.get(part)]
-        if parts and step.target is not None and name != step.target.name:
-            text = gettext_noop("%(target)s and %(other)s differ: %(parts)s")
-            return str(text % {"target": step.target.name, "other": name, "parts": ", ".join(parts)})
-    return ""
 
 
 def _go_on(op: Operation, step: Step, deployment: Deployment, worker: str = "", *, asks: bool = False) -> Step | None:

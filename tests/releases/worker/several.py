@@ -70,11 +70,14 @@ class Site:
         )
         return walk(made, "submit", "put_into_effect")
 
-    def queued(self, *forward: dict[str, Any], **strategy: Any) -> Deployment:
+    def queued(
+        self, *forward: dict[str, Any], phases: dict[str, list[dict[str, Any]]] | None = None, **strategy: Any
+    ) -> Deployment:
         """A deployment to this environment, which takes one without approval, queued."""
         world = self.world
         process = self.process(**strategy) if strategy else None
-        release = alter(world.planned(), step_plan=plan(*(forward or (row(MARK),))), process=process)
+        laid = plan(*(forward or (row(MARK),))) | (phases or {})
+        release = alter(world.planned(), step_plan=laid, process=process)
         world.evidence("1.3.0")
         with world.acting_as("developer"):
             deployment = request(release.pk, environment_id=world.environments[self.environment].pk)
@@ -83,11 +86,13 @@ class Site:
             enqueue(deployment.pk)
         return world.fresh(deployment)
 
-    def approved(self, *forward: dict[str, Any], **strategy: Any) -> Deployment:
-        """A deployment to production, approved and queued."""
+    def approved(
+        self, *forward: dict[str, Any], phases: dict[str, list[dict[str, Any]]] | None = None, **strategy: Any
+    ) -> Deployment:
+        """A deployment to production, approved and queued. phases: of the plan, in place of the usual ones."""
         world = self.world
         process = self.process(**strategy) if strategy else None
-        laid = plan(*(forward or (row(MARK),))) | {"rollback": [row(BACK, repeatable=True)]}
+        laid = plan(*(forward or (row(MARK),))) | {"rollback": [row(BACK, repeatable=True)]} | (phases or {})
         release = alter(world.tested(), step_plan=laid, process=process)
         with world.acting_as("manager"):
             approval_request = submit(release.pk)
