@@ -17,10 +17,10 @@ from environments.targets.declared import BaseModel, ConfigDict, Field, StringCo
 from environments.targets.runner import Outcome, demand, run_on
 from environments.targets.words import gettext as _
 
-KEY, DIGEST = "ringi.key", "ringi.digest"
+KEY, DIGEST, TARGET = "ringi.key", "ringi.digest", "ringi.target"
 LOOK_SECONDS = 30.0
-_LINE = re.compile(r"^ringi\|(true|false)\|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|(-?\d+)$", re.M)
-_LABELS = "|".join(f'{{{{index .Config.Labels "{label}"}}}}' for label in (KEY, DIGEST))
+_LINE = re.compile(r"^ringi\|(true|false)\|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|(-?\d+)$", re.M)
+_LABELS = "|".join(f'{{{{index .Config.Labels "{label}"}}}}' for label in (KEY, DIGEST, TARGET))
 _FORMAT = "ringi|{{.State.Running}}|" + _LABELS + "|{{.Image}}|{{.State.StartedAt}}|{{.State.ExitCode}}"
 _DIGESTS = re.compile(r"@sha256:([0-9a-f]{64})")
 Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=2000)]
@@ -41,12 +41,14 @@ class Container(BaseModel):
 
 @dataclass(frozen=True)
 class State:
-    """A container as its engine reports it. key: of the step that started it. digest: the SHA-256 (hex) of its image's
-    manifest, "" where the engine knows none. started_at: as the engine writes it.
+    """A container as its engine reports it. key: of the step that started it. target: the folder of its target, "" for
+    one that Ringi did not start. digest: the SHA-256 (hex) of its image's manifest, "" where the engine knows none.
+    started_at: as the engine writes it.
     """
 
     running: bool
     key: str
+    target: str
     digest: str
     started_at: str
     exit_code: int
@@ -106,12 +108,12 @@ def state_of(target: TargetSpec, container: Container) -> State | None:
             return None
         last = (seen.text.splitlines() or [""])[-1]
         raise StepFailed(f"{container.engine}: {last}", state=seen.text)
-    running, key, digest, image, started_at, exit_code = found.groups()
+    running, key, digest, owner, image, started_at, exit_code = found.groups()
     known = engine(target, container, ["image", "inspect", "--format", "{{.RepoDigests}}", image], allowed=(0, 1, 125))
     digests = _DIGESTS.findall(known.text)
     # A label is what was asked for; it counts where the engine knows the image under it.
     measured = digest if digest in digests else next(iter(digests), "")
-    return State(running == "true", key, measured, started_at, int(exit_code))
+    return State(running == "true", key, owner, measured, started_at, int(exit_code))
 
 
 def has_image(target: TargetSpec, container: Container, version: Version) -> bool:

@@ -8,6 +8,7 @@ from environments.targets.base import Parameters, Probe, StepContext, StepFailed
 from environments.targets.container import (
     DIGEST,
     KEY,
+    TARGET,
     Container as Settings,
     State,
     container_of,
@@ -53,6 +54,9 @@ class Container(TargetStep):
         """
         settings = _settings(context)
         before = state_of(context.target, settings)
+        if before is not None and before.target not in ("", str(context.target.root)):
+            text = _("the container %(name)s belongs to the deployment target in %(root)s: choose another name")
+            raise StepFailed(text % {"name": settings.name, "root": before.target})
         if parameters.action == "stop":
             if before is not None and before.running:
                 self._engine(context, held, settings, *_stop(context, settings))
@@ -150,9 +154,10 @@ def _stop(context: StepContext, settings: Settings) -> list[str]:
 
 
 def _run(context: StepContext, settings: Settings) -> list[str]:
-    """Return the arguments of `run`. The labels name the step and the image; the engine tells both after a crash."""
+    """Return the arguments of `run`. The labels name step, image and target; the engine tells them after a crash."""
     assert context.wanted is not None
-    labels = ["--label", f"{KEY}={context.key}", "--label", f"{DIGEST}={context.wanted.digest}"]
+    known = {KEY: context.key, DIGEST: context.wanted.digest, TARGET: context.target.root}
+    labels = [word for label, value in known.items() for word in ("--label", f"{label}={value}")]
     options, command = (filled(words, context.target) for words in (settings.options, settings.command))
     return ["run", "--detach", "--name", settings.name, *labels, *options, image_of(context.wanted), *command]
 

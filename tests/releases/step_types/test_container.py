@@ -175,6 +175,20 @@ def test_a_container_that_does_not_serve_fails(place: Place, wanted: str, why: s
     assert place.page() == "1.0.0"
 
 
+@pytest.mark.parametrize(("wanted", "action"), [("1.1.0", "run"), ("1.1.0", "stop"), (None, "run")])
+def test_the_container_of_another_target_is_left_alone(
+    place: Place, tmp_path: Path, wanted: str | None, action: str
+) -> None:
+    """Two applications on one host have chosen the same name."""
+    other = Place(tmp_path / "other", place.site, place.digests)
+    other.spec.settings["container"]["name"] = place.name
+    place.run("1.0.0")
+    with pytest.raises(StepFailed, match=f"belongs to the deployment target in {place.spec.root}"):
+        other.run(wanted, "2/1/x", action)
+    assert place.page() == "1.0.0" and place.probe("1.0.0")[0] is Probe.DONE
+    place.run("1.1.0", "3/1/x")
+
+
 def test_a_lost_attempt_is_continued_and_the_container_is_started_once(place: Place) -> None:
     """A worker was lost after the engine's own start: the next attempt finds the container by its labels."""
     place.run("1.0.0", "0/1/x")
