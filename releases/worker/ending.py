@@ -20,7 +20,7 @@ def state_of(step: Step, context: StepContext) -> tuple[str, str]:
         return "", ""
     sentences = {
         Probe.DONE: _("The deployment target shows the effect of this step."),
-        Probe.NOT_DONE: _("The deployment target does not show the effect of this step."),
+        Probe.NOT_DONE: _("The deployment target does not show that this step is complete."),
         Probe.RUNNING: _("Part of this step still runs on the deployment target."),
         Probe.UNKNOWN: _("The state of the deployment target is unknown. Check the deployment target."),
     }

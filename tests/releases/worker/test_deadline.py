@@ -60,7 +60,7 @@ def test_a_step_beyond_its_deadline_is_ended(world: Any, queued: Callable[..., D
     step = first(deployment)
     assert (
         re.search(r"did not end within [12] s", step.failure)
-        and "The deployment target does not show the effect of this step" in step.failure
+        and "The deployment target does not show that this step is complete" in step.failure
     )
     assert step.attempts.get().probe == "not_done"
     assert states(deployment)[1:] == ["cancelled", "cancelled"]
@@ -81,7 +81,7 @@ def test_a_step_without_output_for_too_long_is_ended(
     assert (
         "begun" in text
         and "wrote nothing" in text
-        and "The deployment target does not show the effect of this step" in text
+        and "The deployment target does not show that this step is complete" in text
     )
 
 
@@ -149,7 +149,7 @@ def test_an_existing_effect_is_confirmed_and_not_repeated(
     ("made", "words"),
     [
         (True, "The deployment target shows the effect of this step"),
-        (False, "The deployment target does not show the effect of this step"),
+        (False, "The deployment target does not show that this step is complete"),
     ],
 )
 def test_a_stop_reports_the_state_of_the_target(
