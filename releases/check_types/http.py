@@ -13,6 +13,8 @@ from releases.check_types.base import CheckContext, CheckResult, CheckType, Resu
 from releases.check_types.excerpt import excerpt
 from releases.metric_sources.fetch import Fetched, NoAnswer, TooSlow, ask
 
+# Asks caches for the service's own answer; one that does not obey tells the age of its answer (RFC 9111).
+FRESH = {"Cache-Control": "no-cache"}
 PATH = re.compile(r"/(?!/)[\x21-\x5b\x5d-\x7e]*")
 
 
@@ -46,19 +48,23 @@ class Http(CheckType):
     parameters: ClassVar[type[Parameters]] = HttpParameters
 
     def run(self, context: CheckContext, parameters: HttpParameters) -> CheckResult:
-        """Request once. Too slow is a failure, no answer an error."""
+        """Request once. Too slow is a failure, no answer an error, and what a cache has kept is stale."""
         limit = f"{parameters.status}, ≤ {parameters.seconds:g} s"
         base = str(context.target.settings.get("urls", {}).get("base", "")).rstrip("/")
         if not base:
             text = _("The options of the deployment target have no base address.")
             return CheckResult(Result.ERROR, limit=limit, output=text)
         try:
-            answer = ask(base + parameters.path, context.target, seconds=parameters.seconds)
+            answer = ask(base + parameters.path, context.target, seconds=parameters.seconds, headers=FRESH)
         except TooSlow:
             text = _("The answer was not complete in time.")
             return CheckResult(Result.FAILED, f"> {parameters.seconds:g} s", limit, text)
         except NoAnswer as error:
             return CheckResult(Result.ERROR, limit=limit, output=str(error))
+        age = answer.headers.get("age", "")
+        if age.isascii() and age.isdigit() and int(age):
+            text = _("A cache has answered, and its answer is %(seconds)s seconds old.") % {"seconds": age}
+            return CheckResult(Result.STALE, f"{answer.status}", limit, text)
         faults = faults_of(answer, parameters)
         body = answer.body.decode("utf-8", "replace").splitlines()
         output = excerpt([f"GET {parameters.path}", *faults, *body], context)

@@ -48,6 +48,14 @@ def test_redirects_are_not_followed(pages: Site) -> None:
     assert pages.asked == ["/page"]
 
 
+def test_what_a_cache_has_kept_says_nothing_about_the_service(pages: Site) -> None:
+    kept = check(pages, Page("1.3.0", 200, {"Age": "86"}), contains="1.3.0")
+    assert kept.result is Result.STALE and "86 seconds old" in kept.output
+    assert check(pages, Page("1.3.0", 500, {"Age": "86"})).result is Result.STALE
+    for fresh in ("0", "soon"):
+        assert check(pages, Page("1.3.0", 200, {"Age": fresh})).result is Result.PASSED
+
+
 def test_the_body_must_contain_the_text(pages: Site) -> None:
     assert check(pages, Page("データ一覧"), contains="データ").result is Result.PASSED
     assert check(pages, Page("nothing"), contains="データ").result is Result.FAILED
