@@ -62,10 +62,10 @@ def test_digests_may_take_as_long_as_the_backup_of_the_same_data(
     slow: Any = executor.measure
     given = []
 
-    def measure_slowly(*arguments: Any, seconds: float) -> Any:
+    def measure_slowly(*arguments: Any, seconds: float, **others: Any) -> Any:
         given.append(seconds)
         signal.sigtimedwait([], 1.0)
-        return slow(*arguments, seconds=seconds)
+        return slow(*arguments, seconds=seconds, **others)
 
     monkeypatch.setattr(executor, "measure", measure_slowly)
     backup = {**row(TRUE), "step_type": "backup", "parameters": {"verify": "list"}, "deadline_seconds": 90}
