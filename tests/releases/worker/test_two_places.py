@@ -14,7 +14,7 @@ from django.urls import reverse
 from audit.actor import acting
 from audit.clock import now
 from audit.refusals import GateNotPassed, NotPermitted, NotPossible
-from environments.models import Environment
+from environments.models import DeploymentTarget, Environment
 from environments.operations.configuration.create import create
 from releases.admin.pages.calendar.entries import entries, read
 from releases.admin.pages.calendar.month import month
@@ -34,6 +34,7 @@ from releases.operations.monitoring.end import record_result
 from releases.operations.release.end_incomplete import end_incomplete
 from releases.operations.release.sign_final_check import sign
 from releases.operations.rollback import decide as rollbacks, start as rollback
+from releases.operations.target.retire import retire
 from releases.operations.target.set_settings import create_target
 from releases.operations.window.request import request_window
 from releases.procedures.document import Procedure as Content
@@ -306,6 +307,19 @@ def test_the_calendar_shows_the_start_of_each_place_on_its_own_day_and_hour(site
         found = {(day, hour) for day, kind, hour in marks if kind == "release"}
         assert found == {(at.date(), at.strftime(f"%H:%M{zone}")) for at in starts}
         assert (due.date(), "milestone", due.strftime(f"%H:%M{zone}")) in marks
+
+
+def test_the_calendar_shows_a_release_whose_application_has_no_target_in_production_any_more(sites: Any) -> None:
+    alter(Procedure.objects.get(state="in_effect"), content=two_sites(after_hours=24).model_dump(mode="json"))
+    places, release = [sites.environments["production"], sites.environments["site_b"]], sites.planned()
+    for target in DeploymentTarget.objects.filter(environment__in=places):
+        with sites.acting_as("operator"):
+            requested = retire(target.pk, reason="moved")
+        seconded(requested, sites.acting_as)
+    assert not DeploymentTarget.objects.filter(environment__in=places).exists()
+    start = release.window_in(places[1])[0].astimezone(ZoneInfo(places[1].zone))
+    marks = marks_of(places)
+    assert (start.date(), "release", start.strftime("%H:%M")) in marks and "milestone" in {mark[1] for mark in marks}
 
 
 def marks_of(places: list[Environment]) -> list[tuple[date, str, str]]:

@@ -169,14 +169,14 @@ def month(
                 continue
             _spread(days, freeze, environment.zone, label, named=several_zones)
     zones = {e.pk: e.zone for e in environments}
-    destinations = _destinations()
+    destinations, last = _destinations(), [e for e in environments if e.protected][-1:]
     for release in rows.planned:
-        for place in destinations.get(release.application_id, []):
+        for place in destinations.get(release.application_id, last):
             start = release.window_in(place)[0]
             if place.pk in shown and start is not None and _is_for(release.application, only):
                 put(start, place.zone, _release_mark(release, place, start, link(release), beside or {}))
     for milestone in within(_milestones(begin, end), seen):
-        places = destinations.get(milestone.release.application_id, [])
+        places = destinations.get(milestone.release.application_id, last)
         if any(place.pk in shown for place in places) and _is_for(milestone.release.application, only):
             put(milestone.due_at, places[0].zone, _milestone_mark(milestone, moment, places[0].zone))
     # Of the environments that are not protected, only one that was chosen shows what is over.
@@ -249,7 +249,9 @@ def _is_for(application: Application | None, only: Application | None) -> bool:
 
 
 def _destinations() -> dict[int, list[Environment]]:
-    """Return application → the environments of production that its releases go to, in their order."""
+    """Return application → the environments of production that its releases go to, in their order; none for one
+    without a deployment target there, whose releases stand in the last protected environment.
+    """
     found: dict[int, list[Environment]] = {}
     places = {place.pk: place for place in Environment.objects.filter(tier=Environment.Tier.PRODUCTION)}
     targets = DeploymentTarget.objects.filter(environment__in=places).order_by("environment__order").distinct()
