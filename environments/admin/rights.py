@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from audit.refusals import OperationRefused
 from environments import access
 from environments.access import Held, as_held
 from environments.application_scope import application_of, applications_of, within
@@ -208,7 +209,10 @@ def auditors(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
 
 
 def page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Make a view a page: for signed-in staff that may look, read only (any other method is answered 405)."""
+    """Make a view a page: for signed-in staff that may look, read only (any other method is answered 405).
+
+    A page that lacks something, such as a procedure in effect, is answered 403 with the reason.
+    """
 
     @wraps(view)
     @require_safe
@@ -216,6 +220,9 @@ def page(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBas
         if not getattr(request.user, "is_staff", False) or not rights_of(request).may("read"):
             raise PermissionDenied
         request.ringi_may_look = True  # type: ignore[attr-defined]  # what the admin's menu would ask again
-        return view(request, *args, **kwargs)
+        try:
+            return view(request, *args, **kwargs)
+        except OperationRefused as refused:
+            raise PermissionDenied(str(refused)) from refused
 
     return shown

@@ -11,7 +11,7 @@ from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Account, Application, ChangeWindow, Environment
 from releases.gates.content import digest
-from releases.models import ApprovalRequest
+from releases.models import ApprovalRequest, Procedure
 from releases.operations.release.plan import active_procedure
 
 
@@ -61,8 +61,9 @@ def application_named(application_id: int | None) -> Application | None:
 
 
 def holiday_country(application_id: int | None) -> str:
-    """Return the country whose holidays count where a window names none: that of the procedure in effect."""
-    return active_procedure(application_named(application_id)).document.schedule.regular.country
+    """Return the country whose holidays count where a window names none: of the procedure in effect; empty without."""
+    procedure = Procedure.objects.of(application_named(application_id))
+    return procedure.document.schedule.regular.country if procedure is not None else ""
 
 
 def open_request(
