@@ -72,8 +72,8 @@ def places_of(settings: Mapping[str, Any]) -> list[Place]:
             text = _("%(where)s names an unknown source: %(name)s")
             raise WrongSources(text % {"where": where, "name": row["source"]}) from None
         except ValidationError as invalid:
-            faults = [f"{'.'.join(map(str, e['loc']))}: {message_of(e)}" for e in invalid.errors(include_url=False)]
-            raise WrongSources(f"{where}: {'; '.join(faults)}") from None
+            faults = [f"{'.'.join([where, *map(str, e['loc'])])}: {message_of(e)}" for e in invalid.errors()]
+            raise WrongSources("; ".join(faults)) from None
         again = sum(1 for place in places if place.source.name == known.name)
         places.append(Place(f"{known.name}#{again + 1}" if again else known.name, known, parameters))
     return places

@@ -1,11 +1,11 @@
-"""The metric source for JSON served over HTTP; used by monitoring and checks."""
+"""The metric source for JSON, or a text of the service, served over HTTP; used by monitoring and checks."""
 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from environments.targets.base import Parameters, TargetSpec
 from environments.targets.json_paths import ABSENT, at_path, number_in
@@ -20,15 +20,22 @@ class JsonHttpParameters(Parameters):
     values: metric (or requests, errors, duration_sum, duration_count, started) → dotted path; a list found there
     counts by its greatest number, true as 1. time: path of the time of the numbers (RFC 3339 or seconds since 1970);
     one more than stale_seconds away is stale. own: the service itself serves the page, so a missing answer means it
-    is down.
+    is down. text: the page must contain it; it then need not be JSON, and no values are needed.
     """
 
     url: str = ""
-    values: dict[MetricName, str] = Field(min_length=1)
+    values: dict[MetricName, str] = Field(default_factory=dict)
+    text: str = ""
     time: str = ""
     stale_seconds: float = Field(default=300.0, gt=0)
     own: bool = False
     seconds: float = Field(default=5.0, gt=0, le=5)
+
+    @model_validator(mode="after")
+    def _something(self) -> "JsonHttpParameters":
+        if not self.values and not (self.text and self.own):
+            raise ValueError(_("name values, or the text of a page of the service itself (own)"))
+        return self
 
 
 class JsonHttp(MetricSource):
@@ -44,10 +51,14 @@ class JsonHttp(MetricSource):
         at, page = page_of(target, parameters.url, parameters.seconds)
         if isinstance(page, Reading):
             return page
+        if parameters.text not in page.body.decode("utf-8", "replace"):
+            return Reading(at, True, {}, _("The page does not contain “%(text)s”.") % {"text": parameters.text})
         try:
             content = json.loads(page.body)
         except ValueError:
-            return Reading(at, True, {}, _("The body is not JSON."))
+            if not parameters.text:
+                return Reading(at, True, {}, _("The body is not JSON."))
+            content = None
         found = {name: number_in(at_path(content, path)) for name, path in parameters.values.items()}
         values = {name: value for name, value in found.items() if value is not None}
         if not parameters.time:

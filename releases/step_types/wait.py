@@ -86,8 +86,9 @@ class Wait(TargetStep):
 
 
 def _nearest(clock: time, began: datetime, zone: str) -> datetime:
-    """Return the moment (UTC) of that clock time that lies nearest to `began`. Where the clocks go back there are two
-    of them in a night, and where they go forward over it, the first instant after the gap is it.
+    """Return the moment (UTC) of that clock time that lies nearest to `began`.
+
+    Where clocks are set back, a night has two such moments; one that is left out is the first instant after the gap.
     """
     place, moments = ZoneInfo(zone), list[datetime]()
     for offset in (-1, 0, 1):

@@ -74,7 +74,7 @@ class PyPIServer(Application):
 
     def settings(self, target: Target) -> dict[str, Any]:
         """Return the settings: Ringi only asks the pages."""
-        health = {"url": f"{target.address}/health", "own": True, "values": {"up": "up"}}
+        health = {"url": f"{target.address}/health", "own": True, "text": "Ok"}
         return {"urls": {"base": target.address}, "metric_sources": [{"source": "json_http", "parameters": health}]}
 
     def values(self, target: Target) -> dict[str, str]:

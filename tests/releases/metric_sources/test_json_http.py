@@ -79,3 +79,22 @@ def test_a_page_of_the_service_itself_shows_whether_it_is_down(pages: Site) -> N
     assert kind.derive(None, read(pages, CONTENT), wanted)["service_down"] == 0.0
     assert kind.derive(None, read(pages, {"status": "ok"}), wanted)["service_down"] == 0.0
     assert "service_down" not in kind.derive(None, down, JsonHttpParameters.model_validate({"values": VALUES}))
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "down"),
+    [("Ok\n", 200, 0.0), ("<html>We are back soon.</html>", 200, None), ("Ok", 404, None), ("Ok", 503, 1.0)],
+)
+def test_a_page_without_numbers_shows_the_service_by_its_text(
+    pages: Site, content: str, status: int, down: float | None
+) -> None:
+    asked: dict[str, Any] = {"values": {}, "text": "Ok", "own": True}
+    reading = read(pages, content, status, **asked)
+    found = JsonHttp().derive(None, reading, JsonHttpParameters.model_validate(asked))
+    assert found == {"service_down": down} and bool(reading.error) is (down != 0.0)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"text": "Ok"}, {"own": True}])
+def test_a_page_names_values_or_the_text_of_the_service(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="name values, or the text"):
+        JsonHttpParameters.model_validate(wrong)
