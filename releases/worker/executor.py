@@ -51,6 +51,7 @@ from releases.operations.step.outcome import (
 from releases.queries.every_target import without_steps
 from releases.queries.target_spec import spec_of
 from releases.queries.target_validity import shared
+from releases.worker.as_laid import demand_as_laid
 from releases.worker.context import RunFacts, context_of, facts_of, target_of, with_tree
 from releases.worker.ending import PROBE_SECONDS, state_of
 from releases.worker.lease import Lease
@@ -192,6 +193,8 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
                 demand_still_serving(step, context)
                 measured = _measured(context, measuring) if measuring else None
                 beside = {one.name: _measured(_at(context, step, one), measuring, data=False) for one in others}
+                if measured is not None:
+                    demand_as_laid(step, {target_of(step).name: measured, **beside})
             result = clean(result, secrets)
         except StopRequested:
             proof, ending = state_of(step, context)
