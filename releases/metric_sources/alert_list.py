@@ -23,7 +23,8 @@ class AlertListParameters(Parameters):
 
     url: empty = `alerts_url` of the target. shape: alertmanager = the address of an Alertmanager, queried by its API
     v2; json = the address of a list. labels: the labels of this target's alerts (name → value).
-    level_label: the label that holds the level. levels: the known ones, lowest first.
+    level_label: the label that holds the level. levels: the known ones, lowest first. always: the name of an alert that
+    always fires, whatever its labels; it is no alert itself, and without it an empty list proves nothing.
     For json, dotted paths: items (to the list; empty = the answer is the list), name, level, started (RFC 3339),
     state; an alert fires while its state is one of `firing`; with an empty `state` all listed ones fire.
     """
@@ -33,6 +34,7 @@ class AlertListParameters(Parameters):
     labels: dict[str, str] = Field(default_factory=dict)
     level_label: str = "severity"
     levels: tuple[str, ...] = Field(default=("none", "info", "warning", "critical"), min_length=1)
+    always: str = ""
     items: str = ""
     name: str = "name"
     level: str = "level"
@@ -81,7 +83,13 @@ def firing(target: TargetSpec, parameters: AlertListParameters) -> list[Alert]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise NoAlertList(_("The answer holds no list of alerts."))
     read = _from_alertmanager if parameters.shape == "alertmanager" else _from_json
-    return list(read(rows, parameters, datetime.now(UTC)))
+    moment, all_labels = datetime.now(UTC), parameters.model_copy(update={"labels": {}})
+    if not parameters.always:
+        return list(read(rows, parameters, moment))
+    if all(alert.name != parameters.always for alert in read(rows, all_labels, moment)):
+        text = _("The alert “%(name)s” always fires, and is missing: the list may lack others.")
+        raise NoAlertList(text % {"name": parameters.always})
+    return [alert for alert in read(rows, parameters, moment) if alert.name != parameters.always]
 
 
 def above(alerts: list[Alert], highest: str, levels: tuple[str, ...]) -> list[Alert]:

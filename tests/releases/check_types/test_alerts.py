@@ -93,6 +93,22 @@ def test_an_invalid_list_is_an_error_and_never_passes(pages: Site, content: Any)
     assert check(pages, [], status=503).result is Result.ERROR
 
 
+def test_a_list_without_the_alert_that_always_fires_is_no_silence(pages: Site) -> None:
+    """Prometheus may be dead, and its Alertmanager then lists nothing."""
+    always: dict[str, Any] = {"always": "Watchdog", "labels": {"service": "datasets"}, "highest": ""}
+    beat = alert("Watchdog", "none") | {"labels": {"alertname": "Watchdog"}}
+    assert check(pages, []).result is Result.PASSED
+    missing = check(pages, [], **always)
+    assert missing.result is Result.ERROR and "Watchdog" in missing.output
+    assert check(pages, [beat | {"endsAt": "2020-01-01T00:00:00Z"}], **always).result is Result.ERROR
+    there = check(pages, [beat], **always)
+    assert (there.result, there.value) == (Result.PASSED, "0 of 0 firing")
+    other = check(pages, [beat, alert("A", "critical")], **always)
+    assert (other.result, other.value) == (Result.FAILED, "1 of 1 firing")
+    unlabelled = check(pages, [beat], always="Watchdog", highest="")
+    assert unlabelled.value == "0 of 0 firing", "the alert that always fires is no alert of the target"
+
+
 def test_a_target_without_a_list_is_no_data() -> None:
     context = CheckContext(TargetSpec("a", "e", Path("/"), {}))
     assert Alerts().run(context, AlertsParameters()).result is Result.NO_DATA
