@@ -21,6 +21,13 @@ CLOSED = ("run", "--pull=never", "--ulimit", "host", "--read-only", "--cap-drop=
 # Each name of the first is a package, and each of the second a program, that only tests and builds need.
 NOT_NEEDED = {"pytest", "mypy", "ruff", "hypothesis", "playwright", "uv", "pip"}
 NOT_THERE = ("make", "gcc", "pip3", "uv")
+# What the processes call: each must work, on a repository where it reads one.
+CALLED = """
+set -e
+cd /tmp && git init --quiet bare.git --bare && git -C bare.git ls-remote . && git archive --list > /dev/null
+for name in pg_dump pg_restore psql; do $name --version > /dev/null; done
+openssl version > /dev/null && ssh -V 2> /dev/null && echo works
+"""
 
 
 # Prints the packages, then only the number of the account: no such program, nothing foreign, nothing that it may write.
@@ -70,10 +77,15 @@ class Image:
         if shutil.which("mmdebstrap") is None:
             raise NotDone("mmdebstrap is not installed, so there is no base")
         packed = self.folder / "base.tar"
-        run("mmdebstrap", "--variant=minbase", SUITE, str(packed), seconds=1200)
+        options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "info", "locale", "man")]
+        options += [
+            "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+            "--customize-hook=rm -rf $1/var/lib/apt/lists/*",
+        ]
+        run("mmdebstrap", "--variant=minbase", *options, SUITE, str(packed), seconds=1200)
         self.podman("import", str(packed), BASE)
         packed.unlink()
-        return f"mmdebstrap, {SUITE}, minbase"
+        return f"mmdebstrap, {SUITE}, minbase, without pages of manuals and languages as the slim image"
 
     def build(self) -> str:
         """Build the image from the clone of the installation; the package index is that of this machine."""
@@ -120,7 +132,10 @@ class Image:
         packages = {name.lower() for name in json.loads(listed)}
         if packages & NOT_NEEDED or rest != ["10001"]:
             raise Failed(f"{packages & NOT_NEEDED} {rest}")
-        return f"{len(packages)} packages of Python, none of them for tests; no compiler, pip or make; nothing writable"
+        if (works := self.shell(CALLED, "--tmpfs", "/tmp").strip()) != "works":
+            raise Failed(works)
+        counts = f"{len(packages)} packages of Python, none of them for tests"
+        return f"{counts}; no compiler, pip or make; nothing writable; git, ssh, openssl and PostgreSQL's programs work"
 
     def serves(self) -> str:
         """Start web from it on the database of the installation, with a read-only root, and ask /health/."""
