@@ -9,6 +9,7 @@ from django.db.models import Model, Q
 from audit.clock import now
 from environments import access
 from environments.models import AccessRequest, Account, ChangeFreeze, Environment
+from environments.sign_in_names import accounts_named
 from releases.gates import quorum
 from releases.models import (
     ApprovalDecision,
@@ -184,7 +185,7 @@ def _named(decision_request: DecisionRequest) -> list[Account]:
         return []
     if role := decision_request.step.parameters.get("role"):
         return access.holders(role, decision_request.deployment.environment)
-    return list(Account.objects.filter(username=decision_request.step.parameters.get("person"), is_active=True))
+    return list(accounts_named(decision_request.step.parameters.get("person") or "").filter(is_active=True))
 
 
 def _deciders(rollback: Rollback) -> list[Account]:

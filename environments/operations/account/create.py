@@ -12,6 +12,7 @@ from environments.models import Account
 from environments.operations.access.grant import new_grant
 from environments.operations.account.edit import addresses, mail_address, put_identity
 from environments.operations.account.invite import new_invitation, with_link
+from environments.sign_in_names import accounts_named
 
 
 def create(
@@ -71,8 +72,10 @@ def create(
     return with_link(account, secret) if secret else account
 
 
-def free_name(given: str) -> str:
-    """Return a sign-in name as it is kept. Raises InvalidInput, and AlreadyExists where an account has it."""
+def free_name(given: str, of: int | None = None) -> str:
+    """Return a sign-in name as it is kept. of: the key of the account that is to have it, where it exists already.
+    Raises InvalidInput, and AlreadyExists where another account has it or had it.
+    """
     name = Account.normalize_username(given.strip())
     try:
         UnicodeUsernameValidator()(name)
@@ -80,4 +83,7 @@ def free_name(given: str) -> str:
         raise InvalidInput(*fault.messages)
     if Account.objects.filter(username__iexact=name).exists():
         raise AlreadyExists(_("There is already an account “%(name)s”.") % {"name": name})
+    if accounts_named(name).exclude(pk=of).exists():
+        text = _("“%(name)s” was the sign-in name of another account. Choose another name.")
+        raise AlreadyExists(text % {"name": name})
     return name

@@ -187,9 +187,10 @@ def _create_user(user: User) -> int:
 
 
 def _put_user(row: Account, user: User, _now: User) -> None:
-    edit_provisioned(row.pk, **_of_person(user), active=bool(user.active))
+    # First: a person who leaves has no access, whatever else the provider says of them and is refused.
     if not user.active and row.is_active:
         _deactivate(row)
+    edit_provisioned(row.pk, **_of_person(user), active=bool(user.active))
 
 
 def _delete_user(row: Account) -> None:

@@ -8,6 +8,7 @@ from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
 from environments.models.role import role_names
+from environments.sign_in_names import has_name
 from environments.targets.words import gettext as _
 from releases.models import DecisionRequest, Deployment, Step
 from releases.operations.step.resume import resume_after
@@ -83,8 +84,9 @@ def not_named(account: Account, step: Step, held: Collection[str] | None = None)
     wanted = ManualParameters(**step.parameters)
     environment = step.deployment.environment
     roles = access.roles_of(account, environment, step.deployment.application_id) if held is None else held
-    reads = wanted.person != account.username or access.may(account, "read", application=step.deployment.application_id)
-    named = (wanted.person == account.username and reads) or wanted.role in roles
+    named = wanted.role in roles
+    if wanted.person is not None and has_name(account, wanted.person):
+        named = access.may(account, "read", application=step.deployment.application_id)
     if not (named and account.is_active and account.kind == Account.Kind.PERSON):
         return _("Only %(who)s can confirm this step.") % {"who": role_names().get(wanted.role or "", wanted.who)}
     if wanted.role and environment.protected and step.deployment.was_started_by(account):

@@ -21,6 +21,7 @@ from releases.operations.step import resume
 from releases.operations.step.confirm_manual import assign, confirm_manual
 from releases.worker.executor import run_from
 from releases.worker.poll import idle_steps, stopping_deployments
+from tests.releases.gates.asking import alter
 from tests.releases.operations.notifying import forget, make_notifications, only
 
 from .conftest import TRUE, WORKER, expire, first, jobs, row, states
@@ -89,6 +90,22 @@ def test_the_named_person_is_notified_beside_the_first_of_the_team(
     messages = list(notification.inbox_items.all())
     assert {message.account.username for message in messages} == notified | {"second_operator"}
     assert all("Switch the load balancer" in message.words["body"] for message in messages)
+
+
+def test_the_named_person_stays_the_same_when_the_identity_provider_renames(
+    world: Any, approved_deployment: Callable[..., Deployment]
+) -> None:
+    deployment = approved_deployment(manual(person="developer"), row(TRUE))
+    only(("deployment:await_decision", None, "admin"))
+    forget()
+    alter(world.people["developer"], username="married")
+    with acting(WORKER):
+        enqueue(deployment.pk)
+        run_from(first(deployment).pk)
+    (notification,) = (one for one in make_notifications() if one.event == "deployment:await_decision")
+    assert world.people["developer"].pk in notification.inbox_items.values_list("account", flat=True)
+    with world.acting_as("developer"):
+        confirm_manual(first(deployment).pk, reason="done")
 
 
 def test_a_manual_step_is_asked_in_a_lower_tier_and_may_be_the_last_step(

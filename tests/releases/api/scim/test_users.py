@@ -120,6 +120,32 @@ def test_a_leaver_loses_everything_at_once(
     assert not access.roles_anywhere(account)
 
 
+@pytest.mark.parametrize(
+    "refused", [{"emails": [{"value": "stays@x.jp"}]}, {"userName": "stays"}, {"externalId": "another"}]
+)
+def test_a_leaver_loses_access_also_where_the_rest_is_refused(
+    scim: Callable[..., Any], joined: Callable[..., Any], refused: dict[str, Any]
+) -> None:
+    joined("stays", emails=[{"value": "stays@x.jp"}])
+    made = joined("leaver")
+    account = enrol(made)
+    scim("PUT", f"/Users/{made['id']}", made | refused | {"active": False}, status=409)
+    account.refresh_from_db()
+    assert not account.is_active and account.username == "leaver"
+
+
+def test_a_sign_in_name_is_of_one_account_for_good(scim: Callable[..., Any], joined: Callable[..., Any]) -> None:
+    renamed, other = joined("hanako"), joined("mallory")
+    scim("PATCH", f"/Users/{renamed['id']}", patch({"op": "replace", "path": "userName", "value": "sato"}))
+    take = patch({"op": "replace", "path": "userName", "value": "Hanako"})
+    body = scim("PATCH", f"/Users/{other['id']}", take, status=409)
+    assert body["scimType"] == "uniqueness" and "was the sign-in name of another account" in body["detail"]
+    body = scim("POST", "/Users", {"schemas": renamed["schemas"], "userName": "hanako"}, status=409)
+    assert body["scimType"] == "uniqueness"
+    back = patch({"op": "replace", "path": "userName", "value": "hanako"})
+    assert scim("PATCH", f"/Users/{renamed['id']}", back)["userName"] == "hanako"
+
+
 def test_delete_deactivates_and_keeps_the_row(scim: Callable[..., Any], joined: Callable[..., Any]) -> None:
     made = joined("gone")
     group = scim("POST", "/Groups", group_of("team", made["id"]), status=201)
