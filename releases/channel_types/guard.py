@@ -1,5 +1,7 @@
 """Allowed addresses for messages: TLS, no unlisted private network, and only the allowed hosts."""
 
+import time
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,8 @@ from environments.connectivity.addresses import NotAllowed, UnknownHost, places_
 from releases.channel_types.base import PATIENCE, Address, NotDelivered
 from releases.sources.exchange import Fetched, NoAnswer, fetch
 
+# Seconds for which a host's wish to be left alone counts at most.
+LONGEST_WAIT = 3600.0
 # Statuses of a host that will never accept a message again.
 GONE = (404, 410)
 # Statuses for a request that the host does not understand, or that is too long.
@@ -51,16 +55,23 @@ def post(address: Address, body: bytes, headers: dict[str, Any]) -> Fetched:
 
 
 def refused(answer: Fetched, *, lasting: bool) -> NotDelivered:
-    """Return the meaning of an unsuccessful answer; a requested wait is honoured up to an hour.
+    """Return the meaning of an unsuccessful answer; a requested wait is kept up to an hour.
 
     A request that is called wrong may be this one only; every other refusal is the host's.
     """
-    wait = answer.headers.get("retry-after", "")
-    seconds = min(float(wait), 3600.0) if wait.isdecimal() else None
     said = answer.body[:120].decode(errors="replace").strip()
     return NotDelivered(
         f"{answer.status} {said}".strip(),
         lasting=lasting,
-        wait=seconds,
+        wait=_wait(answer.headers.get("retry-after", "").strip()),
         whose="either" if answer.status in WRONG else "channel",
     )
+
+
+def _wait(asked: str) -> float | None:
+    """Return the seconds that a host asks for, as a number or as a date (RFC 9110, 10.2.3); None without either."""
+    try:
+        seconds = float(asked) if asked.isdecimal() else parsedate_to_datetime(asked).timestamp() - time.time()
+    except (TypeError, ValueError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)

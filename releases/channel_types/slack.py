@@ -39,7 +39,21 @@ class Slack(ChannelType):
         if answer.status != 200:
             said = answer.body[:120].decode(errors="replace")
             raise refused(answer, lasting=answer.status in GONE or any(word in said for word in DEAD))
+        if not _accepted(answer.body):  # such as the sign-in page of a proxy
+            raise refused(answer, lasting=False)
         return answer.body[:120].decode(errors="replace").strip() or "ok"
+
+
+def _accepted(body: bytes) -> bool:
+    """Tell whether an answer with status 200 says that the message was taken: `ok`, or so in JSON."""
+    text = body.decode(errors="replace").strip()
+    if text.lower() == "ok":
+        return True
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and True in (said.get("ok"), said.get("success"))
 
 
 def payload(message: OutgoingMessage) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 
@@ -70,6 +72,41 @@ def test_final_answers_are_told_from_temporary_ones(slack: Receiver, status: int
     with pytest.raises(NotDelivered, match=body) as fault:
         Slack().send(message(), near(slack.base))
     assert fault.value.lasting is lasting
+
+
+@pytest.mark.parametrize(
+    ("body", "taken"),
+    [
+        ("ok", True),
+        ('{"ok": true}', True),
+        ('{"success": true}', True),
+        ("<html>Sign in to the proxy</html>", False),
+        ('{"ok": false, "error": "channel_not_found"}', False),
+        ("", False),
+    ],
+)
+def test_only_an_answer_that_says_so_counts_as_sent(slack: Receiver, body: str, taken: bool) -> None:
+    slack.answers = [(200, body, {})]
+    if taken:
+        assert Slack().send(message(), near(slack.base)) == body
+        return
+    with pytest.raises(NotDelivered, match="200") as fault:
+        Slack().send(message(), near(slack.base))
+    assert (fault.value.lasting, fault.value.whose) == (False, "channel")
+
+
+@pytest.mark.parametrize(
+    ("after", "least", "most"), [(120, 100.0, 120.0), (-60, 0.0, 0.0), (86400, 3600.0, 3600.0), (None, None, None)]
+)
+def test_the_channel_waits_until_the_date_that_slack_names(
+    slack: Receiver, after: int | None, least: float | None, most: float | None
+) -> None:
+    asked = "soon" if after is None else formatdate(time.time() + after, usegmt=True)
+    slack.answers = [(503, "busy", {"Retry-After": asked})]
+    with pytest.raises(NotDelivered) as fault:
+        Slack().send(message(), near(slack.base))
+    wait = fault.value.wait
+    assert wait is None if least is None or most is None else wait is not None and least <= wait <= most
 
 
 def test_the_channel_waits_as_long_as_slack_asks(slack: Receiver) -> None:
