@@ -106,6 +106,12 @@ def _acting(event_type: NotificationEvent, subject: Subject, payload: dict[str, 
     return assignees(event_type.key, subject, payload)
 
 
+def acting_now(notification: Notification) -> list[Account]:
+    """Return the persons who must act on a notification, or whom it concerns, as things stand now."""
+    subject = subject_of(notification.object)
+    return _acting(KEYS[notification.event], subject, notification.payload) if subject is not None else []
+
+
 def _heard_of(release: Release | None) -> set[str]:
     """Return the recipients whom the announcement of a release has reached, or may have: one that is being tried."""
     announced = InboxItem.objects.filter(notification__event=ANNOUNCE, notification__release=release)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db.models import Q
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 
 from audit.clock import now
 from audit.operation import Operation, operation
@@ -16,6 +16,7 @@ from releases.operations.notification.supersede import NEWER, is_superseded
 
 # A missed delivery is not sent after this time.
 OUT_OF_DATE = timedelta(days=1)
+OLD = gettext_noop("The notification was more than a day old, so it was not sent any more.")
 
 
 def disable_address(op: Operation, address: str, because: str, since: datetime) -> None:
@@ -70,15 +71,19 @@ def enable_addresses(op: Operation, rows: Iterable[SuppressedAddress], account: 
 
 
 def send_missed(op: Operation, which: Q, since: datetime) -> None:
-    """Send what failed since then, inside an open operation; outdated deliveries are marked as superseded."""
+    """Send what failed since then, inside an open operation. What a newer notification replaces is superseded, and what
+    is older than a day cancelled: its recipient never had it.
+    """
     moment = now()
     failed = NotificationDelivery.objects.select_for_update(of=("self",), no_key=True).filter(
         which, outcome=NotificationDelivery.Outcome.FAILED, ended_at__gte=since
     )
     failed = failed.exclude(channel__channel_type=NotificationChannel.Kind.MAIL, address="")  # without an address there
     for row in failed.select_related("inbox_item__notification__release").order_by("pk"):
-        if row.inbox_item.notification.made_at < moment - OUT_OF_DATE or is_superseded(row):
+        if is_superseded(row):
             row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.SUPERSEDED, moment, NEWER
+        elif row.inbox_item.notification.made_at < moment - OUT_OF_DATE:
+            row.outcome, row.ended_at, row.last_error = NotificationDelivery.Outcome.CANCELLED, moment, OLD
         else:
             row.outcome, row.ended_at, row.due_at, row.next_at = (
                 NotificationDelivery.Outcome.PENDING,

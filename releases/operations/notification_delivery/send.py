@@ -19,13 +19,21 @@ from environments.connectivity.addresses import networks
 from environments.secrets import decrypt
 from releases import channel_types
 from releases.channel_types.base import Address, ChannelType, NotDelivered, NotSetUp, OutgoingMessage
-from releases.models import NotificationChannel, NotificationDelivery, SuppressedAddress
+from releases.models import (
+    GroupRecipient,
+    InboxItem,
+    Notification,
+    NotificationChannel,
+    NotificationDelivery,
+    NotificationRule,
+    SuppressedAddress,
+)
 from releases.notifications.templates.events import KEYS
 from releases.notifications.templates.html import html_of
 from releases.operations.notification.supersede import NEWER, is_superseded
 from releases.operations.notification_delivery import lane
 from releases.operations.notification_delivery.disable import disable_address, disable_channel
-from releases.queries.notification_plan import ADDRESS_OFF, CHANNEL_OFF, page_address
+from releases.queries.notification_plan import ADDRESS_OFF, CHANNEL_OFF, acting_now, page_address
 from releases.queries.notification_subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 
 log = logging.getLogger(__name__)
@@ -83,10 +91,10 @@ def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, st
     """Return the outcome of a delivery that is not to be sent any more, and why; None for one that is."""
     if row.inbox_item.notification.cancelled_at is not None and row.inbox_item.external:
         return NotificationDelivery.Outcome.CANCELLED, WITHDRAWN
-    if _left(row):
-        return NotificationDelivery.Outcome.CANCELLED, LEFT
     if over := _over(row):
         return NotificationDelivery.Outcome.CANCELLED, over
+    if _left(row):
+        return NotificationDelivery.Outcome.CANCELLED, LEFT
     if is_superseded(row):
         return NotificationDelivery.Outcome.SUPERSEDED, NEWER
     if row.channel.disabled_at is not None:
@@ -128,19 +136,36 @@ def address_of(channel: NotificationChannel, kind: ChannelType, to: str) -> Addr
 
 
 def _left(row: NotificationDelivery) -> bool:
-    """Tell whether the account was deactivated, or the external recipient removed, since the delivery was created."""
-    message = row.inbox_item
-    if message.account is not None:
-        return not message.account.is_active
-    return message.group_recipient is not None and message.group_recipient.removed_at is not None
+    """Tell whether a person is no recipient any more: their account was deactivated, they were removed from the group,
+    or somebody else must act by now.
+    """
+    message, member = row.inbox_item, row.inbox_item.group_recipient
+    if message.account is None:
+        return member is not None and member.removed_at is not None
+    if not message.account.is_active:
+        return True
+    if _asks(message.notification) if member is None else member.removed_at is not None and not _in_a_group(message):
+        return message.recipient not in {f"person:{one.person_key}" for one in acting_now(message.notification)}
+    return False
+
+
+def _in_a_group(message: InboxItem) -> bool:
+    """Tell whether a person is in any group that is notified of the event."""
+    rules = NotificationRule.objects.filter(event=message.notification.event, removed_at=None, group__closed_at=None)
+    present = GroupRecipient.objects.filter(group__in=rules.values("group"), removed_at=None)
+    return message.account is not None and present.filter(account__in=message.account.accounts).exists()
+
+
+def _asks(notification: Notification) -> bool:
+    """Tell whether a notification asks for something to be done."""
+    again = notification.event in TOLD_AGAIN
+    return bool(notification.required_action) and (KEYS[notification.event].required_action or again)
 
 
 def _over(row: NotificationDelivery) -> str:
     """Return why the request in a message needs no answer any more; empty while it does."""
     notification = row.inbox_item.notification
-    if not notification.required_action or not (
-        KEYS[notification.event].required_action or notification.event in TOLD_AGAIN
-    ):
+    if not _asks(notification):
         return ""
     thing = row_of(notification.required_action)
     return DONE if is_done(thing) else MOVED if is_moved(thing, asked_in(notification)) else ""

@@ -13,7 +13,7 @@ from audit.refusals import NotPermitted, NotPossible
 from releases.admin.pages.queue.page import unresponsive_lines
 from releases.models import InboxItem, NotificationChannel, NotificationDelivery, SuppressedAddress
 from releases.operations.notification_channel.change import enable
-from releases.operations.notification_delivery.disable import enable_address
+from releases.operations.notification_delivery.disable import OLD, enable_address
 from tests.releases.channel_types.receivers import MailHost, receiver
 from tests.releases.gates.asking import alter
 from tests.releases.operations.notifying import deliver, due_now, join, make_notifications, only, rule
@@ -125,6 +125,21 @@ def test_a_missed_outdated_notification_is_marked_as_overtaken(world: Any, draft
     to_the_end()
     assert world.fresh(missed).outcome == "superseded" and "newer" in world.fresh(missed).last_error
     assert host.to.count("developer@datasets.example") == 1, "the newer one"
+
+
+def test_a_missed_old_notification_is_not_said_to_be_replaced(world: Any, draft: Any, host: MailHost) -> None:
+    staffed(world)
+    host.refuses = {"developer@datasets.example": "550 5.1.1 no such user"}
+    cancel_release(world, draft)
+    deliver()
+    missed = NotificationDelivery.objects.get(address="developer@datasets.example")
+    alter(missed.inbox_item.notification, made_at=now() - timedelta(hours=25))
+    host.refuses = {}
+    with world.acting_as("manager"):
+        enable_address(SuppressedAddress.objects.get().pk, reason="訂正した")
+    missed = world.fresh(missed)
+    assert (missed.outcome, missed.last_error) == ("cancelled", OLD), "no newer notification has been sent"
+    assert deliver() == 0 and "developer@datasets.example" not in host.to
 
 
 def test_a_recovered_channel_is_notified_and_continues(world: Any, draft: Any) -> None:
