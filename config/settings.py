@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "config.health.ProbeMiddleware",
     "environments.client_address.AddressMiddleware",
     "config.logs.RequestMiddleware",
+    "config.whole_body.WholeBodyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.static_files.CompressedPages",

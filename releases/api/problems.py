@@ -110,6 +110,10 @@ def of(request: HttpRequest, fault: Exception | type[Exception]) -> HttpResponse
     if isinstance(fault, Exception) and is_unavailable(fault):
         log.warning("%s %s (request %s): %s", request.method, request.path, request_id(request), fault)
         text = _("Ringi cannot use its database at the moment. This request changed nothing.")
+        if request.method not in ("GET", "HEAD"):  # a part of it may be done, and a commit may be under way
+            text = _(
+                "Ringi cannot use its database at the moment. Check whether the request took effect, then repeat it."
+            )
         return problem(request, "unavailable", text)
     log.error(
         "%s %s (request %s)",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from releases.models import Deployment, Step, StepOutput
 from tests.releases.gates.asking import alter, make, walk
@@ -35,6 +36,24 @@ def test_ci_requests_and_starts_in_development_and_staging(world: Any, call: Cal
         assert (started.status_code, started.json()["state"]) == (200, "scheduled"), started.json()
         assert started.json()["scheduled_by"] == "Ci"
         walk(Deployment.objects.get(pk=made.json()["id"]), "cancel")
+
+
+def test_a_call_that_lost_the_database_midway_does_not_say_that_it_changed_nothing(
+    world: Any, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(deployment_id: int, *, reason: str) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    from releases.operations.release.prepare import lock_scope
+
+    release = world.planned()
+    world.evidence("1.3.0")
+    with world.acting_as("manager"):
+        lock_scope(release.pk)
+    monkeypatch.setattr("releases.api.ci.schedule", lost)
+    answer = call("post", "/ci/deployments", asked("development"))
+    assert answer.status_code == 503 and Deployment.objects.filter(state="requested").exists()
+    assert "Check whether the request took effect" in answer.json()["detail"]
 
 
 def test_ci_starts_only_approved_deployments_to_production(world: Any, call: Callable[..., Any]) -> None:

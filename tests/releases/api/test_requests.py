@@ -7,7 +7,9 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from releases.models import Deployment, Evidence, Release
 from tests.releases.gates.asking import alter
@@ -72,6 +74,28 @@ def test_a_body_without_json_content_type_is_refused(world: Any, managing: str) 
         taken = client.generic("POST", "/api/v1/releases", json.dumps(PLAN), content_type=kind)
         assert taken.status_code in (200, 422), kind
     assert Release.objects.count() == 1
+
+
+def test_a_body_that_a_lost_connection_has_cut_is_refused(world: Any) -> None:
+    """The web server passes it on as it came."""
+    secret = token_for(world, world.people["ci"])
+    files = [SimpleUploadedFile(name, b"SF:a.py\nDA:1,1\nend_of_record\n" * 4000) for name in ("one.info", "two.info")]
+    form = {"application": "datasets", "environment": "staging", "kind": "coverage", "commit": "v1.3.0", "file": files}
+    whole = encode_multipart(BOUNDARY, form)
+    client = Client(headers={"authorization": f"Bearer {secret}"}, raise_request_exception=False)
+
+    def send(path: str, body: bytes, announced: int, kind: str) -> Any:
+        more: dict[str, Any] = {"CONTENT_LENGTH": str(announced), "wsgi.input": BytesIO(body)}
+        return client.generic("POST", f"/api/v1{path}", b"-", content_type=kind, **more)
+
+    for cut in (len(whole) - 5, whole.index(b"two.info") + 2000, whole.index(b"two.info"), 100, 0):
+        refused = send("/evidence", whole[:cut], len(whole), MULTIPART_CONTENT)
+        assert refused.status_code == 400 and refused.json()["type"] == "about:blank#malformed", cut
+        assert not Evidence.objects.exists(), cut
+    body = json.dumps({"reason": "why"}).encode() + b" " * 9
+    assert send("/emergency-stop/activate", body[:-5], len(body), "application/json").status_code == 400
+    assert send("/evidence", whole, len(whole), MULTIPART_CONTENT).status_code == 200
+    assert Evidence.objects.count() == 2
 
 
 def test_a_get_path_answers_head_without_a_body(world: Any, managing: str) -> None:
