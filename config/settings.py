@@ -168,8 +168,7 @@ API_RATE_LIMIT = env.str("RINGI_API_RATE_LIMIT", "1200/m" if TRIAL else "120/m")
 LEASE_DURATION = env.float("RINGI_LEASE_DURATION", 15.0)
 HEARTBEAT_INTERVAL = env.float("RINGI_HEARTBEAT_INTERVAL", 5.0)
 POLL_INTERVAL = env.float("RINGI_POLL_INTERVAL", 1.0)
-# The file of the ledger signer's public keys, put outside the database by root for those who verify; empty: the
-# signer's.
+# The file of the ledger signer's public keys, which root put outside the database to verify; empty: the signer's.
 LEDGER_PUBLIC_KEY = env.str("RINGI_LEDGER_PUBLIC_KEY", "")
 # The token that holds the ledger signer's key, and its PIN; empty: the key lies in a file of the signer's folder.
 LEDGER_TOKEN = env.str("RINGI_LEDGER_TOKEN", "")

@@ -46,5 +46,5 @@ class WholeBodyMiddleware:
         """Answer a request."""
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdecimal() and (stream := getattr(request, "_stream", None)) is not None:
-            request._stream = WholeBody(stream, int(length))  # type: ignore[attr-defined]
+            request._stream = WholeBody(stream, int(length))  # type: ignore[assignment]
         return self.get_response(request)

@@ -72,7 +72,7 @@ def create(
     return with_link(account, secret) if secret else account
 
 
-def free_name(given: str, of: int | None = None) -> str:
+def free_name(given: str, of: int = 0) -> str:
     """Return a sign-in name as it is kept. of: the key of the account that is to have it, where it exists already.
     Raises InvalidInput, and AlreadyExists where another account has it or had it.
     """

@@ -92,7 +92,7 @@ def _values(account: Account) -> list[str]:
 
 def _write(account: Account, username: str, display_name: str, email: str, language: str, external_id: str) -> None:
     if username.strip().lower() != account.username.lower():
-        account.username = free_name(username, account.pk)
+        account.username = free_name(username, account.pk or 0)
     if not display_name.strip():
         raise InvalidInput(_("An account needs a full name."))
     if language not in LANGUAGES:
