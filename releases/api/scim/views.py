@@ -46,6 +46,8 @@ from releases.api.token import TokenBearer, actor_of
 MEDIA_TYPE = "application/scim+json"
 # Read-only attributes, which clients send back.
 UNWRITTEN = ("id", "meta")
+# The highest place in a list; whatever is asked for behind it is as empty.
+LAST = 10**9
 View = Callable[..., HttpResponse]
 rate = TokenRate()
 
@@ -165,7 +167,7 @@ def _collection(request: HttpRequest, *, kind: Kind) -> HttpResponse:
         raise MethodNotAllowed(detail=_("This path does not accept this method."))
     asked = _asked(kind, request)
     rows = kind.rows().filter(_condition(kind, asked.filter.ast) if asked.filter is not None else Q()).order_by("pk")
-    begin, count = asked.start_index_0 or 0, MOST if asked.count is None else min(asked.count, MOST)
+    begin, count = min(asked.start_index_0 or 0, LAST), MOST if asked.count is None else min(asked.count, MOST)
     total, page = rows.count(), [kind.show(row) for row in rows[begin : begin + count]]
     return _listed(kind.model, page, total, begin + 1, asked)
 

@@ -205,6 +205,8 @@ def test_lists_are_filtered_and_paged(scim: Callable[..., Any], joined: Callable
         assert scim("GET", "/Users", {"filter": query})["Resources"][0]["userName"] == "two", query
     page = scim("GET", "/Users", {"startIndex": 2, "count": 1})
     assert (page["totalResults"], page["startIndex"], page["itemsPerPage"]) == (2, 2, 1)
+    behind = scim("GET", "/Users", {"startIndex": 10**20})
+    assert (behind["totalResults"], behind["itemsPerPage"]) == (2, 0)
     assert scim("GET", "/Users", {"filter": 'externalId eq "ID-ONE"'})["totalResults"] == 0
     for query in ('userName co "o"', 'not (userName eq "one")', "userName eq", 'password eq "x"', "title pr"):
         assert scim("GET", "/Users", {"filter": query}, status=400)["scimType"] == "invalidFilter", query
