@@ -1,7 +1,9 @@
 """Audit tests of approvals: in time, in a role that was held, by a person, not from the requester's address."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
+from django.db import connection
 from django.db.models import Max, Model, TextField, Value
 from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy as _
@@ -143,46 +145,71 @@ SAME_ADDRESS = SavedTest(
 )
 
 
-# Model, the columns of the decider, the column of the time.
+# Model, the columns of the decider, the column of the time; "": the ledger alone knows when it was decided.
 DECISIONS: tuple[tuple[type[Model], str, str], ...] = (
     (r.ApprovalDecision, "account on_behalf", "at"),
     (r.FinalCheck, "account", "signed_at"),
     (r.DecisionRequest, "answered_by", "answered_at"),
-    (r.Deployment, "verified_by", "started_at"),
-    (r.MonitoringPeriod, "recorded_by", "started_at"),
+    (r.Deployment, "verified_by", ""),
+    (r.MonitoringPeriod, "recorded_by", ""),
     (r.ChecklistItem, "signed_by", "signed_at"),
-    (r.Rollback, "authorised_by assessed_by", "raised_at"),
-    (r.Waiver, "requested_by decided_by", "requested_at"),
+    (r.Rollback, "authorised_by assessed_by", ""),
+    (r.Waiver, "requested_by", "requested_at"),
+    (r.Waiver, "decided_by", ""),
     (r.FollowUp, "completed_by", "completed_at"),
     (r.DocumentSignature, "account", "signed_at"),
+    (r.Notification, "external_approved_by", "external_approved_at"),
+    (r.Erasure, "confirmed_by", "confirmed_at"),
     (e.AccessGrant, "granted_by", "created_at"),
     (e.AccessGrant, "confirmed_by", "confirmed_at"),
     (e.AccessRequest, "decided_by", "decided_at"),
     (e.AccessReviewItem, "decided_by", "decided_at"),
     (e.Delegation, "confirmed_by", "confirmed_at"),
+    (e.GroupRole, "confirmed_by", "confirmed_at"),
     (e.RequestedChange, "decided_by", "decided_at"),
 )
+# A row's key, the decider and the time of each event of a period that set the column of the decider.
+_DECIDED = """
+SELECT split_part(object, ':', 2)::bigint, (values ->> %(column)s)::bigint, at FROM (
+    SELECT e.object, e.at, convert_from(e.bytes, 'UTF8')::jsonb -> 'after' AS values FROM audit_event e
+    WHERE e.kind = 'row' AND e.outcome <> 'deleted' AND e.object >= %(begin)s AND e.object < %(end)s
+        AND e.at >= %(since)s AND e.at < %(until)s
+) AS written WHERE values ->> %(column)s IS NOT NULL ORDER BY at
+"""
+
+
+def _decided(model: type[Model], who: str, when: str, scope: Scope) -> Iterator[tuple[int, int, datetime]]:
+    """Yield key, decider and time of each decision of the period."""
+    if when:
+        column = f"{who}_id"
+        made = model._default_manager.filter(
+            **{f"{who}__isnull": False, f"{when}__gte": scope.since, f"{when}__lt": scope.until}
+        )
+        yield from made.order_by(when).values_list("pk", column, when)
+        return
+    label, column = model._meta.label, model._meta.get_field(who).column  # type: ignore[union-attr]
+    values = {"column": column, "begin": f"{label}:", "end": f"{label};", "since": scope.since, "until": scope.until}
+    with connection.cursor() as cursor:
+        cursor.execute(_DECIDED, values)
+        yield from cursor.fetchall()
 
 
 def service_decided(scope: Scope) -> Outcome:
     """Check each decision of the period; an account that was a service account then counts, whatever it is now."""
-    outcome = Outcome()
-    lives = scope.then.accounts.items()
-    once = {
-        int(pk) for pk, life in lives if any(past.values.get("kind") == Account.Kind.SERVICE for past in life.states)
-    }
-    once |= set(Account.objects.filter(kind=Account.Kind.SERVICE).values_list("pk", flat=True))
+    outcome, accounts = Outcome(), {account.pk: account for account in Account.objects.all()}
     for model, who, when in ((model, who, when) for model, columns, when in DECISIONS for who in columns.split()):
-        made = model._default_manager.filter(
-            **{f"{who}__isnull": False, f"{when}__gte": scope.since, f"{when}__lt": scope.until}
-        )
-        outcome.examined += made.count()
+        found = []
+        for pk, decider, at in _decided(model, who, when, scope):
+            outcome.examined += 1
+            account, past = accounts.get(decider), scope.then.account(decider, at)
+            kinds = {one.kind for one in (account, past) if one is not None}
+            if Account.Kind.SERVICE in kinds:
+                found.append((pk, str(account or decider), at))
+        rows = model._default_manager.in_bulk([pk for pk, _account, _at in found])
         field = str(model._meta.get_field(who).verbose_name)  # type: ignore[union-attr]
-        for row in made.filter(**{f"{who}__in": once}).select_related(who):
-            account, at = getattr(row, who), getattr(row, when)
-            past = scope.then.person(account.pk, at)
-            if Account.Kind.SERVICE in (account.kind, past.kind if past is not None else ""):
-                outcome.found(row, str(model._meta.verbose_name), str(row), field, str(account), at)
+        for pk, name, at in found:
+            row = rows.get(pk)
+            outcome.found(row, str(model._meta.verbose_name), str(row or pk), field, name, at)
     return outcome
 
 

@@ -6,15 +6,72 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection
 
 from audit.clock import now
-from environments.models import AccessGrant, ConfigurationVersion, RequestedChange
+from environments.models import AccessGrant, Account, ConfigurationVersion, RequestedChange
 from environments.operations.access.grant import revoke
-from releases.models import ApprovalDecision, ApprovalRequest, ChecklistItem, Fact, MonitoringPeriod, Release, Waiver
+from releases.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    ChecklistItem,
+    Fact,
+    MonitoringPeriod,
+    Release,
+    Rollback,
+    Waiver,
+)
+from releases.reporting.audit_tests.approvals import DECISIONS
 from tests.releases.reporting.audit_tests.asking import ask, forge, make, texts
 from tests.releases.reporting.audit_tests.test_operation_tests import past_the_ledger
 from tests.releases.reporting.evidence_pack.test_removed import by_hand
+
+# Columns that name a person who asks, writes, is concerned or acts, and decides on nothing that another asked.
+NO_DECISIONS = {
+    f"{model}.{column}"
+    for model, columns in {
+        "environments.Account": "invited_by",
+        "environments.Token": "account",
+        "environments.GroupRole": "requested_by",
+        "environments.AccessGrant": "account",
+        "environments.AccessRequest": "account",
+        "environments.AccessReview": "opened_by",
+        "environments.CalendarFeed": "account",
+        "environments.ChangeWindow": "requested_by",
+        "environments.ChangeFreeze": "created_by lift_requested_by",
+        "environments.ConfigurationVersion": "created_by",
+        "environments.ConfigurationCheck": "checked_by",
+        "environments.Delegation": "delegator delegate requested_by",
+        "environments.ExternalIdentity": "account",
+        "environments.RequestedChange": "account requested_by",
+        "environments.SavedView": "account",
+        "releases.DeploymentProcess": "author",
+        "releases.EmergencyStop": "activated_by",
+        "releases.Procedure": "author",
+        "releases.Artefact": "registered_by",
+        "releases.Release": "author",
+        "releases.ChangeEntry": "author",
+        "releases.ApprovalRequest": "requested_by",
+        "releases.CommitteeMeeting": "recorded_by",
+        "releases.Deployment": "requested_by scheduled_by",
+        "releases.Milestone": "done_by",
+        "releases.TeamMember": "account",
+        "releases.Step": "assignee",
+        "releases.Definition": "author",
+        "releases.DeployedVersion": "requested_by",
+        "releases.Rollback": "raised_by",
+        "releases.Document": "edited_by",
+        "releases.GroupRecipient": "account",
+        "releases.NotificationTemplate": "edited_by",
+        "releases.Erasure": "account requested_by",
+        "releases.Evidence": "uploaded_by",
+        "releases.InboxItem": "account",
+        "releases.SuppressedAddress": "lifted_by",
+        "releases.ReleaseImport": "requested_by",
+    }.items()
+    for column in columns.split()
+}
 
 
 def decision(deployment: Any, name: str) -> ApprovalDecision:
@@ -239,6 +296,43 @@ def test_a_service_account_is_named_in_each_role(
     forge(model.objects.order_by("pk")[0], **{column: people["ci"]})
     (found,) = texts(ask("service-account-decisions"))
     assert "Ci" in found
+
+
+def test_a_decision_counts_in_the_month_in_which_it_was_made(deployment: Any, people: dict[str, Any]) -> None:
+    """A waiver, a start or an alarm of one month can be decided in the next one."""
+    rollback = make(Rollback, deployment=deployment, cause="manual", raised_at=now())
+    waiver = make(
+        Waiver,
+        release=deployment.release,
+        gate="coverage",
+        environment=deployment.environment,
+        reason="late",
+        until=now() + timedelta(days=9),
+        requested_by=people["manager"],
+    )
+    forge(deployment, verified_by=people["manager"])
+    month_ends = now()
+    monitoring = MonitoringPeriod.objects.get(deployment=deployment)
+    forge(deployment, verified_by=people["ci"])
+    forge(rollback, authorised_by=people["ci"], assessed_by=people["ci"])
+    forge(waiver, decided_by=people["ci"], rejected_at=now())
+    forge(monitoring, recorded_by=people["ci"], ended_at=now())
+    assert texts(ask("service-account-decisions", until=month_ends)) == []
+    assert len(texts(ask("service-account-decisions", since=month_ends))) == 5
+
+
+def test_every_decision_of_a_person_is_examined() -> None:
+    """A new column that names a person is a decision, or stands here with the reason why it is none."""
+    asked = {f"{model._meta.label}.{column}" for model, columns, _when in DECISIONS for column in columns.split()}
+    models = [model for app in ("audit", "environments", "releases") for model in apps.get_app_config(app).get_models()]
+    named = {
+        f"{model._meta.label}.{column.name}"
+        for model in models
+        if not hasattr(model, "instance_type")
+        for column in model._meta.concrete_fields
+        if column.related_model is Account
+    }
+    assert named == asked | NO_DECISIONS and not asked & NO_DECISIONS
 
 
 def test_an_account_that_was_a_service_when_it_decided_is_named(deployment: Any, people: dict[str, Any]) -> None:
