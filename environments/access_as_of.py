@@ -195,10 +195,20 @@ class AccessAsOf:
                 ]
         return found
 
-    def roles(self, account: int, moment: datetime, environment: int | None = None) -> set[str]:
-        """Return the roles of an account, in one environment or anywhere."""
-        held = self.held(moment, account)
-        return {h.role for h in held if environment is None or h.environment in (None, environment)}
+    def roles(
+        self, account: int, moment: datetime, application: int | None, environment: int | None = None
+    ) -> set[str]:
+        """Return the roles of an account for an application, in one environment or anywhere."""
+        held = self._for(application, account, moment)
+        return {role for role, place in held if environment is None or place in (None, environment)}
+
+    def counting(self, account: int, moment: datetime, application: int | None, *environments: int | None) -> set[str]:
+        """Return the roles that counted for a decision, as `environments.access.counting_in` would have then."""
+        there = self._for(application, account, moment)
+        return {role for role, _place in there if all({(role, None), (role, place)} & there for place in environments)}
+
+    def _for(self, application: int | None, account: int, moment: datetime) -> set[tuple[str, int | None]]:
+        return {(h.role, h.environment) for h in self.held(moment, account) if h.counts_for(application)}
 
     def may(
         self,

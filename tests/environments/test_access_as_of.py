@@ -56,7 +56,7 @@ def test_the_past_is_answered_as_it_was(people: dict[str, Any], acting_as: Calla
     for moment, said in moments:
         for (name, verb, where), expected in said.items():
             assert then.may(people[name].pk, verb, moment, where) == expected, (name, verb, where)
-    held = [then.roles(people["tester"].pk, moment) for moment, _said in moments]
+    held = [then.roles(people["tester"].pk, moment, None) for moment, _said in moments]
     assert held == [{"tester"}, {"tester"}, {"tester", "operator"}, {"tester"}, {"tester"}]
 
 

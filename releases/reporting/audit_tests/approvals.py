@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import Max, Model, TextField, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import F, Max, Model, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import Event
 from environments import models as e
+from environments.application_scope import paths_of
 from environments.language import listed
-from environments.models import Account
+from environments.models import Account, Environment
 from environments.persons import same_person
 from releases import models as r
 from releases.gates import quorum
@@ -65,12 +66,16 @@ APPROVAL_AFTER_START = SavedTest(
 
 
 def role_missing(scope: Scope) -> Outcome:
-    """Check each approval decision: did its approver hold one of the roles, and was the actor their delegate?"""
-    outcome = Outcome()
-    for decision in scope.approvals():
+    """Check each approval decision: did its approver hold a role for what it is about, or as a delegate?"""
+    outcome, places = Outcome(), dict(Environment.objects.values_list("slug", "pk"))
+    paths = (f"approval_request__{path}" for path in paths_of(ApprovalRequest))
+    later = F("approval_request__document__later_environments")
+    for decision in scope.approvals().annotate(application_=Coalesce(*paths), later_=later):
         outcome.examined += 1
         represented = decision.on_behalf or decision.account
-        held = scope.then.roles(represented.pk, decision.at, decision.approval_request.environment_id)
+        further = (places[row["environment"]] for row in decision.later_ or () if row["environment"] in places)
+        where = (decision.approval_request.environment_id, *further)
+        held = scope.then.counting(represented.pk, decision.at, decision.application_, *where)
         said = listed(decision.roles)
         asked = {rule["role"] for rule in decision.approval_request.rules}
         if not held & set(decision.roles) & asked:

@@ -99,7 +99,8 @@ def _by_process(process: int) -> Callable[[Use], bool]:
 def _as_role(scope: Scope, role: str, environment: int) -> Callable[[Use], bool]:
     def reaches(use: Use) -> bool:
         there = use.deployment.environment_id == environment
-        return there and role in scope.then.roles(use.account.pk, use.at, environment)
+        application = use.deployment.application_id
+        return there and role in scope.then.roles(use.account.pk, use.at, application, environment)
 
     return reaches
 

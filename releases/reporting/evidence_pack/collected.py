@@ -311,7 +311,7 @@ def _people(change: Collected, then: AccessAsOf) -> list[dict[str, Any]]:
                 "job_title": account.job_title,
                 "employee_id": account.employee_id,
                 "at": plain(at),
-                "roles": sorted(then.roles(account.pk, at)) if at is not None else None,
+                "roles": sorted(then.roles(account.pk, at, change.release.application_id)) if at is not None else None,
             }
         )
     return found

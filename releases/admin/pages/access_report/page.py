@@ -36,7 +36,7 @@ from releases.reporting.evidence_pack import scope
 
 DAYS = 30
 MOST_DAYS = 400
-# The page shows at most this many operations of one capability, and says so.
+# The page shows at most this many operations of one capability, and says so; a download has all.
 MOST_USES = 1000
 # Models whose rows lie in an environment, where the right is asked; the emergency stop covers every production one.
 PLACED = frozenset(model for model, _path in scope.TO_ENVIRONMENT)
@@ -125,8 +125,10 @@ def _where(right: str, place: int | None, environment: Environment) -> int | Non
     return environment.pk if place is None and right in ENVIRONMENT_PERMISSIONS else place
 
 
-def uses(then: AccessAsOf, environment: Environment, since: datetime, until: datetime) -> tuple[list[Use], bool]:
-    """Return the uses of capabilities in a period, newest first, and whether one has more than MOST_USES.
+def uses(
+    then: AccessAsOf, environment: Environment, since: datetime, until: datetime, most: int | None = None
+) -> tuple[list[Use], bool]:
+    """Return the uses of capabilities in a period, newest first, and whether one has more than `most` (None: all).
 
     An operation without an environment counts for each one; any other counts for its own only.
     """
@@ -134,13 +136,17 @@ def uses(then: AccessAsOf, environment: Environment, since: datetime, until: dat
     for capability in capabilities():
         anywhere = capability.key in ("change", "grant")
         done = operations(
-            [verb.key for verb in capability.verbs()], since, until, None if anywhere else within, limit=MOST_USES + 1
+            [verb.key for verb in capability.verbs()],
+            since,
+            until,
+            None if anywhere else within,
+            limit=most + 1 if most is not None else None,
         )
-        more |= len(done) > MOST_USES
+        more |= most is not None and len(done) > most
         places = scope.environments_of(event.object for event in done)
         bound = _bound_for(event.object for event in done if _verb(event).asked is not None)
         applications = applications_of({event.object for event in done})
-        for event in done[:MOST_USES]:
+        for event in done[:most]:
             place = environment.pk if event.object.startswith(EMERGENCY_STOP) else places.get(event.object)
             if not anywhere or place in (None, environment.pk):
                 allowed = _allowed(then, event, place, environment, bound, applications.get(event.object))
@@ -224,9 +230,12 @@ def access_report(request: HttpRequest) -> HttpResponseBase:
         for role, label in role_names().items()
         for row in [[levels.get((role, e.pk), "none") for e in environments]]
     ]
-    used, more = uses(then, chosen, moment - timedelta(days=days), moment) if chosen is not None else ([], False)
+    take = request.GET.get("take", "")
+    # The table to download has all of them.
+    most, since = None if take == "did" else MOST_USES, moment - timedelta(days=days)
+    used, more = uses(then, chosen, since, moment, most) if chosen is not None else ([], False)
     persons = could(then, moment, chosen) if chosen is not None else []
-    if (take := request.GET.get("take", "")) in ("could", "did") and chosen is not None:
+    if take in ("could", "did") and chosen is not None:
         record_event("audit:export_access", table=take, at=moment.isoformat(), days=days, environment=chosen.slug)
         return sheet.answer(f"access-{take}-{chosen.slug}-{moment:%Y-%m-%d}", *_taken(take, persons, used))
     return show(
