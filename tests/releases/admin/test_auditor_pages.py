@@ -232,6 +232,24 @@ def test_the_access_report_lists_rights_and_uses(world: dict[str, Any], auditor:
     assert {(use.allowed, use.happening.actor_label) for use in odd} == {(None, "command:tests")}
 
 
+def test_the_export_of_uses_leaves_none_out(
+    world: dict[str, Any], auditor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page shows the latest ones and says so; a table has no place to say it."""
+    asked = {"environment": Environment.objects.get(slug="production").pk}
+    export = asked | {"take": "did"}
+
+    def rows() -> list[bytes]:
+        lines = b"".join(auditor.get(reverse("access-report"), export).streaming_content).splitlines()
+        return [line for line in lines if b"audit:" not in line]
+
+    whole = rows()
+    monkeypatch.setattr("releases.admin.pages.access_report.page.MOST_USES", 1)
+    assert rows() == whole and len(whole) > len(capabilities())
+    shown = auditor.get(reverse("access-report"), asked)
+    assert "Only the latest 1 operations of each type are checked." in shown.content.decode()
+
+
 def test_the_access_report_is_exported_as_tables(world: dict[str, Any], auditor: Any) -> None:
     production = Environment.objects.get(slug="production")
     for take, line in (("could", "Committee A,"), ("did", "Committee A,Approve,")):
