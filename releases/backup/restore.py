@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import tarfile
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
+from environments.code_version import code_version
 from releases.backup.contents import DUMP, MANIFEST, Manifest, checked_name, digest_of
 from releases.backup.programs import BackupFailed, decrypting, postgres_environment, run
 
@@ -51,6 +53,9 @@ def _unpacked(source: Path, work: Path) -> Manifest:
     if not (work / MANIFEST).is_file():
         raise BackupFailed("the file holds no manifest: it is no backup of Ringi")
     manifest = Manifest.read((work / MANIFEST).read_text("utf-8"))
+    if _parts(manifest.version) > _parts(code_version()):
+        text = f"the backup was made with version {manifest.version}, and this is {code_version()}"
+        raise BackupFailed(f"{text}: install version {manifest.version} or a newer one")
     there = {file.relative_to(work).as_posix() for file in work.rglob("*") if file.is_file()} - {MANIFEST}
     if there != manifest.files.keys() or DUMP not in there:
         raise BackupFailed("the files of the backup are not those that its manifest names")
@@ -58,6 +63,11 @@ def _unpacked(source: Path, work: Path) -> Manifest:
         if digest_of(work / name) != one.sha256:
             raise BackupFailed(f"{name} is not what the manifest says")
     return manifest
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, to compare it."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _require_empty(targets: dict[str, Path]) -> None:

@@ -200,6 +200,7 @@ def test_a_restore_is_refused_before_anything_is_written(
         ("a changed file", "is not what the manifest says"),
         ("a place outside", "does not belong there"),
         ("another format", "another format"),
+        ("a newer version", "made with version 99.0.1"),
         ("no manifest", "no backup of Ringi"),
     ],
 )
@@ -214,6 +215,8 @@ def test_contents_that_the_manifest_does_not_name_are_refused(
     text = json.loads(manifest) | {"files": rows}
     if change == "another format":
         text["format"] = 99
+    if change == "a newer version":
+        text["version"] = "99.0.1"
     if change == "a changed file":
         files[DUMP] = b"PGDMP and more"
     if change == "another file":
