@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from audit.clock import now
+from audit.ledger.delivery import DELIVERY
 from audit.ledger.time_stamps import authority, last_stamp
-from audit.models import CheckpointDelivery
+from audit.models import CheckpointDelivery, Event
 from audit.offline.ringi_verify import Inconclusive
 from audit.standing import standing
 from environments import access
@@ -83,8 +84,12 @@ def processes() -> Iterator[Finding]:
 def ledger() -> Iterator[Finding]:
     """The ledger was verified lately, and without a fault."""
     name, stand = _("ledger"), standing()
-    if stand.alarm is not None:
-        words = _("The verification of %(at)s found a fault.") % {"at": f"{stand.alarm.started_at:%Y-%m-%d %H:%M} UTC"}
+    if stand.alarm is not None and stand.fault is None:
+        at = f"{stand.alarm.started_at:%Y-%m-%d %H:%M} UTC"
+        words = _("The verification of %(at)s did not pass: %(what)s") % {"at": at, "what": stand.alarm.words}
+        yield failed(name, words, _("Read the verification on its page."))
+    elif stand.fault is not None:
+        words = _("The verification of %(at)s found a fault.") % {"at": f"{stand.fault.started_at:%Y-%m-%d %H:%M} UTC"}
         yield failed(name, words, _("Read the verification on its page; nothing new starts until it is explained."))
     elif stand.last is None or stand.last.ended_at is None or now() - stand.last.ended_at > VERIFIED_WITHIN:
         words = _("No verification has ended within %(n)s hours.") % {"n": int(VERIFIED_WITHIN.total_seconds() // 3600)}
@@ -94,11 +99,19 @@ def ledger() -> Iterator[Finding]:
 
 
 def witnesses() -> Iterator[Finding]:
-    """Checkpoints go to a place that this installation cannot write."""
-    name, count = _("witnesses"), CheckpointDelivery.objects.filter(removed_at=None).count()
-    if count:
-        yield ok(name, _("%(n)s addresses for checkpoints") % {"n": count})
-    else:
+    """Checkpoints go to a place that this installation cannot write, and are taken there."""
+    name = _("witnesses")
+    addresses = {f"{row._meta.label}:{row.pk}": row for row in CheckpointDelivery.objects.filter(removed_at=None)}
+    events = Event.objects.filter(operation=DELIVERY, object__in=addresses).order_by("object", "-at", "-pk")
+    failing = [event for event in events.distinct("object") if event.outcome == "failed"]
+    for event in failing:
+        values = {"at": f"{event.at:%Y-%m-%d %H:%M} UTC", "why": event.contents["after"]["said"]}
+        words = _("No checkpoint was taken since %(at)s: %(why)s") % values
+        advice = _("Ask the person who runs it. A refusal can mean that the ledger was rewritten.")
+        yield failed(str(addresses[event.object]), words, advice)
+    if addresses and not failing:
+        yield ok(name, _("%(n)s addresses for checkpoints") % {"n": len(addresses)})
+    elif not addresses:
         words = _("No checkpoint leaves this installation, so a rewritten ledger could pass for the true one.")
         yield warning(name, words, _("Add an address for checkpoints on the page of that list."))
 

@@ -16,9 +16,14 @@ from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
 
+from audit import standing
+from audit.actor import Actor, acting
+from audit.clock import now
 from audit.ledger import time_stamps
 from audit.ledger.checkpoint import LedgerSigner
+from audit.ledger.delivery import Delivery
 from audit.ledger.stamping import Stamping
+from audit.models import CheckpointDelivery
 from config.development.ports import free_port
 from environments import key_ring
 from environments.models import ExternalIdentity
@@ -201,6 +206,32 @@ def test_processes_that_are_not_there_are_found(world: Any, settings: Any) -> No
     settings.HEARTBEAT_TIMEOUT = 90.0
     assert FAILED in results(other_processes.processes)
     assert results(other_processes.ledger) == [WARNING] and results(other_processes.witnesses) == [WARNING]
+
+
+def test_a_witness_that_takes_no_checkpoint_is_found(world: Any, tmp_path: Path) -> None:
+    signer, port = LedgerSigner(tmp_path / "signer"), free_port()
+    given = {"given_by": "the auditor", "reason": "copies", "entered_by": "person:1:A", "entered_at": now()}
+    make(CheckpointDelivery, kind="post", address=f"http://127.0.0.1:{port}", **given)
+    sign_ledger(signer)
+    assert results(other_processes.witnesses) == [OK], "nothing has been carried yet"
+    with ledger_signer_connection() as own:
+        assert len(Delivery(signer).carry(own)) == 1
+    (found,) = other_processes.witnesses()
+    assert (found.result, found.name) == (FAILED, f"http://127.0.0.1:{port}") and "Connection refused" in found.words
+    (address,) = CheckpointDelivery.objects.all()
+    alter(address, removed_at=now())
+    assert results(other_processes.witnesses) == [WARNING]
+
+
+def test_a_verification_without_a_result_is_called_no_fault(world: Any, settings: Any, tmp_path: Path) -> None:
+    """Nothing new is refused after it."""
+    settings.LEDGER_PUBLIC_KEY = str(tmp_path / "none")
+    with acting(Actor(account_id=None, name="verification", kind="worker", channel="scheduler")):
+        row = standing.run(whole=True)
+    assert row is not None and row.result == "inconclusive"
+    (found,) = other_processes.ledger()
+    assert found.result == FAILED and row.words in found.words
+    assert "fault" not in found.words and "nothing new starts" not in found.advice
 
 
 def test_a_mail_server_that_does_not_answer_is_found(world: Any, settings: Any) -> None:
