@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
                 " application's public key came from the archive itself. Give one from elsewhere."
             ),
         )
-    closed = f"{count} production deployments, closed by {' and '.join(people)}"
+    closed = f"{count} production deployments and rollbacks, closed by {' and '.join(people)}"
     print(f"{said}; {manifest['year']}, {len(names)} evidence packs, {closed}")
     print(*lines, *(f"DELETED: {line}" for line in deleted), sep="\n", end="\n" if lines or deleted else "")
     return 1 if timed == 1 else max(status, timed)

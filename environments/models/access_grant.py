@@ -79,6 +79,10 @@ class AccessGrantQuerySet(models.QuerySet["AccessGrant"]):
             account__is_active=True,
         )
 
+    def to_review(self) -> "AccessGrantQuerySet":
+        """Keep the grants that count now, and those that count again as soon as their person enrols."""
+        return self.lasting().filter(role__state=Role.State.IN_USE, starts_at__lte=Now(), confirmed_at__isnull=False)
+
     def for_application(self, application: int | None) -> "AccessGrantQuerySet":
         """Keep the grants that count for an application, by its key; None: those for all applications."""
         for_all = models.Q(application=None, application_group="")

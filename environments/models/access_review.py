@@ -1,5 +1,7 @@
 """Access requests for some hours, and the periodic review of every grant (E3)."""
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -75,6 +77,14 @@ class AccessReview(models.Model):
         return f"{self._meta.verbose_name} {self.pk}"
 
 
+class AccessReviewItemQuerySet(models.QuerySet["AccessReviewItem"]):
+    """Queries over reviewed grants."""
+
+    def undecided(self) -> "AccessReviewItemQuerySet":
+        """Keep those that still need a decision: not decided, and their grant has not ended by itself."""
+        return self.filter(result="", grant__in=AccessGrant.objects.lasting())
+
+
 class AccessReviewItem(models.Model):
     """One grant in a review and its decision."""
 
@@ -90,6 +100,7 @@ class AccessReviewItem(models.Model):
     )
     decided_at = models.DateTimeField(_("decided"), null=True, blank=True)
     note = models.CharField(_("note"), max_length=300, blank=True)
+    objects: Any = AccessReviewItemQuerySet.as_manager()
 
     LOCK_ORDER = 9
 

@@ -66,14 +66,17 @@ def _holds(year: Year) -> dict[str, int]:
     def within(column: str) -> dict[str, datetime]:
         return {f"{column}__gte": year.since, f"{column}__lt": year.until}
 
-    started = Deployment.objects.filter(**within("started_at"), environment__in=once_protected())
+    # As the list of the archive counts them: rollbacks are among them.
+    protected, started = once_protected(), within("started_at")
+    deployments = Deployment.objects.filter(**started, environment__in=protected).count()
+    rollbacks = Rollback.objects.filter(**started, deployment__environment__in=protected).count()
     events = Event.objects.filter(ledger_entry__number__range=(year.first, year.last))
     return {
         "events": year.last - year.first + 1,
         "checkpoints": Checkpoint.objects.filter(number__range=(year.first, year.last)).count(),
         "time_stamps": events.filter(operation=STAMP, outcome="done").count(),
         "releases": Release.objects.filter(**within("created_at")).count(),
-        "deployments": started.count(),
+        "deployments": deployments + rollbacks,
         "reviews": AccessReview.objects.filter(**within("opened_at")).count(),
         "verifications": Verification.objects.filter(**within("started_at")).count(),
         "reconciliations": Reconciliation.objects.filter(**within("started_at")).exclude(ended_at=None).count(),
@@ -85,7 +88,7 @@ def _open(year: Year) -> dict[str, int]:
     compared = Reconciliation.objects.exclude(ended_at=None).order_by("-pk").first()
     verified = Verification.objects.filter(whole=True).order_by("-pk").first()
     no_checkpoint, no_stamp = _days_without(year)
-    undecided = AccessReviewItem.objects.filter(result="", review__opened_at__lt=until)
+    undecided = AccessReviewItem.objects.undecided().filter(review__opened_at__lt=until)
     drifts = Drift.objects.filter(found_at__lt=until, ended_at=None).count()
     rollbacks = Rollback.objects.filter(raised_at__lt=until).exclude(state__in=list(Rollback.ENDS)).count()
     return {
@@ -114,7 +117,7 @@ HOLDS = {
     "checkpoints": _("checkpoints"),
     "time_stamps": _("time stamps"),
     "releases": _("releases begun"),
-    "deployments": _("production deployments begun"),
+    "deployments": _("production deployments and rollbacks begun"),
     "reviews": _("access reviews opened"),
     "verifications": _("ledger verifications"),
     "reconciliations": _("ledger reconciliations"),

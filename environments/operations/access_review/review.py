@@ -19,7 +19,9 @@ EVERY = timedelta(days=365)
 
 
 def open_review(*, due_at: datetime, reason: str) -> AccessReview:
-    """Open a review of every grant that is in effect now. Raises NotPermitted, InvalidInput, NotPossible."""
+    """Open a review of each grant that counts, or will once its person enrols. Raises NotPermitted, InvalidInput,
+    NotPossible.
+    """
     with operation("access_review:open", reason=reason, sign=True) as op:
         opener = access.require("manage_access")
         if AccessReview.objects.filter(closed_at=None).exists():
@@ -29,7 +31,7 @@ def open_review(*, due_at: datetime, reason: str) -> AccessReview:
         if not reason.strip():
             raise InvalidInput(_("A review needs a reason."))
         review = AccessReview.objects.create(opened_by=opener, due_at=due_at, reason=reason.strip())
-        for grant in AccessGrant.objects.in_effect().order_by("account__display_name", "pk"):
+        for grant in AccessGrant.objects.to_review().order_by("account__display_name", "pk"):
             AccessReviewItem.objects.create(review=review, grant=grant)
         op.signature()
         op.about(review, grants=review.items.count())
@@ -86,9 +88,8 @@ def due_since() -> datetime | None:
 
 
 def undecided(review: AccessReview) -> list[AccessReviewItem]:
-    """Return the items that still need a decision: not decided, and their grant has not ended by itself."""
-    lasting = AccessGrant.objects.lasting()
-    return list(review.items.filter(result="", grant__in=lasting).select_related("grant__account"))
+    """Return the items that still need a decision."""
+    return list(AccessReviewItem.objects.undecided().filter(review=review).select_related("grant__account"))
 
 
 def _targets(item_id: int) -> list[tuple[type, int]]:

@@ -15,6 +15,7 @@ from environments import access
 from environments.models import AccessGrant, AccessReview, AccessReviewItem
 from environments.operations.access.grant import request_role, revoke as end_grant
 from environments.operations.access_review.review import close, keep, open_review, revoke, undecided
+from tests.releases.gates.asking import alter
 
 
 @pytest.fixture
@@ -37,6 +38,19 @@ def test_it_collects_every_grant_in_effect(people: dict[str, Any], acting_as: Ca
     held = set(review.items.values_list("grant", flat=True))
     assert held == set(AccessGrant.objects.in_effect().values_list("pk", flat=True))
     assert not held & {unconfirmed.pk, later.pk, ended.pk}
+
+
+def test_it_collects_grants_that_count_again_with_two_factor_authentication(
+    people: dict[str, Any], acting_as: Callable[..., Any]
+) -> None:
+    """Without it the role rests; it needs no other person to count again."""
+    alter(people["committee_a"], enrolled_at=None)
+    assert not AccessGrant.objects.in_effect().filter(account=people["committee_a"]).exists()
+    with acting_as("administrator"):
+        review = open_review(due_at=now() + timedelta(days=14), reason="half-year")
+        assert item_of(review, people["committee_a"], "committee") in undecided(review)
+    alter(people["committee_a"], enrolled_at=now())
+    assert AccessGrant.objects.in_effect().filter(account=people["committee_a"]).exists()
 
 
 def test_only_somebody_who_may_grant_reviews(acting_as: Callable[..., Any], review: AccessReview) -> None:

@@ -16,10 +16,12 @@ from audit.operation import operation, record_event
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
 from environments.access import SecondFactorRequired
 from environments.models import AccessGrant, Environment
-from environments.operations.access_review.review import open_review
+from environments.operations.access_review.review import open_review, undecided
+from releases.admin.pages.access.page import reviews
+from releases.models import Rollback
 from releases.operations.year import close
 from tests.releases.closed_years import VERIFIER, YEAR, Ended, again, database, deployment, ended, made
-from tests.releases.gates.asking import alter
+from tests.releases.gates.asking import alter, make
 
 __all__ = ["again", "database", "deployment", "ended", "made"]
 
@@ -189,6 +191,25 @@ def test_what_is_open_is_counted(ended: Ended, people: dict[str, Any], deploymen
     assert found["open"]["releases"] == 1  # it is monitored
     assert found["open"]["days_without_time_stamp"] in (1, 2) and found["open"]["days_without_checkpoint"] == 0
     assert found["holds"]["deployments"] == 1 and found["holds"]["reviews"] == 1
+
+
+def test_the_figures_count_as_the_list_of_the_archive_and_the_page_of_reviews_do(
+    ended: Ended, people: dict[str, Any], deployment: Any, monkeypatch: Any
+) -> None:
+    with ended.acting_as("administrator"):
+        review = open_review(due_at=now() + timedelta(days=1), reason="year")
+    item = review.items.filter(grant__account=people["tester"])[0]
+    alter(item.grant, until=now())
+    make(Rollback, deployment=deployment, cause="manual", raised_at=now(), started_at=now())
+    until = now()
+    monkeypatch.setattr(close, "bounds", lambda year: (ended.until - timedelta(days=99), until))
+    ended.sign()
+    ended.verify()
+    found = ended.request().contents
+    assert found["holds"]["deployments"] == 2
+    assert found["open"]["grants"] == len(undecided(review)) == review.items.count() - 1
+    ((_review, _of, left, _late),) = reviews(now())
+    assert left == found["open"]["grants"]
 
 
 def test_a_rejected_request_leaves_the_year_open(ended: Ended) -> None:

@@ -10,7 +10,15 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from environments.admin.rights import Rights, page, rights_of
-from environments.models import AccessGrant, AccessRequest, AccessReview, AccessRule, Delegation, Environment
+from environments.models import (
+    AccessGrant,
+    AccessRequest,
+    AccessReview,
+    AccessReviewItem,
+    AccessRule,
+    Delegation,
+    Environment,
+)
 from environments.models.role import roles
 from environments.roles import LEVEL_CHOICES, LEVELS, PERMISSION_LABELS
 from releases.admin.components.formatting import Button, button, show
@@ -107,7 +115,7 @@ def access(request: HttpRequest) -> HttpResponse:
 def reviews(moment: datetime) -> list[tuple[AccessReview, int, int, bool]]:
     """Return the last reviews, each with its grants, the undecided ones, and whether it is overdue."""
     rows = AccessReview.objects.select_related("opened_by").annotate(
-        of=Count("items"), left=Count("items", filter=Q(items__result=""))
+        of=Count("items"), left=Count("items", filter=Q(items__in=AccessReviewItem.objects.undecided()))
     )
     return [(row, row.of, row.left, row.closed_at is None and row.due_at < moment) for row in rows[:10]]
 

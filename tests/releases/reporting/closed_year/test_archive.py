@@ -85,7 +85,7 @@ def test_the_archive_is_verified_without_ringi(
     archive = archive_of(row)
     status, said = verify(archive, tmp_path, *keys)
     assert status == 0 and said.startswith(f"HOLDS: events 1 to {ended.last}, "), said
-    assert f"FY{YEAR}, 1 evidence packs, 1 production deployments, closed by " in said
+    assert f"FY{YEAR}, 1 evidence packs, 1 production deployments and rollbacks, closed by " in said
     status, said = verify(archive, tmp_path)
     assert status == 2 and "came from the file itself" in said
     status, said = verify(archive, tmp_path, *keys[:2])
