@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Any, cast
 
 from django.db import connection
 from django.db.models import F, Max, Model, TextField, Value
@@ -186,16 +187,15 @@ SELECT split_part(object, ':', 2)::bigint, (values ->> %(column)s)::bigint, at F
 def _decided(model: type[Model], who: str, when: str, scope: Scope) -> Iterator[tuple[int, int, datetime]]:
     """Yield key, decider and time of each decision of the period."""
     if when:
-        column = f"{who}_id"
         made = model._default_manager.filter(
             **{f"{who}__isnull": False, f"{when}__gte": scope.since, f"{when}__lt": scope.until}
         )
-        yield from made.order_by(when).values_list("pk", column, when)
+        yield from made.order_by(when).values_list("pk", f"{who}_id", when)
         return
-    label, column = model._meta.label, model._meta.get_field(who).column  # type: ignore[union-attr]
-    values = {"column": column, "begin": f"{label}:", "end": f"{label};", "since": scope.since, "until": scope.until}
+    label, field = model._meta.label, cast(Any, model._meta.get_field(who))
+    between: dict[str, Any] = {"begin": f"{label}:", "end": f"{label};", "since": scope.since, "until": scope.until}
     with connection.cursor() as cursor:
-        cursor.execute(_DECIDED, values)
+        cursor.execute(_DECIDED, between | {"column": field.column})
         yield from cursor.fetchall()
 
 
