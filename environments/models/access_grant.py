@@ -48,10 +48,13 @@ class AccessRule(models.Model):
 
 def of_one_person() -> models.Q:
     """Return the condition on grants that no second person has confirmed, because their roles did not decide: given by
-    one, or by a group to an account that one has invited or SCIM has made.
+    one, or by a group to an account that one has invited or SCIM has made, or to a person who decided about the group.
     """
     made = models.Q(account__provisioned=True) | models.Q(account__invited_by__isnull=False)
-    by_group = models.Q(group_role__isnull=False, confirmed_by__isnull=True) & made
+    own = models.Q(group_role__requested_by=models.F("account")) | models.Q(
+        group_role__confirmed_by=models.F("account")
+    )
+    by_group = models.Q(group_role__isnull=False, confirmed_by__isnull=True) & (made | own)
     return models.Q(granted_by__isnull=False, confirmed_by=models.F("granted_by")) | by_group
 
 

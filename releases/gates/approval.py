@@ -41,6 +41,8 @@ def ask(context: GateContext, gate: Gate) -> Answer:
     if worse := worse_since(context.known, approved_at):
         text = _("Evidence that was uploaded after the approval is worse than the approved evidence: %(reports)s.")
         return not_passed(gate, text % {"reports": "; ".join(worse)}, "approvals")
+    if (condition := context.known.condition) is not None:
+        return not_passed(gate, _("Not met yet: %(what)s") % {"what": condition}, "follow-ups")
     return passed(gate, approval_request.digest[:12], "approvals")
 
 

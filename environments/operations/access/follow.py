@@ -79,7 +79,8 @@ def follow(
     """Write what `follow_groups` says, inside an open operation that has locked the accounts.
 
     An administrator who invited a person could be that person at the provider too, and an account that SCIM has made
-    nobody here has seen: as with a password, a deciding role then waits for another administrator.
+    nobody here has seen: as with a password, a deciding role then waits for another administrator. So does that of a
+    member who requested or confirmed the rule: nobody grants access to themselves.
     """
     every = [_groups_of(account, stated, also) for account in accounts]
     rules = {groups.account.pk: groups.gives() for groups in every}
@@ -91,7 +92,8 @@ def follow(
     for groups in every:
         account = groups.account
         for rule in (locked[pk] for pk in sorted(rules[account.pk])):
-            waits = rule.role.decides and (account.invited_by is not None or account.provisioned)
+            own, first = _first(rule, account)
+            waits = rule.role.decides and (own or first is not None or account.provisioned)
             if rule.ended_at is None:
                 grant = AccessGrant.objects.create(
                     account=account,
@@ -101,8 +103,19 @@ def follow(
                     application_group=rule.application_group,
                     group_role=rule,
                     starts_at=now(),
-                    granted_by=account.invited_by if rule.role.decides else None,
+                    granted_by=first if rule.role.decides else None,
                     confirmed_at=None if waits else now(),
                     reason=rule.reason,
                 )
                 op.add_event("access:grant", grant, role=rule.role_id, group=rule.group)
+
+
+def _first(rule: GroupRole, account: Account) -> tuple[bool, Account | None]:
+    """Return whether a person decided the rule, and who counts as the first to give them its role: who decided it with
+    them, or else who invited them; None: a first one is still asked for.
+    """
+    parties = [party for party in (rule.requested_by, rule.confirmed_by) if party is not None]
+    others = [party for party in parties if not account.is_among(party.identities)]
+    if len(others) == len(parties):
+        return False, account.invited_by
+    return True, next(iter(others), None)

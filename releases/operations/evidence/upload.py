@@ -71,6 +71,7 @@ def upload(
         for read in readings if kind == "statement" else ():
             _require_role(str(read.values["subject"]), held, application)
             read.values["roles"] = ", ".join(sorted(held))
+            read.values["roles_everywhere"] = ", ".join(sorted(access.counting_roles(account, None)))
         for (name, content), read in zip(files, readings, strict=True):
             row = Evidence.objects.create(
                 **same,

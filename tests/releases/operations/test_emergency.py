@@ -13,7 +13,7 @@ from environments.models import ChangeFreeze, ChangeWindow
 from releases.gates.base import procedure_of
 from releases.gates.evaluation import WAIVABLE, blockers
 from releases.models import FollowUp
-from releases.operations.approval.decide import approve
+from releases.operations.approval.decide import approve, approve_with_condition
 from releases.operations.approval.submit import submit
 from releases.operations.deployment.enqueue import enqueue
 from releases.operations.deployment.request import request
@@ -127,7 +127,7 @@ def test_an_emergency_needs_the_committee_but_no_window_and_skipped_checks_are_d
         approval_request = submit(release.pk)
     assert "approval" in {a.gate for a in blockers(world.fresh(release), production)}
     with world.acting_as("committee_a"):
-        approve(approval_request.pk, digest=approval_request.digest)
+        approve_with_condition(approval_request.pk, digest=approval_request.digest, condition="call the desk")
     assert world.fresh(release).state == "in_review"
     with world.acting_as("committee_b"):
         approve(approval_request.pk, digest=approval_request.digest)
@@ -139,6 +139,10 @@ def test_an_emergency_needs_the_committee_but_no_window_and_skipped_checks_are_d
     alter(freeze, full=True)
     assert ask(world, release, "change_freeze").result == "not_passed"
     alter(freeze, full=False)
+    (waiting,) = blockers(world.fresh(release), production)
+    assert waiting.gate == "approval" and "call the desk" in waiting.reason, "an emergency waits for it as well"
+    with world.acting_as("committee_a"):
+        complete(FollowUp.objects.get(key="condition").pk, note="called")
     assert blockers(world.fresh(release), production) == []
     first = booked(world, regular, datetime.now(UTC) + timedelta(minutes=1))
     only(("deployment:cancel", "development_team", "admin"))
@@ -150,7 +154,7 @@ def test_an_emergency_needs_the_committee_but_no_window_and_skipped_checks_are_d
     (notification,) = make_notifications()
     assert notification.object == label(first) and outcomes(notification) == {("Developer", "admin"): "sent"}
     assert "The deployment was cancelled for an emergency release: Datasets 1.2.1" in notification.texts["en"]["body"]
-    assert not FollowUp.objects.exists()
+    assert not FollowUp.objects.filter(completed_at=None).exists()
     with acting(COMMAND):
         enqueue(deployment.pk)
         taken = claim(deployment.steps.get(ordinal=1).pk, worker="w")
@@ -159,7 +163,7 @@ def test_an_emergency_needs_the_committee_but_no_window_and_skipped_checks_are_d
         and world.fresh(deployment).state == "running"
         and world.fresh(approval_request).state == "used"
     )
-    debts = {(o.key, o.about) for o in FollowUp.objects.all()}
+    debts = {(o.key, o.about) for o in FollowUp.objects.filter(completed_at=None)}
     assert debts == {("retrospective_review", ""), ("full_review", ""), *(("waiver", key) for key in waived)}
 
     alter(freeze, lifted_at=datetime.now(UTC))

@@ -1,0 +1,103 @@
+"""Ways round approval by what reaches less or further than it says: conditions, groups, environments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from audit.actor import acting
+from audit.refusals import NotPermitted
+from environments import access
+from environments.models import AccessGrant, Account
+from environments.operations.access.follow import follow_groups
+from environments.operations.access.grant import confirm, request_role
+from environments.operations.group_role.decide import confirm_group_role, request_group_role
+from releases.models import FollowUp
+from releases.operations.approval import decide
+from releases.operations.evidence.upload import upload
+from releases.operations.follow_up.complete import complete
+from releases.procedures.document import Procedure as Content
+from releases.procedures.load import default
+from tests.releases.gates.asking import COMMAND, ask
+from tests.releases.operations.test_own_roles import in_effect
+
+
+def changed(world: Any, **gates: Any) -> None:
+    """Put the default procedure with other gates into effect."""
+    raw = default().model_dump(mode="json")
+    raw["version"], raw["history"][-1]["version"] = "9.0.0", "9.0.0"
+    in_effect(world, Content.checked(raw | gates), office="")
+
+
+def test_a_condition_holds_the_start_under_a_procedure_that_asks_for_no_follow_ups(world: Any) -> None:
+    changed(world, gates=[row.model_dump(mode="json") for row in default().gates if row.type != "follow_up"])
+    release, approval_request = world.submitted()
+    with world.acting_as("committee_a"):
+        decide.approve_with_condition(approval_request.pk, digest=approval_request.digest, condition="call the desk")
+    with world.acting_as("committee_b"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    answer = ask(world, release, "approval")
+    assert answer.result == "not_passed" and "call the desk" in answer.reason
+    with world.acting_as("committee_a"):
+        complete(FollowUp.objects.get(release=release).pk, note="called")
+    assert ask(world, release, "approval").result == "passed"
+
+
+def test_a_role_counts_for_a_statement_only_where_it_is_granted_for_all_environments(world: Any) -> None:
+    """The environment of a statement is chosen by the person who uploads it, and its gate may be in production."""
+    gate = {"key": "training", "type": "attestation", "subject": "training", "roles": ["project_manager"]}
+    gate |= {"tiers": ["production"], "en": "Trained"}
+    changed(world, gates=[*(row.model_dump(mode="json") for row in default().gates), gate])
+
+    def granted(where: str) -> None:
+        place = world.environments[where].pk if where else None
+        with world.acting_as("administrator"):
+            grant = request_role(
+                world.people["tester"].pk, role="project_manager", environment_id=place, reason="for a while"
+            )
+        if grant.confirmed_at is None:
+            with world.acting_as("second_administrator"):
+                confirm(grant.pk)
+
+    granted("development")
+    release = world.planned()
+
+    def stated(where: str, result: str = "passed") -> Any:
+        with world.acting_as("tester"):
+            upload(
+                world.application.pk,
+                environment_id=world.environments[where].pk,
+                kind="statement",
+                commit=world.built.commits["v1.3.0"],
+                files=[("", json.dumps({"subject": "training", "result": result}).encode())],
+            )
+        return ask(world, release, "training")
+
+    answer = stated("development")
+    assert answer.result == "not_passed" and "is not from one of these roles" in answer.reason
+    with pytest.raises(NotPermitted, match="Only these roles"):
+        stated("production")
+    granted("production")
+    assert stated("production").result == "passed"
+    assert stated("development", "failed").result == "passed", "nor does it replace what production was told"
+    granted("")
+    assert stated("development").result == "passed"
+    assert stated("staging", "failed").result == "not_passed", "a role for all environments counts in all"
+
+
+@pytest.mark.parametrize("party", ["administrator", "second_administrator"])
+def test_two_administrators_give_neither_of_them_a_deciding_role_through_a_group(world: Any, party: str) -> None:
+    with world.acting_as("administrator"):
+        rule = request_group_role(group="approvers", role="committee", reason="by the directory")
+    with world.acting_as("second_administrator"):
+        confirm_group_role(rule.pk)
+    member = world.people[party]
+    with acting(COMMAND):
+        follow_groups(member.pk, ["approvers"])
+    grant = AccessGrant.objects.get(account=member, group_role=rule)
+    assert grant.confirmed_at is None and "committee" not in access.roles_anywhere(Account.objects.get(pk=member.pk))
+    for name in ("administrator", "second_administrator"):
+        with world.acting_as(name), pytest.raises(NotPermitted):
+            confirm(grant.pk)
