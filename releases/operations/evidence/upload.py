@@ -17,6 +17,7 @@ from releases.gates.authorship import writers
 from releases.gates.quorum import words_for
 from releases.models import DeployedVersion, Evidence, Procedure
 from releases.models.evidence import FORGE
+from releases.queries.commit_people import people
 from releases.queries.repository import commit_of
 from releases.sources import git
 
@@ -174,7 +175,7 @@ def _authors(application: Application, repository: Path, seen: git.CommitFacts) 
     """Return the addresses of the authors of what the commit adds to the version deployed in production."""
     before = DeployedVersion.in_production(application)
     base = before.commit if before is not None else ""
-    return sorted({*seen.authors, *git.authors(repository, base or None, seen.commit)})
+    return sorted({*seen.authors, *people(git.authors, application, repository, base or None, seen.commit)})
 
 
 def _not_the_author(account: Account, reviewer: str, authors: list[str]) -> None:

@@ -13,6 +13,7 @@ from environments.models import Environment
 from releases.gates.base import Known
 from releases.models import Fact, Release
 from releases.queries import changes_since
+from releases.queries.commit_people import people
 from releases.queries.repository import place_of, refreshed
 from releases.sources import git, migrations
 
@@ -101,8 +102,9 @@ def _look(release: Release) -> dict[str, Any]:
     try:
         seen["heads"] = git.contains(repository, release.commit) if release.commit else []
         seen["branch"] = {"name": release.branch, "there": git.has_branch(repository, release.branch)}
-        seen["authors"] = git.authors(repository, base, release.commit) if release.commit else []
-        seen["committers"] = git.committers(repository, base, release.commit) if release.commit else []
+        for kind, reading in (("authors", git.authors), ("committers", git.committers)):
+            brings = (release.application, repository, base, release.commit)
+            seen[kind] = people(reading, *brings) if release.commit else []
     except (git.SourceUnavailable, git.NoSuchRevision) as fault:
         seen |= dict.fromkeys(SOURCE, {"fault": str(fault)})
     return seen | _migrations(release, repository, base)
