@@ -2,7 +2,8 @@
 
 import ipaddress
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit.refusals import InvalidInput
@@ -61,10 +62,47 @@ def require_separate(target: DeploymentTarget) -> None:
             raise InvalidInput(_("Another deployment target is already there: %(target)s") % {"target": other})
     if "ssh" not in target.options:
         try:
-            if other := shared(target, spec_of(target)):
-                raise InvalidInput(_("Another deployment target is already there: %(target)s") % {"target": other})
+            if why := overlap(target, spec_of(target)):
+                raise InvalidInput(why)
         except StepFailed as fault:
             raise InvalidInput(str(fault)) from fault
+
+
+def overlap(target: DeploymentTarget, spec: TargetSpec) -> str:
+    """Return why what is done to a target would be done to another one, as their host sees it; empty when it is not.
+
+    It is also done by programs that may write beside their own folder (`programs.write`): into that of a protected
+    environment, no other target's programs write. Raises StepFailed as `shared` does.
+    """
+    if other := shared(target, spec):
+        return _("Another deployment target is already there: %(target)s") % {"target": other}
+    if other := _written(target, spec):
+        text = _("The programs of one deployment target could write into the folder of another one: %(target)s")
+        return text % {"target": other}
+    return ""
+
+
+def _written(target: DeploymentTarget, spec: TargetSpec) -> str:
+    """Return which other target's folder in a protected environment the programs of a target may write, or whose
+    programs may write its own; empty for none. On a host over SSH, the account alone limits programs.
+    """
+    if "ssh" in target.options:
+        return ""
+    place = (target.application_id, target.environment_id)
+    rows = DeploymentTarget.objects.exclude(pk=target.pk).select_related("application", "environment")
+    others = [row for row in rows if "ssh" not in row.options and (row.application_id, row.environment_id) != place]
+    closed = {row.root: str(row) for row in others if row.environment.protected}
+    for path in _writable(target):
+        if found := shared_with(replace(spec, root=Path(path)), list(closed)):
+            return closed[found[0]]
+    if target.environment.protected:
+        opened = {path: str(row) for row in others for path in _writable(row)}
+        return next((opened[path] for path in shared_with(spec, list(opened))), "")
+    return ""
+
+
+def _writable(target: DeploymentTarget) -> list[str]:
+    return list(target.options.get("programs", {}).get("write", ()))
 
 
 def shared(target: DeploymentTarget, spec: TargetSpec) -> str:

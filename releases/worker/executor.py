@@ -50,7 +50,7 @@ from releases.operations.step.outcome import (
 )
 from releases.queries.every_target import without_steps
 from releases.queries.target_spec import spec_of
-from releases.queries.target_validity import shared
+from releases.queries.target_validity import overlap
 from releases.worker.as_laid import demand_as_laid
 from releases.worker.context import RunFacts, context_of, facts_of, target_of, with_tree
 from releases.worker.ending import PROBE_SECONDS, state_of
@@ -182,9 +182,8 @@ def attempt(taken: Claim, facts: RunFacts) -> Claim | None:
         try:
             with _then_connected():
                 with interrupt_after(deadline + MARGIN_SECONDS):
-                    if step.begins and (other := shared(target_of(step), context.target)):
-                        words = _("Another deployment target is already there: %(target)s")
-                        raise StepFailed(words % {"target": other})
+                    if step.begins and (why := overlap(target_of(step), context.target)):
+                        raise StepFailed(why)
                     context = with_tree(step, context)
                     if step.step_type == "check":
                         result, probe = _check(step, context), ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audit.actor import acting
-from audit.refusals import NotPermitted
+from audit.refusals import InvalidInput, NotPermitted
 from environments import access
 from environments.models import AccessGrant, Account
 from environments.operations.access.follow import follow_groups
@@ -18,6 +19,7 @@ from releases.models import FollowUp
 from releases.operations.approval import decide
 from releases.operations.evidence.upload import upload
 from releases.operations.follow_up.complete import complete
+from releases.operations.target.set_settings import set_settings
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default
 from tests.releases.gates.asking import COMMAND, ask
@@ -101,3 +103,16 @@ def test_two_administrators_give_neither_of_them_a_deciding_role_through_a_group
     for name in ("administrator", "second_administrator"):
         with world.acting_as(name), pytest.raises(NotPermitted):
             confirm(grant.pk)
+
+
+def test_the_programs_of_a_lower_environment_write_into_no_folder_of_production(world: Any, tmp_path: Path) -> None:
+    """One person sets the options of a target that is not protected, and no approval is asked there."""
+    ours, theirs = world.targets["development"], world.targets["production"]
+    (tmp_path / "link").symlink_to(theirs.root)
+    for path in (theirs.root, f"{theirs.root}/current", str(Path(theirs.root).parent), str(tmp_path / "link")):
+        with world.acting_as("manager"), pytest.raises(InvalidInput, match="could write into the folder of another"):
+            set_settings(ours.pk, root=ours.root, settings={"programs": {"write": [path]}}, reason="a shared folder")
+    with world.acting_as("manager"):
+        set_settings(ours.pk, root=ours.root, settings={"programs": {"write": [str(tmp_path)]}}, reason="a folder")
+    with world.acting_as("manager"), pytest.raises(InvalidInput, match="could write into the folder of another"):
+        set_settings(theirs.pk, root=str(tmp_path / "new"), settings={}, reason="moves into an opened folder")
