@@ -13,6 +13,7 @@ from audit.actor import acting
 from audit.clock import now
 from audit.models import Event
 from audit.refusals import GateNotPassed, NotPermitted, NotPossible
+from environments.operations.account.deactivate import deactivate
 from releases.jobs import prepare_rollback
 from releases.models import ChecklistItem, DeployedVersion, Document, Rollback
 from releases.operations.checklist.sign import sign
@@ -24,6 +25,7 @@ from releases.operations.rollback.complete_manually import complete_manually
 from releases.operations.rollback.confirm_late import confirm_late
 from releases.operations.rollback.escalate import escalate
 from releases.operations.rollback.start import retry, start_rollback as begin
+from tests.bypasses.test_access_bypasses import newcomer
 from tests.releases.gates.asking import COMMAND, alter, communicated, make, shown, walk
 
 
@@ -177,6 +179,29 @@ def test_a_manual_completion_is_confirmed_again_after_another_attempt(world: Any
     with world.acting_as("second_operator"):
         complete_manually(alarm.pk, maintenance="off", service="none", reason="yes")
     assert world.fresh(alarm).state == "failed", "one person has said so about how it stands now"
+
+
+def test_a_manual_completion_stated_by_someone_without_the_right_any_more_is_not_confirmed_alone(world: Any) -> None:
+    alarm = alarm_of(world)
+    count(alarm, 1)
+    authorise(world, alarm)
+    with acting(COMMAND):
+        step = begin(alarm.pk)
+    from releases.models import Step
+
+    walk(Step.objects.get(pk=step), "claim", "fail")
+    alarm = walk(alarm, "fail")
+    walk(alarm.deployment, "fail_rollback")
+    with world.acting_as("operator"):
+        complete_manually(alarm.pk, maintenance="off", service="none", reason="by hand, at 10:00")
+    with world.acting_as("administrator"):
+        deactivate(world.people["operator"].pk, reason="left")
+    for who, state in (("second_operator", "failed"), ("third_operator", "reporting")):
+        if who == "third_operator":
+            world.people[who] = newcomer(who, ("operator", None))
+        with world.acting_as(who):
+            complete_manually(alarm.pk, maintenance="off", service="none", reason="yes")
+        assert world.fresh(alarm).state == state
 
 
 def fixed(world: Any) -> Any:

@@ -22,6 +22,7 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from audit.standing import standing
 from environments import access
+from environments.models import Account
 
 
 def refusal() -> dict[str, Any] | None:
@@ -60,7 +61,7 @@ def request_resumption(*, reason: str) -> LedgerResumption:
             )
         if not reason.strip():
             raise InvalidInput(_("Enter what was restored, and why."))
-        known = set(LedgerResumption.objects.values_list("digest", flat=True))
+        known = {row.digest for row in LedgerResumption.objects.all() if _awaited(row) or row.confirmed_at is not None}
         said = next((one for one in faults if one["digest"] not in known), None)
         if said is None:
             raise NotPossible(_("This ledger resumption has already been requested."))
@@ -89,9 +90,19 @@ def confirm(continuation_id: int, *, reason: str = "") -> LedgerResumption:
             raise NotPossible(over(row))
         if row.requested_person in second.identities:
             raise NotPermitted(_("A second person must confirm this."))
+        access.require_still(_requester(row), "manage_accounts")
         row.confirmed_by, row.confirmed_person, row.confirmed_at = op.actor.label, second.person_key, now()
         op.signature(digest=row.digest)
     return row
+
+
+def _requester(row: LedgerResumption) -> Account:
+    return Account.objects.get(pk=int(row.requested_by.split(":")[1]))
+
+
+def _awaited(row: LedgerResumption) -> bool:
+    """Tell whether it may still be confirmed: the requester has the right as before; otherwise another one requests."""
+    return access.may(_requester(row), "manage_accounts")
 
 
 def over(row: LedgerResumption) -> str:

@@ -59,7 +59,7 @@ def complete_manually(
             manual_completion.Service
         ):
             raise InvalidInput(_("Say whether maintenance mode is on and whether the service runs."))
-        first = rollback.facts.get("manual_completions", [])
+        stated, first = rollback.facts.get("manual_completions", []), counting(rollback)
         if why := why_not_permitted(account, rollback):
             raise NotPermitted(why)
         if rollback.state != "failed":
@@ -68,7 +68,7 @@ def complete_manually(
         if (wrong := manual_completion.troubles(entry)) and not accepted:
             raise InvalidInput(*wrong, _("Correct the problem first, or tick the box to leave it as it is."))
         op.details.update(maintenance=maintenance, service=service, measured=measured, accepted_problems=wrong)
-        rollback.facts = {**rollback.facts, "manual_completions": [*first, entry]}
+        rollback.facts = {**rollback.facts, "manual_completions": [*stated, entry]}
         if first:
             rollback.complete_manually()
             deployment.cancel_rest(now())
@@ -78,10 +78,17 @@ def complete_manually(
 
 def why_not_permitted(account: Account, rollback: Rollback) -> str:
     """Return why a person may not state or confirm it; empty when they may: two persons are needed."""
-    first = rollback.facts.get("manual_completions", [])
-    if first and first[0]["account"] in account.accounts:
+    if any(entry["account"] in account.accounts for entry in counting(rollback)):
         return _("A different person from the one before must do this.")
     return ""
+
+
+def counting(rollback: Rollback) -> list[dict[str, Any]]:
+    """Return the statements of those who may still make one: after a person has left, another one states it first."""
+    stated, run = rollback.facts.get("manual_completions", []), rollback.deployment
+    people = Account.objects.in_bulk([entry["account"] for entry in stated])
+    where = (run.environment, run.application_id)
+    return [entry for entry in stated if access.may(people.get(entry["account"]), "roll_back", *where)]
 
 
 def draft_documents(rollback: Rollback) -> None:

@@ -12,7 +12,8 @@ from django.db import connection
 from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.ledger.resumption import write_refusal
 from audit.models import CheckpointDelivery, Event, LedgerResumption
-from audit.refusals import InvalidInput, NotPermitted, NotPossible, SignatureRequired
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible, SignatureRequired
+from environments.operations.account.deactivate import deactivate
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
 from tests.releases.gates.asking import alter
@@ -58,6 +59,21 @@ def test_an_administrator_and_a_committee_member_let_the_ledger_signer_go_on(ref
     signed = [event.contents["after"]["signature"] for event in operations]
     assert [one["meaning"] for one in signed] == ["ledger:request_resumption", "ledger:confirm_resumption"]
     assert {one["digest"] for one in signed} == {row.digest}
+
+
+def test_a_resumption_requested_by_someone_who_has_left_is_requested_again(
+    refused: str, acting_as: Acting, people: dict[str, Any]
+) -> None:
+    with acting_as("administrator"):
+        row = resume.request_resumption(reason="restored")
+    with acting_as("second_administrator"):
+        deactivate(people["administrator"].pk, reason="left")
+    with acting_as("committee_a"), pytest.raises(GateNotPassed, match="no longer has the permission"):
+        resume.confirm(row.pk)
+    with acting_as("second_administrator"):
+        again = resume.request_resumption(reason="restored, as I have seen")
+    with acting_as("committee_a"):
+        assert resume.confirm(again.pk).digest == row.digest
 
 
 def test_the_second_person_is_another_one_under_each_of_their_names(

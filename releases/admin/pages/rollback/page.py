@@ -16,6 +16,7 @@ from releases.admin.pages.monitoring.page import drawings, rows_of
 from releases.admin.pages.monitoring.series import figure
 from releases.gates.quorum import words_for
 from releases.models import Rollback, TeamMember
+from releases.operations.rollback.complete_manually import counting
 from releases.operations.rollback.confirm_late import confirmations, missing, why_not_approved
 from releases.queries.manual_completion import statement, troubles
 from releases.queries.rollback_authorisation import authorisation
@@ -88,7 +89,7 @@ def who_next(rollback: Rollback, decider: TeamMember | None) -> str:
         case "monitoring":
             return _("No action is needed: monitoring after the rollback is in progress.")
         case "failed":
-            if rollback.facts.get("manual_completions"):
+            if counting(rollback):
                 return _("Another operator confirms that the rollback was completed manually.")
             return _(
                 "An operator retries the failed step, or records that the rollback was completed manually. A "
