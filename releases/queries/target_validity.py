@@ -72,7 +72,7 @@ def overlap(target: DeploymentTarget, spec: TargetSpec) -> str:
     """Return why what is done to a target would be done to another one, as their host sees it; empty when it is not.
 
     It is also done by programs that may write beside their own folder (`programs.write`): into that of a protected
-    environment, no other target's programs write. Raises StepFailed as `shared` does.
+    environment, the programs of an unprotected one do not write. Raises StepFailed as `shared` does.
     """
     if other := shared(target, spec):
         return _("Another deployment target is already there: %(target)s") % {"target": other}
@@ -83,22 +83,21 @@ def overlap(target: DeploymentTarget, spec: TargetSpec) -> str:
 
 
 def _written(target: DeploymentTarget, spec: TargetSpec) -> str:
-    """Return which other target's folder in a protected environment the programs of a target may write, or whose
-    programs may write its own; empty for none. On a host over SSH, the account alone limits programs.
+    """Return which target of a protected environment has its folder where the programs of an unprotected one, whose
+    options one person sets, could write, where this target is either of them; empty for none. On a host over SSH, the
+    account alone limits programs.
     """
     if "ssh" in target.options:
         return ""
-    place = (target.application_id, target.environment_id)
-    rows = DeploymentTarget.objects.exclude(pk=target.pk).select_related("application", "environment")
-    others = [row for row in rows if "ssh" not in row.options and (row.application_id, row.environment_id) != place]
-    closed = {row.root: str(row) for row in others if row.environment.protected}
-    for path in _writable(target):
-        if found := shared_with(replace(spec, root=Path(path)), list(closed)):
-            return closed[found[0]]
-    if target.environment.protected:
+    protected = target.environment.protected
+    rows = DeploymentTarget.objects.exclude(pk=target.pk).exclude(environment__protected=protected)
+    others = [row for row in rows.select_related("application", "environment") if "ssh" not in row.options]
+    if protected:
         opened = {path: str(row) for row in others for path in _writable(row)}
-        return next((opened[path] for path in shared_with(spec, list(opened))), "")
-    return ""
+        return next((opened[path] for path in shared_with(spec, list(opened))), "") if opened else ""
+    closed = {row.root: str(row) for row in others}
+    found = [shared_with(replace(spec, root=Path(path)), list(closed)) for path in _writable(target) if closed]
+    return next((closed[roots[0]] for roots in found if roots), "")
 
 
 def _writable(target: DeploymentTarget) -> list[str]:
