@@ -8,9 +8,9 @@ from audit.clock import now
 from audit.operation import operation
 from audit.refusals import NotPossible
 from releases.gates.base import Known, final_check_of
-from releases.models import Fact, Release
+from releases.models import Release
 from releases.operations.poll.retry_limit import with_retry_limit
-from releases.operations.release.prepare import done_milestone, held_by, require_in_time
+from releases.operations.release.prepare import done_milestone, final_check_done, held_by, require_in_time
 from releases.operations.release.readiness import TESTING
 
 # State → the edge that leaves it by itself.
@@ -36,10 +36,7 @@ def pass_stage(release_id: int) -> Release:
             release.complete_testing()
             done_milestone(release, "complete_testing", None)
         else:
-            tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
-            release.tag_object = tag.value.get("object_id", "") if tag is not None else ""
-            release.complete_final_check()
-            done_milestone(release, "complete_final_check", None)
+            final_check_done(release, None)
     return release
 
 

@@ -13,7 +13,7 @@ from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
 from releases.gates.base import procedure_of
-from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Milestone, Release, Waiver
+from releases.models import ChecklistItem, Deployment, DeploymentProcess, Document, Fact, Milestone, Release, Waiver
 from releases.notifications.templates import notes
 from releases.operations.document.review import create as create_document
 from releases.operations.follow_up.create import create
@@ -152,6 +152,14 @@ def done_milestone(release: Release, verb: str, account: Account | None) -> None
     for milestone in release.milestones.filter(guards=verb, done_at=None):
         milestone.done_at, milestone.done_by = now(), account
         milestone.save(update_fields=["done_at"] if account is None else ["done_at", "done_by"])
+
+
+def final_check_done(release: Release, account: Account | None) -> None:
+    """Complete the final check and record the tag; a release without one has none, where no gate asks for it."""
+    tag = Fact.objects.filter(release=release, kind="tag", environment=None).first()
+    release.tag_object = tag.value.get("object_id", "") if tag is not None else ""
+    release.complete_final_check()
+    done_milestone(release, "complete_final_check", account)
 
 
 def _not_occupied(release: Release) -> None:

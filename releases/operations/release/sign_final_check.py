@@ -25,7 +25,7 @@ from releases.gates.rehearsal import rehearsed
 from releases.models import ApprovalRequest, Fact, FinalCheck, Procedure, Release, TeamMember, Waiver
 from releases.models.waiver import NOTIFICATIONS_SENT, NOTIFICATIONS_SENT_WAIVER
 from releases.operations.follow_up.create import create
-from releases.operations.release.prepare import done_milestone, require_in_time
+from releases.operations.release.prepare import final_check_done, require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
 from releases.queries.announcement import NOT_MEASURED, UNKNOWN, WAIVED, Announcement, announcement
 from releases.queries.step_plan import production_of
@@ -153,10 +153,7 @@ def sign(release_id: int, *, reason: str = "") -> Release:
             late = [a.reason for a in evaluate(release, environment) if a.kind == "tag" and not a.passes]
             if late:
                 raise GateNotPassed(*late)
-            tag = Fact.objects.get(release=release, kind="tag", environment=None)
-            release.tag_object = tag.value["object_id"]
-            release.complete_final_check()
-            done_milestone(release, "complete_final_check", account)
+            final_check_done(release, account)
     return release
 
 

@@ -22,7 +22,7 @@ from releases.operations.release.sign_final_check import facts_now, open_roles, 
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default
 from tests.conftest import enrolled
-from tests.releases.gates.asking import COMMAND, alter
+from tests.releases.gates.asking import COMMAND, alter, git, own_repository
 
 from .test_own_roles import in_effect
 
@@ -178,3 +178,18 @@ def test_a_release_with_the_risk_class_of_a_final_check_has_one(world: Any) -> N
     release, _request = world.approved(risk="high")
     with acting(SCHEDULER), pytest.raises(NotPossible):
         pass_stage(release.pk)
+
+
+def test_a_release_without_a_tag_completes_where_no_gate_asks_for_one(world: Any, tmp_path: Any) -> None:
+    raw = default().model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = "9.0.0"
+    raw["gates"] = [gate for gate in raw["gates"] if gate["type"] not in ("tag", "branch_protection")]
+    raw["final_check"]["items"] = [item for item in raw["final_check"]["items"] if item["key"] != "tag_unchanged"]
+    in_effect(world, Content.checked(raw | {"protected_branches": []}), office="")
+    git(own_repository(world, tmp_path), "tag", "--delete", "v1.3.0")
+    release, _request = world.approved()
+    for name in ("manager", "operator"):
+        with world.acting_as(name):
+            sign(release.pk)
+    release = world.fresh(release)
+    assert (release.state, release.tag_object) == ("final_check_completed", "")
