@@ -31,6 +31,7 @@ from releases.procedures.rows import (
     whole_of,
 )
 from releases.procedures.unnotified_ends import unnotified_ends
+from releases.procedures.unused import unused_faults
 from releases.procedures.values import AUTHOR, JUDGED_BY, MOST_PLACES, ROLLBACK_DOCUMENTS, EvidenceType, Tier
 
 _PLANS = ("deployment", "after_deployment", "before_rollback", "rollback", "after_rollback")
@@ -70,6 +71,7 @@ def faults_between(
     yield from approval_faults(raw)
     yield from place_faults(raw)
     yield from emergency_faults(raw)
+    yield from unused_faults(raw)
     yield from _gates(raw, gate_types)
     yield from _versions(raw)
     yield from _plans(raw, step_types)

@@ -244,16 +244,17 @@ class Procedure(Section):
         """Return how long the approval of an emergency release is valid; 0 where there are none."""
         return self.schedule.emergency.validity_hours if self.schedule.emergency is not None else 0
 
-    def approvals_for(self, subject: str, *places: Place, risk: str = "") -> list[parts.ApprovalRule]:
+    def approvals_for(self, subject: str, *places: Place, kind: str = "", risk: str = "") -> list[parts.ApprovalRule]:
         """Return the approval rules of a subject by stage; without a rule the request is refused.
 
         places: the environments that are decided about, none for what concerns all of them. Rules that name an
-        environment replace those of its tier. risk: the risk class of the release; "": the rules of each class. A
-        deployment process without rules of its own has those of the procedure.
+        environment replace those of its tier. kind, risk: the type and risk class of the release; "": the rules of
+        each. A deployment process without rules of its own has those of the procedure.
         """
         if subject == "process" and all(rule.subject != subject for rule in self.approval_rules):
             subject = "procedure"
         mine = [rule for rule in self.approval_rules if rule.subject == subject and meant(rule.when, "", risk)]
+        mine = [rule for rule in mine if meant(rule.when, kind, "")]
         found: dict[int, parts.ApprovalRule] = {}
         for place in places:
             own = [rule for rule in mine if rule.environment == place.slug]
@@ -261,13 +262,13 @@ class Procedure(Section):
         rules = found.values() if places else [rule for rule in mine if rule.tier == "all"]
         return sorted(rules, key=lambda rule: rule.stage)
 
-    def rules_for(self, subject: str, *places: Place, risk: str = "") -> list[dict[str, Any]]:
+    def rules_for(self, subject: str, *places: Place, kind: str = "", risk: str = "") -> list[dict[str, Any]]:
         """Return the same as an approval request holds them: `{"stage", "role", "number"}`, by stage, and `decisions`
         where a rule limits them. A role that rules of several environments ask at a stage is asked once, for as many
         persons as the most demanding of them.
         """
         found: dict[tuple[int, str], dict[str, Any]] = {}
-        for rule in self.approvals_for(subject, *places, risk=risk):
+        for rule in self.approvals_for(subject, *places, kind=kind, risk=risk):
             row = found.setdefault((rule.stage, rule.role), {"stage": rule.stage, "role": rule.role, "number": 0})
             row["number"] = max(row["number"], rule.number)
             allowed = set(row.get("decisions", ())) | set(rule.decisions or get_args(Decision))

@@ -58,8 +58,8 @@ def clear_changed(rollback: Rollback, op: Operation) -> None:
 def late_rules(rollback: Rollback) -> list[Any]:
     """Return the procedure's approval rules for a late rollback."""
     deployment = rollback.deployment
-    content, risk = deployment.content, deployment.release.risk
-    return content.rules_for("late_rollback", deployment.environment, risk=risk)
+    release = deployment.release
+    return deployment.content.rules_for("late_rollback", deployment.environment, kind=release.kind, risk=release.risk)
 
 
 def standing(rollback: Rollback) -> quorum.Standing | None:

@@ -101,6 +101,7 @@ def test_a_second_environment_of_production_comes_after_the_first() -> None:
     raw = copy.deepcopy(SMALL)
     raw["environments"].append(raw["environments"][1] | {"key": "second", "order": 3})
     raw["accepted_branches"].append({"environment": "second", "patterns": ["main"]})
+    raw["access"].append({"role": "engineer", "environment": "second", "level": "operate", "en": "Operates"})
     assert Procedure.checked(raw).environments[2].key == "second"
     raw["gates"] = [row for row in raw["gates"] if row["type"] != "promotion"]
     assert refused(raw) == {

@@ -137,6 +137,7 @@ def procedures(draw: DrawFn) -> dict[str, Any]:
     raw["accepted_branches"] = [{"environment": place["key"], "patterns": ["*", "*/*"]} for place in where]
     raw["testing"]["environments"][0]["environment"] = where[0]["key"]
     raw["approval_rules"], raw["gates"] = draw(rules(where)), draw(gates(where))
+    raw["testing"]["matrix"][0]["required"] = any(gate.get("evidence") == "junit" for gate in raw["gates"])
     if draw(st.booleans()):
         days = sorted(draw(st.sets(st.integers(1, 20), max_size=4)), reverse=True)
         guards = ("lock_scope", "complete_testing", "mark_approved", "complete_final_check")
@@ -146,9 +147,10 @@ def procedures(draw: DrawFn) -> dict[str, Any]:
         ] + [{"key": "start", "en": "T-0", "days_before": 0, "guards": "start"}]
     if draw(st.booleans()):
         raw["final_check"] = {"signers": draw(st.sampled_from([["lead"], ["lead", "engineer"], ["board"]]))}
-    if draw(st.booleans()):
+    kinds = {gate["type"] for gate in raw["gates"]}
+    if "checklist" in kinds:
         raw["checklist"] = [{"key": "read", "en": "Read", "group": "technical"}]
-    if draw(st.booleans()):
+    if "document" in kinds:
         raw["documents"] = [{"key": "changelog", "en": "Changelog"}, *draw(documents())]
     if draw(st.booleans()):
         raw["document_states"] = [{"key": key, "en": key} for key in STATES if draw(st.booleans())]
