@@ -49,7 +49,7 @@ class ChangeWindowAdmin(ReadOnlyAdmin):
     @column(_("release day"))
     def days(self, row: ChangeWindow) -> str:
         """Return the days of a recurring window."""
-        return rule_in_words(row.rrule) if row.rrule else "—"
+        return rule_in_words(row.rrule, row.day_offset) if row.rrule else "—"
 
     @column(_("opens"))
     def opens(self, row: ChangeWindow) -> str:

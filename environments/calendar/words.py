@@ -6,7 +6,7 @@ from datetime import time
 from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import gettext as _, gettext_lazy
 
-from environments.language import listed
+from environments.language import listed, noted
 
 _DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _ORDINALS = {
@@ -19,14 +19,25 @@ _ORDINALS = {
 }
 
 
-def rule_in_words(rrule: str) -> str:
-    """Return a recurrence of days (RFC 5545) in the reader's language; a rarer form as it is written."""
+def rule_in_words(rrule: str, offset: int = 0) -> str:
+    """Return a recurrence of days (RFC 5545) in the reader's language; a rarer form as it is written. offset: days by
+    which each is moved.
+    """
+    moved = {1: _("the day after"), -1: _("the day before")}.get(offset)
+    if offset and moved is None:
+        moved = (_("%(n)d days later") if offset > 0 else _("%(n)d days earlier")) % {"n": abs(offset)}
+    return noted(_days_in_words(rrule), moved) if moved else _days_in_words(rrule)
+
+
+def _days_in_words(rrule: str) -> str:
     parts = dict(part.partition("=")[::2] for part in rrule.upper().split(";") if part)
     days, months = _days(parts), _numbers(parts.get("BYMONTH", ""))
     every = int(parts.get("INTERVAL", "1"))
     known, until = {"FREQ", "INTERVAL", "BYDAY", "BYMONTH", "BYMONTHDAY", "WKST", "UNTIL"}, parts.get("UNTIL", "")
     named = [str(MONTHS[month]) for month in months]
-    if parts.keys() - known or None in days or (parts["FREQ"] == "YEARLY" and not (days and months)):
+    rare = parts["FREQ"] == "YEARLY" and not (days and months)
+    rare |= parts["FREQ"] == "WEEKLY" and "BYMONTHDAY" in parts
+    if parts.keys() - known or None in days or rare:
         return rrule
     values = {"n": every, "days": listed(str(day) for day in days), "months": listed(named)}
     match parts["FREQ"], every, bool(days), bool(months):
@@ -74,7 +85,8 @@ def _days(parts: Mapping[str, str]) -> Sequence[str | None]:
         weekday, ordinal = name[-2:], name[:-2]
         word = str(WEEKDAYS[_DAYS.index(weekday)])
         if not ordinal:
-            found.append(word)
+            # Each such day of a month or year has no short name that could not mean one of them.
+            found.append(word if parts["FREQ"] in ("DAILY", "WEEKLY") else None)
         elif int(ordinal) in _ORDINALS:
             found.append(_("%(ordinal)s %(weekday)s") % {"ordinal": _ORDINALS[int(ordinal)], "weekday": word})
         else:

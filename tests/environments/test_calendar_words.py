@@ -26,6 +26,9 @@ RULES = [
     ("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "", ""),
     ("FREQ=YEARLY;BYDAY=20MO", "", ""),
     ("FREQ=WEEKLY", "", ""),
+    ("FREQ=MONTHLY;BYDAY=MO", "", ""),
+    ("FREQ=YEARLY;BYMONTH=4;BYDAY=SU", "", ""),
+    ("FREQ=WEEKLY;BYMONTHDAY=1", "", ""),
 ]
 
 
@@ -50,3 +53,19 @@ def test_hours_are_said_in_both_languages(start: time, minutes: int, english: st
         assert hours_in_words(start, minutes) == english
     with translation.override("ja"):
         assert hours_in_words(start, minutes) == japanese
+
+
+@pytest.mark.parametrize(
+    ("days", "english", "japanese"),
+    [
+        (1, "each week: Monday (the day after)", "毎週月曜日（翌日）"),
+        (-1, "each week: Monday (the day before)", "毎週月曜日（前日）"),
+        (3, "each week: Monday (3 days later)", "毎週月曜日（3日後）"),
+        (-2, "each week: Monday (2 days earlier)", "毎週月曜日（2日前）"),
+    ],
+)
+def test_a_window_on_another_day_than_the_rule_says_so(days: int, english: str, japanese: str) -> None:
+    with translation.override("en"):
+        assert rule_in_words("FREQ=WEEKLY;BYDAY=MO", days) == english
+    with translation.override("ja"):
+        assert rule_in_words("FREQ=WEEKLY;BYDAY=MO", days) == japanese

@@ -1,6 +1,6 @@
 """The procedure as a document on paper: the chapters of the written one, from the values that releases follow."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from typing import Any
@@ -17,12 +17,22 @@ from environments.language import labelled, language, listed, noted
 from environments.models.role import role_names
 from releases.admin.components.formatting import show, span
 from releases.admin.operations.procedure_forms import subjects
-from releases.models import Procedure, Release
+from releases.admin.pages.procedure.in_words import (
+    conditional,
+    days,
+    has,
+    hours_before,
+    lasting,
+    limited,
+    mark,
+    measured,
+    window,
+)
+from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
-from releases.procedures.part import When
-from releases.procedures.parts import Gate, Label, Regular, StandardChange
+from releases.procedures.parts import Gate, Label
 from releases.procedures.save import as_text
-from releases.procedures.values import AUTHOR
+from releases.procedures.values import AUTHOR, JUDGED_BY
 
 
 @dataclass(frozen=True)
@@ -47,11 +57,6 @@ def _words(parts: Iterable[Label]) -> list[str]:
     return [mark(part) for part in parts]
 
 
-def mark(part: Label) -> str:
-    """Return the words of a part; an asterisk where the value is a Ringi default."""
-    return part.label(language()) + (" *" if part.origin == "default" else "")
-
-
 def _documents(content: Content) -> list[str]:
     """Return the documents, each with the signatures that it has of its own."""
     names = role_names() | {AUTHOR: _("author")}
@@ -59,17 +64,6 @@ def _documents(content: Content) -> list[str]:
         " → ".join([mark(row), *(noted(mark(one), names.get(one.role, one.role)) for one in row.signatures)])
         for row in content.documents
     ]
-
-
-def _in_words(regular: Regular) -> str:
-    """Return the days and hours of the regular window, as the numbers say them."""
-    hours = hours_in_words(time.fromisoformat(regular.start), regular.length_minutes)
-    return f"{rule_in_words(regular.rrule)} · {hours} · {regular.zone}"
-
-
-def _lasting(seconds: int, part: Label | None) -> str:
-    """Return a length of time, with the author's words before it where there are any."""
-    return span(seconds) if part is None else noted(mark(part), span(seconds))
 
 
 def chapters(content: Content) -> list[Chapter]:
@@ -104,16 +98,7 @@ def _standard(content: Content) -> list[Block]:
     if standard is None:
         return []
     review = [mark(standard.review)] if standard.review is not None else []
-    return [Block(_("Standard changes"), [*map(_limited, standard.changes), *review])]
-
-
-def _limited(change: StandardChange) -> str:
-    classes = dict(Release.Risk.choices)
-    limits = [labelled(_("application"), listed(change.applications))] if change.applications else []
-    limits += [labelled(_("risk class"), listed(str(classes[key]) for key in change.risk))] if change.risk else []
-    limits += [labelled(_("a week"), change.per_week)] if change.per_week is not None else []
-    limits += [labelled(_("until"), change.until.isoformat())] if change.until is not None else []
-    return noted(mark(change), " · ".join(limits)) if limits else mark(change)
+    return [Block(_("Standard changes"), [*map(limited, standard.changes), *review])]
 
 
 def _planning(content: Content) -> list[Block]:
@@ -128,7 +113,7 @@ def _planning(content: Content) -> list[Block]:
     return [
         Block(
             _("Regular release"),
-            [_in_words(regular)],
+            [window(regular)],
             head=[_("frequency"), _("release day"), _("release hours"), _("zone")] if any(written) else (),
             rows=[(*(mark(part) if part else "—" for part in written), regular.zone)] if any(written) else (),
         ),
@@ -142,7 +127,7 @@ def _planning(content: Content) -> list[Block]:
             _("Preparation timeline"),
             head=[_("milestone"), _("regular"), _("emergency")],
             rows=[
-                (_conditional(mark(m), m.when), f"T-{m.days_before}", _hours(hours.get(m.key)))
+                (conditional(mark(m), m.when), days(m), hours_before(hours.get(m.key) if has(m, "emergency") else None))
                 for m in content.milestones
             ],
         ),
@@ -163,7 +148,7 @@ def _planning(content: Content) -> list[Block]:
             head=[_("subject"), _("evaluated in"), _("stage"), _("role"), _("persons")],
             rows=[
                 (
-                    _conditional(subjects().get(r.subject, r.subject), r.when),
+                    conditional(subjects().get(r.subject, r.subject), r.when),
                     _tiers().get(r.tier, "") or _names(content).get(r.environment, r.environment),
                     str(r.stage),
                     _deciding(roles.get(r.role, r.role), r.decisions),
@@ -173,8 +158,14 @@ def _planning(content: Content) -> list[Block]:
                 if r.role != "none"
             ],
         ),
-        Block(_("Final check"), _words(content.final_check.items)),
+        _final_check(content, roles),
     ]
+
+
+def _final_check(content: Content, roles: Mapping[str, str]) -> Block:
+    final = content.final_check
+    signers = [labelled(_("roles"), listed(roles.get(key, key) for key in final.signers))] if final.signers else []
+    return Block(conditional(_("Final check"), final.when), [*signers, *_words(final.items)])
 
 
 def _freezes(content: Content) -> list[Block]:
@@ -190,10 +181,6 @@ def _freezes(content: Content) -> list[Block]:
         for row in content.freezes
     ]
     return [Block(_("Change freezes"), head=[_("name"), _("environments"), _("time")], rows=rows)]
-
-
-def _hours(hours: int | None) -> str:
-    return "" if hours is None else _("T-%(n)d h") % {"n": hours} if hours else "T-0"
 
 
 def _process(content: Content) -> list[Block]:
@@ -221,7 +208,7 @@ def _process(content: Content) -> list[Block]:
         Block(_("Verification after the deployment"), _words(c for c in content.checks if c.when == "deployment")),
         Block(
             _("Monitoring after the release"),
-            [_lasting(content.monitoring.duration_seconds, content.monitoring.duration), *_words(content.metrics)],
+            [lasting(content.monitoring.duration_seconds, content.monitoring.duration), *_words(content.metrics)],
         ),
         Block(_("Checks during the monitoring"), _words(c for c in content.checks if c.when == "monitoring")),
     ]
@@ -229,7 +216,7 @@ def _process(content: Content) -> list[Block]:
 
 def _steps(steps: Iterable[Any]) -> list[tuple[str, str, str]]:
     return [
-        (str(n), _conditional(mark(step), step.when), span(step.estimate_seconds)) for n, step in enumerate(steps, 1)
+        (str(n), conditional(mark(step), step.when), span(step.estimate_seconds)) for n, step in enumerate(steps, 1)
     ]
 
 
@@ -274,17 +261,6 @@ def _asked_in(content: Content, gate: Gate) -> str:
     return noted(where, _("%(hours)d h after the verification") % {"hours": gate.hours}) if gate.hours else where
 
 
-def _conditional(words: str, when: When | None) -> str:
-    """Return the words of a row with the releases to which it applies, where it does not apply to all."""
-    if when is None:
-        return words
-    risks = dict(Release.Risk.choices)
-    kinds = dict(Release.Kind.choices)
-    said = [labelled(_("risk class"), listed(str(risks[key]) for key in when.risk))] if when.risk else []
-    said += [labelled(_("type"), listed(str(kinds[key]) for key in when.kind))] if when.kind else []
-    return noted(words, " · ".join(said)) if said else words
-
-
 def _deciding(role: str, decisions: Sequence[str]) -> str:
     """Return a role with what it may decide, where a rule limits that."""
     labels = {"approve": _("Approve"), "send_back": _("Send back"), "reject": _("Reject")}
@@ -318,13 +294,13 @@ def _versions(content: Content) -> list[Block]:
 
 
 def _verification(content: Content) -> list[Block]:
-    limits = {t.key: labelled(mark(t), t.value) for t in content.thresholds}
+    limits = {"": "—", **{t.key: labelled(mark(t), t.value) for t in content.thresholds}}
     return [
         Block(
             _("Gates"),
             head=[_("gate"), _("evaluated in"), _("threshold")],
             rows=[
-                (_conditional(mark(g), g.when), _asked_in(content, g), limits.get(g.threshold, "—"))
+                (conditional(mark(g), g.when), _asked_in(content, g), limits[JUDGED_BY.get(g.evidence, "")])
                 for g in content.gates
             ],
         ),
@@ -339,7 +315,7 @@ def _rollback(content: Content) -> list[Block]:
         Block(
             _("Rollback triggers"),
             head=[_("trigger"), _("type"), _("measurement condition")],
-            rows=[(mark(t), kinds[t.critical], _measured(t)) for t in content.triggers],
+            rows=[(mark(t), kinds[t.critical], measured(t)) for t in content.triggers],
         ),
         Block(_("Manual rollback reasons"), _words(way.reasons)),
         Block(_("Assessment"), _words(way.assessment)),
@@ -350,18 +326,9 @@ def _rollback(content: Content) -> list[Block]:
             rows=_steps((*content.plans.before_rollback, *content.plans.rollback, *content.plans.after_rollback)),
         ),
         Block(_("Rollback verification"), _words(c for c in content.checks if c.when == "rollback")),
-        Block(_("Monitoring after the rollback"), [_lasting(way.monitoring_seconds, way.monitoring_duration)]),
+        Block(_("Monitoring after the rollback"), [lasting(way.monitoring_seconds, way.monitoring_duration)]),
         Block(_("Documents"), _words(way.documents)),
     ]
-
-
-def _measured(trigger: Any) -> str:
-    if not trigger.measured:
-        return "—"
-    how = _("× baseline") if trigger.comparison == "ratio" else ""
-    said = _("%(k)d of %(n)d measurements at or above %(limit)s %(how)s")
-    said %= {"k": trigger.k, "n": trigger.n, "limit": trigger.limit, "how": how}
-    return f"{said} · " + _("dry run") if trigger.dry_run else said
 
 
 def _tiers() -> dict[str, str]:
