@@ -11,6 +11,7 @@ from environments import access
 from environments.models import AccessRequest, Account, ChangeFreeze, Environment
 from environments.sign_in_names import accounts_named
 from releases.gates import quorum
+from releases.gates.base import final_check_of
 from releases.models import (
     ApprovalDecision,
     ApprovalRequest,
@@ -25,7 +26,9 @@ from releases.models import (
     TeamMember,
 )
 from releases.queries.decision_request import asked_of
+from releases.queries.milestone_dates import TURNS
 from releases.queries.notification_subject import Subject, subject_of, thing_of
+from releases.queries.step_plan import production_of
 
 # Who hears of it when those who must act do not.
 NEXT = {
@@ -61,7 +64,7 @@ def _assignees(event: str, subject: Subject, payload: dict[str, Any], thing: Mod
         case "release:end_approval", _:
             return _had_approved(payload)
         case "milestone:remind", Milestone():
-            return access.holders_based_on(str(payload.get("role", "release_manager")))
+            return _reaching(thing)
         case (("window:create_freeze" | "freeze:lift"), ChangeFreeze()):
             return _touched(thing, payload)
         case "freeze:request_lift", ChangeFreeze():
@@ -75,22 +78,18 @@ def _assignees(event: str, subject: Subject, payload: dict[str, Any], thing: Mod
         case (("deployment:await_decision" | "decision_request:escalate"), DecisionRequest()):
             named = _named(thing)
             asked = [entry.account for entry in asked_of(thing) if entry.account not in named]
-            return [*named, *asked] or access.holders_based_on("operator", thing.deployment.environment)
+            return [*named, *asked] or _operators(thing.deployment.environment)
         case "poll:suspend", PollFailure():
             deployment = thing.deployment
-            return (
-                access.holders_based_on("operator", deployment.environment)
-                if deployment is not None
-                else holding("prepare")
-            )
+            return _operators(deployment.environment) if deployment is not None else holding("prepare")
         case "monitoring:report_no_data", MonitoringPeriod():
             deployment = thing.deployment
             team = [entry.account for entry in TeamMember.objects.filter(release=deployment.release_id)]
-            return list(dict.fromkeys(team)) or access.holders_based_on("operator", deployment.environment)
+            return list(dict.fromkeys(team)) or _operators(deployment.environment)
         case "drift:detect", _:
-            return access.holders_based_on("operator", getattr(subject.row, "environment", None))
+            return _operators(getattr(subject.row, "environment", None))
         case "job:refuse", _:
-            return access.holders_based_on("operator", subject.row if isinstance(subject.row, Environment) else None)
+            return _operators(subject.row if isinstance(subject.row, Environment) else None)
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notification:await_external_approval", Notification():
@@ -133,6 +132,30 @@ def holding(right: str, environment: Environment | None = None, without: Account
     """Return the persons with a right, but for one of them."""
     found = access.holders_with(right, environment)
     return [one for one in found if without is None or one.person_key != without.person_key]
+
+
+def _operators(environment: Environment | None) -> list[Account]:
+    """Return the operators of an environment; where no role is based on them, those who decide about its
+    deployments.
+    """
+    found = access.holders_based_on("operator", environment)
+    return found or (holding("decide", environment) if environment is not None else holding("prepare"))
+
+
+def _reaching(milestone: Milestone) -> list[Account]:
+    """Return the persons who take a release over the edge that a milestone guards, in the state that it is in."""
+    release, found = milestone.release, dict[int, Account]()
+    permission = TURNS[milestone.guards].get(release.state, "prepare")
+    if permission == "approve":
+        for approval_request in release.approval_requests.filter(state="in_review"):
+            found |= {one.pk: one for one in quorum.asked(approval_request)}
+        return list(found.values())
+    if permission == "sign_final_check":
+        rows = release.final_checks.filter(invalidated_at=None, account__is_active=True)
+        for role in sorted(set(final_check_of(release).signers) - set(rows.values_list("role", flat=True))):
+            found |= {one.pk: one for one in access.holders(role, production_of(release))}
+        return list(found.values())
+    return holding(permission, production_of(release) if permission == "schedule" else None)
 
 
 def _had_approved(payload: dict[str, Any]) -> list[Account]:

@@ -7,6 +7,16 @@ from environments import calendar
 from environments.models import Environment, Holiday
 from releases.procedures.document import Procedure as Content
 
+# The edge that a milestone guards → the states in which it is its turn, each with the permission of those who take the
+# release on.
+TURNS = {
+    "lock_scope": {"draft": "prepare"},
+    "complete_testing": {"scope_locked": "prepare"},
+    "mark_approved": {"testing_completed": "prepare", "in_review": "approve"},
+    "complete_final_check": {"approved": "sign_final_check"},
+    "start": {"final_check_completed": "schedule"},
+}
+
 
 def due_dates(content: Content, start: datetime, environment: Environment, *, emergency: bool) -> dict[str, datetime]:
     """Return milestone key → when it is due: hours before T-0 in an emergency, else days of the calendar or of work."""

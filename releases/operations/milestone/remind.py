@@ -9,22 +9,8 @@ from audit.operation import NothingToDo, operation
 from releases.gates.base import procedure_of
 from releases.models import Milestone, Release
 from releases.operations.poll.retry_limit import with_retry_limit
+from releases.queries.milestone_dates import TURNS
 
-OWNERS = {
-    "lock_scope": "release_manager",
-    "complete_testing": "release_manager",
-    "mark_approved": "committee",
-    "complete_final_check": "release_manager",
-    "start": "operator",
-}
-# The edge that a milestone guards → the states in which it is its turn.
-TURNS = {
-    "lock_scope": ("draft",),
-    "complete_testing": ("scope_locked",),
-    "mark_approved": ("testing_completed", "in_review"),
-    "complete_final_check": ("approved",),
-    "start": ("final_check_completed",),
-}
 LATE = 0
 
 
@@ -52,7 +38,7 @@ def remind_due() -> list[int]:
 def _reminded(row: Milestone, leads: Sequence[int]) -> bool:
     """Send a reminder for the last lead that has passed; return whether the milestone was still due.
 
-    The event's details name the milestone, the owner's role, the lead in hours (0: it is late) and when it is due.
+    The event's details name the milestone, the lead in hours (0: it is late) and when it is due.
     """
     with operation("milestone:remind", (Milestone, row.pk)) as op:
         held = op.get(Milestone)
@@ -61,14 +47,7 @@ def _reminded(row: Milestone, leads: Sequence[int]) -> bool:
             raise NothingToDo
         # A release planned late has passed several leads at once: one reminder covers them, for the last.
         held.reminded = sorted({*held.reminded, *passed}, reverse=True)
-        op.about(
-            held,
-            release=str(row.release),
-            milestone=held.key,
-            role=OWNERS[held.guards],
-            lead_hours=passed[-1],
-            due=held.due_at.isoformat(),
-        )
+        op.about(held, release=str(row.release), milestone=held.key, lead_hours=passed[-1], due=held.due_at.isoformat())
     return not op.dropped
 
 

@@ -21,6 +21,9 @@ from releases.operations.release.sign_final_check import sign
 from releases.operations.window.request import request_window
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default
+from releases.queries.assignees import assignees
+from releases.queries.notification_subject import Subject
+from tests.releases.gates.asking import alter
 
 RISK_OFFICE = {
     "key": "risk_office",
@@ -267,3 +270,34 @@ def test_an_approver_of_one_environment_finds_the_task(world: Any, browsers: Any
     assert approval_request.environment == world.environments["production"]
     html = browsers("operator").get(reverse("admin:index")).content.decode()
     assert "Decide on approval request" in html
+
+
+def test_a_late_approval_is_the_business_of_those_who_approve(world: Any, browsers: Any) -> None:
+    """Neither of the committee, which this procedure does not ask, nor of those whose stage has not come."""
+    in_effect(world, bank())
+    release, approval_request = world.submitted()
+    milestone = release.milestones.get(guards="mark_approved")
+    alter(milestone, due_at=now() - timedelta(hours=1))
+
+    def acting() -> set[str]:
+        found = assignees("milestone:remind", Subject(world.fresh(milestone), release), {})
+        return {one.username for one in found}
+
+    assert acting() == {"project_manager"}
+    tasks = {n: browsers(n).get(reverse("admin:index")).content.decode() for n in ("project_manager", "tester")}
+    assert all(f"Overdue: {milestone}" in html for html in tasks.values()), "both are approvers of this procedure"
+    with world.acting_as("project_manager"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert acting() == {"tester"}
+
+
+def test_a_late_final_check_is_the_business_of_those_who_sign_it(world: Any) -> None:
+    final = bank().final_check.model_dump(mode="json") | {"signers": ["project_manager", "tester"]}
+    in_effect(world, bank(final_check=final))
+    release, approval_request = world.submitted()
+    for name in ("project_manager", "tester"):
+        with world.acting_as(name):
+            decide.approve(approval_request.pk, digest=approval_request.digest)
+    milestone = release.milestones.get(guards="complete_final_check")
+    found = assignees("milestone:remind", Subject(world.fresh(milestone), None), {})
+    assert {one.username for one in found} == {"project_manager", "tester"}

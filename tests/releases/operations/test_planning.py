@@ -12,13 +12,16 @@ from django.urls import reverse
 from audit.actor import acting
 from audit.models import Outbox
 from audit.refusals import GateNotPassed, InvalidInput
+from environments import access
 from releases.gates.content import document
 from releases.models import Release
 from releases.operations.follow_up.create import due
 from releases.operations.milestone.remind import remind_due
 from releases.operations.release.copy import copy
 from releases.operations.release.plan import active_procedure, add_change, edit, plan, set_configuration
+from releases.queries.assignees import assignees
 from releases.queries.milestone_dates import due_dates, working_day_before
+from releases.queries.notification_subject import Subject
 from tests.releases.gates.asking import COMMAND, alter, make, walk
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -108,7 +111,8 @@ def test_owners_are_reminded_once_at_each_lead_time_and_once_when_late(world: An
     assert [pk for _ahead, pk in seen] == [milestone.pk] * 3
     reminders = Outbox.objects.filter(event="milestone:remind").order_by("pk")
     assert [row.payload["lead_hours"] for row in reminders] == [72, 24, 0]
-    assert {row.payload["role"] for row in reminders} == {"release_manager"}
+    people = [assignees("milestone:remind", Subject(milestone, release), row.payload) for row in reminders]
+    assert people == [access.holders_with("prepare")] * 3
 
 
 def test_a_copy_takes_the_texts_and_no_decision(world: Any) -> None:

@@ -34,9 +34,10 @@ from releases.models import (
 from releases.operations.deployed_version import register
 from releases.operations.document import review
 from releases.operations.follow_up import complete
-from releases.operations.milestone.remind import OWNERS, TURNS, turn_of
+from releases.operations.milestone.remind import turn_of
 from releases.operations.release import sign_final_check
 from releases.operations.waiver import decide as waivers
+from releases.queries.milestone_dates import TURNS
 
 
 def pending_tasks(rights: Rights, account: Account, moment: datetime) -> list[Task]:
@@ -224,9 +225,13 @@ def _freezes(reader: Reader) -> Iterator[Task]:
 
 
 def _milestones(reader: Reader) -> Iterator[Task]:
-    """Return the late milestones and those that are due next, for accounts with the role that owns them."""
-    owned = [guards for guards, role in OWNERS.items() if role in reader.rights.roles and guards != "start"]
-    turns = [Q(guards=guards, release__state__in=TURNS[guards]) for guards in owned]
+    """Return the late milestones and those that are due next, for accounts that may take the release on."""
+    turns = [
+        Q(guards=guards, release__state=state)
+        for guards, states in TURNS.items()
+        for state, permission in states.items()
+        if guards != "start" and reader.rights.applications_for(permission) != frozenset()
+    ]
     if not turns:
         return
     rows = (

@@ -23,7 +23,6 @@ from releases.models import (
     Rollback,
     Waiver,
 )
-from releases.operations.milestone.remind import OWNERS
 from releases.queries.notification_subject import subject_of
 from releases.queries.notification_values import values_of
 
@@ -49,10 +48,7 @@ def example_of(event: str, release: Release | None, seen: Collection[int] | None
     match noun:
         case "milestone":
             found = Milestone.objects.filter(**mine, done_at=None).order_by("-pk").first()
-            row, payload = (
-                found,
-                {"role": OWNERS.get(found.guards, "release_manager"), "lead_hours": 24} if found else {},
-            )
+            row, payload = found, {"lead_hours": 24} if found else {}
         case "waiver":
             row = Waiver.objects.filter(**mine).order_by("-pk").first()
         case "decision_request":
