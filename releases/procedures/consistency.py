@@ -13,6 +13,7 @@ from environments import language
 from environments.roles import LEVEL_CHOICES
 from environments.secret_detection import reveals_secret
 from releases.procedures.approvers import approval_faults, approvers, emergency_faults, place_faults, role_faults
+from releases.procedures.forms import form_faults
 from releases.procedures.left_out import SECTIONS
 from releases.procedures.part import LANGUAGE
 from releases.procedures.places import Path, message_of
@@ -72,6 +73,7 @@ def faults_between(
     yield from place_faults(raw)
     yield from emergency_faults(raw)
     yield from unused_faults(raw)
+    yield from form_faults(raw)
     yield from _gates(raw, gate_types)
     yield from _versions(raw)
     yield from _plans(raw, step_types)
@@ -105,6 +107,7 @@ def _languages(raw: Raw) -> Found:
         elif isinstance(value, Mapping):
             waiting += [((*path, name), inner) for name, inner in value.items() if name != "parameters"]
             spoken = {name for name in value if LANGUAGE.fullmatch(str(name))}
+            spoken -= {"on"} if path[:1] in (("plans",), ("checks",)) else set()  # where it runs
             for name in sorted(spoken - known):
                 yield (*path, name), _("is no language of this procedure; add it to languages")
             for name in named if spoken & known and path[:1] not in shipped else ():

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from releases.procedures import parts
 from releases.procedures.consistency import faults_between
+from releases.procedures.forms import readable
 from releases.procedures.left_out import completed
 from releases.procedures.part import meant
-from releases.procedures.places import Fault, Path, ProcedureFaults, fault_at, lines_of, message_of, near
+from releases.procedures.places import Fault, Path, ProcedureFaults, dotted, fault_at, lines_of, message_of, near
+from releases.procedures.rows import rows_of
 from releases.procedures.shared import with_shared
 from releases.procedures.values import (
     AUTHOR,
@@ -192,7 +194,11 @@ class Procedure(Section):
             for error in invalid.errors(include_url=False, include_input=False):
                 if error["loc"] in strange:
                     error["type"] = "extra_forbidden"
-                found[(_path_in(raw, error["loc"]), message_of(error))] = None
+                path = _path_in(raw, error["loc"])
+                # A list whose rows are all malformed counts as empty; its rows say what is wrong.
+                if error["type"] != "too_short" or not rows_of(raw, dotted(path)):
+                    found[(path, message_of(error))] = None
+            raw = readable(raw, [path for path, _message in found])
         between = faults_between(
             raw, step_types=step_types, check_types=check_types, gate_types=gate_types, events=events
         )

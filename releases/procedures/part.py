@@ -69,7 +69,11 @@ class Label(Part):
     def _has_words_for_each_reader(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        words = [value[key] for key in ("en", "ja", *value) if key in value and LANGUAGE.fullmatch(str(key))]
+        words = [
+            value[key]
+            for key in ("en", "ja", *(name for name in value if name not in cls.model_fields))
+            if key in value and LANGUAGE.fullmatch(str(key))
+        ]
         return {"ja": words[0], "en": words[0], **value} if words else value
 
     def label(self, language: str) -> str:

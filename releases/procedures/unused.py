@@ -51,7 +51,7 @@ def _no_work(raw: Raw) -> Found:
     }
     able = frozenset[str]().union(*(ROLE_PERMISSIONS.get(shipped, frozenset()) for shipped in people.values()))
     if people and not able.issuperset(WORK):
-        needed = {shipped for shipped, given in ROLE_PERMISSIONS.items() if given & (set(WORK) - able)}
+        needed = {shipped for shipped, given in ROLE_PERMISSIONS.items() if given >= set(WORK) - able}
         text = _("no role of people is based on %(roles)s, so no one could prepare a release or the next version")
         yield ("roles",), text % {"roles": listed(needed)}
     levels: dict[Any, set[str]] = {}
