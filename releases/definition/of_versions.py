@@ -27,7 +27,11 @@ def process(system: System, wanted: definition_files.Definition, key: str, text:
         return
     application = system.row("application", key)
     followed = application.procedure
-    procedure = wanted.procedures.get(followed) or system.row("procedure", followed).document
+    active = system.row("procedure", followed)
+    procedure = wanted.procedures.get(followed) or (active.document if active is not None else None)
+    if procedure is None:
+        yield act(address, "deployment_process:create", None, {}, None, procedure_effect.first_sentence())
+        return
     names = {
         name for place in system.rows if place[:2] == ("target", key) for name in (place[3], system.rows[place].group)
     }
@@ -107,6 +111,7 @@ def procedure(system: System, wanted: definition_files.Definition, key: str) -> 
             before,
             values,
             lambda reason: procedure_effect.submit(known.pk, reason=reason),
+            why="" if base is not None else procedure_effect.first_sentence(),
             awaits=known if known.state == "in_review" else None,
         )
 

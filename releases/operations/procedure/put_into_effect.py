@@ -100,6 +100,14 @@ def put_first_into_effect(procedure_id: int) -> Procedure:
     return procedure
 
 
+def first_sentence() -> str:
+    """Return how an installation without a procedure gets one, which no page can do."""
+    return _(
+        "No release procedure is in effect. On the server, manage.py procedure load FOLDER --put-into-effect puts "
+        "the first one into effect."
+    )
+
+
 def _only_first() -> None:
     if current().kind != "command" or Procedure.objects.filter(state__in=["in_effect", "retired"]).exists():
         raise GateNotPassed(_("Only the first release procedure of an empty system can take effect without approval."))
@@ -126,7 +134,9 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         procedure = op.get(Procedure)
         procedure.submit()
         op.require_reason()
-        organisation, content_then = Procedure.objects.get(state="in_effect", key=""), procedure.document
+        organisation, content_then = Procedure.objects.of(None), procedure.document
+        if organisation is None:
+            raise NotPossible(first_sentence())
         if faults := [*environment_faults(content_then), *further.faults(content_then, organisation)]:
             raise InvalidInput(*faults)
         unmet = staffing.worse(staffing.shortfalls(), staffing.shortfalls(content_then))
