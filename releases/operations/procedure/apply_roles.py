@@ -1,11 +1,11 @@
 """Brings the roles in line with the procedures, inside the operation that stores one or puts it into effect."""
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from environments.models import AccessGrant, Role
 from environments.models.access_grant import of_one_person
 from environments.roles import ALWAYS, DECIDING, ROLE_PERMISSIONS
-from releases.models import Procedure
+from releases.models import Procedure, Release
 from releases.procedures.document import Procedure as Content
 
 
@@ -25,10 +25,13 @@ def apply_roles(content: Content) -> None:
     """Create or update the roles that a procedure names, inside an open operation or a migration; the others are no
     longer in use. A role that begins to decide counts only for those whose grant a second person has confirmed.
 
-    content: of the organisation's procedure; what further ones in effect name a role for counts as well.
+    content: of the organisation's procedure; what further ones in effect name a role for counts as well, and so does
+    the version that an open release stays under, whose rules its people still have to meet.
     """
     there, named = Role.objects.in_bulk(field_name="key"), content.named_permissions()
-    for procedure in Procedure.objects.filter(state="in_effect").exclude(key=""):
+    further = Q(state="in_effect") & ~Q(key="")
+    followed = Release.objects.filter(state__in=Release.FIXED).values("procedure")
+    for procedure in Procedure.objects.filter(further | Q(pk__in=followed)):
         for key, given in procedure.document.named_permissions().items():
             named[key] = named.get(key, frozenset()) | given
     for order, row in enumerate(content.roles, 1):

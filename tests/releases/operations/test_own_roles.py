@@ -301,3 +301,19 @@ def test_a_late_final_check_is_the_business_of_those_who_sign_it(world: Any) -> 
     milestone = release.milestones.get(guards="complete_final_check")
     found = assignees("milestone:remind", Subject(world.fresh(milestone), None), {})
     assert {one.username for one in found} == {"project_manager", "tester"}
+
+
+def test_an_open_release_is_approved_by_those_whom_its_version_names(world: Any) -> None:
+    """Also when the version in effect asks others; what is asked there is asked of nobody else."""
+    in_effect(world, bank())
+    release, approval_request = world.submitted()
+    with world.acting_as("project_manager"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    committee = [row.model_dump(mode="json") for row in default().approval_rules]
+    raw = bank(approval_rules=committee).model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = "9.1.0"
+    in_effect(world, Content.checked(raw), office="")
+    assert world.fresh(release).procedure.version == "9.0.0"
+    with world.acting_as("tester"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert world.fresh(release).state == "approved"
