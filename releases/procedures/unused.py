@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from environments.calendar import country_fault
 from environments.roles import LEVELS, ROLE_PERMISSIONS
 from releases.procedures.places import Path
-from releases.procedures.rows import Found, Raw, asked, keys_of, list_of, listed, rows_of
+from releases.procedures.rows import Found, Raw, list_of, listed, rows_of
 from releases.procedures.values import RELEASES
 
 # What each release needs of a role, and the procedure itself for its next version.
@@ -21,7 +21,6 @@ def unused_faults(raw: Raw) -> Found:
     """Yield (path, sentence) for each part without an effect, and for each thing that no role may do."""
     yield from _no_work(raw)
     yield from _unasked(raw)
-    yield from _freezes(raw)
     yield from _conditions(raw)
     regular = _at(raw, "schedule", "regular")
     if isinstance(country := regular.get("country"), str) and len(country) == 2 and (fault := country_fault(country)):
@@ -90,16 +89,6 @@ def _unasked(raw: Raw) -> Found:
         for index, role in enumerate(list_of(row, "roles")):
             if role in auditors:
                 yield (*path, "roles", index), _("%(role)r only audits, and uploads nothing") % {"role": role}
-
-
-def _freezes(raw: Raw) -> Found:
-    """Refuse a freeze in an environment that no gate keeps closed."""
-    places = {row.get("key"): row for _path, row in rows_of(raw, "environments")}
-    for path, row in rows_of(raw, "freezes"):
-        for index, key in enumerate(list_of(row, "environments")):
-            if key in keys_of(raw, "environments") and not asked(raw, "change_freeze", places[key]):
-                text = _("has no gate of the type change_freeze in %(environment)r, so that nothing would stop there")
-                yield (*path, "environments", index), text % {"environment": key}
 
 
 def _conditions(raw: Raw) -> Found:

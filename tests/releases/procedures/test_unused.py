@@ -46,7 +46,6 @@ CASES: list[tuple[str, Callable[[Raw], Any]]] = [
     ("roles", lambda raw: of_role(raw, "release_manager", key="boss", based_on="developer")),
     ("environments[4]", lambda raw: level(raw, "centre_b", "full")),
     ("environments[0]", lambda raw: level(raw, "sit", "limited")),
-    ("freezes[0].environments[2]", lambda raw: raw["freezes"][0]["environments"].append("sit")),
     ("schedule.regular.country", lambda raw: raw["schedule"]["regular"].update(country="XX")),
     ("checklist", lambda raw: without_gate(raw, "checklist")),
     ("testing.matrix[0].required", lambda raw: without_gate(raw, "junit")),
