@@ -66,8 +66,8 @@ def _unpacked(source: Path, work: Path) -> Manifest:
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, to compare it."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    """Return the numbers of a version, to compare it; a version and its trials are one."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]
 
 
 def _require_empty(targets: dict[str, Path]) -> None:

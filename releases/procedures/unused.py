@@ -13,8 +13,8 @@ from releases.procedures.values import RELEASES
 
 # What each release needs of a role, and the procedure itself for its next version.
 WORK = ("plan", "prepare", "edit_target", "assess_rollback", "authorise_rollback", "create_procedure")
-# What each environment needs of a level of a role of people, and those of production beside that.
-HERE, BACK = ("schedule", "verify", "resolve"), ("roll_back",)
+# What a protected environment needs of a level of a role of people; others may be those of service accounts alone.
+HERE = {"schedule", "verify", "resolve", "roll_back"}
 
 
 def unused_faults(raw: Raw) -> Found:
@@ -58,12 +58,9 @@ def _no_work(raw: Raw) -> Found:
         if row.get("role") in people:
             levels.setdefault(row.get("environment"), set()).update(LEVELS.get(str(row.get("level")), ()))
     for path, place in rows_of(raw, "environments") if people and rows_of(raw, "access") else ():
-        wanted = {*HERE, *(BACK if place.get("tier") == "production" else ())}
-        if lacking := wanted - levels.get(place.get("key"), set()):
-            text = _("no role of people may deploy here and verify it; write a row of access with the level %(levels)s")
-            if lacking == {*BACK}:
-                text = _("no role of people may roll back here; write a row of access with the level %(levels)s")
-            known = (key for key, given in LEVELS.items() if given >= wanted)
+        if place.get("protected") is True and not levels.get(place.get("key"), set()) >= HERE:
+            known = (key for key, given in LEVELS.items() if given >= HERE)
+            text = _("no role of people may deploy, verify and roll back here; give one of them the level %(levels)s")
             yield path, text % {"levels": listed(known)}
 
 

@@ -45,7 +45,7 @@ def level(raw: Raw, environment: str, wanted: str) -> None:
 CASES: list[tuple[str, Callable[[Raw], Any]]] = [
     ("roles", lambda raw: of_role(raw, "release_manager", key="boss", based_on="developer")),
     ("environments[4]", lambda raw: level(raw, "centre_b", "full")),
-    ("environments[0]", lambda raw: level(raw, "sit", "limited")),
+    ("environments[4]", lambda raw: level(raw, "centre_b", "limited")),
     ("schedule.regular.country", lambda raw: raw["schedule"]["regular"].update(country="XX")),
     ("checklist", lambda raw: without_gate(raw, "checklist")),
     ("testing.matrix[0].required", lambda raw: without_gate(raw, "junit")),
@@ -63,6 +63,12 @@ def test_a_part_without_an_effect_is_refused(place: str, change: Callable[[Raw],
     assert not places(raw)
     change(raw)
     assert place in places(raw)
+
+
+def test_only_service_accounts_may_deploy_where_nothing_is_protected() -> None:
+    raw = bank()
+    level(raw, "sit", "none")
+    assert not places(raw)
 
 
 def test_signatures_of_a_document_that_no_gate_asks_for_are_refused() -> None:
