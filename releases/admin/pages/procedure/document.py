@@ -294,13 +294,13 @@ def _versions(content: Content) -> list[Block]:
 
 
 def _verification(content: Content) -> list[Block]:
-    limits = {"": "—", **{t.key: labelled(mark(t), t.value) for t in content.thresholds}}
+    limits = {t.key: labelled(mark(t), t.value) for t in content.thresholds}
     return [
         Block(
             _("Gates"),
             head=[_("gate"), _("evaluated in"), _("threshold")],
             rows=[
-                (conditional(mark(g), g.when), _asked_in(content, g), limits[JUDGED_BY.get(g.evidence, "")])
+                (conditional(mark(g), g.when), _asked_in(content, g), limits.get(JUDGED_BY.get(g.evidence, ""), "—"))
                 for g in content.gates
             ],
         ),
