@@ -161,6 +161,7 @@ def clause_labels() -> dict[str, str]:
         "pressed": _("activated at"),
         "activated_by": _("emergency stop activated by"),
         "stopped_because": _("reason for the emergency stop"),
+        "stopped_environments": _("stopped environments"),
         "reason": _("reason"),
         "application_for_release": _("content of the request"),
         "changes": _("changes"),

@@ -23,6 +23,7 @@ from releases.gates import (
     rehearsal,
     source,
     unapproved_process,
+    unknown_version,
     window,
 )
 from releases.gates.base import Answer, GateContext, GateType, Known
@@ -84,7 +85,7 @@ GATES: tuple[GateType, ...] = (
     ),
 )
 # Asked for every environment, whatever the procedure says, and never waived.
-ALWAYS_ASKED = (emergency_stop, ledger, outdated, unapproved_process, artefact)
+ALWAYS_ASKED = (emergency_stop, ledger, outdated, unapproved_process, unknown_version, artefact)
 WAIVABLE = frozenset(gate.name for gate in GATES if gate.waivable)
 
 

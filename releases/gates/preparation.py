@@ -5,7 +5,7 @@ from django.utils.translation import get_language
 from environments.language import listed
 from environments.targets.words import gettext as _
 from releases.gates.base import Answer, GateContext, not_passed, passed
-from releases.models import DeployedVersion, TeamMember
+from releases.models import TeamMember
 from releases.procedures.parts import Gate
 
 
@@ -55,16 +55,11 @@ def release_team(context: GateContext, gate: Gate) -> Answer:
 
 
 def follow_ups(context: GateContext, gate: Gate) -> Answer:
-    """No follow-up action of the application is overdue, and the deployed version is known. Neither holds up an
-    emergency; the conditions of an approval belong to the gate of that.
+    """No follow-up action of the application is overdue. An emergency is not held up; the conditions of an approval
+    belong to the gate of that.
     """
-    release = context.release
     if context.emergency:
         return passed(gate)
-    there = (row for row in DeployedVersion.of(release.application_id) if row.environment == context.environment)
-    if any(row.unknown for row in there):
-        text = _("The deployed version in this environment is unknown. Only an emergency release may follow.")
-        return not_passed(gate, text, "deployments")
     overdue = context.known.blocking_follow_up
     if overdue is not None and overdue.due_at < context.at:
         text = _("Overdue: %(what)s (%(release)s)")

@@ -102,15 +102,16 @@ def _of_one(
     shipped = {role.key: role.shipped for role in content.roles}
     signs = [key for key, based_on in shipped.items() if "sign_checklist" in ROLE_PERMISSIONS[based_on]]
     deciding = [key for key, based_on in shipped.items() if based_on in DECIDING or key in content.named_permissions()]
-    # Without a place last: what is asked of all environments is answered by holders of a role in any of them.
-    for place, application in product((*Environment.objects.all(), None), applications):
+    # Without a place last: what is asked of all environments.
+    environments = list(Environment.objects.all())
+    for place, application in product((*environments, None), applications):
         key = application.pk if application is not None else None
-        known = partial(access.roles_by_person, place, at, without=without, absences=absences, application=key)
+        counted = partial(access.roles_by_person, named=[*shipped, *ALWAYS], deciding=deciding)
+        known = partial(counted, at=at, without=without, absences=absences, application=key)
         lacks = partial(_lacks, place, application)
-        people = known(named=[*shipped, *ALWAYS], deciding=deciding)
-        persons = [(key, frozenset(held)) for key, held in people.items()]
+        persons = [(key, frozenset(held)) for key, held in known(place).items()]
         # A decision about the procedure needs a role in all environments.
-        all_over = known(named=[*shipped, *ALWAYS], deciding=deciding, everywhere=place is None)
+        all_over = known(place, everywhere=place is None)
         places = [place] if place is not None else []
         subjects = [s for s in ApprovalRequest.Subject.values if (s in TIERLESS) == (place is None)]
         if place is None and application is not None:
@@ -121,7 +122,9 @@ def _of_one(
             rules = [
                 Rule(r.stage, r.role, r.number) for r in content.approvals_for(subject, *places) if r.role in shipped
             ]
-            theirs = people if subject == "emergency_stop_lift" else all_over
+            theirs = all_over
+            if subject == "emergency_stop_lift":
+                theirs = _common(known(one) for one in environments if one.tier == Environment.Tier.PRODUCTION)
             deciders = [(key, frozenset(held)) for key, held in theirs.items()]
             found += lacks(subject, rules, deciders, binding=place is None or place.protected)
         if place is not None and place.protected:
@@ -130,6 +133,12 @@ def _of_one(
             ticks = [(key, held | {CHECKLIST}) for key, held in persons if held & set(signs)]
             found += lacks(CHECKLIST, [Rule(1, CHECKLIST, 1)], ticks, binding=False)
     return found
+
+
+def _common(held: Iterable[dict[str, set[str]]]) -> dict[str, set[str]]:
+    """Return the roles that persons hold in each of several environments."""
+    first, *others = held
+    return {person: roles.intersection(*(there.get(person, ()) for there in others)) for person, roles in first.items()}
 
 
 def _told_apart(applications: QuerySet[Application], *, own: bool) -> list[Application | None]:

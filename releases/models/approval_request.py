@@ -119,11 +119,10 @@ class ApprovalRequest(ApprovalRequestMachine):
     @cached_property
     def place_ids(self) -> list[int | None]:
         """The keys of the environments that are decided about, in order; None stands for all of them."""
-        later = [row["environment"] for row in self.document.get("later_environments", ())]
-        return [
-            self.environment_id,
-            *(Environment.objects.filter(slug__in=later).values_list("pk", flat=True) if later else ()),
-        ]
+        further = [row["environment"] for row in self.document.get("later_environments", ())]
+        further += self.document.get("stopped_environments", ())
+        places = Environment.objects.filter(slug__in=further).exclude(pk=self.environment_id).order_by("order")
+        return [self.environment_id, *(places.values_list("pk", flat=True) if further else ())]
 
 
 class ApprovalDecision(models.Model):

@@ -9,21 +9,28 @@ from typing import Any
 import pytest
 
 from audit.actor import acting
+from audit.clock import now
 from audit.refusals import InvalidInput, NotPermitted
 from environments import access
-from environments.models import AccessGrant, Account
+from environments.models import AccessGrant, Account, Environment
 from environments.operations.access.follow import follow_groups
 from environments.operations.access.grant import confirm, request_role
 from environments.operations.group_role.decide import confirm_group_role, request_group_role
-from releases.models import FollowUp
+from releases.gates.evaluation import blockers
+from releases.gates.staffing import shortfalls
+from releases.models import DeployedVersion, EmergencyStop, FollowUp
 from releases.operations.approval import decide
+from releases.operations.emergency_stop.activate import activate
+from releases.operations.emergency_stop.request_lift import request_lift
 from releases.operations.evidence.upload import upload
 from releases.operations.follow_up.complete import complete
 from releases.operations.target.set_settings import set_settings
 from releases.procedures.document import Procedure as Content
 from releases.procedures.load import default
-from tests.releases.gates.asking import COMMAND, ask
+from tests.releases.gates.asking import COMMAND, alter, ask, make
+from tests.releases.gates.test_staffing import active
 from tests.releases.operations.test_own_roles import in_effect
+from tests.releases.worker.test_two_places import two_sites
 
 
 def changed(world: Any, **gates: Any) -> None:
@@ -45,6 +52,22 @@ def test_a_condition_holds_the_start_under_a_procedure_that_asks_for_no_follow_u
     with world.acting_as("committee_a"):
         complete(FollowUp.objects.get(release=release).pk, note="called")
     assert ask(world, release, "approval").result == "passed"
+
+
+def test_no_regular_release_follows_an_unknown_version_under_any_procedure(world: Any) -> None:
+    changed(world, gates=[row.model_dump(mode="json") for row in default().gates if row.type != "follow_up"])
+    release = world.tested()
+    production, staging = (world.environments[name] for name in ("production", "staging"))
+    assert "unknown_version" not in {answer.kind for answer in blockers(release, production)}
+    for place in (production, staging):
+        rows = DeployedVersion.objects.filter(application=release.application, environment=place)
+        if (pointer := rows.first()) is None:
+            pointer = make(DeployedVersion, application=release.application, environment=place, since=now())
+        alter(pointer, unknown=True)
+    assert "unknown_version" in {answer.kind for answer in blockers(release, production)}
+    assert "unknown_version" not in {answer.kind for answer in blockers(release, staging)}
+    urgent = alter(release, kind="emergency")
+    assert "unknown_version" not in {answer.kind for answer in blockers(urgent, production)}
 
 
 def test_a_role_counts_for_a_statement_only_where_it_is_granted_for_all_environments(world: Any) -> None:
@@ -116,3 +139,30 @@ def test_the_programs_of_a_lower_environment_write_into_no_folder_of_production(
         set_settings(ours.pk, root=ours.root, settings={"programs": {"write": [str(tmp_path)]}}, reason="a folder")
     with world.acting_as("manager"), pytest.raises(InvalidInput, match="could write into the folder of another"):
         set_settings(theirs.pk, root=str(tmp_path / "new"), settings={}, reason="moves into an opened folder")
+
+
+def test_the_lift_of_an_emergency_stop_is_decided_for_each_environment_that_it_opens(world: Any) -> None:
+    in_effect(world, two_sites(), office="")
+    committee = AccessGrant.objects.filter(account=world.people["committee_a"], role="committee")
+    with world.acting_as("operator"):
+        activate(reason="smoke")
+        approval_request = request_lift(EmergencyStop.objects.get().pk, reason="it was toast")
+    for place in ("production", "site_b"):
+        for grant in committee:
+            alter(grant, environment=Environment.objects.get(slug=place))
+        with world.acting_as("committee_a"), pytest.raises(NotPermitted):
+            decide.approve(approval_request.pk, digest=approval_request.digest)
+    for grant in committee:
+        alter(grant, environment=None)
+    with world.acting_as("committee_a"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert EmergencyStop.objects.get().lifted_at is not None
+
+
+def test_people_who_each_have_one_environment_are_said_to_be_too_few_for_a_lift(world: Any) -> None:
+    in_effect(world, two_sites(), office="")
+    assert "emergency_stop_lift" not in {lack.subject for lack in shortfalls(active())}
+    for number, grant in enumerate(AccessGrant.objects.filter(role="committee")):
+        place = "site_b" if number % 2 else "production"
+        alter(grant, environment=Environment.objects.get(slug=place))
+    assert "emergency_stop_lift" in {lack.subject for lack in shortfalls(active())}

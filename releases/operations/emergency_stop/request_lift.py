@@ -21,7 +21,7 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
             stop, requester = op.get(EmergencyStop), access.current_account()
             if not may_activate(requester, stop.application_id):
                 raise NotPermitted(_("You do not have permission to use the emergency stop."))
-            environment = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order").last()
+            stopped = _stopped(stop)
             op.require_reason()
             if stop.lifted_at is not None:
                 raise NotPossible(_("The emergency stop was lifted already."))
@@ -36,13 +36,14 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
                 "stopped_because": stop.reason,
                 "application": stop.application.slug if stop.application is not None else None,
                 "pauses": stop.pauses,
+                "stopped_environments": [place.slug for place in stopped],
                 "reason": reason,
                 "emergency_stop": stop.pk,
             }
             approval_request = ApprovalRequest.objects.create(
                 subject=SUBJECT,
                 emergency_stop=stop,
-                environment=environment,
+                environment=stopped[-1],
                 document=document,
                 digest=digest(document),
                 rules=rules,
@@ -57,3 +58,11 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
             raise
         raise NotPossible(_("Lifting this emergency stop has already been requested.")) from conflict
     return approval_request
+
+
+def _stopped(stop: EmergencyStop) -> list[Environment]:
+    """Return the environments of production that a stop closes, in order: those of its application, or all."""
+    production = Environment.objects.filter(tier=Environment.Tier.PRODUCTION).order_by("order")
+    if stop.application is None:
+        return list(production)
+    return list(production.filter(pk__in=Environment.objects.of(stop.application))) or list(production)

@@ -7,7 +7,7 @@ from typing import Any
 from audit.actor import current
 from audit.clock import now
 from audit.one_look import one_answer
-from audit.operation import operation
+from audit.operation import NothingToDo, operation
 from environments import access
 from environments.models import Environment
 from releases.gates.base import Known
@@ -30,14 +30,18 @@ def refresh_from_git(release_id: int) -> dict[str, Any]:
     if current().account_id is not None:
         _may_refresh(release)
     seen = _look(release)
-    keep(release_id, {(kind, None): value for kind, value in seen.items()} | _content(release, seen))
+    keep(release_id, {(kind, None): value for kind, value in seen.items()} | _content(release, seen), release.commit)
     return seen
 
 
-def keep(release_id: int, seen: changes_since.Facts) -> None:
-    """Store what was read of the repository about a release, with the present time."""
+def keep(release_id: int, seen: changes_since.Facts, commit: str) -> None:
+    """Store what was read of the repository about a release and its commit, with the present time; nothing once the
+    release has another commit.
+    """
     with operation("release:refresh_from_git", (Release, release_id)) as op:
         moment, release = now(), op.get(Release)
+        if release.commit != commit:
+            raise NothingToDo
         known = {(fact.kind, fact.environment_id): fact for fact in release.facts.all()}
         for (kind, environment), value in seen.items():
             place = environment.pk if environment is not None else None

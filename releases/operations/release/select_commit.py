@@ -110,7 +110,7 @@ def select_commit(
         _refuse(release_id, reason, *seen.rolled_back, text)
     fields = {"branch": seen.branch, "commit": seen.commit, "tree": seen.tree}
     release = edit(release_id, fields=fields, reason=reason)
-    keep(release_id, seen.facts)
+    keep(release_id, seen.facts, seen.commit)
     return release
 
 

@@ -70,12 +70,13 @@ def role_missing(scope: Scope) -> Outcome:
     """Check each approval decision: did its approver hold a role for what it is about, or as a delegate?"""
     outcome, places = Outcome(), dict(Environment.objects.values_list("slug", "pk"))
     paths = (f"approval_request__{path}" for path in paths_of(ApprovalRequest))
-    later = F("approval_request__document__later_environments")
-    for decision in scope.approvals().annotate(application_=Coalesce(*paths), later_=later):
+    document = "approval_request__document__"
+    further = {"later_": F(f"{document}later_environments"), "stopped_": F(f"{document}stopped_environments")}
+    for decision in scope.approvals().annotate(application_=Coalesce(*paths), **further):
         outcome.examined += 1
         represented = decision.on_behalf or decision.account
-        further = (places[row["environment"]] for row in decision.later_ or () if row["environment"] in places)
-        where = (decision.approval_request.environment_id, *further)
+        named = [*(row["environment"] for row in decision.later_ or ()), *(decision.stopped_ or ())]
+        where = (decision.approval_request.environment_id, *(places[name] for name in named if name in places))
         held = scope.then.counting(represented.pk, decision.at, decision.application_, *where)
         said = listed(decision.roles)
         asked = {rule["role"] for rule in decision.approval_request.rules}

@@ -14,7 +14,7 @@ import pytest
 from audit.clock import now
 from releases.gates.source import wrong_branch
 from releases.models import Fact
-from releases.operations.release.refresh_from_git import refresh_from_git
+from releases.operations.release.refresh_from_git import keep, refresh_from_git
 from releases.procedures.load import default
 from releases.sources.git import create_tag
 
@@ -44,6 +44,18 @@ def test_a_fact_older_than_a_minute_is_unknown(world: Any) -> None:
         assert ask(world, release, gate).result == "passed"
         alter(fact, observed_at=now() - timedelta(seconds=61))
         assert ask(world, release, gate).result == "unknown"
+
+
+def test_what_was_read_of_another_commit_is_not_kept(world: Any) -> None:
+    """A slow reading may end after another commit was selected."""
+    release = world.evidenced()
+    with world.acting_as("manager"):
+        refresh_from_git(release.pk)
+        before = Fact.objects.get(release=release, kind="authors").value
+        keep(release.pk, {("authors", None): ["somebody.else@example.org"]}, "0" * 40)
+        assert Fact.objects.get(release=release, kind="authors").value == before
+        keep(release.pk, {("authors", None): []}, release.commit)
+    assert Fact.objects.get(release=release, kind="authors").value == []
 
 
 def test_a_later_scheduled_start_does_not_age_fresh_facts(world: Any) -> None:
