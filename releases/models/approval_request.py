@@ -121,8 +121,8 @@ class ApprovalRequest(ApprovalRequestMachine):
         """The keys of the environments that are decided about, in order; None stands for all of them."""
         further = [row["environment"] for row in self.document.get("later_environments", ())]
         further += self.document.get("stopped_environments", ())
-        places = Environment.objects.filter(slug__in=further).exclude(pk=self.environment_id).order_by("order")
-        return [self.environment_id, *(places.values_list("pk", flat=True) if further else ())]
+        found = Environment.objects.filter(slug__in=further).values_list("pk", flat=True) if further else ()
+        return [self.environment_id, *(pk for pk in found if pk != self.environment_id)]
 
 
 class ApprovalDecision(models.Model):

@@ -70,9 +70,9 @@ def role_missing(scope: Scope) -> Outcome:
     """Check each approval decision: did its approver hold a role for what it is about, or as a delegate?"""
     outcome, places = Outcome(), dict(Environment.objects.values_list("slug", "pk"))
     paths = (f"approval_request__{path}" for path in paths_of(ApprovalRequest))
-    document = "approval_request__document__"
-    further = {"later_": F(f"{document}later_environments"), "stopped_": F(f"{document}stopped_environments")}
-    for decision in scope.approvals().annotate(application_=Coalesce(*paths), **further):
+    later = F("approval_request__document__later_environments")
+    stopped = F("approval_request__document__stopped_environments")
+    for decision in scope.approvals().annotate(application_=Coalesce(*paths), later_=later, stopped_=stopped):
         outcome.examined += 1
         represented = decision.on_behalf or decision.account
         named = [*(row["environment"] for row in decision.later_ or ()), *(decision.stopped_ or ())]
