@@ -41,7 +41,7 @@ deployment/mark_stopped.py mark_stopped deployment.mark_stopped
 deployment/completion.py mark_release_rolled_back release.mark_rolled_back;
 deployment/completion.py leave release.fail
 release/end_incomplete.py end_incomplete release.fail
-release/pass_stage.py pass_stage release.complete_final_check release.complete_testing
+release/pass_stage.py pass_stage release.complete_testing
 deployment/verify.py verify deployment.start_monitoring release.start_monitoring;
 deployment/superseded.py supersede cut.supersede release.fail;
 deployment/completion.py complete_release release.complete
@@ -50,7 +50,7 @@ release/follow.py follow release.end_approval
 release/end_approval.py withdraw_open approval_request.withdraw_request
 deployment_process/put_into_effect.py put_into_effect other.invalidate
 procedure/put_into_effect.py end_other_requests other.invalidate
-release/sign_final_check.py sign release.complete_final_check; release/import_tags.py _record release.mark_imported
+release/prepare.py final_check_done release.complete_final_check; release/import_tags.py _record release.mark_imported
 release/reschedule.py reschedule release.reschedule; release/prepare.py lock_scope release.lock_scope;
 release/prepare.py complete_testing release.complete_testing
 release/prepare.py close release.close; release/prepare.py reopen_scope release.reopen_scope

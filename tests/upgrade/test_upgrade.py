@@ -29,13 +29,14 @@ from audit.ledger.note import KeyRing, PublicKey
 from audit.models import LedgerHead, Outbox
 from audit.reconciliation.nightly import reconcile
 from audit.schema import WrongSchema, require_own_schema
-from environments.models import Account
+from environments.models import Account, DeploymentTarget
 from environments.models.role import role_names
 from releases.models import ApprovalRequest, Deployment, Measurement, MonitoringPeriod, Notification, Procedure, Release
 from releases.operations.notification.create import process_outbox
 from releases.worker.executor import run_from
 from releases.worker.measurement import record_measurement
 from tests.conftest import cloned, connected, dropped
+from tests.releases.gates.asking import alter
 from tests.releases.worker.conftest import WORKER, first, states
 
 from .place import DUMPS, EFFECT, emptied, program
@@ -142,6 +143,10 @@ def test_the_roles_have_the_names_of_the_procedure_in_effect(upgraded: str) -> N
 
 def test_a_running_deployment_is_taken_over_and_ends(upgraded: str) -> None:
     deployment = Deployment.objects.get(state="running")
+    # The page of the upgrade asks for it: these programs could write into the folder of production.
+    target = first(deployment).target or DeploymentTarget.objects.get(environment=deployment.environment)
+    EFFECT.touch()
+    alter(target, options={"programs": {"write": [str(EFFECT)]}})
     with acting(WORKER):
         run_from(first(deployment).pk)
     assert list(first(deployment).attempts.values_list("fencing_token", "outcome")) == [

@@ -60,11 +60,11 @@ def complete_manually(
         ):
             raise InvalidInput(_("Say whether maintenance mode is on and whether the service runs."))
         stated, first = rollback.facts.get("manual_completions", []), counting(rollback)
-        if why := why_not_permitted(account, rollback):
-            raise NotPermitted(why)
         if rollback.state != "failed":
             text = _("This operation is not possible in the state “%(state)s”.")
             raise NotPossible(text % {"state": rollback.get_state_display()})
+        if why := why_not_permitted(account, rollback):
+            raise NotPermitted(why)
         if (wrong := manual_completion.troubles(entry)) and not accepted:
             raise InvalidInput(*wrong, _("Correct the problem first, or tick the box to leave it as it is."))
         op.details.update(maintenance=maintenance, service=service, measured=measured, accepted_problems=wrong)

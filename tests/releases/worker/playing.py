@@ -137,7 +137,7 @@ class Player:
                 )
             if place.protected:
                 target = self._seconded(target, editor)
-            open_to_programs(target, self.folder)
+            open_to_programs(target, root)
             with self.acting(editor):
                 create_configuration(
                     application_id=self.application.pk,

@@ -258,7 +258,7 @@ def test_the_callers_trace_is_linked_and_stands_in_the_log(
     caller = f"00-{'a' * 32}-{'b' * 16}-01"
     seen: list[dict[str, str]] = []
     with tracing(traceparent=caller):
-        deployment = scheduled(world, planned(world, Path(world.targets["development"].root).parent, row(TRUE)))
+        deployment = scheduled(world, planned(world, Path(world.targets["development"].root), row(TRUE)))
     asked = one(sent.until(lambda spans: len(spans) >= 2), "deployment:request")
     assert asked.links == [("a" * 32, "b" * 16)]
     committed.append(lambda op: seen.append(about()) if op.event == "step:succeed" else None)
