@@ -111,8 +111,9 @@ class Image:
         left = [one for one in found["Config"]["Env"] if one.split("=")[0] not in ("PATH", "RINGI_STATE_DIR")]
         if user.split(":")[0] in ("", "0", "root") or left:
             raise Failed(f"user {user}, variables {left}")
-        why = f"; more than {MOST} MB: {self.parts()}" if size > MOST else ""
-        return f"{base}; user {user}, {size:.0f} MB{why}"
+        if size > MOST:
+            raise Failed(f"{size:.0f} MB, more than {MOST}: {self.parts()}")
+        return f"{base}; user {user}, {size:.0f} MB"
 
     def parts(self) -> str:
         """Return where the megabytes are."""
