@@ -160,7 +160,8 @@ def test_a_pre_authorised_rollback_does_not_begin_late(world: Any) -> None:
         begin(alarm.pk)
 
 
-def test_a_manual_completion_is_confirmed_again_after_another_attempt(world: Any) -> None:
+def completed_by_hand(world: Any) -> Any:
+    """Return a failed rollback of which one person has said that it was completed by hand."""
     alarm = alarm_of(world)
     count(alarm, 1)
     authorise(world, alarm)
@@ -173,6 +174,12 @@ def test_a_manual_completion_is_confirmed_again_after_another_attempt(world: Any
     walk(alarm.deployment, "fail_rollback")
     with world.acting_as("operator"):
         complete_manually(alarm.pk, maintenance="off", service="none", reason="by hand, at 10:00")
+    return alarm
+
+
+def test_a_manual_completion_is_confirmed_again_after_another_attempt(world: Any) -> None:
+    alarm = completed_by_hand(world)
+    with world.acting_as("operator"):
         retry(alarm.pk, reason="the disk is free again")
     alarm = walk(alarm, "fail")
     walk(alarm.deployment, "fail_rollback")
@@ -182,18 +189,7 @@ def test_a_manual_completion_is_confirmed_again_after_another_attempt(world: Any
 
 
 def test_a_manual_completion_stated_by_someone_without_the_right_any_more_is_not_confirmed_alone(world: Any) -> None:
-    alarm = alarm_of(world)
-    count(alarm, 1)
-    authorise(world, alarm)
-    with acting(COMMAND):
-        step = begin(alarm.pk)
-    from releases.models import Step
-
-    walk(Step.objects.get(pk=step), "claim", "fail")
-    alarm = walk(alarm, "fail")
-    walk(alarm.deployment, "fail_rollback")
-    with world.acting_as("operator"):
-        complete_manually(alarm.pk, maintenance="off", service="none", reason="by hand, at 10:00")
+    alarm = completed_by_hand(world)
     with world.acting_as("administrator"):
         deactivate(world.people["operator"].pk, reason="left")
     for who, state in (("second_operator", "failed"), ("third_operator", "reporting")):
