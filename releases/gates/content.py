@@ -162,6 +162,8 @@ def clause_labels() -> dict[str, str]:
         "activated_by": _("emergency stop activated by"),
         "stopped_because": _("reason for the emergency stop"),
         "stopped_environments": _("stopped environments"),
+        "emergency_stop": _("emergency stop"),
+        "pauses": _("pauses running deployments"),
         "reason": _("reason"),
         "application_for_release": _("content of the request"),
         "changes": _("changes"),

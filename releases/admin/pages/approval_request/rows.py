@@ -314,6 +314,8 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, _plan(value), exact)
         case "later_environments", list():
             return Clause(key, label, "\n".join(_later(row, zone) for row in value), exact)
+        case "pauses", bool():
+            return Clause(key, label, _("yes") if value else _("no"))
         case "stopped_environments", list():
             return Clause(key, label, listed(map(str, Environment.objects.filter(slug__in=value))), exact)
         case "migrations", {"files": list()}:
