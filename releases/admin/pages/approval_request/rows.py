@@ -13,7 +13,7 @@ from audit.one_look import once_a_look
 from environments.admin.rights import Rights
 from environments.difference import changes
 from environments.language import labelled, language, listed, noted
-from environments.models import Account, DeploymentTarget, Environment
+from environments.models import Account, Application, DeploymentTarget, Environment
 from environments.models.environment import targets_in
 from environments.models.role import role_names
 from releases.admin.components.formatting import span, when, word
@@ -133,9 +133,7 @@ def clauses(approval_request: ApprovalRequest, rights: Rights, zone: str = "") -
         + _procedure_effects(approval_request, rights)
         + _difference(approval_request)
         + [
-            _waivers(labels.get(key, key), document, zone)
-            if key == "waivers" and document[key]
-            else _clause(key, labels.get(key, key), document[key], zone)
+            _clause(key, labels.get(key, key), _in_words_of_the_procedure(key, document, zone), zone)
             for key in sorted(document, key=lambda key: (order.get(key, len(order)), key))
         ]
     )
@@ -250,15 +248,19 @@ def _rows_that_differ(label: str, left: Mapping[str, Any], right: Mapping[str, A
     return Clause("difference", label, "\n".join(lines) or _("none"))
 
 
-def _waivers(label: str, document: dict[str, Any], zone: str) -> Clause:
-    """Return the waived conditions, in the words of the approved procedure."""
-    row = Procedure.objects.filter(**(document.get("procedure") or {})).first()
+def _in_words_of_the_procedure(key: str, document: dict[str, Any], zone: str) -> Any:
+    """Return a value of the content; milestones and waived conditions in the words of the approved procedure."""
+    value, reference = document[key], document.get("procedure")
+    if key not in ("waivers", "due_immediately") or not value:
+        return value
+    row = Procedure.objects.filter(**reference).first() if reference else None
+    if key == "due_immediately":
+        milestones = row.document.milestones if row is not None else ()
+        names = {milestone.key: milestone.label(language()) for milestone in milestones}
+        return listed(names.get(milestone, milestone) for milestone in value)
     known = waivable_in(row.document) if row is not None else []
     words = {key: ja if language() == "ja" else en for key, ja, en in known}
-    lines = [
-        f"{noted(words.get(gate, gate), where)} – {_moment(until, zone)}" for gate, where, until in document["waivers"]
-    ]
-    return Clause("waivers", label, "\n".join(lines))
+    return "\n".join(f"{noted(words.get(gate, gate), where)} – {_moment(until, zone)}" for gate, where, until in value)
 
 
 def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
@@ -314,14 +316,24 @@ def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
             return Clause(key, label, _plan(value), exact)
         case "later_environments", list():
             return Clause(key, label, "\n".join(_later(row, zone) for row in value), exact)
-        case "pauses", bool():
+        case (("waivers" | "due_immediately"), str()):
+            return Clause(key, label, value)
+        case _, bool():
             return Clause(key, label, _("yes") if value else _("no"))
         case "stopped_environments", list():
-            return Clause(key, label, listed(map(str, Environment.objects.filter(slug__in=value))), exact)
+            return Clause(key, label, _named(Environment, value), exact)
+        case (("applications" | "leaving"), list()):
+            return Clause(key, label, _named(Application, value), exact)
         case "migrations", {"files": list()}:
             return Clause(key, label, _migrations(value["files"]), exact)
     text = value if isinstance(value, str) else exact
     return Clause(key, label, text if len(text) <= 100 else text[:60] + "…", text if len(text) > 100 else "")
+
+
+def _named(model: type[Application | Environment], slugs: list[str]) -> str:
+    """Return the names of rows in the order of their slugs; a slug without a row stays as it is."""
+    names = {row.slug: str(row) for row in model.objects.filter(slug__in=slugs)}
+    return listed(names.get(slug, slug) for slug in slugs)
 
 
 def _later(row: dict[str, Any], zone: str) -> str:
