@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
 import struct
 import sys
@@ -35,17 +36,29 @@ class Broken(Exception):
     """The pack contradicts itself."""
 
 
+def payload_of(raw: bytes, kind: str, public: bytes, about: str) -> bytes:
+    """Return the payload of a payload type that a signed envelope (DSSE v1) holds. Its bytes are written in one way, so
+    that nothing stands beside the payload that nobody signed. about: what was signed, in words.
+    """
+    envelope = JSON.decode(raw.decode())
+    body = base64.b64decode(envelope["payload"], validate=True)
+    signature = base64.b64decode(envelope["signatures"][0]["sig"], validate=True)
+    signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(body), body)
+    if envelope["payloadType"] != kind or not ed25519_verifies(public, signed, signature):
+        raise Broken(f"the signature of {about} does not verify")
+    keyid, sig = sha256(public).hexdigest(), base64.b64encode(signature).decode()
+    content = base64.b64encode(body).decode()
+    written = {"payload": content, "payloadType": kind, "signatures": [{"keyid": keyid, "sig": sig}]}
+    if raw != json.dumps(written, separators=(",", ":")).encode():
+        raise Broken(f"the envelope of {about} has more in it than what was signed")
+    return body
+
+
 def check_manifest(pack: zipfile.ZipFile, public: bytes) -> dict[str, Any]:
     """Check signature, names, lengths and digests; return the manifest."""
     raw = pack.read("manifest.json")
-    envelope = JSON.decode(pack.read("manifest.dsse.json").decode())
-    kind, body = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
-    signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(body), body)
-    if kind != MANIFEST or body != raw:
+    if payload_of(pack.read("manifest.dsse.json"), MANIFEST, public, "the manifest") != raw:
         raise Broken("the signed manifest is not manifest.json")
-    signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
-    if not any(ed25519_verifies(public, signed, signature) for signature in signatures):
-        raise Broken("the signature of the manifest does not verify")
     manifest: dict[str, Any] = JSON.decode(raw.decode())
     names = [name for name in pack.namelist() if name not in OWN]
     if len(names) + len(OWN) != len(pack.namelist()) or sorted(names) != sorted(manifest["files"]):

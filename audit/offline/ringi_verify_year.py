@@ -9,7 +9,8 @@ far as can be seen, which is 2. Exit status: 0 it holds, 1 it is broken (the fir
 
 What is checked: each byte of the archive beside its members; the signature of the manifest, and each member against its
 length and SHA-256; the events of the year with chain, tree and checkpoints; that the ledger says that two people closed
-exactly these; each evidence pack in it by itself; the signed count of the production deployments against their list.
+exactly these; each evidence pack in it by itself; the signed count of the production deployments against their list,
+and that each of their changes has its pack.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import ringi_verify_pack as packs  # type: ignore[import-not-found]  # noqa: E40
 from ringi_verify_pack import Broken  # noqa: E402
 
 EVENTS, CLOSING, PACKS = "ledger/events.jsonl", "ledger/closing.jsonl", "evidence-packs/"
-CLOSED_BY = ["year:request_closing", "year:confirm_closing"]
+CLOSED_BY = [("operation", "year:request_closing"), ("operation", "year:confirm_closing")]
 LIST, COUNT = "population/deployments.csv", "population/deployments.dsse.json"
 POPULATION = "application/vnd.ringi.population.v1+json"
 
@@ -95,11 +96,18 @@ def check_closing(archive: zipfile.ZipFile, manifest: dict[str, Any], keys: list
     content = json.dumps(closing["contents"], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     digest, after = sha256(content.encode()).hexdigest(), events[-1]["after"]
     meant = (after["first"], after["last"]) == (said["first"], said["last"])
-    meant = meant and [event["operation"] for event in events] == CLOSED_BY
+    meant = meant and [(event["kind"], event["operation"]) for event in events] == CLOSED_BY
     if not meant or len({event["object"] for event in events}) != 1:
         raise Broken("the ledger does not say that these events were closed")
     if after["signature"]["digest"] != digest or closing["contents"]["year"] != manifest["year"]:
         raise Broken("closing.json is not what was signed")
+    if any(closing["contents"][name] != said[name] for name in ("first", "last", "chain")):
+        raise Broken("the events are not those whose chain value two people signed")
+    people = [event["actor"].split(":")[:2] for event in events]
+    if people != [closing[name].split(":")[:2] for name in ("requested_by", "confirmed_by")]:
+        raise Broken("closing.json names other people than the ledger")
+    if people[0] == people[1]:
+        raise Broken("one person alone closed the year")
     return [event["after"]["signature"]["name"] for event in events]
 
 
@@ -123,21 +131,23 @@ def check_packs(archive: zipfile.ZipFile, names: Iterable[str], public: bytes, k
         yield from (f"{manifest['number']}: {line}" for line in deleted)
 
 
-def check_population(archive: zipfile.ZipFile, public: bytes) -> int:
-    """Check the signed count against the list; return how many there are."""
-    envelope = ledger.JSON.decode(archive.read(COUNT).decode())
-    kind, body = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
-    signed = b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(body), body)
-    signatures = [base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]]
-    if kind != POPULATION or not any(ledger.ed25519_verifies(public, signed, one) for one in signatures):
-        raise Broken("the signature of the count of deployments does not verify")
+def check_population(archive: zipfile.ZipFile, public: bytes, names: list[str]) -> tuple[int, list[str]]:
+    """Check the signed count against the list, and that each change in it has its pack and no other has one; return
+    how many there are, and which faults the count states. names: of the packs.
+    """
+    body = packs.payload_of(archive.read(COUNT), POPULATION, public, "the count of deployments")
     said = ledger.JSON.decode(body.decode())
     with archive.open(LIST) as member:
-        numbers = [row[0] for row in csv.reader(io.TextIOWrapper(member, "utf-8-sig", newline=""))][1:]
+        rows = [row[:2] for row in csv.reader(io.TextIOWrapper(member, "utf-8-sig", newline=""))][1:]
+    numbers = [number for number, _change in rows]
     digest = sha256("".join(f"{number}\n" for number in numbers).encode()).hexdigest()
     if (said["population"], said["count"], said["digest"]) != ("deployments", len(numbers), digest):
         raise Broken("the list of deployments is not the one that was counted")
-    return len(numbers)
+    changes = {f"{PACKS}{change}.zip" for _number, change in rows if change not in ("", *said["not_in_register"])}
+    if changes != set(names):
+        raise Broken(f"{min(changes ^ set(names))}: the packs are not those of the changes in the list of deployments")
+    faults = (("MISSING", "missing"), ("NOT IN REGISTER", "not_in_register"), ("UNEXPLAINED", "unexplained"))
+    return len(numbers), [f"{word}: {', '.join(said[name])}" for word, name in faults if said[name]]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -172,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
             people = check_closing(archive, manifest, state.trust.keys)
             names = [name for name in archive.namelist() if name.startswith(PACKS)]
             deleted = list(check_packs(archive, names, public, state.trust.keys))
-            count = check_population(archive, public)
+            count, faults = check_population(archive, public, names)
         status, said = ledger.result(state)
         timed, lines = ledger.time_result(state, authority, kept) if authority else (0, [])
     except Broken as broken:
@@ -198,7 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     closed = f"{count} production deployments and rollbacks, closed by {' and '.join(people)}"
     print(f"{said}; {manifest['year']}, {len(names)} evidence packs, {closed}")
-    print(*lines, *(f"DELETED: {line}" for line in deleted), sep="\n", end="\n" if lines or deleted else "")
+    for line in [*lines, *faults, *(f"DELETED: {line}" for line in deleted)]:
+        print(line)
     return 1 if timed == 1 else max(status, timed)
 
 
