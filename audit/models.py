@@ -253,11 +253,11 @@ class Verification(models.Model):
 
     @property
     def words(self) -> str:
-        """Return what is wrong, for people; empty where nothing is."""
+        """Return what was found, for people; empty where nothing was."""
         event = gettext("event %(number)s: %(what)s") % {"number": self.number, "what": self.finding}
         found = event if self.number else self.finding
         rows = [gettext("altered: %(row)s") % {"row": row} for row, _why in self.altered]
-        return "; ".join([*filter(None, [found]), *rows]) if self.digest else ""
+        return "; ".join([*filter(None, [found]), *rows])
 
     @property
     def accepted(self) -> bool:

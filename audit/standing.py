@@ -118,8 +118,10 @@ def _run(whole: bool) -> Verification:
         row.first, row.last, row.signed, row.finding = report.first, report.last, report.signed, report.unknown
         if found is not None:
             row.result, row.number, row.finding = Result.FAILED, found.number, found.what
-        elif not report.unknown:
-            row.result = Result.PASSED
+        else:
+            row.result = Result.INCONCLUSIVE if report.unknown else Result.PASSED
+            strangers = "tables neither audited nor exempt: " + ", ".join(result.unknown_tables)
+            row.finding = "; ".join(filter(None, [report.unknown, strangers if result.unknown_tables else ""]))
     except (BadNote, OSError, ValueError, KeyError) as fault:
         row.finding = str(fault)
     cover()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from audit import verification
@@ -15,8 +19,8 @@ from audit.ledger.delivery import write_access
 from audit.ledger.link import link_pending
 from audit.ledger.note import Checkpoint, PublicKey, sign
 from audit.ledger.stamping import Stamping
-from audit.models import Event
-from tests.conftest import ledger_signer_connection, sign_ledger
+from audit.models import Event, Verification
+from tests.conftest import _named, ledger_signer_connection, sign_ledger
 from tests.time_stamping import Authority
 
 
@@ -96,6 +100,18 @@ def test_the_last_verification_finds_an_exchanged_past(signed: LedgerSigner, dat
     other = Checkpoint(signed.origin, kept.frontier.size, bytes(32))
     verification.Memory(kept.frontier, kept.chain, sign(other, signed.private)).write(verification._memory())
     assert _verified().status == 1
+
+
+def test_a_table_in_no_list_is_named_by_the_scheduled_verification(signed: LedgerSigner) -> None:
+    name = str(connection.settings_dict["NAME"])
+    with psycopg.connect(_named(os.environ["DATABASE_SERVER_URL"], name), autocommit=True) as root:
+        root.execute("CREATE TABLE releases_beside (id int)")
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("audit_verify", "--scheduled", stdout=said)
+    assert ended.value.code == 0 and "tables neither audited nor exempt: releases_beside" in said.getvalue()
+    row = Verification.objects.get()
+    assert (row.result, row.digest) == ("passed", "") and "releases_beside" in row.words
 
 
 def test_time_stamps_are_verified_and_what_they_show_is_a_finding_until_two_people_accept_it(
