@@ -50,11 +50,15 @@ def due(moment: datetime) -> bool:
     if Reconciliation.objects.filter(ended_at=None).exists():
         return True
     night = night_before(moment)
-    last = Event.objects.filter(operation=OUTCOME, kind="operation").order_by("-at").first()
+    last = _last_outcome()
     if last is not None:
         return datetime.fromisoformat(last.contents["after"]["started_at"]) < night
     first = Event.objects.order_by("at").values_list("at", flat=True).first()
     return first is not None and first < night
+
+
+def _last_outcome() -> Event | None:
+    return Event.objects.filter(operation=OUTCOME, kind="operation").order_by("-at").first()
 
 
 def night_before(moment: datetime) -> datetime:
@@ -165,7 +169,16 @@ def _row_by_row(
 
 
 def _history_began(cursor: Any, label: str) -> datetime:
-    """Return since when the objects of a model have history rows. It is not read from these, which may be removed."""
+    """Return since when the objects of a model have history rows. It is not read from these, which may be removed. The
+    list of migrations may be altered later: what the last comparison said in its event counts, where it is earlier.
+    """
+    last = _last_outcome()
+    said = last.contents["after"].get("history_began", {}).get(label) if last is not None else None
+    applied = _applied(cursor, label)
+    return min(applied, datetime.fromisoformat(said)) if said else applied
+
+
+def _applied(cursor: Any, label: str) -> datetime:
     applied: datetime | None = None
     if label in LATER_HISTORY:
         cursor.execute("SELECT max(applied) FROM django_migrations WHERE app = %s AND name = %s", LATER_HISTORY[label])
@@ -259,7 +272,10 @@ def _say(reconciliation: Reconciliation) -> None:
         | dict(zip(("count", "first", "last"), numbers, strict=True))
         for name, numbers in sorted(found["writes"].items())
     ]
+    with connection.cursor() as cursor:
+        began = {label: _history_began(cursor, label).isoformat() for label in LATER_HISTORY}
     with operation(OUTCOME) as op:
         reconciliation.ended_at = now()
         reconciliation.save(update_fields=["ended_at"])
-        op.about(reconciliation, **counts, writes=writes, started_at=reconciliation.started_at.isoformat())
+        started = reconciliation.started_at.isoformat()
+        op.about(reconciliation, **counts, writes=writes, started_at=started, history_began=began)
