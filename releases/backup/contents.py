@@ -57,6 +57,17 @@ class Manifest:
             raise BackupFailed(f"the manifest of the backup cannot be read: {fault}") from fault
 
 
+def ledger_of(connection: Any) -> dict[str, Any]:
+    """Return what a manifest says of the ledger in the database of a connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce((SELECT number FROM audit_ledgerhead WHERE id = 1), 0),"
+            " coalesce((SELECT encode(chain, 'hex') FROM audit_ledgerhead WHERE id = 1), ''),"
+            " coalesce((SELECT max(number) FROM audit_checkpoint), 0)"
+        )
+        return dict(zip(("events", "chain", "checkpoint"), cursor.fetchone(), strict=True))
+
+
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file in hex."""
     with path.open("rb") as file:

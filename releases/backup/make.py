@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from environments.code_version import code_version
-from releases.backup.contents import DUMP, MANIFEST, Manifest, private_files, stored
+from releases.backup.contents import DUMP, MANIFEST, Manifest, ledger_of, private_files, stored
 from releases.backup.programs import BackupFailed, encrypting, postgres_environment, run
 
 TRIES, PAUSE = 40, 0.25
@@ -73,12 +73,10 @@ def _snapshot() -> Iterator[Any]:
 
 def _facts(work: Path, files: dict[str, Path], cursor: Any) -> dict[str, Any]:
     """Copy the private files, and return what the manifest says of the database that the transaction sees."""
-    cursor.execute(
-        "SELECT current_setting('server_version'), pg_export_snapshot(),"
-        " (SELECT number FROM audit_ledgerhead WHERE id = 1), (SELECT chain FROM audit_ledgerhead WHERE id = 1),"
-        " (SELECT number FROM audit_checkpoint ORDER BY number DESC LIMIT 1)"
-    )
-    server, snapshot, events, chain, checkpoint = cursor.fetchone()
+    cursor.execute("SELECT current_setting('server_version'), pg_export_snapshot()")
+    server, snapshot = cursor.fetchone()
+    ledger = ledger_of(connection)
+    checkpoint = ledger["checkpoint"]
     for name, file in files.items():
         copy = work / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -89,11 +87,4 @@ def _facts(work: Path, files: dict[str, Path], cursor: Any) -> dict[str, Any]:
         raise _Apart(
             f"the ledger signer remembers {signed} events, and the database {checkpoint or 0}: stop it for the backup"
         )
-    return {
-        "server": server,
-        "snapshot": snapshot,
-        "events": events or 0,
-        "chain": bytes(chain or b"").hex(),
-        "checkpoint": checkpoint or 0,
-        "signer": memory is not None,
-    }
+    return {"server": server, "snapshot": snapshot, **ledger, "signer": memory is not None}

@@ -12,15 +12,15 @@ from django.core.management import call_command
 from django.db import connection
 
 from environments.code_version import code_version
-from releases.backup.contents import DUMP, MANIFEST, Manifest, checked_name, digest_of
+from releases.backup.contents import DUMP, MANIFEST, Manifest, checked_name, digest_of, ledger_of
 from releases.backup.programs import BackupFailed, decrypting, postgres_environment, run
 
 
 def restore(source: Path, *, root: Path, work_in: Path | None = None) -> Manifest:
     """Restore a backup: the database that DATABASE_URL names, as its owner, and the state folders below `root`.
 
-    work_in: a folder with space for the decrypted contents. Everything is checked before anything is written. Raises
-    BackupFailed.
+    work_in: a folder with space for the decrypted contents. Everything is checked before anything is written, but for
+    the ledger: it is compared with the manifest before a private file is written. Raises BackupFailed.
     """
     with tempfile.TemporaryDirectory(dir=work_in, prefix="ringi-restore-") as place:
         work = Path(place)
@@ -35,6 +35,7 @@ def restore(source: Path, *, root: Path, work_in: Path | None = None) -> Manifes
         ]
         run([*words, str(work / DUMP)], postgres_environment())
         connection.close()
+        _require_the_ledger_of(manifest)
         call_command("migrate", verbosity=0)
         for name, target in targets.items():
             _put(work / name, target, manifest.files[name].owner)
@@ -90,6 +91,15 @@ def _require_empty(targets: dict[str, Path]) -> None:
             raise BackupFailed(f"create these database roles first: {', '.join(lacking)}")
     if occupied := [str(target) for target in targets.values() if target.exists()]:
         raise BackupFailed(f"these files are there already; move them away: {', '.join(occupied[:3])}")
+
+
+def _require_the_ledger_of(manifest: Manifest) -> None:
+    """Refuse a database whose ledger is not the one that the manifest names; its transaction is over."""
+    there = ledger_of(connection)
+    named = {name: getattr(manifest, name) for name in there}
+    if there != named:
+        text = f"the ledger of the dump is not that of its manifest ({there} and {named}): no private file was written"
+        raise BackupFailed(f"{text}. Drop the database, and restore another backup")
 
 
 def _put(copy: Path, target: Path, owner: str) -> None:

@@ -29,7 +29,7 @@ from audit.ledger.checkpoint import LedgerSigner, SigningRefused
 from audit.models import LedgerHead
 from environments.models import ConfigurationVersion
 from releases.backup import make as making
-from releases.backup.contents import DUMP, MANIFEST, Manifest
+from releases.backup.contents import DUMP, MANIFEST, Manifest, ledger_of
 from releases.backup.make import make
 from releases.backup.programs import BackupFailed, encrypting
 from releases.backup.restore import restore
@@ -191,6 +191,18 @@ def test_a_restore_is_refused_before_anything_is_written(
             cursor.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
             assert cursor.fetchone() == (0,)
     assert not root.exists()
+
+
+def test_a_dump_with_another_ledger_than_the_manifest_names_is_refused(
+    states: list[Path], key: Path, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No private file is written beside it."""
+    monkeypatch.setattr(making, "ledger_of", lambda of: ledger_of(of) | {"chain": "00" * 32})
+    with as_owner():
+        made, _manifest = make(tmp_path, states=states, recipient=key)
+    with as_owner(empty), pytest.raises(BackupFailed, match="not that of its manifest"):
+        restore(made, root=tmp_path / "lib")
+    assert not (tmp_path / "lib").exists()
 
 
 @pytest.mark.parametrize(
