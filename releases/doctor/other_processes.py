@@ -28,8 +28,6 @@ from releases.models import NotificationChannel
 PATIENCE = 5.0
 # Processes that need no mail server; one with a name of its own may need it.
 MAILS_NOTHING = ("worker-", "scheduler", "live", "ledger_stream")
-# A whole verification each night, and some hours for it.
-VERIFIED_WITHIN = timedelta(hours=30)
 # Long enough to get another certificate from the people of the identity provider.
 CERTIFICATE_LASTS = timedelta(days=30)
 # One each day, and a day for an authority that is down.
@@ -82,7 +80,7 @@ def processes() -> Iterator[Finding]:
 
 
 def ledger() -> Iterator[Finding]:
-    """The ledger was verified lately, and without a fault."""
+    """The ledger was verified and reconciled lately, and verified without a fault."""
     name, stand = _("ledger"), standing()
     if stand.alarm is not None and stand.fault is None:
         at = f"{stand.alarm.started_at:%Y-%m-%d %H:%M} UTC"
@@ -91,9 +89,9 @@ def ledger() -> Iterator[Finding]:
     elif stand.fault is not None:
         words = _("The verification of %(at)s found a fault.") % {"at": f"{stand.fault.started_at:%Y-%m-%d %H:%M} UTC"}
         yield failed(name, words, _("Read the verification on its page; nothing new starts until it is explained."))
-    elif stand.last is None or stand.last.ended_at is None or now() - stand.last.ended_at > VERIFIED_WITHIN:
-        words = _("No verification has ended within %(n)s hours.") % {"n": int(VERIFIED_WITHIN.total_seconds() // 3600)}
-        yield warning(name, words, _("Let the scheduler run at night, or run “manage.py audit_verify”."))
+    elif stand.last is None or stand.late:
+        words = _("The ledger has not been verified for hours, or not reconciled for days.")
+        yield warning(name, words, _("Let the scheduler run, also at night. Its log says how each of both ended."))
     else:
         yield ok(name, _("verified at %(at)s") % {"at": f"{stand.last.ended_at:%Y-%m-%d %H:%M} UTC"})
 

@@ -24,6 +24,7 @@ from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.delivery import Delivery
 from audit.ledger.stamping import Stamping
 from audit.models import CheckpointDelivery
+from audit.reconciliation import nightly
 from config.development.ports import free_port
 from environments import key_ring
 from environments.models import ExternalIdentity
@@ -32,7 +33,7 @@ from releases.doctor.examination import BEFORE_START, GROUPS, examine
 from releases.doctor.finding import Finding, Result, ok
 from releases.management.commands import doctor as command
 from releases.models import NotificationChannel
-from tests.audit.tampered import as_owner
+from tests.audit.tampered import as_owner, set_row
 from tests.conftest import ledger_signer_connection, sign_ledger
 from tests.environments.single_sign_on.conftest import begun
 from tests.environments.single_sign_on.saml import SamlProvider, make_key
@@ -232,6 +233,21 @@ def test_a_verification_without_a_result_is_called_no_fault(world: Any, settings
     (found,) = other_processes.ledger()
     assert found.result == FAILED and row.words in found.words
     assert "fault" not in found.words and "nothing new starts" not in found.advice
+
+
+def test_a_verified_ledger_without_its_nightly_reconciliation_is_found(
+    world: Any, settings: Any, tmp_path: Path
+) -> None:
+    signer = LedgerSigner(tmp_path / "signer")
+    sign_ledger(signer)
+    settings.LEDGER_PUBLIC_KEY = str(tmp_path / "signer" / "key.pub")
+    with acting(Actor(account_id=None, name="verification", kind="worker", channel="scheduler")):
+        nightly.reconcile()
+        row = standing.run(whole=True)
+    assert row is not None and row.result == "passed", row
+    assert results(other_processes.ledger) == [OK]
+    set_row("audit_event", "at = at - interval '49 hours'", "operation = 'audit:reconcile'")
+    assert results(other_processes.ledger) == [WARNING]
 
 
 def test_a_mail_server_that_does_not_answer_is_found(world: Any, settings: Any) -> None:
