@@ -47,7 +47,7 @@ def month_before(moment: datetime) -> tuple[datetime, datetime]:
 def runs(most: int = 13) -> list[Run]:
     """Return the newest runs, the last one first."""
     events = Event.objects.filter(operation=OUTCOME, outcome="done").select_related("ledger_entry")
-    return [_run(event) for event in events.order_by("-at")[:most]]
+    return [_run(event) for event in events.order_by("-at", "-pk")[:most]]
 
 
 def _run(event: Event) -> Run:
@@ -57,10 +57,20 @@ def _run(event: Event) -> Run:
     return Run(number, event.at, since, until, kept["results"])
 
 
-def due(moment: datetime) -> bool:
-    """Tell whether the last month has events and no run was kept for it."""
+def missing(moment: datetime) -> list[tuple[datetime, datetime]]:
+    """Return the months that are over and were not kept, the oldest first: those behind the newest kept one, or from
+    the first event on.
+    """
+    first = Event.objects.order_by("at").values_list("at", flat=True).first()
+    known = first if first is None else next((run.until for run in runs(1)), first)
+    found = list[tuple[datetime, datetime]]()
     since, until = month_before(moment)
-    kept = Event.objects.filter(operation=OUTCOME, outcome="done")
-    if kept.filter(at__gte=until).exists() or any(run.since >= since for run in runs(1)):
-        return False
-    return Event.objects.filter(at__lt=until).exists()
+    while known is not None and until > known:
+        found.insert(0, (since, until))
+        since, until = month_before(since)
+    return found
+
+
+def due(moment: datetime) -> bool:
+    """Tell whether a month is over whose run was not kept."""
+    return bool(missing(moment))

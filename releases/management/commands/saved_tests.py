@@ -1,4 +1,6 @@
-"""manage.py saved_tests: runs the saved audit tests over the last month that is over; --keep keeps the results."""
+"""manage.py saved_tests: runs the saved audit tests over the last month that is over; --keep keeps the results, also
+those of earlier months that were not kept.
+"""
 
 from hashlib import sha256
 from typing import Any
@@ -14,7 +16,7 @@ from audit.clock import now
 from audit.ledger.link import link_pending
 from audit.operation import record_event
 from releases.management.terminal import TerminalCommand
-from releases.queries.saved_test_runs import OUTCOME, due, month_before
+from releases.queries.saved_test_runs import OUTCOME, missing, month_before
 from releases.reporting.audit_tests import TESTS
 from releases.reporting.audit_tests.base import SavedTest, Scope
 
@@ -37,10 +39,11 @@ class Command(TerminalCommand):
         moment = now()
         with acting(actor), translation.override("en"):
             link_pending(connection)
-            since, until = month_before(moment)
-            results = [_result(test, Scope(since, until)) for test in TESTS]
-            if options["keep"] and due(moment):
-                record_event(OUTCOME, since=since.isoformat(), until=until.isoformat(), results=results)
+            months = missing(moment) if options["keep"] else []
+            for since, until in months or [month_before(moment)]:
+                results = [_result(test, Scope(since, until)) for test in TESTS]
+                if options["keep"] and (since, until) in missing(moment):
+                    record_event(OUTCOME, since=since.isoformat(), until=until.isoformat(), results=results)
         for one in results:
             listing = _("%(test)s: %(examined)d examined, %(rows)d rows")
             exceptions = _("%(test)s: %(examined)d examined, %(rows)d exceptions")

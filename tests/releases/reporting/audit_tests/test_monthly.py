@@ -74,6 +74,19 @@ def test_the_results_of_a_month_are_kept_once_and_shown(
     assert run.month in page and reverse("event", args=[run.number]) in page
 
 
+def test_no_month_is_lost_while_the_scheduler_is_down(deployment: Deployment) -> None:
+    """It comes back behind the ends of three months."""
+    first, later = now(), now()
+    for _month in range(3):
+        later = next_month(later)
+    with at(later):
+        call_command("saved_tests", "--keep", stdout=io.StringIO())
+    kept = [(run.since, run.until) for run in saved_test_runs.runs()]
+    assert len(kept) == 3 and kept[-1][0] <= first < kept[-1][1] and kept[0][1] <= later
+    assert [since for since, _until in kept[:-1]] == [until for _since, until in kept[1:]]
+    assert not saved_test_runs.due(later) and saved_test_runs.due(next_month(later))
+
+
 def test_the_scheduler_may_keep_them(deployment: Deployment, database: str) -> None:
     """With its own database role, in a process of its own; nothing is due, as the month is not over."""
     own = urlsplit(os.environ["DATABASE_SCHEDULER_URL"])._replace(path=f"/{conninfo_to_dict(database)['dbname']}")
