@@ -95,9 +95,15 @@ def _held(account: Account) -> str:
 
 
 def figures(person: Account | GroupRecipient) -> list[tuple[str, str]]:
-    """Return the columns that an erasure empties, in words, with the number of rows of each kind."""
+    """Return the columns that an erasure empties, in words, with the number of rows of each kind; and the employee
+    IDs that it keeps.
+    """
     found = []
     for rows, empty in personal_rows(person):
         names = (str(rows.model._meta.get_field(name).verbose_name) for name in empty)
         found.append((str(rows.model._meta.verbose_name), f"{rows.count()} · {listed(names)}"))
+    if isinstance(person, Account):
+        earlier = sorted(key for key in person.own_keys - {person.person_key} if key.startswith(Account.PERSON_KEYS))
+        kept = filter(None, [person.employee_id, *(key.removeprefix("employee:") for key in earlier)])
+        found.append((str(Account._meta.get_field("kept_identities").verbose_name), listed(kept) or "—"))
     return found

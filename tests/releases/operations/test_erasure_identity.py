@@ -15,6 +15,7 @@ from environments.operations.account.edit import edit
 from releases.gates import authorship
 from releases.operations.erasure import erase
 from releases.operations.release.prepare import cancel
+from releases.queries.personal_data import figures
 from tests.audit.reconciliation.test_nightly import compared
 from tests.conftest import seconded
 from tests.releases.api.scim.conftest import GROUP, joined, scim, token, unconfirmed
@@ -50,7 +51,9 @@ def test_one_person_stays_one_after_an_erasure(
         erase.request_erasure(author.pk, reason="x")
     with acting_as("manager"):
         cancel(release.pk, reason="x")
+    shown = dict(figures(author))["employee IDs kept after an erasure"]
     author = erased(author, acting_as)
+    assert shown == "9, 4711"
     assert (author.former_identities, author.kept_identities) == ([], ["employee:4711"])
     assert other.is_among(authorship.excluded(world.fresh(release)))
     assert author.accounts == Account.objects.get(pk=other.pk).accounts == {author.pk, other.pk}
