@@ -188,12 +188,12 @@ def main(arguments: list[str] | None = None) -> int:
     except Broken as broken:
         print(f"BROKEN: {broken}")
         return 1
-    except (zipfile.BadZipFile, NotImplementedError, struct.error) as fault:
-        print(f"BROKEN: {fault}")
-        return 1
     except (ledger.Inconclusive, KeyError, ValueError, TypeError, OSError, RecursionError, EOFError) as fault:
         print(f"CAN'T TELL: {fault}")
         return 2
+    except (zipfile.BadZipFile, RuntimeError, struct.error) as fault:
+        print(f"BROKEN: {fault}")
+        return 1
     if not authority and (stamps := len(state.stamps) + len(state.tokens)):
         lines = [f"NOT VERIFIED: {stamps} time stamps; give the authority's certificates with --time-stamp-ca"]
     if not status and state.signed < state.last:

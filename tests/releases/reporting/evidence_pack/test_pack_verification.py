@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import json
 import os
@@ -31,7 +32,7 @@ from releases.reporting.evidence_pack import pack
 from tests.audit.envelopes import opened
 from tests.releases.audited import Made, sign_ledger
 from tests.releases.reporting.audit_tests.asking import forge
-from tests.releases.reporting.evidence_pack.test_pack import altered, packed, state, verify
+from tests.releases.reporting.evidence_pack.test_pack import VERIFIER, altered, packed, state, verify
 
 __all__ = ["state"]
 
@@ -210,6 +211,38 @@ def test_an_archive_that_readers_take_in_two_ways_is_broken(
     for archive in hidden:
         status, said = verify(archive, tmp_path, *keys)
         assert status == 1 and said.startswith("BROKEN"), said
+
+
+def test_each_byte_of_the_directory_of_a_pack_is_checked(
+    deployment: Any, state: Path, made: Made, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some readers go by the count of files at its end, and show fewer; others show the date of a file, or ask for a
+    password.
+    """
+    monkeypatch.syspath_prepend(str(VERIFIER.parent))
+    program = importlib.import_module("ringi_verify_pack")
+    first, file = packed(deployment), tmp_path / "pack.zip"
+    with zipfile.ZipFile(io.BytesIO(first)) as read:
+        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
+        begins, second = read.start_dir, read.start_dir + 46 + len(read.infolist()[0].filename)
+    for place in (*range(begins, second), *range(len(first) - 22, len(first))):
+        file.write_bytes(first[:place] + bytes([first[place] ^ 1]) + first[place + 1 :])
+        keys = ["--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub")]
+        assert program.main([str(file), *keys]) in (1, 2), place
+        assert not capsys.readouterr().out.startswith("HOLDS"), place
+
+
+def test_the_directory_of_a_large_pack_has_the_form_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers above a limit, here of 99 bytes, stand in 64 bits."""
+    monkeypatch.syspath_prepend(str(VERIFIER.parent))
+    program, out = importlib.import_module("ringi_verify_pack"), io.BytesIO()
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 99)
+    made = Archive(out)
+    for name, content in (("a", b"short"), ("b", b"long" * 50), ("\u540d", b"short")):
+        made.add(name, content)
+    infos, place = made.zip.infolist(), made.zip.start_dir
+    made.close()
+    assert program.directory_of(infos, place, 99) == out.getvalue()[place:]
 
 
 def test_a_file_outside_the_manifest_is_found_anywhere(deployment: Any, state: Path, tmp_path: Path) -> None:
