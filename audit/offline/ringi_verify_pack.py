@@ -9,7 +9,8 @@ which is 2. Exit status: 0 it holds, 1 it is broken (the first fault is printed)
 
 What is checked: the signature (DSSE v1, Ed25519) of the manifest; that the archive holds the files of the manifest,
 each with its length and SHA-256, and no other byte beside its directory; each event's leaf and its inclusion proof
-(RFC 9162, 2.1.3) under the root of the checkpoint; the checkpoint's signature.
+(RFC 9162, 2.1.3) under the root of the checkpoint; the checkpoint's signature; that evidence and approved contents have
+the digests that events say.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from ringi_verify import (  # type: ignore[import-not-found]  # noqa: E402
 
 MANIFEST = "application/vnd.ringi.manifest.v1+json"
 OWN = ("manifest.json", "manifest.dsse.json")
+BOUND = ("evidence/", "approval-requests/")
 
 
 class Broken(Exception):
@@ -126,10 +128,24 @@ def check_bytes(file: IO[bytes], pack: zipfile.ZipFile) -> None:
         raise wrong
 
 
+def files_of(event: dict[str, Any]) -> dict[str, str]:
+    """Return how the name of a file begins, and the SHA-256 that an event says of it: of uploaded evidence, and of the
+    content of an approval request.
+    """
+    model, _colon, key = event["object"].partition(":")
+    row = event["after"] if event["kind"] == "row" else None
+    if row and model == "releases.Evidence" and "content" in row:
+        return {f"evidence/{key}": row["content"].removeprefix("sha256:")}
+    if row and model == "releases.ApprovalRequest" and "digest" in row:
+        return {f"approval-requests/{key}.json": row["digest"]}
+    return {}
+
+
 def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> tuple[int, int, list[str]]:
     """Check the checkpoint and each proof; return the numbers of events with and without one, and what was deleted."""
     ledger, proven, unproven, before = manifest["ledger"], 0, [], 0
     deleted: dict[str, list[int]] = {}
+    named: dict[str, str] = {}
     size, root = 0, b""
     if "ledger/checkpoint.txt" in manifest["files"]:
         try:
@@ -160,6 +176,7 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             if (row["kind"], row["outcome"]) == ("row", "deleted"):
                 what = f"{row['object'].partition(':')[0]} by {row['actor']} ({row['operation']})"
                 deleted.setdefault(what, []).append(number)
+            named.update(files_of(row))
             if record["path"] is None:
                 unproven.append(number)
                 continue
@@ -169,6 +186,10 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             proven += 1
     if unproven != ledger["unproven"] or proven + len(unproven) != ledger["events"]:
         raise Broken("the events are not those that the manifest counts")
+    for name, file in manifest["files"].items():
+        begin = name.partition("-")[0] if name.startswith("evidence/") else name
+        if name.startswith(BOUND) and named.get(begin) != file["sha256"]:
+            raise Broken(f"{name} is not the content that the ledger names")
     said = [f"{len(found)} of {what}, number {', '.join(map(str, found))}" for what, found in deleted.items()]
     return proven, len(unproven), said
 

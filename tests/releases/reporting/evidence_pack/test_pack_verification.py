@@ -213,6 +213,36 @@ def test_an_archive_that_readers_take_in_two_ways_is_broken(
         assert status == 1 and said.startswith("BROKEN"), said
 
 
+@pytest.mark.parametrize("begin", ["evidence/", "approval-requests/"])
+def test_evidence_and_approved_content_are_those_of_the_ledger(
+    begin: str, deployment: Any, state: Path, made: Made, tmp_path: Path
+) -> None:
+    """The holder of the application's key exchanges a file, or leaves out the events that name it."""
+    with zipfile.ZipFile(io.BytesIO(packed(deployment))) as read:
+        first = {name: read.read(name) for name in read.namelist()}
+    (tmp_path / "statements.pub").write_bytes(first["keys/statements.pub"])
+    keys = ("--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
+    name = next(name for name in first if name.startswith(begin))
+    labels = (b'"object":"releases.Evidence:', b'"object":"releases.ApprovalRequest:')
+    lines = first["ledger/events.jsonl"].splitlines(True)
+    kept = [line for line in lines if not any(of in base64.b64decode(json.loads(line)["event"]) for of in labels)]
+    for other in ({name: b"{}"}, {"ledger/events.jsonl": b"".join(kept)}):
+        members = {**first, **other}
+        manifest = json.loads(members["manifest.json"])
+        manifest["ledger"]["events"] -= len(lines) - len(kept) if "ledger/events.jsonl" in other else 0
+        manifest["files"] |= {of: {"sha256": sha256(b).hexdigest(), "bytes": len(b)} for of, b in other.items()}
+        members["manifest.json"] = rfc8785.dumps(manifest)
+        signer = Signer.opened(state / "statements")
+        members["manifest.dsse.json"] = signer.envelope(pack.MANIFEST, members["manifest.json"])
+        out = io.BytesIO()
+        archive = Archive(out)
+        for of, content in members.items():
+            archive.add(of, content)
+        archive.close()
+        status, said = verify(out.getvalue(), tmp_path, *keys)
+        assert status == 1 and "is not the content that the ledger names" in said, said
+
+
 def test_each_byte_of_the_directory_of_a_pack_is_checked(
     deployment: Any, state: Path, made: Made, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
