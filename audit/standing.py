@@ -25,7 +25,7 @@ from audit.verification import remember, remembered, verified
 
 OUTCOME, ALARM = "ledger:verify", "ledger:alarm"
 INTERVAL, DAY = timedelta(hours=1), timedelta(days=1)
-LATE = 3 * INTERVAL
+VERIFIED_WITHIN, RECONCILED_WITHIN = 3 * INTERVAL, 2 * DAY
 LOCK = "hashtext('ringi_verification')"
 Result = Verification.Result
 # Now; when the ledger began; when it was compared last; seconds since an event waits that no checkpoint covers.
@@ -71,7 +71,8 @@ def standing() -> Standing:
         cursor.execute(_TIMES, [COMPARED])
         moment, began, compared, unsigned = cursor.fetchone()
     since, compared = last.ended_at if last is not None else began, compared or began
-    late = since is not None and since < moment - LATE or compared is not None and compared < moment - 2 * DAY
+    late = since is not None and since < moment - VERIFIED_WITHIN
+    late = late or compared is not None and compared < moment - RECONCILED_WITHIN
     return Standing(fault, alarm, last, unsigned, late)
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import json
 import os
 import re
@@ -1104,8 +1105,8 @@ def verify(
 
 
 def open_lines(name: str) -> Iterable[str]:
-    """Return the lines of a file, or of standard input (-)."""
-    return sys.stdin if name == "-" else open(name, encoding="utf-8")
+    """Return the lines of a file, or of standard input (-). A newline alone ends one, on every system."""
+    return io.TextIOWrapper(sys.stdin.buffer if name == "-" else open(name, "rb"), "utf-8", newline="\n")
 
 
 def read_keys(words: Iterable[str], kind: bytes = b"\x01") -> list[Key]:

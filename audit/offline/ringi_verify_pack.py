@@ -143,7 +143,7 @@ def files_of(event: dict[str, Any]) -> dict[str, str]:
 
 def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any]) -> tuple[int, int, list[str]]:
     """Check the checkpoint and each proof; return the numbers of events with and without one, and what was deleted."""
-    ledger, proven, unproven, before = manifest["ledger"], 0, [], 0
+    ledger, proven, unproven, before, first = manifest["ledger"], 0, [], 0, None
     deleted: dict[str, list[int]] = {}
     named: dict[str, str] = {}
     size, root = 0, b""
@@ -168,7 +168,7 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             number, event = record["number"], base64.b64decode(record["event"], validate=True)
             if number <= before:
                 raise Broken(f"number {number} does not follow number {before}")
-            before = number
+            first, before = first or number, number
             leaf = sha256(b"\x00" + event).digest()
             if leaf.hex() != record["leaf"]:
                 raise Broken(f"the bytes of number {number} do not hash to its leaf")
@@ -184,7 +184,8 @@ def check_events(pack: zipfile.ZipFile, manifest: dict[str, Any], keys: list[Any
             if number > size or not leads_to(leaf, number - 1, size, path, root):
                 raise Broken(f"the proof of number {number} does not lead to the root of the checkpoint")
             proven += 1
-    if unproven != ledger["unproven"] or proven + len(unproven) != ledger["events"]:
+    counted = ledger["events"], ledger["first"], ledger["last"], ledger["unproven"]
+    if counted != (proven + len(unproven), first, before or None, unproven):
         raise Broken("the events are not those that the manifest counts")
     for name, file in manifest["files"].items():
         begin = name.partition("-")[0] if name.startswith("evidence/") else name

@@ -73,7 +73,7 @@ def check_ledger(
     """Check the events of the year; return the state of the verification."""
     with archive.open(EVENTS) as member:
         try:
-            state = ledger.verify(io.TextIOWrapper(member, "utf-8"), notes, keys, witnesses)
+            state = ledger.verify(io.TextIOWrapper(member, "utf-8", newline="\n"), notes, keys, witnesses)
         except ledger.Broken as broken:
             raise Broken(f"event {broken.number}: {broken.what}")
     said = manifest["ledger"]

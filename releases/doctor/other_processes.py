@@ -17,7 +17,7 @@ from audit.ledger.delivery import DELIVERY
 from audit.ledger.time_stamps import authority, last_stamp
 from audit.models import CheckpointDelivery, Event
 from audit.offline.ringi_verify import Inconclusive
-from audit.standing import standing
+from audit.standing import RECONCILED_WITHIN, VERIFIED_WITHIN, standing
 from environments import access
 from environments.queues import OWN_QUEUES
 from environments.single_sign_on import configured, provider, saml
@@ -90,8 +90,9 @@ def ledger() -> Iterator[Finding]:
         words = _("The verification of %(at)s found a fault.") % {"at": f"{stand.fault.started_at:%Y-%m-%d %H:%M} UTC"}
         yield failed(name, words, _("Read the verification on its page; nothing new starts until it is explained."))
     elif stand.last is None or stand.late:
-        words = _("The ledger has not been verified for hours, or not reconciled for days.")
-        yield warning(name, words, _("Let the scheduler run, also at night. Its log says how each of both ended."))
+        text = _("No verification has ended within %(hours)s hours, or no reconciliation within %(days)s days.")
+        words = text % {"hours": VERIFIED_WITHIN // timedelta(hours=1), "days": RECONCILED_WITHIN.days}
+        yield warning(name, words, _("Let the scheduler run, also at night. Its log says how both ended."))
     else:
         yield ok(name, _("verified at %(at)s") % {"at": f"{stand.last.ended_at:%Y-%m-%d %H:%M} UTC"})
 

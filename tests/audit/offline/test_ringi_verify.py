@@ -97,6 +97,13 @@ def test_a_line_that_readers_take_in_two_ways_is_found(
     assert (status, said) == (1, "BROKEN at number 3: line 4 can't be read\n")
 
 
+def test_a_carriage_return_ends_no_line(exported: tuple[list[str], Path], tmp_path: Path) -> None:
+    """Two records on one line are one to some readers, and two to others."""
+    lines, _folder = exported
+    joined = [*lines[:2], lines[2].removesuffix("\n") + "\r", *lines[3:]]
+    assert _run(tmp_path, joined) == (1, "BROKEN at number 2: line 3 can't be read\n")
+
+
 def test_a_cut_tail_is_found(exported: tuple[list[str], Path], tmp_path: Path) -> None:
     lines, folder = exported
     assert _run(tmp_path, lines[:10]) == (1, "BROKEN at number 9: the export ends without its head\n")

@@ -37,6 +37,31 @@ from tests.releases.reporting.evidence_pack.test_pack import VERIFIER, altered, 
 __all__ = ["state"]
 
 
+def resealed(archive: bytes, state: Path, change: Callable[[dict[str, bytes], dict[str, Any]], None]) -> bytes:
+    """Write a pack again with other members and another manifest, as the holder of the application's key can. change:
+    gets members and manifest; the digests are made afterwards.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        members = {name: read.read(name) for name in read.namelist()}
+    manifest = json.loads(members.pop("manifest.json"))
+    del members["manifest.dsse.json"]
+    change(members, manifest)
+    manifest["files"] = {
+        name: {"sha256": sha256(content).hexdigest(), "bytes": len(content)} for name, content in members.items()
+    }
+    body = rfc8785.dumps(manifest)
+    own = {
+        "manifest.json": body,
+        "manifest.dsse.json": Signer.opened(state / "statements").envelope(pack.MANIFEST, body),
+    }
+    out = io.BytesIO()
+    new = Archive(out)
+    for name, content in {**members, **own}.items():
+        new.add(name, content)
+    new.close()
+    return out.getvalue()
+
+
 def test_the_pack_verifies_offline_with_separately_obtained_keys(
     deployment: Any, state: Path, made: Made, tmp_path: Path, browsers: Callable[[str], Any]
 ) -> None:
@@ -101,22 +126,22 @@ def test_every_alteration_is_found(deployment: Any, state: Path, tmp_path: Path)
 
 def test_a_forged_event_has_no_signed_root(deployment: Any, state: Path, tmp_path: Path) -> None:
     """With the application's key, and without the ledger signer's, an event is rewritten and a new manifest signed."""
-    archive = packed(deployment)
+    archive, numbers = packed(deployment), list[int]()
+
+    def forged(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        lines = members["ledger/events.jsonl"].splitlines()
+        record = json.loads(lines[3])
+        numbers.append(record["number"])
+        event = base64.b64decode(record["event"]).replace(b'"outcome":"', b'"outcome":"x')
+        record |= {"event": base64.b64encode(event).decode(), "leaf": sha256(b"\0" + event).hexdigest()}
+        members["ledger/events.jsonl"] = b"\n".join([*lines[:3], rfc8785.dumps(record), *lines[4:]]) + b"\n"
+
+    archive = resealed(archive, state, forged)
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
-        lines = read.read("ledger/events.jsonl").splitlines()
-        manifest = json.loads(read.read("manifest.json"))
-    record = json.loads(lines[3])
-    event = base64.b64decode(record["event"]).replace(b'"outcome":"', b'"outcome":"x')
-    record |= {"event": base64.b64encode(event).decode(), "leaf": sha256(b"\0" + event).hexdigest()}
-    forged = b"\n".join([*lines[:3], rfc8785.dumps(record), *lines[4:]]) + b"\n"
-    manifest["files"]["ledger/events.jsonl"] = {"sha256": sha256(forged).hexdigest(), "bytes": len(forged)}
-    body = rfc8785.dumps(manifest)
-    envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
+        body, envelope = read.read("manifest.json"), read.read("manifest.dsse.json")
     assert opened(envelope, pack.signer().public)[1] == body
-    for name, content in (("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope)):
-        archive = altered(archive, name, lambda _old, content=content: content)
     status, said = verify(archive, tmp_path)
-    assert status == 1 and f"the proof of number {record['number']} does not lead" in said
+    assert status == 1 and f"the proof of number {numbers[0]} does not lead" in said
 
 
 @pytest.mark.parametrize("more", ['"event":"eyJub3QiOiJzbyJ9",', '"Event":"eyJub3QiOiJzbyJ9",', '"number":NaN,'])
@@ -126,16 +151,13 @@ def test_a_line_that_readers_take_in_two_ways_is_broken(
     """With the application's key: the proof is of one event, and another one stands beside it."""
     archive = packed(deployment)
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
-        content, manifest = read.read("ledger/events.jsonl"), json.loads(read.read("manifest.json"))
         (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
-    forged = b"{" + more.encode() + content[1:]
-    manifest["files"]["ledger/events.jsonl"] = {"sha256": sha256(forged).hexdigest(), "bytes": len(forged)}
-    body = rfc8785.dumps(manifest)
-    envelope = Signer.opened(state / "statements").envelope(pack.MANIFEST, body)
-    for name, given in (("ledger/events.jsonl", forged), ("manifest.json", body), ("manifest.dsse.json", envelope)):
-        archive = altered(archive, name, lambda _old, given=given: given)
+
+    def forged(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        members["ledger/events.jsonl"] = b"{" + more.encode() + members["ledger/events.jsonl"][1:]
+
     keys = ("--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
-    status, said = verify(archive, tmp_path, *keys)
+    status, said = verify(resealed(archive, state, forged), tmp_path, *keys)
     assert status in (1, 2) and "HOLDS" not in said, said
 
 
@@ -218,29 +240,37 @@ def test_evidence_and_approved_content_are_those_of_the_ledger(
     begin: str, deployment: Any, state: Path, made: Made, tmp_path: Path
 ) -> None:
     """The holder of the application's key exchanges a file, or leaves out the events that name it."""
-    with zipfile.ZipFile(io.BytesIO(packed(deployment))) as read:
-        first = {name: read.read(name) for name in read.namelist()}
-    (tmp_path / "statements.pub").write_bytes(first["keys/statements.pub"])
+    archive = packed(deployment)
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        name = next(name for name in read.namelist() if name.startswith(begin))
+        (tmp_path / "statements.pub").write_bytes(read.read("keys/statements.pub"))
     keys = ("--key", str(made.signer / "key.pub"), "--statements", str(tmp_path / "statements.pub"))
-    name = next(name for name in first if name.startswith(begin))
     labels = (b'"object":"releases.Evidence:', b'"object":"releases.ApprovalRequest:')
-    lines = first["ledger/events.jsonl"].splitlines(True)
-    kept = [line for line in lines if not any(of in base64.b64decode(json.loads(line)["event"]) for of in labels)]
-    for other in ({name: b"{}"}, {"ledger/events.jsonl": b"".join(kept)}):
-        members = {**first, **other}
-        manifest = json.loads(members["manifest.json"])
-        manifest["ledger"]["events"] -= len(lines) - len(kept) if "ledger/events.jsonl" in other else 0
-        manifest["files"] |= {of: {"sha256": sha256(b).hexdigest(), "bytes": len(b)} for of, b in other.items()}
-        members["manifest.json"] = rfc8785.dumps(manifest)
-        signer = Signer.opened(state / "statements")
-        members["manifest.dsse.json"] = signer.envelope(pack.MANIFEST, members["manifest.json"])
-        out = io.BytesIO()
-        archive = Archive(out)
-        for of, content in members.items():
-            archive.add(of, content)
-        archive.close()
-        status, said = verify(out.getvalue(), tmp_path, *keys)
+
+    def exchanged(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        members[name] = b"{}"
+
+    def without(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        lines = members["ledger/events.jsonl"].splitlines(True)
+        kept = [line for line in lines if not any(of in base64.b64decode(json.loads(line)["event"]) for of in labels)]
+        members["ledger/events.jsonl"] = b"".join(kept)
+        numbers = [json.loads(line)["number"] for line in kept]
+        manifest["ledger"] |= {"events": len(kept), "first": numbers[0], "last": numbers[-1]}
+
+    for change in (exchanged, without):
+        status, said = verify(resealed(archive, state, change), tmp_path, *keys)
         assert status == 1 and "is not the content that the ledger names" in said, said
+
+
+@pytest.mark.parametrize("field", ["events", "first", "last"])
+def test_the_manifest_counts_the_events_that_are_there(
+    field: str, deployment: Any, state: Path, tmp_path: Path
+) -> None:
+    def more(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        manifest["ledger"][field] += 1
+
+    said = (1, "BROKEN: the events are not those that the manifest counts\n")
+    assert verify(resealed(packed(deployment), state, more), tmp_path) == said
 
 
 def test_each_byte_of_the_directory_of_a_pack_is_checked(
