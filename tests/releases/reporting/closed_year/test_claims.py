@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +16,9 @@ import pytest
 from audit.archive import Streamed
 from audit.dsse import Signer
 from releases.operations.year import close
+from releases.reporting.closed_year.archive import COUNT
 from releases.reporting.evidence_pack.pack import MANIFEST
+from releases.reporting.evidence_pack.population import STATEMENT
 from tests.releases.closed_years import Ended, again, database, deployment, ended, made
 from tests.releases.reporting.closed_year.test_archive import archive_of, keys, looked, rewritten
 
@@ -76,6 +80,19 @@ def test_the_pack_of_each_change_in_the_list_is_there(
 
     status, said = looked(signed_again(ended, archive, without), *keys)
     assert status == 1 and f"evidence-packs/{deployment.release.number}.zip: the packs are not those" in said, said
+
+
+def test_the_faults_that_the_signed_count_states_are_shown(
+    ended: Ended, deployment: Any, keys: tuple[Any, ...], looked: Looked
+) -> None:
+    def stated(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        said = json.loads(base64.b64decode(json.loads(members[COUNT])["payload"]))
+        said |= {"missing": ["7", "8"], "not_in_register": ["RM-1"], "unexplained": ["9"]}
+        members[COUNT] = Signer.opened(ended.state / "statements").envelope(STATEMENT, json.dumps(said).encode())
+        manifest["files"][COUNT] = {"sha256": sha256(members[COUNT]).hexdigest(), "bytes": len(members[COUNT])}
+
+    status, said = looked(signed_again(ended, archive_of(ended.closed()), stated), *keys)
+    assert status == 0 and said.endswith("\nMISSING: 7, 8\nNOT IN REGISTER: RM-1\nUNEXPLAINED: 9\n"), said
 
 
 @pytest.mark.parametrize("name", ["chain", "first"])
