@@ -126,7 +126,7 @@ def list_deployments(
         where = environment_named(caller, environment)
         caller.read(where)
         wanted &= Q(environment=where)
-    if state:
+    if state is not None:
         wanted &= Q(state=known(state, STATES, "state"))
     if release:
         wanted &= Q(release_id=release)

@@ -4,19 +4,17 @@ from typing import Annotated, Any
 
 from django.db.models import Q
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 from ninja import File, Form, Router, Schema
 from ninja.files import UploadedFile
 from pydantic import StringConstraints
 
 from audit.refusals import InvalidInput
-from environments.language import listed
 from releases import evidence_readers as reading
 from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
-from releases.api.words import EvidenceType, Line, Revision, Slug
+from releases.api.words import Commit, EvidenceType, Line, Revision, Slug
 from releases.gates.evidence import count_with
 from releases.models import Evidence, Procedure, Release
 from releases.operations.evidence.upload import check_amount, upload
@@ -49,8 +47,6 @@ def evaluated(rows: list[Evidence]) -> list[shapes.EvidenceOut]:
 @writes
 def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[list[UploadedFile]]) -> shapes.UploadedOut:
     """Upload reports: all files of the call, or none if one cannot be read. The answer says what counts now."""
-    if unknown := sorted(set(request.POST) - set(EvidenceIn.model_fields)):
-        raise InvalidInput(_("Fields that are not known: %(names)s") % {"names": listed(unknown)[:200]})
     caller = caller_of(request)
     environment, application = (
         environment_named(caller, fields.environment),
@@ -81,7 +77,7 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
 @router.get("", response=shapes.EvidencePage)
 def list_evidence(
     request: HttpRequest,
-    commit: Revision = "",
+    commit: Commit | None = None,
     application: Slug | None = None,
     kind: EvidenceType | None = None,
     limit: cursors.Limit = 50,
@@ -99,7 +95,7 @@ def list_evidence(
         wanted &= Q(commit=commit) | Q(tree__in=trees)
     if application:
         wanted &= Q(application=application_named(caller, application))
-    if kind:
+    if kind is not None:
         wanted &= Q(kind=known(kind, reading.NAMES, "kind"))
     rows = Evidence.objects.filter(wanted).select_related("application", "environment", "uploaded_by").defer("content")
     found, following = cursors.page(rows, "evidence", cursor, limit)

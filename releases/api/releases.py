@@ -98,7 +98,7 @@ class CommitIn(Body):
 
     branch: Line
     revision: Revision = ""
-    expected_commit: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40})?$")] = ""
+    expected_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = None
     accept_rolled_back: bool = False
     reason: Why = ""
 
@@ -285,7 +285,7 @@ def list_releases(
     rows = within(Release.objects.select_related("application"), caller.applications)
     if application:
         rows = rows.filter(application=application_named(caller, application))
-    if state:
+    if state is not None:
         rows = rows.filter(state=known(state, STATES, "state"))
     found, following = cursors.page(rows, "release", cursor, limit)
     items = [shapes.release_out(row, shapes.ReleaseOut) for row in found]

@@ -29,6 +29,7 @@ from releases.api import (
     windows,
 )
 from releases.api.body import JsonParser
+from releases.api.described import as_described
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
 from releases.api.token import TokenBearer
@@ -166,6 +167,7 @@ api = TokenAPI(
 )
 for kind in (OperationRefused, HttpError, ValidationError, Http404, Exception):
     api.add_exception_handler(kind, problems.of)
+api.add_decorator(as_described)
 for prefix, router in ROUTERS:
     api.add_router(prefix, router)
 

@@ -80,7 +80,7 @@ def select_commit(
     *,
     branch: str,
     revision: str = "",
-    expected_commit: str = "",
+    expected_commit: str | None = None,
     accept_rolled_back: bool = False,
     reason: str = "",
 ) -> Release:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
-from releases.models import Deployment, Evidence, Release
+from releases.models import Deployment, EmergencyStop, Evidence, Release
 from tests.releases.gates.asking import alter
 
 from .conftest import ask, token_for
@@ -53,8 +55,61 @@ def test_an_unknown_form_field_is_refused_by_name(world: Any, call: Any) -> None
         "tset_type": "unit",
     }
     refused = call("post", "/evidence", form | {"file": BytesIO(b"<testsuite/>")})
-    assert refused.status_code == 422 and "tset_type" in refused.json()["detail"]
+    assert refused.status_code == 422 and refused.json()["errors"][0]["where"] == "form.tset_type"
+    form["test_type"] = form.pop("tset_type")
+    for more, where in (
+        ({"files": BytesIO(b"<testsuite/>")}, "file.files"),
+        ({"kind": ["file", "junit"]}, "form.kind"),
+    ):
+        refused = call("post", "/evidence", form | {"file": BytesIO(b"<testsuite/>")} | more)
+        assert refused.status_code == 422 and refused.json()["errors"][0]["where"] == where
     assert not Evidence.objects.exists()
+
+
+def test_an_unknown_parameter_is_refused_by_name_on_every_path(world: Any, call: Any) -> None:
+    """A misspelled filter is no filter: its rows would pass for the wanted ones."""
+    known = {"application": "datasets", "environment": "staging", "version": "1.3.0", "permission": "start"}
+    known |= {"since": "2026-01-01T00:00:00Z"}
+    refusing = 0
+    for path, methods in call("get", "/openapi.json").json()["paths"].items():
+        where = re.sub(r"{(\w+)}", lambda name: known.get(name[1], "1"), path.removeprefix("/api/v1"))
+        for method, described in methods.items():
+            needed = [p["name"] for p in described["parameters"] if p["in"] == "query" and p["required"]]
+            asked = urlencode({name: known[name] for name in needed} | {"stage": "draft"})
+            refused = call(method, f"{where}?{asked}", None if method == "get" else {})
+            assert refused.status_code == 422, (method, path)
+            places = {error["where"] for error in refused.json()["errors"]}
+            # Of a call that lacks fields of its body these are named first.
+            assert places == {"query.stage"} or all(place.startswith(("body.", "form.", "file.")) for place in places)
+            refusing += "query.stage" in places
+    assert refusing > 25
+
+
+def test_a_stop_of_one_application_that_is_named_in_the_wrong_place_stops_none(world: Any, managing: str) -> None:
+    refused = ask("post", "/emergency-stop/activate?application=datasets", {"reason": "x"}, token=managing)
+    assert refused.status_code == 422 and "query.application" in refused.json()["reasons"][0]
+    assert not EmergencyStop.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "/releases?state=",
+        "/releases?application=",
+        "/releases?state=draft&state=approved",
+        "/deployments?state=",
+        "/deployments?environment=",
+        "/deployments?release=",
+        "/evidence?commit=",
+        "/evidence?kind=",
+        "/artefacts?commit=",
+    ],
+)
+def test_a_filter_without_one_value_is_refused(world: Any, call: Any, asked: str) -> None:
+    refused = call("get", asked)
+    name = asked.partition("?")[2].partition("=")[0]
+    assert refused.status_code == 422 and name in refused.json()["reasons"][0]
+    assert refused.json()["detail"]
 
 
 def test_a_duplicate_key_is_refused(world: Any, managing: str) -> None:
