@@ -31,6 +31,12 @@ SELECT l.number, encode(l.leaf, 'hex'), e.id::text, e.at, e.kind, e.actor, e.cha
   e.reason FROM audit_ledgerentry l LEFT JOIN audit_event e ON e.id = l.event_id
 WHERE l.number > %s ORDER BY l.number LIMIT %s
 """
+# The first event behind a number that is not missing in the chain.
+_UNSENT = """
+SELECT extract(epoch FROM clock_timestamp() - e.at)::float
+FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number LIMIT 1
+"""
+FILE = "position.json"
 _NAMES = ("number", "leaf", "id", "at", "kind", "actor", "channel", "operation", "object", "outcome", "reason")
 
 
@@ -167,14 +173,32 @@ class Position:
     leaf: str = ""
 
 
+def position_in(folder: Path) -> Position:
+    """Return the position that is kept in a folder; the one before the first event where there is none."""
+    file = folder / FILE
+    return Position(**json.loads(file.read_text("utf-8"))) if file.exists() else Position()
+
+
+def unsent_seconds(position: Position, connection: Any) -> float | None:
+    """Return for how many seconds the first event behind a position has waited; None: none waits.
+
+    Raises AnotherLedger.
+    """
+    _require_same_ledger(position, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSENT, [position.number])
+        found = cursor.fetchone()
+    return found and found[0]
+
+
 class Stream:
     """Sends what comes behind a position, and keeps it."""
 
     def __init__(self, folder: Path, destination: Destination) -> None:
         """folder: where the position is kept; it is made where there is none."""
         make_folder(folder)
-        self.file, self.destination = folder / "position.json", destination
-        self.position = Position(**json.loads(self.file.read_text("utf-8"))) if self.file.exists() else Position()
+        self.file, self.destination = folder / FILE, destination
+        self.position = position_in(folder)
 
     def begin_behind(self, number: int, connection: Any) -> None:
         """Go on behind this number, whatever was sent before; 0: from the first event on."""
@@ -186,11 +210,7 @@ class Stream:
     def send(self, connection: Any) -> int:
         """Send one batch; return how many events it had. Raises NotSent, AnotherLedger."""
         known = self.position
-        if known.number and _leaf_of(known.number, connection) != known.leaf:
-            raise AnotherLedger(
-                f"event {known.number} was sent before and is not in this ledger: after a restore, say behind which"
-                " number to go on (--behind NUMBER)"
-            )
+        _require_same_ledger(known, connection)
         with connection.cursor() as cursor:
             cursor.execute(_EVENTS, [known.number, BATCH])
             rows = cursor.fetchall()
@@ -206,6 +226,14 @@ class Stream:
     def _keep(self, position: Position) -> None:
         write_private(self.file, json.dumps({"number": position.number, "leaf": position.leaf}))
         self.position = position
+
+
+def _require_same_ledger(known: Position, connection: Any) -> None:
+    if known.number and _leaf_of(known.number, connection) != known.leaf:
+        raise AnotherLedger(
+            f"event {known.number} was sent before and is not in this ledger: after a restore, say behind which"
+            " number to go on (--behind NUMBER)"
+        )
 
 
 def _leaf_of(number: int, connection: Any) -> str | None:

@@ -1,10 +1,11 @@
-"""What works beside this process: Redis, the other processes, the ledger with its witnesses and time stamps, mail, and
-single sign-on.
+"""What works beside this process: Redis, the other processes, the ledger with its witnesses, time stamps and stream,
+mail, and single sign-on.
 """
 
 import smtplib
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import django_rq
 from django.conf import settings
@@ -14,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from audit.clock import now
 from audit.ledger.delivery import DELIVERY
+from audit.ledger.stream import AnotherLedger, position_in, unsent_seconds
 from audit.ledger.time_stamps import authority, last_stamp
 from audit.models import CheckpointDelivery, Event
 from audit.offline.ringi_verify import Inconclusive
@@ -32,6 +34,8 @@ MAILS_NOTHING = ("worker-", "scheduler", "live", "ledger_stream")
 CERTIFICATE_LASTS = timedelta(days=30)
 # One each day, and a day for an authority that is down.
 STAMPED_WITHIN = timedelta(days=2)
+# Several tries of a stream whose destination was away for a moment.
+STREAMED_WITHIN = timedelta(minutes=5)
 
 
 def queue() -> Iterator[Finding]:
@@ -200,4 +204,25 @@ def _saml(name: str) -> Finding:
     return warning(name, words, advice) if end <= now() + CERTIFICATE_LASTS else ok(name, words)
 
 
-CHECKS = (queue, processes, ledger, witnesses, time_stamps, mail, single_sign_on)
+def ledger_stream() -> Iterator[Finding]:
+    """Where the variables of this process name a SIEM, it gets each event soon."""
+    name = _("stream to the SIEM")
+    if not settings.STREAM_URL:
+        words = _("The variables of this process name no destination (%(name)s).") % {"name": "RINGI_STREAM_URL"}
+        yield ok(name, words)
+        return
+    try:
+        position = position_in(Path(settings.STATE_DIR) / "stream")
+        waiting = unsent_seconds(position, connection)
+    except AnotherLedger as fault:
+        yield failed(name, str(fault), _("Say with --behind at which event it goes on, and start it."))
+        return
+    if waiting is not None and waiting > STREAMED_WITHIN.total_seconds():
+        words = _("The event behind number %(number)s has waited for %(n)s minutes.")
+        advice = _("Start the ledger stream. If it runs, look at its log, and at the SIEM.")
+        yield failed(name, words % {"number": position.number, "n": int(waiting // 60)}, advice)
+    else:
+        yield ok(name, _("sent to number %(number)s") % {"number": position.number})
+
+
+CHECKS = (queue, processes, ledger, witnesses, time_stamps, ledger_stream, mail, single_sign_on)

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from audit.ledger import time_stamps
 from audit.ledger.checkpoint import LedgerSigner
 from audit.ledger.delivery import Delivery
 from audit.ledger.stamping import Stamping
-from audit.models import CheckpointDelivery
+from audit.models import CheckpointDelivery, LedgerEntry
+from audit.operation import record_event
 from audit.reconciliation import nightly
 from config.development.ports import free_port
 from environments import key_ring
@@ -109,6 +111,31 @@ def test_the_time_stamps_and_what_is_needed_to_verify_them(
     settings.TIME_STAMP_CA = str(tmp_path / "none.pem")
     assert results(check) == [FAILED]
     authority.close()
+
+
+def test_a_stream_that_has_stopped_is_found(
+    world: Any, acting_as: Callable[..., Any], settings: Any, tmp_path: Path
+) -> None:
+    """Its own state folder alone says how far it came: nothing that Ringi writes is of the reader's role."""
+    check, taken = other_processes.ledger_stream, tmp_path / "stream"
+    settings.STATE_DIR, settings.STREAM_URL = tmp_path, ""
+    assert results(check) == [OK], "no destination is set"
+    settings.STREAM_URL = "syslog+tls://siem.example:6514"
+    with acting_as("manager"):
+        record_event("test:stream", object="first")
+    sign_ledger(LedgerSigner(tmp_path / "ledger_signer"))
+    assert results(check) == [OK], "the first events are not old yet"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(other_processes, "STREAMED_WITHIN", timedelta(0))
+        assert results(check) == [FAILED]
+        assert not taken.exists(), "looking makes nothing"
+        last = LedgerEntry.objects.order_by("number").values("number", "leaf").last()
+        assert last is not None
+        taken.mkdir()
+        (taken / "position.json").write_text(json.dumps({"number": last["number"], "leaf": bytes(last["leaf"]).hex()}))
+        assert results(check) == [OK], "all is sent"
+    (taken / "position.json").write_text(json.dumps({"number": last["number"], "leaf": "00" * 32}))
+    assert results(check) == [FAILED], "another ledger"
 
 
 @pytest.mark.parametrize(
