@@ -56,6 +56,7 @@ class Backup(TargetCheck):
     """Checks the newest dump: its age, its integrity, and whether it can be restored."""
 
     name: ClassVar[str] = "backup"
+    longest_seconds: ClassVar[float] = 3600.0  # several programs, each of at most ten minutes
     parameters: ClassVar[type[Parameters]] = BackupCheckParameters
 
     def look(self, context: CheckContext, parameters: BackupCheckParameters) -> CheckResult:

@@ -54,10 +54,11 @@ class CheckResult:
 
 
 class CheckType(ABC):
-    """One check type."""
+    """One check type. longest_seconds: for one check of a monitoring period, which has no deadline of a step."""
 
     name: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
+    longest_seconds: ClassVar[float] = 600.0
 
     @abstractmethod
     def run(self, context: CheckContext, parameters: Any) -> CheckResult:

@@ -12,14 +12,17 @@ from django.db import IntegrityError, connection, transaction
 from audit.clock import now
 from environments.targets.base import TargetSpec
 from environments.targets.masking import clean
-from releases.metric_sources.collection import Looked, WrongSources, look, places_of
+from releases.metric_sources.collection import MOST_SOURCES, Looked, WrongSources, look, places_of
 from releases.metric_sources.triggers import Slot, Trigger, evaluate, firing, named_after
 from releases.models import Measurement, MonitoringPeriod
 from releases.procedures.values import MOST_PLACES
 from releases.queries.target_spec import configuration_for, specs_for
+from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 from releases.worker.trigger_reaction import react
 
 log = logging.getLogger(__name__)
+# The longest time for the sources of one target, of which each ends by itself after five seconds.
+LONGEST_SECONDS = MOST_SOURCES * 5 + MARGIN_SECONDS
 
 READ = """
     SELECT w.purpose, w.interval_seconds, w.triggers, w.baseline, w.deployment_id, w.rollback_id, w.checks,
@@ -110,10 +113,11 @@ def _look(
             target = specs_for(period.get(pk=monitoring_id))[name]
         if any(place.source.needs_configuration for place in places):
             given, secrets = configuration_for(period.get(pk=monitoring_id))
-        return look(target, places, raw, given), secrets
+        with interrupt_after(LONGEST_SECONDS):
+            return look(target, places, raw, given), secrets
     except WrongSources as wrong:
         return Looked(now(), False, {}, unseen, raw, str(wrong)), secrets
-    except Exception as fault:  # noqa: BLE001  a failed measurement counts; without a row it would not show
+    except (Exception, TimedOut) as fault:  # noqa: BLE001  a failed measurement counts; without a row it would not show
         failed = Looked(now(), False, {}, unseen, raw, f"{type(fault).__name__}: {fault}")
         log.error("monitoring %s: %s", monitoring_id, clean(failed.error, secrets))
         return failed, secrets

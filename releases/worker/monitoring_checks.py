@@ -20,6 +20,7 @@ from releases.models import Deployment, MonitoringCheck, MonitoringPeriod
 from releases.procedures.process import with_values
 from releases.queries.monitoring import slots_of
 from releases.queries.target_spec import configuration_for, specs_for
+from releases.worker.timeouts import MARGIN_SECONDS, TimedOut, interrupt_after
 from releases.worker.trigger_reaction import react
 
 log = logging.getLogger(__name__)
@@ -102,11 +103,13 @@ def made_by(row: Mapping[str, Any], context: CheckContext) -> CheckResult:
     """Make one check as it was frozen, without secrets in its message; a check that cannot be made is an error."""
     try:
         kind = check_types.by_name(row["type"])
-        result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
+        # A pattern that goes back and forth in a line of the log would else keep the only worker of the checks.
+        with interrupt_after(kind.longest_seconds + MARGIN_SECONDS):
+            result = kind.run(context, kind.parameters.model_validate(row["parameters"]))
     except (check_types.UnknownType, ValidationError) as fault:
         said = _("“%(kind)s” cannot run as it was planned: %(why)s") % {"kind": row["type"], "why": fault}
         result = CheckResult(Result.ERROR, output=said)
-    except Exception as fault:  # noqa: BLE001  later checks go on, and no result is no pass
+    except (Exception, TimedOut) as fault:  # noqa: BLE001  later checks go on, and no result is no pass
         result = CheckResult(Result.ERROR, output=f"{type(fault).__name__}: {fault}")
         log.error("check %s: %s", row["key"], clean(result.output, context.secrets))
     shown = {name: clean(getattr(result, name), context.secrets).replace("\0", "") for name in ("value", "output")}

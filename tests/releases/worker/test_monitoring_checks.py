@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from releases.models import ApprovalRequest, Measurement, MonitoringCheck, Monit
 from releases.models import Rollback  # isort: skip
 from releases.operations.rollback.decide import assess, dismiss, pre_authorise
 from releases.queries.monitoring import checks_of, completeness, triggers_of
+from releases.worker import measurement, monitoring_checks
 from releases.worker.measurement import record_measurement
 from releases.worker.monitoring_checks import run_checks
 from releases.worker.poll import due_checks
@@ -240,6 +242,30 @@ def test_a_crashing_check_affects_no_other(monitored: Monitored, world: Any, mon
     log(world, f"{monitoring.started_at.isoformat()} ERROR bad\n")
     assert [made.result for made in check(monitoring)] == ["error", "failed"]
     assert Rollback.objects.get().cause == "log_anomalies"
+
+
+def test_a_hanging_check_ends_as_an_error_and_affects_no_other(
+    monitored: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of the log is enough for a pattern that goes back and forth: it would keep the only worker for a day."""
+    monkeypatch.setattr(monitoring_checks, "MARGIN_SECONDS", 0.5)
+    monkeypatch.setattr(check_types.by_name("log"), "longest_seconds", 0)
+    slow = {**LOGS, "key": "slow", "parameters": {"pattern": "(\\w+ ?)+ERROR$", "at_most": 0}}
+    monitoring = started(world, monitored(ERRORS, ODD, checks=[slow, LOGS]))
+    log(world, f"{monitoring.started_at.isoformat()} ERROR {'a' * 60}!\n")
+    made, other = check(monitoring)
+    assert made.result == "error" and "did not finish" in made.output
+    assert other.result == "failed" and Rollback.objects.get().cause == "log_anomalies"
+
+
+def test_a_hanging_source_leaves_a_measurement_with_the_error(
+    monitored: Monitored, service: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitoring = monitored()
+    monkeypatch.setattr(measurement, "LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr(source("prometheus_text"), "read", lambda *_given: threading.Event().wait(30))
+    assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
+    assert "did not finish" in Measurement.objects.get().error
 
 
 def test_a_crashing_source_leaves_a_measurement_with_the_error(
