@@ -11,7 +11,7 @@ from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, reach_all
 from releases.api.token import caller_of
-from releases.api.words import Body, Commit, Slug, Text
+from releases.api.words import Body, CommitId, Revision, Slug, Text
 from releases.models import Artefact
 from releases.operations.artefact.register import register
 
@@ -25,7 +25,7 @@ class ArtefactIn(Body):
     """
 
     application: Slug
-    commit: Commit
+    commit: Annotated[Revision, StringConstraints(min_length=1)]
     kind: Literal["archive", "file", "image"]
     reference: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$", max_length=500)]
     digest: Annotated[str, StringConstraints(pattern=r"^(sha256:)?[0-9a-f]{64}$")]
@@ -48,7 +48,7 @@ def register_artefact(request: HttpRequest, fields: ArtefactIn) -> shapes.Artefa
 def list_artefacts(
     request: HttpRequest,
     application: Slug | None = None,
-    commit: Commit | None = None,
+    commit: CommitId | None = None,
     limit: cursors.Limit = 50,
     cursor: cursors.Cursor = "",
 ) -> Any:

@@ -14,7 +14,7 @@ from releases.api import cursor as cursors, shapes
 from releases.api.once import writes
 from releases.api.rows import application_named, environment_named, known
 from releases.api.token import caller_of
-from releases.api.words import Commit, EvidenceType, Line, Revision, Slug
+from releases.api.words import CommitId, EvidenceType, Line, Revision, Slug
 from releases.gates.evidence import count_with
 from releases.models import Evidence, Procedure, Release
 from releases.operations.evidence.upload import check_amount, upload
@@ -77,7 +77,7 @@ def post_evidence(request: HttpRequest, fields: Form[EvidenceIn], file: File[lis
 @router.get("", response=shapes.EvidencePage)
 def list_evidence(
     request: HttpRequest,
-    commit: Commit | None = None,
+    commit: CommitId | None = None,
     application: Slug | None = None,
     kind: EvidenceType | None = None,
     limit: cursors.Limit = 50,

@@ -3,14 +3,13 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import get_language, gettext as _
 from ninja import Router, Schema
-from pydantic import StringConstraints
 
 from audit.actor import current
 from audit.operation import operation
@@ -25,6 +24,7 @@ from releases.api.since import CommitOut, since_out
 from releases.api.token import Caller, caller_of
 from releases.api.words import (
     Body,
+    CommitId,
     Count,
     Id,
     Line,
@@ -98,7 +98,7 @@ class CommitIn(Body):
 
     branch: Line
     revision: Revision = ""
-    expected_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")] | None = None
+    expected_commit: CommitId | None = None
     accept_rolled_back: bool = False
     reason: Why = ""
 

@@ -52,7 +52,7 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[-a-zA-Z0-9_]+$", max_length=
 Ticket = Annotated[str, StringConstraints(pattern=_LINE, max_length=100)]
 Version = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=60)]
 Revision = Annotated[str, StringConstraints(pattern=_LINE, max_length=200)]
-Commit = Annotated[Revision, StringConstraints(min_length=1)]
+CommitId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 Text = Annotated[str, StringConstraints(pattern=_TEXT, max_length=20_000)]
 Why = Annotated[str, StringConstraints(pattern=_TEXT, max_length=2_000)]
 MustWhy = Annotated[str, StringConstraints(pattern=_TEXT, max_length=2_000, min_length=1)]

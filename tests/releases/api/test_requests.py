@@ -102,10 +102,13 @@ def test_a_stop_of_one_application_that_is_named_in_the_wrong_place_stops_none(w
         "/deployments?release=",
         "/evidence?commit=",
         "/evidence?kind=",
+        "/evidence?commit=v1.3.0",
         "/artefacts?commit=",
+        "/artefacts?commit=1a2b3c4d",
     ],
 )
 def test_a_filter_without_one_value_is_refused(world: Any, call: Any, asked: str) -> None:
+    """A tag or a short ID is of no row: an empty list would say that there is no evidence."""
     refused = call("get", asked)
     name = asked.partition("?")[2].partition("=")[0]
     assert refused.status_code == 422 and name in refused.json()["reasons"][0]
