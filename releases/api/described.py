@@ -26,7 +26,7 @@ def as_described(view: Callable[..., Any]) -> Callable[..., Any]:
         errors = []
         for source, sent in (("query", request.GET), ("form", request.POST), ("file", request.FILES)):
             model = models.get(source)
-            known = list(getattr(model, "__ninja_flatten_map__", None) or getattr(model, "model_fields", ()))
+            known: list[str] = [*(getattr(model, "__ninja_flatten_map__", {}) or getattr(model, "model_fields", {}))]
             for name, values in sent.lists():
                 if name not in known:
                     fault = _("is not known. Known are: %(names)s") % {"names": listed(known) or "—"}
