@@ -33,7 +33,7 @@ from releases.notifications.templates.html import html_of
 from releases.operations.notification.supersede import NEWER, is_superseded
 from releases.operations.notification_delivery import lane
 from releases.operations.notification_delivery.disable import disable_address, disable_channel
-from releases.queries.notification_plan import ADDRESS_OFF, CHANNEL_OFF, acting_now, page_address
+from releases.queries.notification_plan import acting_now, page_address, unusable
 from releases.queries.notification_subject import AGAIN as TOLD_AGAIN, asked_in, is_done, is_moved, row_of
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def send(delivery_id: int, tries: int) -> None:
         "channel",
     )
     row = NotificationDelivery.objects.select_related(*along).get(pk=delivery_id)
-    channel = row.channel
+    channel, row.address = row.channel, _address_now(row)
     if (end := _end_of(row)) is not None:
         _record(row, *end)
         lane.free(channel, took=False)
@@ -87,6 +87,12 @@ def send(delivery_id: int, tries: int) -> None:
         lane.free(channel, took=True)
 
 
+def _address_now(row: NotificationDelivery) -> str:
+    """Return where a delivery goes: to the present address of an account, for it may have changed since."""
+    account = row.inbox_item.account
+    return account.email if row.address and account is not None else row.address
+
+
 def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, str] | None:
     """Return the outcome of a delivery that is not to be sent any more, and why; None for one that is."""
     if row.inbox_item.notification.cancelled_at is not None and row.inbox_item.external:
@@ -97,11 +103,7 @@ def _end_of(row: NotificationDelivery) -> tuple[NotificationDelivery.Outcome, st
         return NotificationDelivery.Outcome.CANCELLED, LEFT
     if is_superseded(row):
         return NotificationDelivery.Outcome.SUPERSEDED, NEWER
-    if row.channel.disabled_at is not None:
-        return NotificationDelivery.Outcome.FAILED, CHANNEL_OFF
-    if row.address and SuppressedAddress.of(row.address) is not None:
-        return NotificationDelivery.Outcome.FAILED, ADDRESS_OFF
-    return None
+    return (NotificationDelivery.Outcome.FAILED, why) if (why := unusable(row.channel, row.address)) else None
 
 
 def message_of(row: NotificationDelivery) -> OutgoingMessage:
@@ -226,7 +228,7 @@ def _record(
         held = op.get(NotificationDelivery)
         if held.outcome != NotificationDelivery.Outcome.PENDING:
             return
-        held.outcome, held.ended_at = outcome, now()
+        held.address, held.outcome, held.ended_at = row.address, outcome, now()
         held.response, held.last_error = answer[:300], error[:300] or held.last_error
         op.details.update(outcome=outcome, tries=held.tries)
         if not held.address:  # the answer of a mail server names the person, so the event has a commitment of it alone

@@ -12,6 +12,7 @@ from releases.models import NotificationDelivery, RecipientGroup
 from releases.operations.notification_delivery.send import LEFT
 from releases.operations.recipient.add import remove
 from releases.operations.release.prepare import cancel
+from releases.queries.notification_plan import NO_ADDRESS
 from tests.releases.channel_types.receivers import MailHost
 from tests.releases.gates.asking import alter
 from tests.releases.operations.notifying import deliver, forget, join, only
@@ -51,3 +52,20 @@ def test_a_person_who_was_removed_from_the_group_gets_nothing_that_waited(
         remove(member.pk, reason="another team")
     deliver()
     assert mailed(host) == ({"developer"} if remains else set())
+
+
+@pytest.mark.parametrize("present", ["new@datasets.example", ""])
+def test_what_waited_goes_to_the_present_address_of_a_person(world: Any, host: MailHost, present: str) -> None:
+    only(("approval:request", None, "mail"))
+    awake(world, *COMMITTEE)
+    forget()
+    extra_window(world)
+    notified("approval:request")
+    person = world.people["committee_b"]
+    row = NotificationDelivery.objects.get(inbox_item__account=person)
+    alter(person, email=present)
+    deliver()
+    assert mailed(host) == COMMITTEE - {"committee_b"} | {"new"} - {"" if present else "new"}
+    row.refresh_from_db()
+    ended = ("sent", "") if present else ("failed", NO_ADDRESS)
+    assert (row.address, row.outcome, row.last_error) == (present, *ended)
