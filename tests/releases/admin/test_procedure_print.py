@@ -37,3 +37,23 @@ def test_another_organisations_numbers_are_printed() -> None:
     assert final.items[0] == "roles: Release manager, Operator"
     limits = {row[0].removesuffix(" *"): row[2] for row in english["Gates"].rows}
     assert limits[raw["gates"][number]["en"]].endswith("0.90")
+
+
+@pytest.mark.usefixtures("database")
+def test_who_attests_who_signs_and_how_far_apart_environments_start_is_printed() -> None:
+    raw = default().model_dump(mode="json")
+    number = next(n for n, row in enumerate(raw["environments"]) if row["key"] == "production")
+    second = raw["environments"][number] | {"key": "second", "name_en": "Second site", "order": 9, "after_hours": 48}
+    raw["environments"].append(second)
+    raw["access"] += [row | {"environment": "second"} for row in raw["access"] if row["environment"] == "production"]
+    accepted = next(row for row in raw["accepted_branches"] if row["environment"] == "production")
+    raw["accepted_branches"].append(accepted | {"environment": "second"})
+    words = {"ja": "個人情報", "en": "Personal data", "tiers": ["production"], "origin": "written"}
+    gate = {"key": "privacy", "type": "attestation", "subject": "privacy", "roles": ["release_manager"]}
+    raw["gates"].append(gate | words)
+    report = next(row for row in raw["rollback"]["documents"] if row["key"] == "report")
+    report["signatures"] = [{"state": "approved", "role": "release_manager", "ja": "了承", "en": "Seen"}]
+    english = printed(raw, "en")
+    assert "Second site (48 h after the environment before it)" in [row[0] for row in english["Environments"].rows]
+    assert "Personal data (roles: Release manager)" in [row[0] for row in english["Gates"].rows]
+    assert any(item.endswith("→ Seen (Release manager)") for item in english["Documents"].items)

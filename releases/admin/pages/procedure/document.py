@@ -30,7 +30,7 @@ from releases.admin.pages.procedure.in_words import (
 )
 from releases.models import Procedure
 from releases.procedures.document import Procedure as Content
-from releases.procedures.parts import Gate, Label
+from releases.procedures.parts import Document, Environment, Gate, Label
 from releases.procedures.save import as_text
 from releases.procedures.values import AUTHOR, JUDGED_BY
 
@@ -57,12 +57,12 @@ def _words(parts: Iterable[Label]) -> list[str]:
     return [mark(part) for part in parts]
 
 
-def _documents(content: Content) -> list[str]:
-    """Return the documents, each with the signatures that it has of its own."""
+def _documents(rows: Iterable[Document]) -> list[str]:
+    """Return documents, each with the signatures that it has of its own."""
     names = role_names() | {AUTHOR: _("author")}
     return [
         " → ".join([mark(row), *(noted(mark(one), names.get(one.role, one.role)) for one in row.signatures)])
-        for row in content.documents
+        for row in rows
     ]
 
 
@@ -142,7 +142,7 @@ def _planning(content: Content) -> list[Block]:
             rows=[("\n".join(stakeholders["internal"]), "\n".join(stakeholders["external"]))],
         ),
         Block(_("Channels"), _words(content.channels)),
-        Block(_("Documents"), _documents(content)),
+        Block(_("Documents"), _documents(content.documents)),
         Block(
             _("Approval rules"),
             head=[_("subject"), _("evaluated in"), _("stage"), _("role"), _("persons")],
@@ -228,7 +228,7 @@ def _environments(content: Content) -> list[Block]:
             head=[_("environment"), _("purpose"), _("database"), _("cache"), _("storage")],
             rows=[
                 (
-                    names[e.key],
+                    _reached(names[e.key], e),
                     mark(e),
                     *(
                         (mark(e.configuration.database), mark(e.configuration.cache), mark(e.configuration.storage))
@@ -250,6 +250,13 @@ def _environments(content: Content) -> list[Block]:
     ]
 
 
+def _reached(name: str, environment: Environment) -> str:
+    """Return the name of an environment, with how long after the one before a release may start there."""
+    if not environment.after_hours:
+        return name
+    return noted(name, _("%(hours)d h after the environment before it") % {"hours": environment.after_hours})
+
+
 def _names(content: Content) -> dict[str, str]:
     return {e.key: e.name_ja if language() == "ja" else e.name_en for e in content.environments}
 
@@ -259,6 +266,12 @@ def _asked_in(content: Content, gate: Gate) -> str:
     tiers, names = _tiers(), _names(content)
     where = listed([*(tiers.get(t, t) for t in gate.tiers), *(names.get(key, key) for key in gate.environments)])
     return noted(where, _("%(hours)d h after the verification") % {"hours": gate.hours}) if gate.hours else where
+
+
+def _stated(content: Content, gate: Gate) -> str:
+    """Return a gate with the releases that it is asked of, and who may upload the statement that it reads."""
+    words, roles = conditional(mark(gate), gate.when), {row.key: row.label(language()) for row in content.roles}
+    return noted(words, labelled(_("roles"), listed(roles[key] for key in gate.roles))) if gate.roles else words
 
 
 def _deciding(role: str, decisions: Sequence[str]) -> str:
@@ -300,7 +313,7 @@ def _verification(content: Content) -> list[Block]:
             _("Gates"),
             head=[_("gate"), _("evaluated in"), _("threshold")],
             rows=[
-                (conditional(mark(g), g.when), _asked_in(content, g), limits.get(JUDGED_BY.get(g.evidence, ""), "—"))
+                (_stated(content, g), _asked_in(content, g), limits.get(JUDGED_BY.get(g.evidence, ""), "—"))
                 for g in content.gates
             ],
         ),
@@ -327,7 +340,7 @@ def _rollback(content: Content) -> list[Block]:
         ),
         Block(_("Rollback verification"), _words(c for c in content.checks if c.when == "rollback")),
         Block(_("Monitoring after the rollback"), [lasting(way.monitoring_seconds, way.monitoring_duration)]),
-        Block(_("Documents"), _words(way.documents)),
+        Block(_("Documents"), _documents(way.documents)),
     ]
 
 
