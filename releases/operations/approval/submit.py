@@ -1,11 +1,13 @@
 """release:submit: an approval request is opened about exactly this content."""
 
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
+from environments.models import Environment
 from releases.gates import authorship, ledger
 from releases.gates.content import digest, document
 from releases.gates.standard_change import beyond_limits, subject_of, used_up
@@ -54,17 +56,9 @@ def _open(release_id: int, reason: str) -> ApprovalRequest:
             if beyond := [*beyond_limits(release, release.scheduled_start_at), *([full] if full else [])]:
                 raise GateNotPassed(*beyond)
             op.details.update(standard_change=release.criterion, number_in_week=number + 1)
-        other = ApprovalRequest.objects.filter(
-            release__application=release.application,
-            environment=environment,
-            valid_from=release.scheduled_start_at,
-            state__in=["in_review", "approved"],
-        ).exclude(release=release)
+        if subject != "emergency":
+            _require_room(release, environment)
         assert release.procedure is not None
-        room = release.procedure.document.schedule.regular.releases_per_window
-        if subject != "emergency" and other.count() >= room:
-            text = _("Another release has an approval request for this change window: %(r)s")
-            raise GateNotPassed(text % {"r": other[0].release})
         rules = release.procedure.document.rules_for(subject, *release.destinations, risk=release.risk)
         if not rules:
             raise GateNotPassed(_("The release procedure has no approval rule for this, so no approval is possible."))
@@ -84,3 +78,21 @@ def _open(release_id: int, reason: str) -> ApprovalRequest:
         )
         op.about(release, approval_request=approval_request.pk, digest=approval_request.digest)
     return approval_request
+
+
+def _require_room(release: Release, environment: Environment) -> None:
+    """Refuse more releases of one application for a change window than the procedure allows, whenever in it each
+    starts. The lock holds until the commit, so that of two submitted at once one is the second.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('ringi_change_window'))")
+    other = ApprovalRequest.objects.filter(
+        release__application=release.application,
+        environment=environment,
+        valid_until=release.scheduled_end_at,
+        state__in=["in_review", "approved"],
+    ).exclude(release=release)
+    assert release.procedure is not None
+    if other.count() >= release.procedure.document.schedule.regular.releases_per_window:
+        text = _("Another release has an approval request for this change window: %(r)s")
+        raise GateNotPassed(text % {"r": other[0].release})

@@ -144,12 +144,14 @@ def test_a_window_without_reason_or_with_reversed_times_is_refused(world: Any) -
             extra(world, name)
 
 
-def test_a_second_request_for_the_same_window_is_refused_and_names_the_first(world: Any) -> None:
+@pytest.mark.parametrize("later", [0, 30])
+def test_a_second_request_for_the_same_window_is_refused_and_names_the_first(world: Any, later: int) -> None:
+    """Also where it starts at another minute of the window."""
     from releases.operations.approval.submit import submit
 
     first, _request = world.submitted()
     start = world.fresh(first).scheduled_start_at
     second = world.tested("1.4.0")
-    alter(second, scheduled_start_at=start)
+    alter(second, scheduled_start_at=start + timedelta(minutes=later), scheduled_end_at=first.scheduled_end_at)
     with world.acting_as("manager"), pytest.raises(GateNotPassed, match=r"1\.3\.0"):
         submit(second.pk)
