@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext, gettext_lazy as _
 
+from audit.clock import now
 from environments.language import language, listed, noted
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations import procedure_forms
@@ -15,6 +16,7 @@ from releases.admin.operations.people import co_authors
 from releases.models import Procedure
 from releases.operations.procedure import put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.procedures.ended import ended_rules
 from releases.procedures.load import default_text
 from releases.procedures.save import as_text, further_from
 from releases.queries.procedure_types import procedure_types
@@ -119,6 +121,9 @@ def _checked(instance: Any, values: dict[str, Any]) -> list[Shown]:
         content = _read(values["content"])
     except ProcedureFaults as faults:
         return [Shown(fault.place, "failed", fault.message) for fault in faults.faults]
+    active = Procedure.objects.filter(state="in_effect", key=content.key).first() or Procedure.objects.of(None)
+    if ended := ended_rules(content, now(), active.document if active is not None else None):
+        return [Shown("UNTIL", "failed", sentence) for sentence in ended]
     return [Shown(content.version, "passed", gettext("The document has no fault."))]
 
 

@@ -25,6 +25,7 @@ from releases.operations.procedure.apply_roles import apply_roles, plan_roles, u
 from releases.operations.release.end_approval import withdraw_open
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
+from releases.procedures.ended import ended_rules
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
 from releases.queries import trigger_replay
@@ -40,9 +41,8 @@ def load(content: Content, *, reason: str, writers: Collection[int] = ()) -> Pro
     Raises InvalidInput also for a notification rule of an event that Ringi does not know, which would notify no one.
     """
     if unknown := [rule.event for rule in content.notification_rules if notification_event(rule.event) is None]:
-        raise InvalidInput(
-            _("`messages` names events that Ringi does not know: %(events)s.") % {"events": listed(unknown)}
-        )
+        text = _("`messages` names events that Ringi does not know: %(events)s.")
+        raise InvalidInput(text % {"events": listed(unknown)})
     organisation = Procedure.objects.of(None)
     active = Procedure.objects.filter(state="in_effect", key=content.key).first() or organisation
     if active is not None:
@@ -56,9 +56,10 @@ def load(content: Content, *, reason: str, writers: Collection[int] = ()) -> Pro
                 text = _("Version %(version)s already exists with other authors. Give the version another number.")
                 raise InvalidInput(text % {"version": content.version})
             return existing
-        raise InvalidInput(
-            _("Version %(version)s already exists with different content.") % {"version": content.version}
-        )
+        text = _("Version %(version)s already exists with different content.")
+        raise InvalidInput(text % {"version": content.version})
+    if faults := ended_rules(content, now(), active.document if active is not None else None):
+        raise InvalidInput(*faults)
     with operation("procedure:load", reason=reason) as op:
         author = None if current().kind == "command" else access.require("create_procedure")
         if author is None and active is not None and not writers:

@@ -17,6 +17,7 @@ from releases.operations.procedure.further import faults_of_further
 from releases.operations.procedure.put_into_effect import load
 from releases.procedures import shared
 from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.procedures.ended import ended_rules
 from releases.procedures.load import digest
 from releases.procedures.origin import marked
 from releases.queries.procedure_types import procedure_types
@@ -108,6 +109,8 @@ def revise(
         active = Procedure.objects.filter(state="in_effect", key=base.key).first() or organisation
         content = marked(content, active.document)
         if base.key and (faults := faults_of_further(content, organisation)):
+            raise InvalidInput(*faults)
+        if faults := ended_rules(content, now(), active.document):
             raise InvalidInput(*faults)
         draft.content, draft.digest = content.model_dump(mode="json"), digest(content)
         draft.writers = sorted({*draft.writers, account.pk})

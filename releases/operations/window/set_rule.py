@@ -95,6 +95,8 @@ def rule_faults(window: ChangeWindow) -> list[str]:
         faults.append(_("A change window can be moved by seven days at most."))
     if fault := calendar.country_fault(window.country):
         faults.append(fault)
+    if not faults and "UNTIL=" in window.rrule and (rule := window.as_rule()) and not calendar.windows(rule, now(), 1):
+        faults.append(_("The rule matches no day to come: its last day (UNTIL) has passed."))
     if window.on_holiday not in ChangeWindow.OnHoliday.values:
         faults.append(_("Choose the rule for holidays."))
     return faults

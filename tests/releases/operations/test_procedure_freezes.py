@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.urls import reverse
 
+from audit.refusals import InvalidInput
 from environments.models import ChangeFreeze
 from releases.gates.window import opening
+from releases.models import Procedure
+from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
+from releases.procedures.save import as_text
+from tests.releases.gates.asking import alter
 
 from .test_own_roles import in_effect
 
@@ -83,3 +90,16 @@ def test_its_days_do_not_depend_on_when_its_version_took_effect(world: Any, rrul
 def test_a_name_that_no_column_holds_is_refused() -> None:
     with pytest.raises(ProcedureFaults, match="at most 100 characters"):
         procedure("9.0.0", QUARTER | {"en": "x" * 101})
+
+
+def test_a_new_rule_whose_last_day_has_passed_is_refused(world: Any, browsers: Callable[[str], Any]) -> None:
+    """One of the version in effect that has ended since does not keep the next version from being loaded."""
+    ended = QUARTER | {"rrule": "FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=25;UNTIL=20250401"}
+    with world.acting_as("manager"), pytest.raises(InvalidInput, match=r"freezes\[0\].*UNTIL"):
+        load(procedure("9.0.0", ended), reason="quarters")
+    values = {"content": as_text(procedure("9.0.0", ended)), "reason": "quarters", "try": "1"}
+    page = browsers("manager").post(reverse("operation-new", args=["procedure", "load"]), values).content.decode()
+    assert "UNTIL" in page and "has no fault" not in page
+    alter(Procedure.objects.get(state="in_effect"), content=procedure("9.0.0", ended).model_dump(mode="json"))
+    with world.acting_as("manager"):
+        assert load(procedure("9.1.0", ended), reason="other words").state == "draft"

@@ -86,6 +86,12 @@ def test_a_rule_for_an_unprotected_environment_counts_at_once(world: Any) -> Non
     assert names(world, "development") == {"Weekly"}
 
 
+def test_a_rule_whose_last_day_has_passed_is_refused(world: Any) -> None:
+    with pytest.raises(InvalidInput, match="UNTIL"):
+        rule(world, rrule=GIVEN["rrule"] + f";UNTIL={now() - timedelta(days=3):%Y%m%d}")
+    assert rule(world, rrule=GIVEN["rrule"] + f";UNTIL={now() + timedelta(days=30):%Y%m%d}").pk
+
+
 def test_the_digest_holds_every_approved_field(world: Any) -> None:
     said = ApprovalRequest.objects.get(window=rule(world, on_holiday="later", country="US")).document["window"]
     for value in ("FREQ=WEEKLY;BYDAY=MO", "02:00", "Asia/Tokyo", "60", "US", "later"):
