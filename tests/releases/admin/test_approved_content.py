@@ -48,3 +48,15 @@ def test_no_value_of_the_content_is_a_key(world: dict[str, Any], language: str) 
         assert shown["applications"] == f"{application}{comma}gone"
         assert shown["stopped_environments"] == str(production)
         assert shown["pauses"] == ("はい" if language == "ja" else "yes")
+
+
+@pytest.mark.parametrize(("language", "words"), [("ja", "すべてのアプリケーション"), ("en", "all applications")])
+def test_a_request_about_all_applications_says_so(
+    seeded: dict[str, Any], acting_as: Callable[..., Any], language: str, words: str
+) -> None:
+    with acting_as("operator"):
+        activate(reason="smoke")
+        asked = request_lift(EmergencyStop.objects.get(lifted_at=None).pk, reason="it was toast")
+    with translation.override(language):
+        shown = {clause.key: clause.text for clause in clauses(asked, Rights(None))}
+    assert shown["application"] == words

@@ -265,6 +265,8 @@ def _in_words_of_the_procedure(key: str, document: dict[str, Any], zone: str) ->
 
 def _clause(key: str, label: str, value: Any, zone: str) -> Clause:
     exact = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    if value is None and key == "application":  # of a window or of an emergency stop
+        return Clause(key, label, _("all applications"))
     if value in (None, "", [], {}):
         return Clause(key, label, "—")
     match key, value:
