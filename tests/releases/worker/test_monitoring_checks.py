@@ -263,7 +263,7 @@ def test_a_hanging_source_leaves_a_measurement_with_the_error(
 ) -> None:
     monitoring = monitored()
     monkeypatch.setattr(measurement, "LONGEST_SECONDS", 0.2)
-    monkeypatch.setattr(source("prometheus_text"), "read", lambda *_given: threading.Event().wait(30))
+    monkeypatch.setattr(source("prometheus_text"), "read", lambda *_given: threading.Event().wait(5))
     assert look(monitoring, service, page(0, 0))[0]["error_rate"]["result"] == "error"
     assert "did not finish" in Measurement.objects.get().error
 
