@@ -52,10 +52,11 @@ def faults(content: Content, organisation: Procedure) -> list[str]:
         found = faults_of_further(content, organisation)
         return (
             found
+            + _standard_faults(content)
             + _process_faults(content, followers(content))
             + _process_faults(organisation.document, leaving(content))
         )
-    found = _process_faults(content, followers(content))
+    found = _standard_faults(content) + _process_faults(content, followers(content))
     common = content.model_dump(mode="json")
     for row in Procedure.objects.filter(state="in_effect").exclude(key=""):
         try:
@@ -63,6 +64,14 @@ def faults(content: Content, organisation: Procedure) -> list[str]:
         except ProcedureFaults as wrong:
             found += [labelled(row, fault) for fault in wrong.faults]
     return found
+
+
+def _standard_faults(content: Content) -> list[str]:
+    """Return why the standard changes of a procedure could apply to nothing."""
+    named = {key for change in content.standard_changes() for key in change.applications}
+    missing = named.difference(Application.objects.values_list("slug", flat=True))
+    text = _("The standard changes name applications that do not exist: %(keys)s.")
+    return [text % {"keys": listed(sorted(missing))}] if missing else []
 
 
 def _process_faults(content: Content, applications: QuerySet[Application]) -> list[str]:

@@ -11,12 +11,14 @@ from django.urls import reverse
 
 from audit.models import Event
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
+from environments.models import Application
 from releases.gates import quorum
 from releases.gates.evaluation import evaluate
 from releases.gates.standard_change import counted
 from releases.models import ApprovalRequest, Release
 from releases.operations.approval import decide
 from releases.operations.approval.submit import _open, submit
+from releases.operations.procedure.put_into_effect import load, submit as put_draft
 from releases.operations.release.plan import plan
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.load import default
@@ -89,6 +91,7 @@ def test_the_types_that_the_procedure_has_are_offered(world: Any, browsers: Call
     ],
 )
 def test_a_release_beyond_the_limits_is_not_approved(world: Any, limits: dict[str, Any], risk: str, said: str) -> None:
+    make(Application, slug="other", name="Other", repository="x", allowed_signers="")
     release = ready(world, procedure(CHANGE | limits), risk=risk)
     with pytest.raises(GateNotPassed, match=said):
         submitted(world, release)
@@ -172,3 +175,10 @@ def test_a_half_written_standard_change_is_refused(change: Callable[[Any], Any],
     with pytest.raises(ProcedureFaults) as caught:
         Content.checked(raw)
     assert place in {fault.place.split("[")[0] for fault in caught.value.faults}
+
+
+def test_a_standard_change_of_an_unknown_application_is_not_submitted(world: Any) -> None:
+    with world.acting_as("manager"):
+        draft = load(procedure(CHANGE | {"applications": ["datasets", "dataset-typo"]}), reason="texts")
+        with pytest.raises(InvalidInput, match="do not exist: dataset-typo"):
+            put_draft(draft.pk, reason="texts")
