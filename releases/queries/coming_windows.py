@@ -34,13 +34,19 @@ def coming_windows(release: Release, place: Environment, content: Content, momen
             application=release.application_id, state__in=Release.UNDER_WAY, scheduled_start_at__isnull=False
         ).exclude(pk=release.pk)
     )
+    spans = [
+        (row, row.scheduled_start_at, row.scheduled_end_at)
+        for row in planned
+        if row.scheduled_start_at is not None and row.scheduled_end_at is not None
+    ]
 
     def made(start: datetime | None, end: datetime) -> Coming:
         begins = start or moment
         names = {milestone.key: milestone.label(language()) for milestone in content.milestones}
         dates = due_dates(content, begins, place, emergency=False)
         due = {names.get(key, key): at for key, at in dates.items() if at != begins}
-        taken = [row for row in planned if begins <= row.scheduled_start_at < end]  # type: ignore[operator]
+        # One whose start in a window that is open now has passed is planned for it still.
+        taken = [row for row, starts, ends in spans if starts < end and begins < ends]
         return Coming(start, end, due, taken)
 
     answer = opening(release.application, place, moment, frozen=known.freezes(place))

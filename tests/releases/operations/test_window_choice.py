@@ -55,3 +55,11 @@ def test_an_emergency_needs_no_window(world: Any, browsers: Clients) -> None:
     release = alter(world.planned(), kind="emergency")
     page = browsers("manager").get(reverse("operation", args=["release", "set_scheduled_start", release.pk]))
     assert set(page.context["form"].fields) == {"start", "reason"}
+
+
+def test_the_open_window_names_a_release_whose_start_in_it_has_passed(world: Any) -> None:
+    first, second = world.planned(), world.planned("1.4.0")
+    place, procedure = world.environments["production"], Procedure.objects.get(state="in_effect")
+    open_now = coming_windows(second, place, procedure.document, now())[0]
+    assert open_now.start is None and first.scheduled_start_at < now()
+    assert open_now.taken == [first]
