@@ -130,6 +130,8 @@ def test_a_rolled_back_commit_needs_an_explicit_confirmation(world: Any, managin
     body = {"branch": "release/1.3", "accept_rolled_back": True}
     moved = ask("post", f"{path}/select_commit", body | {"expected_commit": "0" * 40}, token=managing)
     assert moved.status_code == 422 and world.built.commits["v1.3.0"][:12] in moved.json()["detail"]
+    unset = ask("post", f"{path}/select_commit", body | {"expected_commit": ""}, token=managing)
+    assert unset.status_code == 422 and "expected_commit" in str(unset.json())
     assert ask("post", f"{path}/select_commit", body, token=managing).json()["commit"] == world.built.commits["v1.3.0"]
 
 
