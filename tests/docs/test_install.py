@@ -223,7 +223,7 @@ def test_the_units_and_the_environment_of_the_page() -> None:
             assert value.startswith("/opt/ringi/.venv/bin/python "), line
             sound(shlex.split(value))
     commands = [shlex.split(one) for one in re.findall(r"\| `(python [^`]*)` \|", text)]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         sound([word.replace("QUEUE", "production") for word in command])
     made = {*made_by_the_script(), "root"}
