@@ -9,11 +9,13 @@ from environments.language import labelled
 from releases.procedures.document import Procedure
 
 
-def ended_rules(content: Procedure, moment: datetime, active: Procedure | None = None) -> list[str]:
+def ended_rules(content: Procedure, moment: datetime, active: Procedure | None) -> list[str]:
     """Return the recurrences without a day to come, a sentence each. Those that the version in effect has as well have
-    ended since, and may stay.
+    ended since, and may stay. None: no version is in effect, and none is new; an exported one may have such.
     """
-    known = {rrule for _place, rrule, _start, _minutes in _rules(active)} if active is not None else set()
+    if active is None:
+        return []
+    known = {rrule for _place, rrule, _start, _minutes in _rules(active)}
     found = []
     for place, rrule, start, minutes in _rules(content):
         rule = WindowRule(

@@ -93,8 +93,8 @@ def _assignees(event: str, subject: Subject, payload: dict[str, Any], thing: Mod
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notification:await_external_approval", Notification():
-            author = thing.release.author.person_key if thing.release is not None else ""
-            return [one for one in holding("approve_external") if one.person_key not in (thing.cause, author)]
+            kept_out = {thing.cause, thing.release.author.person_key if thing.release is not None else ""}
+            return [one for one in holding("approve_external") if not kept_out & one.identities]
         case (("notification_channel:mark_unavailable" | "notification_channel:mark_available"), _):
             return holding("configure_notifications")
     return []
@@ -131,7 +131,7 @@ def reminder_delay(event: str, payload: dict[str, Any], urgent: bool) -> timedel
 def holding(right: str, environment: Environment | None = None, without: Account | None = None) -> list[Account]:
     """Return the persons with a right, but for one of them."""
     found = access.holders_with(right, environment)
-    return [one for one in found if without is None or one.person_key != without.person_key]
+    return [one for one in found if without is None or not one.is_among(without.identities)]
 
 
 def _operators(environment: Environment | None) -> list[Account]:

@@ -14,7 +14,7 @@ from releases.admin.operations import procedure_forms
 from releases.admin.operations.base import Shown, Verb, reason, text
 from releases.admin.operations.people import co_authors
 from releases.models import Procedure
-from releases.operations.procedure import put_into_effect, restore, revise
+from releases.operations.procedure import further, put_into_effect, restore, revise
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.ended import ended_rules
 from releases.procedures.load import default_text
@@ -135,7 +135,7 @@ def _load(*, content: str, writers: Any, reason: str) -> Procedure:
 
 
 def _moves(instance: Any) -> Fields:
-    found = put_into_effect.open_releases(instance) if isinstance(instance, Procedure) else []
+    found = further.open_releases(instance) if isinstance(instance, Procedure) else []
     choices = [(row.pk, noted(row, listed([row.get_state_display(), row.procedure]))) for row in found]
     return {
         "moved": forms.TypedMultipleChoiceField(

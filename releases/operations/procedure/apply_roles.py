@@ -1,9 +1,14 @@
 """Brings the roles in line with the procedures, inside the operation that stores one or puts it into effect."""
 
-from django.db.models import Q, QuerySet
+from collections.abc import Iterable
 
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from environments.language import listed
 from environments.models import AccessGrant, Role
 from environments.models.access_grant import of_one_person
+from environments.models.role import role_names
 from environments.roles import ALWAYS, DECIDING, ROLE_PERMISSIONS
 from releases.models import Procedure, Release
 from releases.procedures.document import Procedure as Content
@@ -19,6 +24,24 @@ def unconfirmed_by(content: Content) -> list[int]:
     """
     decide = [row.key for row in content.roles if row.shipped in DECIDING or row.key in content.named_permissions()]
     return list(_of_one_person().filter(role__key__in=decide).values_list("pk", flat=True))
+
+
+def ending_roles(content: Content, kept: Iterable[Release]) -> list[str]:
+    """Return why open releases could not be completed under a procedure without roles that their own versions name, a
+    sentence a release. content: of the organisation's procedure; kept: the releases that stay under their versions.
+    """
+    there, names, found = {*(row.key for row in content.roles), *ALWAYS}, role_names(), []
+    text = _(
+        "%(release)s stays under a version whose rules name roles that end: %(roles)s. Move the release to the new "
+        "version, or keep the roles."
+    )
+    for release in kept:
+        assert release.procedure is not None
+        followed = release.procedure.document
+        named = {row.key for row in followed.roles} & followed.named_permissions().keys()
+        if ending := sorted(named - there):
+            found.append(text % {"release": release, "roles": listed(names.get(key, key) for key in ending)})
+    return found
 
 
 def apply_roles(content: Content) -> None:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from audit.refusals import InvalidInput
 from environments.language import labelled, listed
 from environments.models import Application
-from releases.models import DeploymentProcess, Procedure
+from releases.models import DeploymentProcess, Procedure, Release
 from releases.procedures import shared
 from releases.procedures.document import Procedure as Content, ProcedureFaults
 from releases.procedures.process import Process
@@ -20,6 +20,14 @@ def followers(content: Content) -> QuerySet[Application]:
     if content.key:
         return Application.objects.filter(slug__in=content.applications)
     return Application.objects.filter(procedure="")
+
+
+def open_releases(procedure: Procedure) -> list[Release]:
+    """Return the open releases under an earlier version that could be moved to this one."""
+    rows = Release.objects.filter(state__in=Release.FIXED, application__in=followers(procedure.document)).exclude(
+        procedure=procedure
+    )
+    return list(rows.select_related("application", "procedure").order_by("pk"))
 
 
 def leaving(content: Content) -> QuerySet[Application]:

@@ -21,7 +21,7 @@ from releases.notifications.templates.events import notification_event
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
 from releases.operations.procedure import further
 from releases.operations.procedure.apply_freezes import apply_freezes
-from releases.operations.procedure.apply_roles import apply_roles, plan_roles, unconfirmed_by
+from releases.operations.procedure.apply_roles import apply_roles, ending_roles, plan_roles, unconfirmed_by
 from releases.operations.release.end_approval import withdraw_open
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
@@ -114,14 +114,6 @@ def _only_first() -> None:
         raise GateNotPassed(_("Only the first release procedure of an empty system can take effect without approval."))
 
 
-def open_releases(procedure: Procedure) -> list[Release]:
-    """Return the open releases under an earlier version that could be moved to this one."""
-    rows = Release.objects.filter(
-        state__in=Release.FIXED, application__in=further.followers(procedure.document)
-    ).exclude(procedure=procedure)
-    return list(rows.select_related("application", "procedure").order_by("pk"))
-
-
 def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> ApprovalRequest:
     """Request that a draft is put into effect, under the rules of the organisation's procedure in effect.
 
@@ -138,7 +130,10 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
         organisation, content_then = Procedure.objects.of(None), procedure.document
         if organisation is None:
             raise NotPossible(first_sentence())
-        if faults := [*environment_faults(content_then), *further.faults(content_then, organisation)]:
+        candidates = {row.pk: row for row in further.open_releases(procedure)}
+        kept = [row for pk, row in candidates.items() if pk not in moved]
+        ending = [] if procedure.key else ending_roles(content_then, kept)
+        if faults := [*environment_faults(content_then), *further.faults(content_then, organisation), *ending]:
             raise InvalidInput(*faults)
         unmet = staffing.worse(staffing.shortfalls(), staffing.shortfalls(content_then))
         if ruin := [s for s in unmet if s.binding]:
@@ -147,9 +142,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
                 "require fewer people."
             )
             raise GateNotPassed(text, *(str(s) for s in ruin))
-        candidates = {row.pk: str(row) for row in open_releases(procedure)}
-        strange = sorted(set(moved) - candidates.keys())
-        if strange:
+        if strange := sorted(set(moved) - candidates.keys()):
             raise InvalidInput(_("These releases are not under way: %(keys)s") % {"keys": listed(map(str, strange))})
         rules = organisation.document.rules_for("procedure")
         if not rules:
@@ -158,8 +151,8 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
             "base": in_effect(procedure.key),
             "version": procedure.version,
             "digest": procedure.digest,
-            "moved": [[pk, name] for pk, name in candidates.items() if pk in moved],
-            "kept": [[pk, name] for pk, name in candidates.items() if pk not in moved],
+            "moved": [[pk, str(row)] for pk, row in candidates.items() if pk in moved],
+            "kept": [[row.pk, str(row)] for row in kept],
             "reason": reason,
         }
         if procedure.key:

@@ -24,6 +24,7 @@ from environments.operations.delegation.request import request_delegation
 from environments.operations.token.issue import issue_token
 from environments.roles import LEVEL_CHOICES, LEVELS, ROLE_PERMISSIONS
 from releases.admin.pages.access.page import right_words
+from tests.releases.gates.asking import alter
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 
@@ -145,6 +146,16 @@ def test_my_tasks_lists_pending_access_items_for_each_person(
     first = html_of(browsers("administrator"), "/admin/")
     assert "Confirm or reject change" not in first, "the second person is another one"
     assert "Decide on access request" not in html_of(browsers("committee_a"), "/admin/")
+
+
+def test_my_tasks_lists_nothing_that_ones_other_account_requested(
+    busy: AccessReview, people: dict[str, Any], browsers: Callable[[str], Any]
+) -> None:
+    for name in ("administrator", "second_administrator", "developer", "committee_a"):
+        alter(people[name], employee_id="E-7")
+    page = html_of(browsers("second_administrator"), "/admin/")
+    for words in ("Decide on access request", "Confirm delegation", "Confirm or reject change", "Confirm access grant"):
+        assert words not in page, words
 
 
 def test_an_account_page_offers_the_operations_that_fit_it(

@@ -317,3 +317,16 @@ def test_an_open_release_is_approved_by_those_whom_its_version_names(world: Any)
     with world.acting_as("tester"):
         decide.approve(approval_request.pk, digest=approval_request.digest)
     assert world.fresh(release).state == "approved"
+
+
+def test_a_version_without_the_role_of_an_open_release_takes_the_release_over(world: Any) -> None:
+    """Left under its version, it could not be approved any more."""
+    in_effect(world, bank())
+    release, _request = world.submitted()
+    raw = default().model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = "9.1.0"
+    with world.acting_as("manager"):
+        draft = put_into_effect.load(Content.checked(raw), reason="without the office")
+        with pytest.raises(InvalidInput, match=f"{release}.*Risk office"):
+            put_into_effect.submit(draft.pk, reason="without the office")
+        assert put_into_effect.submit(draft.pk, reason="without the office", moved=(release.pk,)).state == "in_review"

@@ -16,6 +16,7 @@ from releases.gates.window import opening
 from releases.models import Procedure
 from releases.operations.procedure.put_into_effect import load
 from releases.procedures.document import Procedure as Content, ProcedureFaults
+from releases.procedures.ended import ended_rules
 from releases.procedures.load import default
 from releases.procedures.save import as_text
 from tests.releases.gates.asking import alter
@@ -103,3 +104,6 @@ def test_a_new_rule_whose_last_day_has_passed_is_refused(world: Any, browsers: C
     alter(Procedure.objects.get(state="in_effect"), content=procedure("9.0.0", ended).model_dump(mode="json"))
     with world.acting_as("manager"):
         assert load(procedure("9.1.0", ended), reason="other words").state == "draft"
+    assert not ended_rules(procedure("9.0.0", ended), datetime.now(UTC), None), (
+        "an exported procedure fits an empty system"
+    )

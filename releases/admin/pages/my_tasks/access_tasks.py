@@ -29,14 +29,16 @@ def _refused_signing(reader: Reader) -> Iterator[Task]:
 
 def _restored_ledger(reader: Reader) -> Iterator[Task]:
     """Return the requested ledger resumption that the committee has not yet approved."""
-    for row in LedgerResumption.objects.filter(confirmed_at=None).exclude(requested_person=reader.account.person_key):
+    for row in LedgerResumption.objects.filter(confirmed_at=None).exclude(
+        requested_person__in=reader.account.identities
+    ):
         yield task_on(row, _("Confirm ledger resumption"), row.reason, urgent=True)
 
 
 def _year_to_close(reader: Reader) -> Iterator[Task]:
     """Return the year that an auditor has requested to close."""
     waiting = ClosedYear.objects.filter(confirmed_at=None, rejected_at=None)
-    for row in waiting.exclude(requested_person=reader.account.person_key):
+    for row in waiting.exclude(requested_person__in=reader.account.identities):
         yield task_on(row, _("Confirm closing of year"), row.reason)
 
 
@@ -50,8 +52,8 @@ def _failed_reconciliation(reader: Reader) -> Iterator[Task]:
 
 
 def _requested_changes(reader: Reader) -> Iterator[Task]:
-    asked = RequestedChange.objects.filter(decided_at=None)
-    others = asked.exclude(requested_by=reader.account).exclude(account=reader.account)
+    asked, own = RequestedChange.objects.filter(decided_at=None), reader.account.accounts
+    others = asked.exclude(Q(requested_by__in=own) | Q(account__in=own))
     for row in others.select_related("target", "account", "environment")[:MOST]:
         if reader.rights.about(row).may(OPERATIONS[row.event][0]):
             yield task_on(row, _("Confirm or reject change"), row.reason, urgent=True)
@@ -59,13 +61,15 @@ def _requested_changes(reader: Reader) -> Iterator[Task]:
 
 def _erasures(reader: Reader) -> Iterator[Task]:
     waiting = Erasure.objects.filter(confirmed_at=None, rejected_at=None)
-    others = waiting.exclude(requested_person=reader.account.person_key).exclude(account=reader.account)
+    others = waiting.exclude(requested_person__in=reader.account.identities).exclude(
+        account__in=reader.account.accounts
+    )
     for row in others.select_related("account", "recipient")[:MOST]:
         yield task_on(row.person, _("Confirm erasure"), row.reason)
 
 
 def _access_requests(reader: Reader) -> Iterator[Task]:
-    asked = AccessRequest.objects.filter(decided_at=None).exclude(account=reader.account)
+    asked = AccessRequest.objects.filter(decided_at=None).exclude(account__in=reader.account.accounts)
     for row in asked.select_related("account", "environment").order_by("requested_at")[:MOST]:
         if reader.rights.about(row).may("manage_access", row.environment):
             hours = _("%(n)d h") % {"n": row.hours}
@@ -84,14 +88,16 @@ def _reviews(reader: Reader) -> Iterator[Task]:
 
 
 def _delegations(reader: Reader) -> Iterator[Task]:
-    own = Q(delegator=reader.account) | Q(delegate=reader.account) | Q(requested_by=reader.account)
+    accounts = reader.account.accounts
+    own = Q(delegator__in=accounts) | Q(delegate__in=accounts) | Q(requested_by__in=accounts)
     absences = Delegation.objects.filter(confirmed_at=None, revoked_at=None, until__gt=reader.moment).exclude(own)
     for row in absences.select_related("delegator", "delegate")[:MOST]:
         yield task_on(row, _("Confirm delegation"), row.reason, row.starts_at)
 
 
 def _group_roles(reader: Reader) -> Iterator[Task]:
-    waiting = GroupRole.objects.filter(confirmed_at=None, ended_at=None).exclude(requested_by=reader.account)
+    waiting = GroupRole.objects.filter(confirmed_at=None, ended_at=None)
+    waiting = waiting.exclude(requested_by__in=reader.account.accounts)
     by_groups = configured.offered() or configured.groups_named()
     for row in waiting.select_related("role")[:MOST] if by_groups else ():
         yield task_on(row, _("Confirm role of group"), row.reason, row.requested_at)

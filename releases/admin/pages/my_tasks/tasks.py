@@ -219,7 +219,7 @@ def _freezes(reader: Reader) -> Iterator[Task]:
     """Return the full freezes with a requested lift, for another account that plans."""
     rows = ChangeFreeze.objects.in_effect().exclude(lift_requested_by=None).filter(ends_at__gt=reader.moment)
     for row in reader.own(rows).select_related("lift_requested_by", "environment").order_by("ends_at")[:MOST]:
-        own = getattr(row.lift_requested_by, "person_key", "") == reader.account.person_key
+        own = row.lift_requested_by_id in reader.account.accounts
         if reader.rights.about(row).may("plan", row.environment) and not own:
             yield task_on(row, _("Decide on lifting freeze"), str(row.lift_requested_by), row.ends_at)
 
@@ -258,7 +258,7 @@ def _registrations(reader: Reader) -> Iterator[Task]:
 def _grants(reader: Reader) -> Iterator[Task]:
     rows = (
         AccessGrant.objects.filter(confirmed_at=None, revoked_at=None)
-        .exclude(Q(granted_by=reader.account) | Q(account=reader.account))
+        .exclude(Q(granted_by__in=reader.account.accounts) | Q(account__in=reader.account.accounts))
         .exclude(account__kind=Account.Kind.PERSON, account__enrolled_at=None)
         .select_related("account", "granted_by", "environment")
         .order_by(F("created_at"))
@@ -270,7 +270,7 @@ def _grants(reader: Reader) -> Iterator[Task]:
 def _notifications(reader: Reader) -> Iterator[Task]:
     rows = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None)
     rows = reader.own(rows, "approve_external")
-    rows = rows.exclude(Q(cause=reader.account.person_key) | Q(writer=reader.account.person_key))
+    rows = rows.exclude(Q(cause__in=reader.account.identities) | Q(writer__in=reader.account.identities))
     for row in rows.order_by("pk")[:MOST]:
         yield task_on(row, _("Approve for external recipients"), row.event_label, row.made_at)
 

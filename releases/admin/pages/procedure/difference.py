@@ -15,7 +15,7 @@ from releases.admin.components.formatting import show, when
 from releases.admin.pages.procedure.page import PROCESS_SECTIONS, SECTIONS
 from releases.gates.evaluation import evaluate
 from releases.models import ApprovalRequest, Procedure, Release
-from releases.operations.procedure.put_into_effect import open_releases
+from releases.operations.procedure.further import open_releases
 from releases.procedures.compare import changed
 from releases.procedures.origin import MARKS
 from releases.queries.milestone_dates import due_dates
