@@ -277,36 +277,26 @@ def _completed(row: AccessGrant) -> str:
 
 
 ADMIN, GIVE, LOOK = ("manage_accounts",), ("manage_access",), ("read",)
-on_account = partial(Verb, "account")
+on_account = partial(Verb, "account", signs=True)
 on_token = partial(Verb, "token", rights=ADMIN, signs=True)
 on_access = partial(Verb, "access")
 on_access_review = partial(Verb, "access_review", rights=GIVE, signs=True)
 on_delegation = partial(Verb, "delegation")
 VERBS: tuple[Verb, ...] = (
-    on_account(
-        "create",
-        _("Create account"),
-        accounts.create,
-        ADMIN,
-        fields=_account,
-        signs=True,
-        makes=Account,
-        from_file=True,
-    ),
-    on_account("edit", _("Change account"), editing.edit, ADMIN, model=Account, fields=_edit, signs=True),
-    on_account("edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own),
-    on_account("invite", _("Invite person"), invitations.invite, ADMIN, model=Account, fields=must, signs=True),
+    on_account("create", _("Create account"), accounts.create, ADMIN, fields=_account, makes=Account, from_file=True),
+    on_account("edit", _("Change account"), editing.edit, ADMIN, model=Account, fields=_edit),
+    on_account("edit_own", _("Edit contact settings"), editing.edit_own, LOOK, fields=_own, signs=False),
+    on_account("invite", _("Invite person"), invitations.invite, ADMIN, model=Account, fields=must),
     on_account(
         "deactivate",
         _("Deactivate account"),
         closing.deactivate,
         ADMIN,
         model=Account,
-        signs=True,
         danger=True,
         preview=preview.of_closing,
     ),
-    on_account("reactivate", _("Reactivate account"), closing.reactivate, ADMIN, model=Account, signs=True),
+    on_account("reactivate", _("Reactivate account"), closing.reactivate, ADMIN, model=Account),
     on_token("issue", _("Issue token"), _issue, model=Account, fields=_token),
     on_token("revoke", _("Revoke token"), tokens.revoke, model=Token, danger=True),
     on_access(

@@ -204,7 +204,7 @@ on_approval = partial(
     why_not_permitted=partial(decide.why_not_permitted, decision="approve"),
 )
 on_document = partial(Verb, "document", model=Document)
-on_waiver = partial(Verb, "waiver", signs=True)
+on_waiver = partial(Verb, "waiver", signs=True, model=Waiver, everywhere=True)
 on_meeting = partial(Verb, "meeting", rights=("record_meeting",), signs=True)
 VERBS: tuple[Verb, ...] = (
     on_approval(
@@ -323,34 +323,18 @@ VERBS: tuple[Verb, ...] = (
         fields=_waiver,
         states=LIVE,
         why_not_permitted=_has_spoken,
+        everywhere=False,
     ),
     on_waiver(
         "confirm",
         _("Confirm waiver"),
         waivers.approve,
         ("confirm_waiver",),
-        model=Waiver,
         danger=True,
-        everywhere=True,
         why_not_permitted=waivers.why_not_permitted,
     ),
-    on_waiver(
-        "reject",
-        _("Reject waiver"),
-        waivers.reject,
-        ("confirm_waiver",),
-        model=Waiver,
-        everywhere=True,
-        why_not_permitted=waivers.not_second,
-    ),
-    on_waiver(
-        "revoke",
-        _("Revoke waiver"),
-        waivers.revoke,
-        ("confirm_waiver", "request_waiver"),
-        model=Waiver,
-        everywhere=True,
-    ),
+    on_waiver("reject", _("Reject waiver"), waivers.reject, ("confirm_waiver",), why_not_permitted=waivers.not_second),
+    on_waiver("revoke", _("Revoke waiver"), waivers.revoke, ("confirm_waiver", "request_waiver")),
     Verb(
         "follow_up",
         "complete",

@@ -89,7 +89,7 @@ def _still_tried(instance: Any) -> str:
 
 
 on_deployment = partial(Verb, "deployment", model=Deployment)
-on_step = partial(Verb, "step", model=Step)
+on_step = partial(Verb, "step", model=Step, signs=True)
 VERBS: tuple[Verb, ...] = (
     on_deployment(
         "schedule",
@@ -136,7 +136,6 @@ VERBS: tuple[Verb, ...] = (
         _("Retry step"),
         resume.retry,
         ("decide",),
-        signs=True,
         why_not_permitted=_of_its_deployment(decide.why_not_permitted),
     ),
     on_step(
@@ -144,24 +143,17 @@ VERBS: tuple[Verb, ...] = (
         _("Start anyway"),
         resume.start_anyway,
         ("decide",),
-        signs=True,
         danger=True,
         why_not_permitted=_of_its_deployment(decide.why_not_permitted),
     ),
     on_step(
-        "skip",
-        _("Skip step"),
-        resume.skip,
-        ("decide",),
-        signs=True,
-        why_not_permitted=_of_its_deployment(decide.why_not_permitted),
+        "skip", _("Skip step"), resume.skip, ("decide",), why_not_permitted=_of_its_deployment(decide.why_not_permitted)
     ),
     on_step(
         "mark_succeeded",
         _("Mark as succeeded"),
         resume.mark_succeeded,
         ("decide",),
-        signs=True,
         why_not_permitted=_of_its_deployment(decide.why_not_permitted),
     ),
     on_step(
@@ -171,6 +163,7 @@ VERBS: tuple[Verb, ...] = (
         (),
         states=frozenset({"outcome_unknown"}),
         why_not_permitted=confirm_manual.not_named,
+        signs=False,
     ),
     on_step(
         "confirm_manual",
@@ -179,7 +172,6 @@ VERBS: tuple[Verb, ...] = (
         (),
         fields=_note,
         edge="mark_succeeded",
-        signs=True,
         why_not_permitted=confirm_manual.why_not_permitted,
     ),
     Verb(

@@ -246,7 +246,7 @@ def _inbox(_row: Any) -> str:
 
 
 on_notification = partial(Verb, "notification", rights=RELEASE, model=Notification, signs=True)
-on_notification_channel = partial(Verb, "notification_channel", rights=NOTIFY)
+on_notification_channel = partial(Verb, "notification_channel", rights=NOTIFY, model=NotificationChannel)
 on_notification_rule = partial(Verb, "notification_rule", rights=NOTIFY, signs=True)
 on_notification_template = partial(Verb, "notification_template", rights=NOTIFY, model=NotificationTemplate, signs=True)
 VERBS: tuple[Verb, ...] = (
@@ -261,24 +261,20 @@ VERBS: tuple[Verb, ...] = (
     ),
     on_notification("cancel", _("Cancel external notification"), notifications.cancel, danger=True, over=_free),
     on_notification_channel(
-        "create", _("Create channel"), channels.create, fields=_channel, signs=True, makes=NotificationChannel
-    ),
-    on_notification_channel(
-        "set_address",
-        _("Set the address"),
-        channels.set_address,
-        model=NotificationChannel,
-        fields=_address,
+        "create",
+        _("Create channel"),
+        channels.create,
+        fields=_channel,
         signs=True,
-        over=_unusable,
+        makes=NotificationChannel,
+        model=None,
     ),
     on_notification_channel(
-        "send_test", _("Send test notification"), channels.send_test, model=NotificationChannel, over=_off
+        "set_address", _("Set the address"), channels.set_address, fields=_address, signs=True, over=_unusable
     ),
-    on_notification_channel(
-        "disable", _("Disable channel"), channels.disable, model=NotificationChannel, danger=True, over=_off
-    ),
-    on_notification_channel("enable", _("Enable channel"), channels.enable, model=NotificationChannel, over=_on),
+    on_notification_channel("send_test", _("Send test notification"), channels.send_test, over=_off),
+    on_notification_channel("disable", _("Disable channel"), channels.disable, danger=True, over=_off),
+    on_notification_channel("enable", _("Enable channel"), channels.enable, over=_on),
     on_notification_rule("add", _("Add notification rule"), rules.add, fields=_rule, makes=NotificationRule),
     on_notification_rule(
         "remove", _("Remove notification rule"), rules.remove, model=NotificationRule, danger=True, over=removed

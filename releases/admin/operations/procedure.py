@@ -166,7 +166,7 @@ def _submit(pk: int, *, moved: list[int], reason: str) -> Any:
     return put_into_effect.submit(pk, moved=tuple(moved), reason=reason)
 
 
-on_procedure = partial(Verb, "procedure", rights=("create_procedure",))
+on_procedure = partial(Verb, "procedure", rights=("create_procedure",), model=Procedure)
 on_values = partial(on_procedure, model=Procedure, states=CHANGEABLE)
 VERBS: tuple[Verb, ...] = (
     on_procedure(
@@ -178,13 +178,13 @@ VERBS: tuple[Verb, ...] = (
         tries=_checked,
         try_label=_("Check document"),
         makes=Procedure,
+        model=None,
     ),
-    on_procedure("submit", _("Submit for approval"), _submit, model=Procedure, fields=_moves, shows=_replayed),
+    on_procedure("submit", _("Submit for approval"), _submit, fields=_moves, shows=_replayed),
     on_procedure(
         "withdraw_request",
         _("Withdraw request"),
         put_into_effect.withdraw_request,
-        model=Procedure,
         fields=reason,
         edge="send_back",
         states=frozenset({"in_review"}),
@@ -212,14 +212,7 @@ VERBS: tuple[Verb, ...] = (
         over=restore.not_requested,
         why_not_permitted=restore.why_not_permitted,
     ),
-    on_procedure(
-        "discard",
-        _("Discard draft"),
-        put_into_effect.discard,
-        model=Procedure,
-        states=frozenset({"draft"}),
-        danger=True,
-    ),
+    on_procedure("discard", _("Discard draft"), put_into_effect.discard, states=frozenset({"draft"}), danger=True),
     on_values("revise_thresholds", _("Change thresholds"), _revise, fields=_fields("thresholds", "triggers")),
     on_values("revise_checklist", _("Change checklist"), _revise_checklist, fields=_checklist),
     *(

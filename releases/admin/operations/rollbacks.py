@@ -112,7 +112,7 @@ def rows_in_words(facts: Mapping[str, Any]) -> str:
     return rows if facts.get("rows_exact", True) else _now("at most %(rows)s") % {"rows": rows}
 
 
-on_rollback = partial(Verb, "rollback")
+on_rollback = partial(Verb, "rollback", model=Rollback)
 VERBS: tuple[Verb, ...] = (
     on_rollback(
         "raise",
@@ -129,7 +129,6 @@ VERBS: tuple[Verb, ...] = (
         _("Assess rollback"),
         rollbacks.assess,
         ("assess_rollback",),
-        model=Rollback,
         fields=_assessment,
         states=frozenset(
             {"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "failed"}
@@ -141,7 +140,6 @@ VERBS: tuple[Verb, ...] = (
         _("Communicate rollback"),
         communicate.communicate,
         ("assess_rollback", "authorise_rollback"),
-        model=Rollback,
         fields=_communication,
         states=frozenset(
             {"raised", "assessed", "authorised", "running", "verifying", "monitoring", "reporting", "failed"}
@@ -153,7 +151,6 @@ VERBS: tuple[Verb, ...] = (
         _("Authorise rollback"),
         rollbacks.authorise,
         ("authorise_rollback",),
-        model=Rollback,
         fields=_go,
         signs=True,
         danger=True,
@@ -165,7 +162,6 @@ VERBS: tuple[Verb, ...] = (
         _("Approve late rollback"),
         late.confirm_late,
         (),
-        model=Rollback,
         fields=_go,
         states=frozenset({"assessed", "authorised"}),
         signs=True,
@@ -177,24 +173,20 @@ VERBS: tuple[Verb, ...] = (
         _("Dismiss rollback"),
         rollbacks.dismiss,
         ("dismiss_rollback",),
-        model=Rollback,
         signs=True,
         everywhere=True,
         why_not_permitted=rollbacks.why_dismiss_not_permitted,
     ),
-    on_rollback("retry", _("Retry rollback"), retry, ("roll_back",), model=Rollback, signs=True),
+    on_rollback("retry", _("Retry rollback"), retry, ("roll_back",), signs=True),
     on_rollback(
         "complete_manually",
         _("Complete manually"),
         by_hand.complete_manually,
         ("roll_back",),
-        model=Rollback,
         fields=_by_hand,
         signs=True,
         danger=True,
         why_not_permitted=by_hand.why_not_permitted,
     ),
-    on_rollback(
-        "close", _("Close rollback"), rollbacks.close, ("assess_rollback",), model=Rollback, signs=True, everywhere=True
-    ),
+    on_rollback("close", _("Close rollback"), rollbacks.close, ("assess_rollback",), signs=True, everywhere=True),
 )

@@ -220,7 +220,7 @@ def _patterns(instance: Any) -> Fields:
 
 
 on_release = partial(Verb, "release")
-on_application = partial(Verb, "application", rights=("plan",), signs=True)
+on_application = partial(Verb, "application", rights=("plan",), signs=True, model=Application)
 VERBS: tuple[Verb, ...] = (
     on_release(
         "set_version",
@@ -268,21 +268,19 @@ VERBS: tuple[Verb, ...] = (
         warns=True,
         makes=Application,
         from_file=True,
+        model=None,
     ),
     on_application(
         "edit",
         gettext_lazy("Change name and repository"),
         edit,
-        model=Application,
         fields=_edited,
         preview=_unreadable,
         looks=True,
         warns=True,
     ),
-    on_application(
-        "set_publication", gettext_lazy("Set document branch"), set_publication, model=Application, fields=_publication
-    ),
-    on_application("set_forge", gettext_lazy("Set forge"), set_forge, model=Application, fields=_forge, for_all=True),
+    on_application("set_publication", gettext_lazy("Set document branch"), set_publication, fields=_publication),
+    on_application("set_forge", gettext_lazy("Set forge"), set_forge, fields=_forge, for_all=True),
     Verb(
         "artefact",
         "register",
@@ -296,7 +294,6 @@ VERBS: tuple[Verb, ...] = (
         "retire",
         gettext_lazy("Retire application"),
         retire,
-        model=Application,
         danger=True,
         over=lambda row: gettext("%(name)s is already retired.") % {"name": row} if row.retired else "",
     ),
@@ -304,14 +301,7 @@ VERBS: tuple[Verb, ...] = (
         "reinstate",
         gettext_lazy("Reinstate application"),
         reinstate,
-        model=Application,
         over=lambda row: "" if row.retired else gettext("%(name)s is in use.") % {"name": row},
     ),
-    on_application(
-        "set_allowed_signers",
-        gettext_lazy("Change allowed signers"),
-        set_allowed_signers,
-        model=Application,
-        fields=_signers,
-    ),
+    on_application("set_allowed_signers", gettext_lazy("Change allowed signers"), set_allowed_signers, fields=_signers),
 )

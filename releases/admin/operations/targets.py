@@ -191,7 +191,7 @@ def _is_retired(target: DeploymentTarget) -> str:
     return gettext("%(name)s is already retired.") % {"name": target} if target.retired else ""
 
 
-on_target = partial(Verb, "target", rights=("edit_target",))
+on_target = partial(Verb, "target", rights=("edit_target",), model=DeploymentTarget, signs=True, everywhere=True)
 on_requested_change = partial(
     Verb,
     "requested_change",
@@ -208,20 +208,18 @@ VERBS: tuple[Verb, ...] = (
         _("Register deployment target"),
         _create,
         fields=_target,
-        signs=True,
         tries=_tried,
         try_label=_("Test target options"),
         makes=DeploymentTarget,
         from_file=True,
+        model=None,
+        everywhere=False,
     ),
     on_target(
         "set_options",
         _("Change folder and commands"),
         _set_settings,
-        model=DeploymentTarget,
         fields=_changed_target,
-        signs=True,
-        everywhere=True,
         tries=_tried,
         try_label=_("Test target options"),
     ),
@@ -233,24 +231,12 @@ VERBS: tuple[Verb, ...] = (
         why_not_permitted=requested_changes.why_not_permitted,
     ),
     on_requested_change("reject", _("Reject requested change"), requested_changes.reject_change),
-    on_target("measure", _("Measure now"), measure.ask, model=DeploymentTarget, everywhere=True, over=_is_retired),
-    on_target(
-        "retire",
-        _("Retire deployment target"),
-        retire.retire,
-        model=DeploymentTarget,
-        signs=True,
-        danger=True,
-        everywhere=True,
-        over=_is_retired,
-    ),
+    on_target("measure", _("Measure now"), measure.ask, over=_is_retired, signs=False),
+    on_target("retire", _("Retire deployment target"), retire.retire, danger=True, over=_is_retired),
     on_target(
         "reinstate",
         _("Reinstate deployment target"),
         retire.reinstate,
-        model=DeploymentTarget,
-        signs=True,
-        everywhere=True,
         over=lambda target: "" if target.retired else gettext("%(name)s is in use.") % {"name": target},
     ),
     on_configuration(

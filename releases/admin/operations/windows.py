@@ -208,7 +208,7 @@ def _address(pk: int) -> CalendarFeed:
     return made
 
 
-on_window = partial(Verb, "window")
+on_window = partial(Verb, "window", model=Environment)
 on_holiday = partial(Verb, "holiday", rights=("plan",), signs=True)
 on_calendar_feed = partial(Verb, "calendar_feed")
 VERBS: tuple[Verb, ...] = (
@@ -217,7 +217,6 @@ VERBS: tuple[Verb, ...] = (
         _("Request extra window"),
         request.request_window,
         ("request_window",),
-        model=Environment,
         fields=_extra,
         preview=preview.of_extra,
     ),
@@ -226,7 +225,6 @@ VERBS: tuple[Verb, ...] = (
         _("Set recurring change window"),
         _set_rule,
         ("request_window",),
-        model=Environment,
         fields=_rule,
         preview=preview.of_new_rule,
     ),
@@ -246,7 +244,6 @@ VERBS: tuple[Verb, ...] = (
         _("Set change freeze"),
         _freeze_there,
         ("plan",),
-        model=Environment,
         fields=_freeze,
         signs=True,
         preview=preview.of_freeze,
@@ -256,7 +253,6 @@ VERBS: tuple[Verb, ...] = (
         _("Set recurring change freeze"),
         _freeze_again_and_again,
         ("plan",),
-        model=Environment,
         fields=_recurring,
         signs=True,
         preview=preview.of_recurring_freeze,
