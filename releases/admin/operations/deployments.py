@@ -90,6 +90,8 @@ def _still_tried(instance: Any) -> str:
 
 on_deployment = partial(Verb, "deployment", model=Deployment)
 on_step = partial(Verb, "step", model=Step, signs=True)
+_decides = _of_its_deployment(decide.why_not_permitted)
+on_stopped_step = partial(on_step, rights=("decide",), why_not_permitted=_decides)
 VERBS: tuple[Verb, ...] = (
     on_deployment(
         "schedule",
@@ -131,31 +133,10 @@ VERBS: tuple[Verb, ...] = (
         signs=True,
         why_not_permitted=resolve.why_not_permitted,
     ),
-    on_step(
-        "retry",
-        _("Retry step"),
-        resume.retry,
-        ("decide",),
-        why_not_permitted=_of_its_deployment(decide.why_not_permitted),
-    ),
-    on_step(
-        "start_anyway",
-        _("Start anyway"),
-        resume.start_anyway,
-        ("decide",),
-        danger=True,
-        why_not_permitted=_of_its_deployment(decide.why_not_permitted),
-    ),
-    on_step(
-        "skip", _("Skip step"), resume.skip, ("decide",), why_not_permitted=_of_its_deployment(decide.why_not_permitted)
-    ),
-    on_step(
-        "mark_succeeded",
-        _("Mark as succeeded"),
-        resume.mark_succeeded,
-        ("decide",),
-        why_not_permitted=_of_its_deployment(decide.why_not_permitted),
-    ),
+    on_stopped_step("retry", _("Retry step"), resume.retry),
+    on_stopped_step("start_anyway", _("Start anyway"), resume.start_anyway, danger=True),
+    on_stopped_step("skip", _("Skip step"), resume.skip),
+    on_stopped_step("mark_succeeded", _("Mark as succeeded"), resume.mark_succeeded),
     on_step(
         "assign",
         _("Claim step"),

@@ -213,48 +213,39 @@ def _final(release: Release) -> list[tuple[str, str]]:
 
 PLAN, PREPARE = ("plan",), ("prepare",)
 on_release = partial(Verb, "release", model=Release)
+on_draft = partial(on_release, states=frozenset({"draft"}))
 on_change = partial(Verb, "change_entry", model=ChangeEntry, over=lambda entry: _no_draft(entry.release))
 VERBS: tuple[Verb, ...] = (
     on_release("plan", _("Plan a release"), plan.plan, PLAN, fields=_plan, makes=Release, model=None),
     on_release("copy", _("Copy to new release"), copy_to, PLAN, fields=_copy),
-    on_release("edit", _("Edit release"), _do_edit, ("plan", "prepare"), fields=_edit, states=frozenset({"draft"})),
-    on_release(
+    on_draft("edit", _("Edit release"), _do_edit, ("plan", "prepare"), fields=_edit),
+    on_draft(
         "select_commit",
         _("Select commit"),
         commit.select,
         ("plan", "prepare"),
         fields=commit.fields,
-        states=frozenset({"draft"}),
         preview=commit.preview,
         looks=True,
         beside=("expected_commit", "accept_rolled_back"),
     ),
-    on_release(
-        "add_change_entry",
-        _("Add change entry"),
-        plan.add_change,
-        ("edit_changes", "plan"),
-        fields=_change,
-        states=frozenset({"draft"}),
-    ),
-    on_release(
+    on_draft("add_change_entry", _("Add change entry"), plan.add_change, ("edit_changes", "plan"), fields=_change),
+    on_draft(
         "add_change_entries",
         _("Add suggested changes"),
         _add_suggested,
         ("edit_changes", "plan"),
         fields=_suggested,
-        states=frozenset({"draft"}),
         over=lambda release: "" if suggested_changes(release) else gettext("No merge request suggests a change."),
     ),
     on_change("edit", _("Edit change entry"), change_entries.edit, ("edit_changes", "plan"), fields=_change),
     on_change("remove", _("Remove change entry"), change_entries.remove, ("edit_changes", "plan"), danger=True),
-    on_release(
+    on_draft(
         "set_configuration",
         _("Choose configuration"),
         choose_configurations,
         ("plan", "prepare"),
         fields=configuration_fields,
-        states=frozenset({"draft"}),
     ),
     on_release(
         "set_scheduled_start",
