@@ -9,11 +9,12 @@ from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Environment
 from releases.gates import authorship, ledger
-from releases.gates.content import digest, document
+from releases.gates.content import document
 from releases.gates.standard_change import beyond_limits, subject_of, used_up
 from releases.gates.unapproved_process import not_approved
 from releases.models import ApprovalRequest, Release
 from releases.operations.approval.decide import approve_beforehand
+from releases.operations.release.end_approval import open_request
 from releases.operations.release.plan import clear_final_check
 from releases.operations.release.prepare import require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
@@ -65,14 +66,13 @@ def _open(release_id: int, reason: str) -> ApprovalRequest:
         # The T-1 signatures of an earlier attempt do not count for this one.
         clear_final_check(release, now())
         content = document(release, environment)
-        approval_request = ApprovalRequest.objects.create(
-            subject=subject,
+        approval_request = open_request(
+            subject,
+            content,
+            rules,
+            requester,
             release=release,
             environment=environment,
-            document=content,
-            digest=digest(content),
-            rules=rules,
-            requested_by=requester,
             valid_from=release.scheduled_start_at,
             valid_until=release.scheduled_end_at,
         )

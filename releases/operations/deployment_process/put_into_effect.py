@@ -9,9 +9,8 @@ from audit.clock import now
 from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
-from releases.gates.content import digest
 from releases.models import ApprovalRequest, DeploymentProcess, Release
-from releases.operations.release.end_approval import withdraw_open
+from releases.operations.release.end_approval import open_request, withdraw_open
 from releases.operations.release.follow import follow
 from releases.operations.release.plan import active_procedure
 from releases.procedures.document import ProcedureFaults
@@ -51,14 +50,7 @@ def submit(process_id: int, *, reason: str) -> ApprovalRequest:
         }
         if replayed is not None:
             content["replay"] = replayed
-        approval_request = ApprovalRequest.objects.create(
-            subject=ApprovalRequest.Subject.PROCESS,
-            process=process,
-            document=content,
-            digest=digest(content),
-            rules=rules,
-            requested_by=requester,
-        )
+        approval_request = open_request("process", content, rules, requester, process=process)
         op.about(process, approval_request=approval_request.pk)
         op.notify_as("approval:request")
     return approval_request

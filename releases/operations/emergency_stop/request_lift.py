@@ -6,9 +6,9 @@ from audit.operation import operation
 from audit.refusals import AlreadyExists, GateNotPassed, NotPermitted, NotPossible
 from environments import access
 from environments.models import Environment
-from releases.gates.content import digest
 from releases.models import ApprovalRequest, EmergencyStop
 from releases.operations.emergency_stop.activate import may_activate
+from releases.operations.release.end_approval import open_request
 from releases.operations.release.plan import active_procedure
 
 SUBJECT = ApprovalRequest.Subject.EMERGENCY_STOP_LIFT
@@ -40,14 +40,8 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
                 "reason": reason,
                 "emergency_stop": stop.pk,
             }
-            approval_request = ApprovalRequest.objects.create(
-                subject=SUBJECT,
-                emergency_stop=stop,
-                environment=stopped[-1],
-                document=document,
-                digest=digest(document),
-                rules=rules,
-                requested_by=requester,
+            approval_request = open_request(
+                SUBJECT, document, rules, requester, emergency_stop=stop, environment=stopped[-1]
             )
             op.created.append(approval_request)
             op.signature(approval_request.digest)

@@ -15,14 +15,13 @@ from environments import access, calendar
 from environments.language import listed
 from environments.models import AccessGrant, AccessRule, Application, ChangeFreeze, ChangeWindow, Environment
 from releases.gates import staffing
-from releases.gates.content import digest as content_digest
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.notifications.templates.events import notification_event
 from releases.operations.notification_rule.apply_procedure import apply_notification_settings
 from releases.operations.procedure import further
 from releases.operations.procedure.apply_freezes import apply_freezes
 from releases.operations.procedure.apply_roles import apply_roles, ending_roles, plan_roles, unconfirmed_by
-from releases.operations.release.end_approval import withdraw_open
+from releases.operations.release.end_approval import open_request, withdraw_open
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.ended import ended_rules
@@ -165,14 +164,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
             content["grants"] = grants
         if replayed is not None:
             content["replay"] = replayed
-        approval_request = ApprovalRequest.objects.create(
-            subject="procedure",
-            procedure=procedure,
-            document=content,
-            digest=content_digest(content),
-            rules=rules,
-            requested_by=requester,
-        )
+        approval_request = open_request("procedure", content, rules, requester, procedure=procedure)
         op.about(procedure, approval_request=approval_request.pk)
         op.notify_as("approval:request")
         staffing.notify_unmet(op, procedure, unmet)

@@ -12,10 +12,9 @@ from audit.operation import operation
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
-from releases.gates.content import digest
 from releases.models import ApprovalRequest, Procedure
 from releases.operations.procedure.put_into_effect import in_effect
-from releases.operations.release.end_approval import withdraw_open
+from releases.operations.release.end_approval import open_request, withdraw_open
 from releases.queries.procedure_grants import begin_to_count
 
 RULES = [{"stage": 1, "role": role, "number": 1} for role in ("administrator", "auditor")]
@@ -42,13 +41,8 @@ def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
         }
         if grants := begin_to_count(procedure.document):
             content["grants"] = grants
-        approval_request = ApprovalRequest.objects.create(
-            subject=ApprovalRequest.Subject.PROCEDURE_RESTORE,
-            procedure=procedure,
-            document=content,
-            digest=digest(content),
-            rules=RULES,
-            requested_by=account,
+        approval_request = open_request(
+            ApprovalRequest.Subject.PROCEDURE_RESTORE, content, RULES, account, procedure=procedure
         )
         op.signature(approval_request.digest)
         op.about(procedure, approval_request=approval_request.pk)

@@ -10,8 +10,8 @@ from audit.operation import operation
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Account, Application, ChangeWindow, Environment
-from releases.gates.content import digest
 from releases.models import ApprovalRequest, Procedure
+from releases.operations.release import end_approval
 from releases.operations.release.plan import active_procedure
 
 
@@ -82,13 +82,6 @@ def open_request(
         "reason": window.reason,
         **content,
     }
-    return ApprovalRequest.objects.create(
-        subject="extra_window",
-        window=window,
-        environment=environment,
-        document=document,
-        digest=digest(document),
-        rules=rules,
-        requested_by=requester,
-        valid_until=ends,
+    return end_approval.open_request(
+        "extra_window", document, rules, requester, window=window, environment=environment, valid_until=ends
     )
