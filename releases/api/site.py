@@ -13,8 +13,10 @@ from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import DocsBase
 from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
 
 from audit.refusals import OperationRefused
+from environments.language import listed
 from releases.api import (
     artefacts,
     ci,
@@ -29,7 +31,6 @@ from releases.api import (
     windows,
 )
 from releases.api.body import JsonParser
-from releases.api.described import as_described
 from releases.api.once import HEADER, LONGEST
 from releases.api.rate import TokenRate
 from releases.api.token import TokenBearer
@@ -54,6 +55,36 @@ class ApiPage(DocsBase):
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         """Show it."""
         return render(request, "api/api.html", {"openapi": self.get_openapi_url(api, kwargs)})
+
+
+def as_described(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a view refuse (422) each parameter of the query and field of a form that its description does not name, and
+    a repeated one that is no list. The models of JSON bodies do so themselves (`words.Body`).
+    """
+    operation: Operation = view._ninja_operation  # type: ignore[attr-defined]
+    if not operation.include_in_schema:
+        return view
+    models = {model.__ninja_param_source__: model for model in operation.models}
+
+    @wraps(view)
+    def described(request: HttpRequest, **given: Any) -> Any:
+        errors = []
+        for source, sent in (("query", request.GET), ("form", request.POST), ("file", request.FILES)):
+            model = models.get(source)
+            known: list[str] = [*(getattr(model, "__ninja_flatten_map__", {}) or getattr(model, "model_fields", {}))]
+            for name, values in sent.lists():
+                if name not in known:
+                    fault = _("is not known. Known are: %(names)s") % {"names": listed(known) or "—"}
+                elif len(values) > 1 and name not in getattr(model, "__ninja_collection_fields__", ()):
+                    fault = _("occurs more than once")
+                else:
+                    continue
+                errors.append({"loc": (source, name[:100]), "msg": fault})
+        if errors:
+            raise ValidationError(errors)
+        return view(request, **given)
+
+    return described
 
 
 def token_or_person(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -19,10 +19,10 @@ from releases.models import (
     Release,
     SuppressedAddress,
 )
+from releases.models.document import published_path
 from releases.notifications.templates.events import ANNOUNCE, KEYS, NotificationEvent
-from releases.notifications.templates.placeholders import filled
+from releases.notifications.templates.placeholders import LONGEST, filled
 from releases.queries.assignees import assignees, escalation_recipients, reminder_recipients
-from releases.queries.notification_attachments import attachments
 from releases.queries.notification_subject import AGAIN, Subject, asked_in, is_done, is_moved, subject_of, thing_of
 from releases.queries.notification_values import values_of, zone_for
 from releases.queries.recipients import Recipient, recipients, rules_for
@@ -31,6 +31,8 @@ LANGUAGES = ("ja", "en")
 # What a run in an environment without protection tells, and only inside.
 LOWER = ("deployment:await_decision", "deployment:fail", "poll:suspend")
 SUBJECT = 200
+# An unapproved text is not sent.
+AGREED = ("approved", "ready_to_publish", "published")
 # Kept as they stand here and put into the reader's language when they are shown.
 NO_ADDRESS = gettext_noop("No mail address is entered.")
 CHANNEL_OFF = gettext_noop("The channel is disabled.")
@@ -155,3 +157,22 @@ def unusable(channel: NotificationChannel, address: str) -> str:
 def page_address(notification: Notification) -> str:
     """Return the whole address of the page that a notification leads to."""
     return settings.BASE_URL.rstrip("/") + notification.path
+
+
+def attachments(event: str, release: Release | None, language: str) -> str:
+    """Return name, address and text of each document that the rule names, to be put below a message; empty for none.
+
+    language: of the names; a text is in the language in which it was written. A long text is cut; its address has it
+    whole.
+    """
+    if release is None or release.procedure is None:
+        return ""
+    content = release.procedure.document
+    wanted = next((rule.documents for rule in content.notification_rules if rule.event == event), ())
+    labels = {row.key: row.label(language) for row in content.documents}
+    rows = {row.kind: row for row in release.documents.filter(kind__in=wanted, state__in=AGREED)}
+    parts = []
+    for row in (rows[key] for key in wanted if key in rows):
+        text = row.body if len(row.body) <= LONGEST else f"{row.body[:LONGEST]} …"
+        parts.append(f"\n\n{labels[row.kind]}\n{settings.BASE_URL.rstrip('/')}{published_path(row)}\n\n{text}")
+    return "".join(parts)

@@ -26,14 +26,7 @@ def end_due(monitoring_id: int) -> str:
             measured.result, measured.ended_at, measured.next_at = "measured", now(), None
         return "measured"
     needed = float(unlocked.deployment.content.monitoring.measurements_min)
-    targets: list[tuple[Any, int]] = [
-        (MonitoringPeriod, monitoring_id),
-        (Deployment, unlocked.deployment_id),
-        (Release, unlocked.deployment.release_id),
-    ]
-    if unlocked.rollback_id is not None:
-        targets.append((Rollback, unlocked.rollback_id))
-    with operation("monitoring:end", *targets) as op:
+    with operation("monitoring:end", *_rows(unlocked)) as op:
         monitoring = op.get(MonitoringPeriod)
         if monitoring.result:
             return monitoring.result
@@ -53,14 +46,7 @@ def end_due(monitoring_id: int) -> str:
 def record_result(monitoring_id: int, *, result: str, reason: str) -> MonitoringPeriod:
     """Record a person's result on monitoring that had too few measurements."""
     unlocked = MonitoringPeriod.objects.get(pk=monitoring_id)
-    targets: list[tuple[Any, int]] = [
-        (MonitoringPeriod, monitoring_id),
-        (Deployment, unlocked.deployment_id),
-        (Release, unlocked.deployment.release_id),
-    ]
-    if unlocked.rollback_id is not None:
-        targets.append((Rollback, unlocked.rollback_id))
-    with operation("monitoring:record_result", *targets, reason=reason, sign=True) as op:
+    with operation("monitoring:record_result", *_rows(unlocked), reason=reason, sign=True) as op:
         monitoring, deployment = op.get(MonitoringPeriod), op.get(Deployment)
         account = access.require("verify", deployment.environment)
         if why := why_not_permitted(account, deployment):
@@ -80,6 +66,13 @@ def why_not_permitted(account: Account, deployment: Deployment) -> str:
     if deployment.was_started_by(account):
         return _("You have scheduled this deployment; another person must judge its monitoring result.")
     return ""
+
+
+def _rows(monitoring: MonitoringPeriod) -> list[tuple[Any, int]]:
+    """Return the rows that its end changes."""
+    deployment, rollback = monitoring.deployment, monitoring.rollback_id
+    rows: list[tuple[Any, int]] = [(MonitoringPeriod, monitoring.pk), (Deployment, deployment.pk)]
+    return [*rows, (Release, deployment.release_id), *([(Rollback, rollback)] if rollback is not None else [])]
 
 
 def _close(op: Operation, deployment: Deployment, release: Release, rollback: Any) -> None:

@@ -146,7 +146,7 @@ READERS = {
     "NotificationRule.recipient_groups": LAY_OUT,
     "NotificationRule.channels": LAY_OUT,
     "NotificationRule.must_act": LAY_OUT,
-    "NotificationRule.documents": "releases/queries/notification_attachments.py",
+    "NotificationRule.documents": "releases/queries/notification_plan.py",
     "NotificationRule.lead_hours": LAY_OUT,
     "Branch.pattern": SOURCE,
     "AcceptedBranches.environment": OWN,
