@@ -244,6 +244,7 @@ def test_a_crashing_check_affects_no_other(monitored: Monitored, world: Any, mon
     assert Rollback.objects.get().cause == "log_anomalies"
 
 
+@pytest.mark.timeout(120)  # it would hang for hours
 def test_a_hanging_check_ends_as_an_error_and_affects_no_other(
     monitored: Monitored, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
