@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from audit.actor import Actor, acting
 from audit.clock import now
@@ -24,6 +22,7 @@ from environments.operations.delegation.request import request_delegation
 from environments.operations.token.issue import issue_token
 from environments.roles import LEVEL_CHOICES, LEVELS, ROLE_PERMISSIONS
 from releases.admin.pages.access.page import right_words
+from tests.releases.admin.counting import capture_queries
 from tests.releases.gates.asking import alter
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
@@ -194,7 +193,7 @@ def test_more_grants_need_no_more_queries(
         counts = []
         for address in addresses:
             client.get(address)
-            with CaptureQueriesContext(connection) as caught:
+            with capture_queries() as caught:
                 html_of(client, address)
             counts.append(len(caught))
         return counts

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.actor import Actor, acting
 from audit.clock import now
 from audit.operation import operation
 from environments.models import ChangeFreeze, Environment
+from tests.releases.admin.counting import capture_queries
 
 COMMAND = Actor(account_id=None, name="tests", kind="command", channel="command")
 QUERIES = 6
@@ -44,7 +43,7 @@ def test_the_history_of_an_object_with_fifty_versions_takes_few_queries(
     row = versions(50)
     auditor, address = browsers("auditor"), f"{reverse('timeline')}?object=environments.ChangeFreeze:{row.pk}&kind=row"
     auditor.get(address)
-    with CaptureQueriesContext(connection) as seen:
+    with capture_queries() as seen:
         shown = auditor.get(address).content.decode()
     assert all(f"version {n}<" in shown for n in range(2, 51)) and shown.count(' kind-row"') == 50
     assert len(seen) <= QUERIES, "\n".join(query["sql"][:200] for query in seen)

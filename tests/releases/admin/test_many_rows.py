@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from tests.releases.admin.counting import capture_queries
 from tests.releases.admin.many import SOME_OPEN, fill
 from tests.releases.admin.test_pages import READERS
 
@@ -30,7 +29,7 @@ def pages(world: dict[str, Any]) -> dict[str, tuple[str, int]]:
 
 def _queries(client: Any, address: str, language: str) -> int:
     client.cookies["django_language"] = language
-    with CaptureQueriesContext(connection) as caught:
+    with capture_queries() as caught:
         assert client.get(address).status_code == 200, address
     return len(caught)
 

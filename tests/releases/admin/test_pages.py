@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.actor import acting
 from audit.operation import operation
 from environments import access
 from releases.models import Evidence, Procedure
+from tests.releases.admin.counting import capture_queries
 from tests.releases.admin.seed_deployments import walk
 from tests.releases.gates.asking import COMMAND
 
@@ -255,7 +254,7 @@ def test_a_query_string_filters_by_listed_columns_only(world: dict[str, Any], br
 
 def _queries(client: Any, address: str) -> int:
     client.get(address)
-    with CaptureQueriesContext(connection) as caught:
+    with capture_queries() as caught:
         answer = client.get(address)
         assert answer.status_code == 200 and (not answer.streaming or b"".join(answer.streaming_content))
     return len(caught)

@@ -7,15 +7,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit.models import Event
 from audit.refusals import InvalidInput, NotPermitted
 from environments.models import SavedView
 from environments.operations.saved_view.save import delete, save
+from tests.releases.admin.counting import capture_queries
 from tests.releases.gates.asking import make
 
 RELEASES = reverse("admin:releases_release_changelist")
@@ -99,7 +98,7 @@ def test_more_views_need_no_more_queries(
             for view in range(number):
                 save(view="releases_release?state__exact=draft", name=f"View {view}", shared=True)
         client.get(RELEASES)
-        with CaptureQueriesContext(connection) as counted:
+        with capture_queries() as counted:
             assert client.get(RELEASES).content.decode().count("View ") == number
         few = few or len(counted)
         assert len(counted) == few, [query["sql"] for query in counted]
