@@ -14,10 +14,10 @@ from releases.gates.standard_change import beyond_limits, subject_of, used_up
 from releases.gates.unapproved_process import not_approved
 from releases.models import ApprovalRequest, Release
 from releases.operations.approval.decide import approve_beforehand
-from releases.operations.release.end_approval import open_request
 from releases.operations.release.plan import clear_final_check
 from releases.operations.release.prepare import require_in_time
 from releases.operations.release.refresh_from_git import refresh_from_git
+from releases.operations.release.request_approval import request_approval
 from releases.operations.release.set_version import wrong
 from releases.queries.rollback_plan import faults
 from releases.queries.step_plan import production_of
@@ -66,7 +66,7 @@ def _open(release_id: int, reason: str) -> ApprovalRequest:
         # The T-1 signatures of an earlier attempt do not count for this one.
         clear_final_check(release, now())
         content = document(release, environment)
-        approval_request = open_request(
+        approval_request = request_approval(
             subject,
             content,
             rules,

@@ -10,9 +10,10 @@ from audit.operation import Operation, operation
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from releases.models import ApprovalRequest, DeploymentProcess, Release
-from releases.operations.release.end_approval import open_request, withdraw_open
+from releases.operations.release.end_approval import withdraw_open
 from releases.operations.release.follow import follow
 from releases.operations.release.plan import active_procedure
+from releases.operations.release.request_approval import request_approval
 from releases.procedures.document import ProcedureFaults
 from releases.procedures.process import Process
 from releases.queries import trigger_replay
@@ -50,7 +51,7 @@ def submit(process_id: int, *, reason: str) -> ApprovalRequest:
         }
         if replayed is not None:
             content["replay"] = replayed
-        approval_request = open_request("process", content, rules, requester, process=process)
+        approval_request = request_approval("process", content, rules, requester, process=process)
         op.about(process, approval_request=approval_request.pk)
         op.notify_as("approval:request")
     return approval_request

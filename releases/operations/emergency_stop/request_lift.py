@@ -8,8 +8,8 @@ from environments import access
 from environments.models import Environment
 from releases.models import ApprovalRequest, EmergencyStop
 from releases.operations.emergency_stop.activate import may_activate
-from releases.operations.release.end_approval import open_request
 from releases.operations.release.plan import active_procedure
+from releases.operations.release.request_approval import request_approval
 
 SUBJECT = ApprovalRequest.Subject.EMERGENCY_STOP_LIFT
 
@@ -40,7 +40,7 @@ def request_lift(stop_id: int, *, reason: str) -> ApprovalRequest:
                 "reason": reason,
                 "emergency_stop": stop.pk,
             }
-            approval_request = open_request(
+            approval_request = request_approval(
                 SUBJECT, document, rules, requester, emergency_stop=stop, environment=stopped[-1]
             )
             op.created.append(approval_request)

@@ -14,7 +14,8 @@ from environments import access
 from environments.models import Account
 from releases.models import ApprovalRequest, Procedure
 from releases.operations.procedure.put_into_effect import in_effect
-from releases.operations.release.end_approval import open_request, withdraw_open
+from releases.operations.release.end_approval import withdraw_open
+from releases.operations.release.request_approval import request_approval
 from releases.queries.procedure_grants import begin_to_count
 
 RULES = [{"stage": 1, "role": role, "number": 1} for role in ("administrator", "auditor")]
@@ -41,7 +42,7 @@ def request_restore(procedure_id: int, *, reason: str) -> ApprovalRequest:
         }
         if grants := begin_to_count(procedure.document):
             content["grants"] = grants
-        approval_request = open_request(
+        approval_request = request_approval(
             ApprovalRequest.Subject.PROCEDURE_RESTORE, content, RULES, account, procedure=procedure
         )
         op.signature(approval_request.digest)

@@ -1,7 +1,6 @@
 """release:end_approval and window:expire: end approval requests whose content or window is no longer what was approved.
 
-Operations that change approved content end the approval requests of the release themselves. Every approval request is
-opened here too.
+Operations that change approved content end the approval requests of the release themselves.
 """
 
 from functools import partial
@@ -11,8 +10,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import NothingToDo, Operation, operation
-from environments.models import Account, ChangeWindow
-from releases.gates.content import digest
+from environments.models import ChangeWindow
 from releases.models import ApprovalRequest, Deployment, FinalCheck, FollowUp, Release
 from releases.operations.poll.retry_limit import with_retry_limit
 from releases.queries.approval_validity import stale
@@ -24,16 +22,6 @@ EDGES = {
     "sent_back": ApprovalRequest.send_back,
     "rejected": ApprovalRequest.reject,
 }
-
-
-def open_request(
-    subject: str, content: dict[str, Any], rules: list[dict[str, Any]], requester: Account, **about: Any
-) -> ApprovalRequest:
-    """Open an approval request about exactly this content, inside an open operation. about: the row, its environment
-    and from when until when the approval is valid.
-    """
-    fixed = {"document": content, "digest": digest(content)}
-    return ApprovalRequest.objects.create(subject=subject, rules=rules, requested_by=requester, **fixed, **about)
 
 
 def invalidate_stale() -> list[int]:

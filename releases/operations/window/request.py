@@ -11,8 +11,8 @@ from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Account, Application, ChangeWindow, Environment
 from releases.models import ApprovalRequest, Procedure
-from releases.operations.release import end_approval
 from releases.operations.release.plan import active_procedure
+from releases.operations.release.request_approval import request_approval
 
 
 def request_window(
@@ -82,6 +82,6 @@ def open_request(
         "reason": window.reason,
         **content,
     }
-    return end_approval.open_request(
+    return request_approval(
         "extra_window", document, rules, requester, window=window, environment=environment, valid_until=ends
     )
