@@ -380,7 +380,10 @@ def grant(op: Operation, approval_request: ApprovalRequest) -> None:
     if approval_request.procedure_id is not None:
         procedure = op.get(Procedure, approval_request.procedure_id)
         put_into_effect.end_other_requests(approval_request)
-        for pk, _name in approval_request.document.get("moved", ()):
+        moved = [pk for pk, _name in approval_request.document.get("moved", ())]
+        if approval_request.subject == ApprovalRequest.Subject.PROCEDURE:
+            put_into_effect.require_roles_of_kept(procedure, moved)
+        for pk in moved:
             follow(op, op.get(Release, pk), procedure)
         put_into_effect.put_into_effect(procedure)
         if approval_request.subject == ApprovalRequest.Subject.PROCEDURE_RESTORE:

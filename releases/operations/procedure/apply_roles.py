@@ -28,8 +28,11 @@ def unconfirmed_by(content: Content) -> list[int]:
 
 def ending_roles(content: Content, kept: Iterable[Release]) -> list[str]:
     """Return why open releases could not be completed under a procedure without roles that their own versions name, a
-    sentence a release. content: of the organisation's procedure; kept: the releases that stay under their versions.
+    sentence a release; none for a further procedure, which ends no roles. kept: the releases that stay under their
+    versions.
     """
+    if content.key:
+        return []
     there, names, found = {*(row.key for row in content.roles), *ALWAYS}, role_names(), []
     text = _(
         "%(release)s stays under a version whose rules name roles that end: %(roles)s. Move the release to the new "

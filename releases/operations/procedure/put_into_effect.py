@@ -21,7 +21,8 @@ from releases.operations.notification_rule.apply_procedure import apply_notifica
 from releases.operations.procedure import further
 from releases.operations.procedure.apply_freezes import apply_freezes
 from releases.operations.procedure.apply_roles import apply_roles, ending_roles, plan_roles, unconfirmed_by
-from releases.operations.release.end_approval import open_request, withdraw_open
+from releases.operations.release.end_approval import withdraw_open
+from releases.operations.release.request_approval import request_approval
 from releases.procedures import parts
 from releases.procedures.document import Procedure as Content
 from releases.procedures.ended import ended_rules
@@ -131,7 +132,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
             raise NotPossible(first_sentence())
         candidates = {row.pk: row for row in further.open_releases(procedure)}
         kept = [row for pk, row in candidates.items() if pk not in moved]
-        ending = [] if procedure.key else ending_roles(content_then, kept)
+        ending = ending_roles(content_then, kept)
         if faults := [*environment_faults(content_then), *further.faults(content_then, organisation), *ending]:
             raise InvalidInput(*faults)
         unmet = staffing.worse(staffing.shortfalls(), staffing.shortfalls(content_then))
@@ -164,7 +165,7 @@ def submit(procedure_id: int, *, reason: str, moved: tuple[int, ...] = ()) -> Ap
             content["grants"] = grants
         if replayed is not None:
             content["replay"] = replayed
-        approval_request = open_request("procedure", content, rules, requester, procedure=procedure)
+        approval_request = request_approval("procedure", content, rules, requester, procedure=procedure)
         op.about(procedure, approval_request=approval_request.pk)
         op.notify_as("approval:request")
         staffing.notify_unmet(op, procedure, unmet)
@@ -314,6 +315,15 @@ def _environments(content: Content, *, restores: bool) -> list[tuple[parts.Envir
             place.save()
         found.append((row, place))
     return found
+
+
+def require_roles_of_kept(procedure: Procedure, moved: Collection[int]) -> None:
+    """Raise GateNotPassed where releases whose scope was locked since the submission would stay under a version whose
+    roles end. moved: the releases that are taken over.
+    """
+    kept = [row for row in further.open_releases(procedure) if row.pk not in moved]
+    if ending := ending_roles(procedure.document, kept):
+        raise GateNotPassed(*ending)
 
 
 def put_into_effect(procedure: Procedure) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 
 from audit.clock import now
-from audit.refusals import InvalidInput, NotPermitted
+from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import access
 from environments.models import AccessRule, Role
 from environments.models.role import role_names
@@ -330,3 +330,19 @@ def test_a_version_without_the_role_of_an_open_release_takes_the_release_over(wo
         with pytest.raises(InvalidInput, match=f"{release}.*Risk office"):
             put_into_effect.submit(draft.pk, reason="without the office")
         assert put_into_effect.submit(draft.pk, reason="without the office", moved=(release.pk,)).state == "in_review"
+
+
+def test_a_release_whose_scope_was_locked_since_the_submission_keeps_its_roles(world: Any) -> None:
+    """The last approval is refused: left under its version, the release could not be approved any more."""
+    in_effect(world, bank())
+    raw = default().model_dump(mode="json")
+    raw["version"] = raw["history"][-1]["version"] = "9.1.0"
+    with world.acting_as("manager"):
+        draft = put_into_effect.load(Content.checked(raw), reason="without the office")
+        approval_request = put_into_effect.submit(draft.pk, reason="without the office")
+    release, _request = world.submitted()
+    with world.acting_as("committee_a"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    with world.acting_as("committee_b"), pytest.raises(GateNotPassed, match=f"{release}.*Risk office"):
+        decide.approve(approval_request.pk, digest=approval_request.digest)
+    assert Role.objects.get(key="risk_office").state == "in_use"
