@@ -93,7 +93,7 @@ def _assignees(event: str, subject: Subject, payload: dict[str, Any], thing: Mod
         case "rollback:raise", Rollback():
             return _deciders(thing)
         case "notification:await_external_approval", Notification():
-            kept_out = {thing.cause, thing.release.author.person_key if thing.release is not None else ""}
+            kept_out = {thing.cause, thing.writer, thing.release.author.person_key if thing.release else ""}
             return [one for one in holding("approve_external") if not kept_out & one.identities]
         case (("notification_channel:mark_unavailable" | "notification_channel:mark_available"), _):
             return holding("configure_notifications")

@@ -221,8 +221,14 @@ def test_the_cause_of_an_external_notification_does_not_approve_it(
     world: dict[str, Any], people: dict[str, Any], asked: Callable[..., Asked]
 ) -> None:
     """Two people may approve such a notification for external recipients: each is refused for their own."""
+    own = people["manager"].person_key
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"writer": own}, "written this text"),
+        ({"cause": own}, "caused this notification"),
+        ({"release": alter(world["review"], author=people["manager"])}, "planned this release"),
+    ]
     texts = {code: {"subject": "x", "body": "x"} for code in ("ja", "en")}
-    for number, (field, words) in enumerate((("writer", "written this text"), ("cause", "caused this notification"))):
+    for number, (given, words) in enumerate(cases):
         row = make(
             Notification,
             event="release:announce",
@@ -233,7 +239,7 @@ def test_the_cause_of_an_external_notification_does_not_approve_it(
             path="/admin/",
             made_at=now(),
             external=True,
-            **{field: people["manager"].person_key},
+            **given,
         )
         one, what = asked(row, "notification:approve_external"), "Approve for external recipients"
         assert one.offers("project_manager") and not one.offers("manager")

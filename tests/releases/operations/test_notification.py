@@ -14,6 +14,8 @@ from releases.models import InboxItem, Notification, NotificationDelivery, Notif
 from releases.operations.notification.approve_external import approve_external, cancel, digest_of
 from releases.operations.notification.create import create as make_messages
 from releases.operations.notification_template.edit import edit, restore
+from releases.queries.assignees import assignees
+from releases.queries.notification_subject import Subject
 from releases.queries.recipients import Recipient, not_before
 from tests.releases.gates.asking import alter, make
 from tests.releases.operations.notifying import (
@@ -166,6 +168,8 @@ def test_approvers_are_notified_of_a_pending_notification_without_further_ones(w
     assert notified == {"project_manager"}, "all who may, but neither who caused it nor who planned the release"
     assert pending.parent == notification and pending.path.endswith(f"/releases/notification/{notification.pk}/change/")
     assert not pending.external and Notification.objects.exclude(event="release:announce").count() == 2
+    written = Subject(alter(notification, writer=world.people["project_manager"].person_key), None)
+    assert not assignees(pending.event, written, {}), "nor who wrote its text"
 
 
 def test_an_account_in_an_internal_and_an_external_group_is_internal(world: Any, draft: Any) -> None:

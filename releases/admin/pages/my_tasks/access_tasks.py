@@ -29,9 +29,8 @@ def _refused_signing(reader: Reader) -> Iterator[Task]:
 
 def _restored_ledger(reader: Reader) -> Iterator[Task]:
     """Return the requested ledger resumption that the committee has not yet approved."""
-    for row in LedgerResumption.objects.filter(confirmed_at=None).exclude(
-        requested_person__in=reader.account.identities
-    ):
+    waiting = LedgerResumption.objects.filter(confirmed_at=None)
+    for row in waiting.exclude(requested_person__in=reader.account.identities):
         yield task_on(row, _("Confirm ledger resumption"), row.reason, urgent=True)
 
 
@@ -60,11 +59,9 @@ def _requested_changes(reader: Reader) -> Iterator[Task]:
 
 
 def _erasures(reader: Reader) -> Iterator[Task]:
-    waiting = Erasure.objects.filter(confirmed_at=None, rejected_at=None)
-    others = waiting.exclude(requested_person__in=reader.account.identities).exclude(
-        account__in=reader.account.accounts
-    )
-    for row in others.select_related("account", "recipient")[:MOST]:
+    waiting, person = Erasure.objects.filter(confirmed_at=None, rejected_at=None), reader.account
+    waiting = waiting.exclude(Q(requested_person__in=person.identities) | Q(account__in=person.accounts))
+    for row in waiting.select_related("account", "recipient")[:MOST]:
         yield task_on(row.person, _("Confirm erasure"), row.reason)
 
 

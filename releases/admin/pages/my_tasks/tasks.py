@@ -270,7 +270,8 @@ def _grants(reader: Reader) -> Iterator[Task]:
 def _notifications(reader: Reader) -> Iterator[Task]:
     rows = Notification.objects.filter(external=True, external_approved_at=None, cancelled_at=None)
     rows = reader.own(rows, "approve_external")
-    rows = rows.exclude(Q(cause__in=reader.account.identities) | Q(writer__in=reader.account.identities))
+    own = Q(cause__in=reader.account.identities) | Q(writer__in=reader.account.identities)
+    rows = rows.exclude(own | Q(release__author__in=reader.account.accounts))
     for row in rows.order_by("pk")[:MOST]:
         yield task_on(row, _("Approve for external recipients"), row.event_label, row.made_at)
 
