@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
 
 from audit.clock import now
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from releases.gates.window import opening
 from releases.models import ApprovalRequest, FinalCheck
 from releases.operations.approval.decide import approve, reject
+from releases.operations.approval.submit import submit
 from releases.operations.release.plan import plan
 from releases.operations.release.reschedule import reschedule, set_scheduled_start
 from releases.operations.window.request import request_window
@@ -147,11 +150,35 @@ def test_a_window_without_reason_or_with_reversed_times_is_refused(world: Any) -
 @pytest.mark.parametrize("later", [0, 30])
 def test_a_second_request_for_the_same_window_is_refused_and_names_the_first(world: Any, later: int) -> None:
     """Also where it starts at another minute of the window."""
-    from releases.operations.approval.submit import submit
-
     first, _request = world.submitted()
     start = world.fresh(first).scheduled_start_at
     second = world.tested("1.4.0")
     alter(second, scheduled_start_at=start + timedelta(minutes=later), scheduled_end_at=first.scheduled_end_at)
     with world.acting_as("manager"), pytest.raises(GateNotPassed, match=r"1\.3\.0"):
         submit(second.pk)
+
+
+def test_of_two_requests_for_one_window_at_once_one_is_refused(world: Any) -> None:
+    first, second = world.tested(), world.tested("1.4.0")
+    first = world.fresh(first)
+    alter(second, scheduled_start_at=first.scheduled_start_at, scheduled_end_at=first.scheduled_end_at)
+    ready, results = threading.Barrier(2), list[str]()
+
+    def ask(release: Any) -> None:
+        try:
+            with world.acting_as("manager"):
+                ready.wait(20)
+                submit(release.pk)
+                results.append("done")
+        except GateNotPassed as refused:
+            results.append(str(refused))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask, args=(release,)) for release in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 2 and results.count("done") == 1, results
+    assert ApprovalRequest.objects.filter(state="in_review").count() == 1
