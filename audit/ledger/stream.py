@@ -31,7 +31,7 @@ SELECT l.number, encode(l.leaf, 'hex'), e.id::text, e.at, e.kind, e.actor, e.cha
   e.reason FROM audit_ledgerentry l LEFT JOIN audit_event e ON e.id = l.event_id
 WHERE l.number > %s ORDER BY l.number LIMIT %s
 """
-# The first event behind a number that is not missing in the chain.
+# How long the first event behind a number has waited, in seconds.
 _UNSENT = """
 SELECT extract(epoch FROM clock_timestamp() - e.at)::float
 FROM audit_ledgerentry l JOIN audit_event e ON e.id = l.event_id WHERE l.number > %s ORDER BY l.number LIMIT 1

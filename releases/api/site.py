@@ -65,17 +65,20 @@ def as_described(view: Callable[..., Any]) -> Callable[..., Any]:
     if not operation.include_in_schema:
         return view
     models = {model.__ninja_param_source__: model for model in operation.models}
+    known = {
+        source: [*(getattr(model, "__ninja_flatten_map__", {}) or model.model_fields)]
+        for source, model in models.items()
+    }
 
     @wraps(view)
     def described(request: HttpRequest, **given: Any) -> Any:
         errors = []
         for source, sent in (("query", request.GET), ("form", request.POST), ("file", request.FILES)):
-            model = models.get(source)
-            known: list[str] = [*(getattr(model, "__ninja_flatten_map__", {}) or getattr(model, "model_fields", {}))]
+            names = known.get(source, [])
             for name, values in sent.lists():
-                if name not in known:
-                    fault = _("is not known. Known are: %(names)s") % {"names": listed(known) or "—"}
-                elif len(values) > 1 and name not in getattr(model, "__ninja_collection_fields__", ()):
+                if name not in names:
+                    fault = _("is not known. Known are: %(names)s") % {"names": listed(names) or "—"}
+                elif len(values) > 1 and name not in getattr(models[source], "__ninja_collection_fields__", ()):
                     fault = _("occurs more than once")
                 else:
                     continue
