@@ -52,6 +52,7 @@ INSIDE = {
     "releases/operations/release/dates.py",
     "releases/operations/release/follow.py",
     "releases/operations/release/readiness.py",
+    "releases/operations/release/request_approval.py",
 }
 # Operations of another noun that belong to the same mechanism.
 ELSEWHERE = {
