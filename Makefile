@@ -56,7 +56,7 @@ up: messages ## an empty, usable system with servers of its own, for trials (PRO
 
 .PHONY: test
 test: messages ## the test suite (TESTS=tests/audit for a part)
-	@exec $(FOR_A_RUN) var/test -- $(PYTEST) -n 6 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos --ignore=tests/applications
+	@exec $(FOR_A_RUN) var/test -- $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos --ignore=tests/applications
 
 .PHONY: check
 check: messages ## style, types, layers, settings, migrations, translations, then the tests

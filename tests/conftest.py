@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import gc
 import io
 import os
 import shutil
@@ -63,6 +64,13 @@ def pytest_configure() -> None:
     operation_roles.in_one_process()
     locks.observe_connections()
     template_names.note_lookups()
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end: all modules and all tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_runtest_setup() -> None:
