@@ -54,7 +54,9 @@ class _Order:
 
     def look(self, sql: str) -> None:
         """Keep the table that a statement locks rows of, and what is wrong with it."""
-        locks, writes = LOCKS.match(sql), WRITES.match(sql)
+        # Most statements only read: the pattern would look through each to its end.
+        locks = LOCKS.match(sql) if " UPDATE" in sql else None
+        writes = WRITES.match(sql)
         if locks is None and writes is None:
             return
         table = (locks[3] or locks[1]) if locks else writes[2] if writes else ""
