@@ -20,6 +20,7 @@ from audit import capture, signatures
 from audit.actor import Actor, current
 from audit.clock import operation_time
 from audit.one_look import looks
+from audit.plain import is_blank
 from audit.refusals import (
     InvalidInput,
     NotPermitted,
@@ -159,7 +160,7 @@ class Operation:
 
     def require_reason(self) -> None:
         """Raise InvalidInput where no reason was given."""
-        if not self.reason.strip():
+        if is_blank(self.reason):
             raise InvalidInput(_("Enter a reason."))
 
     def signature(self, digest: str = "", role: str = "") -> dict[str, Any]:
@@ -261,6 +262,10 @@ def operation(
             raise NotPermitted(_("Only a person can sign this."))
         with transaction.atomic(durable=True):
             _begin(op, targets, reason)
+            if reason.strip() and is_blank(reason):
+                raise InvalidInput(
+                    _("The %(what)s is blank. Write at least one character that can be seen.") % {"what": _("reason")}
+                )
             operation_time.set(op.at)
             lacking = signatures.missing_proof(op) if sign else None
             try:

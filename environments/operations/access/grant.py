@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from audit.actor import current
 from audit.clock import now
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
@@ -87,7 +88,7 @@ def new_grant(
         raise InvalidInput(_("The selected role does not exist."))
     if not account.is_active:
         raise NotPossible(_("This account is deactivated."))
-    if not reason.strip():
+    if is_blank(reason):
         raise InvalidInput(_("A grant needs a reason."))
     if account.kind == Account.Kind.SERVICE and not held.is_service:
         raise InvalidInput(_("A service account can only hold the role CI or the role for provisioning."))
@@ -182,7 +183,7 @@ def revoke(grant_id: int, *, reason: str) -> AccessGrant:
         access.require("manage_access", grant.environment)
         if grant.revoked_at is not None:
             raise NotPossible(_("This grant has already ended."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Revoking a grant needs a reason."))
         check_departures(op, [grant.pk], refuses=True)
         grant.revoked_at = now()

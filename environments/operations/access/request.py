@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import AccessGrant, AccessRequest, Account, Application, Environment, Role
@@ -38,7 +39,7 @@ def request(
             raise InvalidInput(_("This role cannot be granted for a limited time."))
         if not 1 <= hours <= MOST_HOURS:
             raise InvalidInput(_("Request access for 1 to %(hours)d hours.") % {"hours": MOST_HOURS})
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Enter the purpose of this access."))
         if role in access.roles_of(account, environment, application_id):
             text = _("You already hold the role “%(role)s” in this environment.")
@@ -79,7 +80,7 @@ def reject(request_id: int, *, answer: str) -> AccessRequest:
     """Reject a request, with a reason. Raises NotPermitted, InvalidInput, NotPossible."""
     with operation("access:reject", (AccessRequest, request_id), reason=answer) as op:
         asked, _giver = _decide(op.get(AccessRequest), answer)
-        if not answer.strip():
+        if is_blank(answer):
             raise InvalidInput(_("Enter a reason."))
     return asked
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
@@ -28,7 +29,7 @@ def open_review(*, due_at: datetime, reason: str) -> AccessReview:
             raise NotPossible(_("A review is open already; close it first."))
         if due_at <= now():
             raise InvalidInput(_("The due date lies in the past."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("A review needs a reason."))
         review = AccessReview.objects.create(opened_by=opener, due_at=due_at, reason=reason.strip())
         for grant in AccessGrant.objects.to_review().order_by("account__display_name", "pk"):
@@ -51,7 +52,7 @@ def revoke(item_id: int, *, note: str) -> AccessReviewItem:
     """End a grant that is not needed any more, at once. Raises NotPermitted, InvalidInput, NotPossible."""
     with operation("access_review:revoke", *_targets(item_id), reason=note, sign=True) as op:
         item = _decide(op, AccessReviewItem.Result.REVOKE, note)
-        if not note.strip():
+        if is_blank(note):
             raise InvalidInput(_("Revoking a grant needs a reason."))
         grant = op.get(AccessGrant)
         if grant.revoked_at is None:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from audit.actor import current
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
@@ -32,7 +33,7 @@ def deactivate(account_id: int, *, reason: str) -> Account:
             raise NotPossible(_("This account is already deactivated."))
         if account.is_among(closer.identities):
             raise NotPermitted(_("You cannot deactivate your own account. Ask another administrator."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Deactivating an account needs a reason."))
         account.is_active = False
         account.invitation, account.invited_until, account.enrolled_at = "", None, None
@@ -72,7 +73,7 @@ def reactivate(account_id: int, *, reason: str) -> Account:
             raise NotPossible(_("This account is active."))
         if account.is_among(opener.identities):
             raise NotPermitted(_("You cannot reactivate your own account. Ask another administrator."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Reactivating an account needs a reason."))
         account.is_active = True
         account.set_unusable_password()

@@ -8,6 +8,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted
 from environments import access
 from environments.models import Account
@@ -40,9 +41,9 @@ def edit(
     with operation("account:edit", (Account, account_id), reason=reason, sign=True) as op:
         editor = access.require("manage_accounts")
         account = op.get(Account)
-        if not display_name.strip():
+        if is_blank(display_name):
             raise InvalidInput(_("An account needs a full name."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Changing an account needs a reason."))
         account.display_name = display_name.strip()
         account.affiliation, account.job_title = affiliation.strip(), job_title.strip()

@@ -8,6 +8,7 @@ break-glass or service account.
 from django.utils.translation import gettext as _
 
 from audit.operation import NothingToDo, operation
+from audit.plain import is_blank
 from audit.refusals import AlreadyExists, InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
@@ -93,7 +94,7 @@ def _values(account: Account) -> list[str]:
 def _write(account: Account, username: str, display_name: str, email: str, language: str, external_id: str) -> None:
     if username.strip().lower() != account.username.lower():
         account.username = free_name(username, account.pk or 0)
-    if not display_name.strip():
+    if is_blank(display_name):
         raise InvalidInput(_("An account needs a full name."))
     if language not in LANGUAGES:
         raise InvalidInput(_("The selected language is not available."))

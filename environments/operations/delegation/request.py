@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account, Delegation
@@ -33,7 +34,7 @@ def request_delegation(
             raise InvalidInput(_("The delegate must be another person."))
         if until <= now() or until <= starts_at:
             raise InvalidInput(_("The end lies before the beginning, or in the past."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("A delegation needs a reason."))
         same = Delegation.objects.filter(
             delegator=absent, revoked_at=None, starts_at__lt=until, until__gt=starts_at
@@ -88,7 +89,7 @@ def revoke(delegate_id: int, *, reason: str) -> Delegation:
             access.require("manage_access")
         if row.revoked_at is not None:
             raise NotPossible(_("This delegation has already ended."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Revoking a delegation needs a reason."))
         row.revoked_at = now()
     return row

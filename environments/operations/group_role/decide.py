@@ -4,6 +4,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
@@ -32,7 +33,7 @@ def request_group_role(
         environment = Environment.objects.filter(pk=environment_id).first() if environment_id else None
         if environment_id and environment is None:
             raise InvalidInput(_("The selected environment does not exist."))
-        if not group.strip() or not reason.strip():
+        if is_blank(group) or is_blank(reason):
             raise InvalidInput(_("A role of a group needs the name of the group and a reason."))
         made = GroupRole.objects.create(
             group=group.strip(),

@@ -5,6 +5,7 @@ from datetime import date
 from django.utils.translation import gettext as _
 
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Holiday
@@ -14,7 +15,7 @@ def add(*, day: date, name_ja: str, name_en: str, reason: str = "") -> Holiday:
     """Add a day; every rule that moves or leaves out its windows on holidays follows it at once."""
     with operation("holiday:add", reason=reason, sign=True) as op:
         access.require("plan")
-        if not name_ja.strip() or not name_en.strip():
+        if is_blank(name_ja) or is_blank(name_en):
             raise InvalidInput(_("A holiday needs its name in both languages."))
         if Holiday.objects.filter(day=day, removed_at=None).exists():
             raise InvalidInput(_("That day is already a holiday."))

@@ -19,6 +19,7 @@ from audit.clock import now
 from audit.ledger.resumption import REFUSAL
 from audit.models import LedgerResumption
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from audit.standing import standing
 from environments import access
@@ -59,7 +60,7 @@ def request_resumption(*, reason: str) -> LedgerResumption:
                     "found no fault."
                 )
             )
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Enter what was restored, and why."))
         known = {row.digest for row in LedgerResumption.objects.all() if _awaited(row) or row.confirmed_at is not None}
         said = next((one for one in faults if one["digest"] not in known), None)

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.models import Account, Environment, Token
@@ -62,7 +63,7 @@ def revoke(token_id: int, *, reason: str) -> Token:
         token = op.get(Token)
         if token.revoked_at is not None:
             raise NotPossible(_("This token is already revoked."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Revoking a token needs a reason."))
         token.revoked_at = now()
         op.signature()

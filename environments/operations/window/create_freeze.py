@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput
 from environments import access, calendar
 from environments.models import Application, ChangeFreeze, Environment
@@ -108,7 +109,7 @@ def _set(
         environments = [op.get(Environment, pk) for _model, pk in targets]
         for environment in environments:
             account = access.require("plan", environment, application=application_id)
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("A freeze needs a reason."))
         application = None
         if application_id is not None:

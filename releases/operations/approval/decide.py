@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.application_scope import application_of
@@ -72,7 +73,7 @@ def approve_with_condition(
         approval_request = _open_request(op, approval_request_id, digest)
         if approval_request.release_id is None:
             raise InvalidInput(_("Only a release can be approved with a condition."))
-        if not condition.strip():
+        if is_blank(condition):
             raise InvalidInput(_("Name the condition."))
         _approve(
             op,
@@ -118,7 +119,7 @@ def _refuse(approval_request_id: int, digest: str, comment: str, meaning: Approv
     with operation(f"approval:{meaning}", *_targets(approval_request_id), reason=comment, sign=True) as op:
         approval_request = _open_request(op, approval_request_id, digest)
         decider = _decider(approval_request, meaning, None)
-        if not comment.strip():
+        if is_blank(comment):
             raise InvalidInput(_("Enter a reason."))
         _record_decision(op, approval_request, decider, meaning, comment)
         if meaning == ApprovalDecision.Decision.REJECT:

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from releases.gates.content import digest as digest_of_content
@@ -36,7 +37,7 @@ def sign(item_id: int, *, digest: str, evidence: str) -> ChecklistItem:
             raise NotPossible(_("A checklist item can be signed only while the scope is locked."))
         if item.signed_at is not None:
             raise NotPossible(_("This checklist item is already signed."))
-        if not evidence.strip():
+        if is_blank(evidence):
             raise InvalidInput(_("Name what you have looked at."))
         if digest != digest_of(item):
             raise GateNotPassed(_("The content shown to you differs from the locked scope. Read it again."))

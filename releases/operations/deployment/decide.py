@@ -4,6 +4,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
@@ -69,7 +70,7 @@ def require_decider(deployment: Deployment, reason: str) -> Account:
         raise NotPossible(_("This deployment is not awaiting a decision."))
     if why := why_not_permitted(account, deployment):
         raise NotPermitted(why)
-    if not reason.strip():
+    if is_blank(reason):
         raise InvalidInput(_("Enter a reason."))
     return account
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.application_scope import application_of
@@ -46,7 +47,7 @@ def write(document_id: int, *, body: str, reason: str = "") -> Document:
         document = op.get(Document)
         if document.state in Document.ENDS:
             raise NotPossible(not_asked(document))
-        if not body.strip():
+        if is_blank(body):
             raise InvalidInput(_("The text is empty."))
         begin_again(document)
         document.body, document.edited_by = body, account
@@ -77,7 +78,7 @@ def _sign(document_id: int, verb: str, digest: str, reason: str) -> Document:
         signature = document.open_signature
         if signature is None or signature.for_state != SIGNS_FOR[verb]:
             raise NotPossible(not_asked(document))
-        if not document.body.strip():
+        if is_blank(document.body):
             raise InvalidInput(_("The text is empty."))
         if why := why_not_permitted(account, document):
             raise NotPermitted(why)

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
@@ -22,7 +23,7 @@ def complete(follow_up_id: int, *, note: str) -> FollowUp:
             raise NotPermitted(why)
         if follow_up.completed_at is not None:
             raise NotPossible(_("This follow-up action is already completed."))
-        if not note.strip():
+        if is_blank(note):
             raise InvalidInput(_("Describe how the follow-up action was completed."))
         follow_up.completed_at, follow_up.completed_by, follow_up.note = now(), account, note
         op.signature()

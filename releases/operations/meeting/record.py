@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
@@ -21,7 +22,7 @@ def record(*, held_at: datetime, attendees: tuple[int, ...], minutes: str, reaso
             raise InvalidInput(_("Name the persons who attended."))
         if held_at > now():
             raise InvalidInput(_("A meeting is recorded after it was held."))
-        if not minutes.strip():
+        if is_blank(minutes):
             raise InvalidInput(_("The minutes are empty."))
         meeting = CommitteeMeeting.objects.create(held_at=held_at, minutes=minutes, recorded_by=account)
         meeting.attendees.set(people)

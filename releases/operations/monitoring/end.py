@@ -4,6 +4,7 @@ from typing import Any
 
 from audit.clock import now
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
@@ -53,7 +54,7 @@ def record_result(monitoring_id: int, *, result: str, reason: str) -> Monitoring
             raise NotPermitted(why)
         if monitoring.result != "inconclusive":
             raise NotPossible(_("This monitoring period does not wait for a result."))
-        if result != "passed" or not reason.strip():
+        if result != "passed" or is_blank(reason):
             raise InvalidInput(_("Record the result “passed” with a reason, or raise a rollback."))
         monitoring.result, monitoring.ended_at, monitoring.recorded_by = "passed_by_person", now(), account
         op.signature()

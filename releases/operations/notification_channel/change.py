@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _, override
 
 from audit.clock import now
 from audit.operation import label, operation, record_event, record_refusal
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access
 from environments.secrets import encrypt
@@ -32,7 +33,7 @@ def create(
             raise InvalidInput(_("This channel type does not exist."))
         if channel_types.by_name(kind).personal:
             raise InvalidInput(_("The mail and admin screen channels already exist."))
-        if not label_ja.strip() or not label_en.strip():
+        if is_blank(label_ja) or is_blank(label_en):
             raise InvalidInput(_("Enter the name in both languages."))
         if NotificationChannel.objects.filter(key=key).exists():
             raise InvalidInput(_("A channel with this key already exists."))
@@ -51,7 +52,7 @@ def set_address(channel_id: int, *, url: str, secret: str = "", language: str, r
     """
     unlocked = NotificationChannel.objects.get(pk=channel_id)
     kind = channel_types.by_name(unlocked.channel_type)
-    made = kind.signs and not secret.strip()
+    made = kind.signs and is_blank(secret)
     if made:
         secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     # The resolver is asked before the operation opens: no transaction waits for it.

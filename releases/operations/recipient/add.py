@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
@@ -35,7 +36,7 @@ def add_external(group_id: int, *, name: str, address: str, language: str, reaso
     with operation("recipient:add_without_account", (RecipientGroup, group_id), reason=reason, sign=True) as op:
         access.require("configure_notifications")
         group = _open(op.get(RecipientGroup))
-        if not name.strip() or not reason.strip():
+        if is_blank(name) or is_blank(reason):
             raise InvalidInput(_("Name and reason are both needed."))
         if language not in LANGUAGES:
             raise InvalidInput(_("The selected language is not available."))

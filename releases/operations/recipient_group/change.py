@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from releases.models import RecipientGroup
@@ -55,6 +56,6 @@ def close(group_id: int, *, reason: str) -> RecipientGroup:
 
 
 def _labels(ja: str, en: str) -> dict[str, str]:
-    if not ja.strip() or not en.strip():
+    if is_blank(ja) or is_blank(en):
         raise InvalidInput(_("Enter the name in both languages."))
     return {"label_ja": ja.strip(), "label_en": en.strip()}

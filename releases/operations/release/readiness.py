@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from audit.plain import is_blank
 from environments.language import language, listed
 from environments.models import Environment
 from releases.gates.base import Known
@@ -82,7 +83,7 @@ def _empty(release: Release, names: Iterable[str]) -> tuple[str, ...]:
     missing = [
         str(getattr(release._meta.get_field(name), "verbose_name", name))
         for name in names
-        if not str(getattr(release, name)).strip()
+        if is_blank(str(getattr(release, name)))
     ]
     return (_("Still empty: %(fields)s") % {"fields": listed(missing)},) if missing else ()
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from audit.clock import now
 from audit.models import Outbox
 from audit.operation import Operation, label, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from releases.models import FollowUp, Rollback
@@ -36,9 +37,9 @@ def communicate(rollback_id: int, *, items: Sequence[str], stated: str = "") -> 
         open_ = {row.key: row.label for row in communications(rollback) if row.at is None}
         if not items or not set(items) <= open_.keys():
             raise InvalidInput(_("Choose at least one item that has not been communicated yet."))
-        if not rollback.impact and not (stated.strip() and SHARES_PLAN not in items):
+        if not rollback.impact and (is_blank(stated) or SHARES_PLAN in items):
             raise InvalidInput(_("Write down impact, method and timing first: they are the plan that is shared."))
-        if not stated.strip():
+        if is_blank(stated):
             for key in items:
                 _send(op, rollback, key, open_[key])
         entry = {

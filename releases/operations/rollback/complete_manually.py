@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
@@ -50,7 +51,7 @@ def complete_manually(
     ) as op:
         rollback, deployment = op.get(Rollback), op.get(Deployment)
         account = access.require("roll_back", deployment.environment)
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Say what was done."))
         op.signature()
         entry: dict[str, Any] = {"account": account.pk, "name": str(account), "note": reason, "at": now().isoformat()}

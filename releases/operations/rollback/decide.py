@@ -8,6 +8,7 @@ from django.utils.translation import get_language, gettext as _
 from audit.actor import current
 from audit.clock import now
 from audit.operation import Operation, operation
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.language import listed
@@ -186,7 +187,7 @@ def assess(rollback_id: int, *, impact: str, method: str, timing: str) -> Rollba
     with operation("rollback:assess", (Rollback, rollback_id)) as op:
         account = access.require("assess_rollback")
         rollback = op.get(Rollback)
-        if not (impact.strip() and method.strip() and timing.strip()):
+        if any(map(is_blank, (impact, method, timing))):
             raise InvalidInput(_("Impact, method and timing are all needed."))
         if rollback.state == "raised":
             rollback.assess()

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account
@@ -27,7 +28,7 @@ def confirm_manual(step_id: int, *, reason: str) -> Step:
             raise NotPermitted(why)
         if deployment.state != "awaiting_decision":
             raise NotPossible(_("This deployment is not awaiting a decision."))
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("Say what was done."))
         step.mark_succeeded()
         step.deployment = deployment
@@ -54,7 +55,7 @@ def assign(step_id: int, *, reason: str = "") -> Step:
         if step.assignee is not None:
             if step.assignee.person_key == account.person_key:
                 raise NotPossible(_("You have claimed this step already."))
-            if not reason.strip():
+            if is_blank(reason):
                 raise InvalidInput(
                     _("%(name)s has claimed this step. Say why you take it over.") % {"name": step.assignee}
                 )

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import NothingToDo, operation
+from audit.plain import is_blank
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.models import Account, Environment
@@ -66,7 +67,7 @@ def _require_member(release: Release, team_role: str, account: Account, telephon
         raise NotPermitted(
             _("The final check was signed with the current release team; another person must add you to the team.")
         )
-    if not telephone.strip():
+    if is_blank(telephone):
         raise InvalidInput(_("A telephone number is needed."))
 
 

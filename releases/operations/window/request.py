@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Account, Application, ChangeWindow, Environment
@@ -28,7 +29,7 @@ def request_window(
     with operation("window:request", (Environment, environment_id), reason=reason) as op:
         environment = op.get(Environment)
         requester = access.require("request_window", environment, application=application_id)
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("An extra window needs a reason."))
         if ends_at <= starts_at or ends_at <= now():
             raise InvalidInput(_("The end lies before the beginning or in the past."))

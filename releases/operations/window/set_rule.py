@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
+from audit.plain import is_blank
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
 from environments.models import ChangeWindow, Environment
@@ -64,7 +65,7 @@ def set_rule(
         )
         if fault := rule_faults(window):
             raise InvalidInput(*fault)
-        if not reason.strip():
+        if is_blank(reason):
             raise InvalidInput(_("A change window needs a reason."))
         if replaces_id is not None:
             window.replaces = _replaceable(op.get(ChangeWindow), window)
