@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,9 @@ from environments.operations.holiday.remove import remove
 from environments.operations.window.create_freeze import freeze, freeze_recurring
 from releases.operations.application.create import create_application
 
+# Freezes to come begin with the first day of the next year.
+YEAR = datetime.now(UTC).year + 1
+FRIDAYS = [day for n in range(366) if (day := date(YEAR, 1, 1) + timedelta(n)).year == YEAR and day.weekday() == 4]
 OTHERS = ("operator", "developer", "tester", "committee_a", "auditor", "administrator", "outsider")
 
 
@@ -144,16 +147,16 @@ def test_an_address_is_kept_as_a_digest_only_and_revoked_by_its_owner(acting_as:
 def weekend(acting_as: Callable[..., Any], slug: str = "production", **fields: Any) -> ChangeFreeze:
     """Freeze from each Friday 17:00 to Monday 09:00, as the release manager."""
     given = {"name": "weekend", "rrule": "freq=weekly;byday=fr", "start": time(17), "length_minutes": 64 * 60}
-    days = {"first_day": date(2026, 12, 1), "last_day": date(2027, 12, 31), "reason": "nobody is there"}
+    days = {"first_day": date(YEAR, 1, 1), "last_day": date(YEAR, 12, 31), "reason": "nobody is there"}
     with acting_as("manager"):
         return freeze_recurring(Environment.objects.get(slug=slug).pk, **{**given, **days, **fields})
 
 
 def test_a_recurring_freeze_holds_each_time_in_the_zone_of_its_environment(acting_as: Callable[..., Any]) -> None:
     row = weekend(acting_as)
-    assert row.rrule == "FREQ=WEEKLY;BYDAY=FR;UNTIL=20271231"
+    assert row.rrule == f"FREQ=WEEKLY;BYDAY=FR;UNTIL={YEAR}1231"
     spans = row.spans(row.starts_at)
-    assert len(spans) == 57 and (spans[0].starts_at, spans[-1].ends_at) == (row.starts_at, row.ends_at)
+    assert len(spans) == len(FRIDAYS) and (spans[0].starts_at, spans[-1].ends_at) == (row.starts_at, row.ends_at)
     tokyo = ZoneInfo("Asia/Tokyo")
     assert {f"{s.starts_at.astimezone(tokyo):%a %H:%M}-{s.ends_at.astimezone(tokyo):%a %H:%M}" for s in spans} == {
         "Fri 17:00-Mon 09:00"
@@ -169,9 +172,12 @@ def test_a_recurring_freeze_holds_each_time_in_the_zone_of_its_environment(actin
         ({"rrule": "FREQ=WEEKLY;BYDAY=FR;UNTIL=20270101"}, "UNTIL"),
         ({"length_minutes": 0}, "one minute"),
         ({"length_minutes": 7 * 24 * 60 + 1}, "seven days"),
-        ({"last_day": date(2026, 11, 30)}, "before the first"),
-        ({"last_day": date(2029, 1, 1)}, "two years"),
-        ({"first_day": date(2026, 12, 7), "last_day": date(2026, 12, 10)}, "matches no future day between"),
+        ({"last_day": date(YEAR - 1, 12, 31)}, "before the first"),
+        ({"last_day": date(YEAR + 2, 2, 1)}, "two years"),
+        (
+            {"first_day": FRIDAYS[0] + timedelta(1), "last_day": FRIDAYS[1] - timedelta(1)},
+            "matches no future day between",
+        ),
         ({"first_day": date(2024, 12, 1), "last_day": date(2025, 12, 1)}, "matches no future day between"),
         ({"reason": " "}, "needs a reason"),
     ],
