@@ -9,6 +9,8 @@ from django.utils.translation import get_language
 
 # The zone of the office: of times that belong to no environment, and of the fiscal year.
 ZONE: str = settings.OFFICE_TIME_ZONE
+# The years of days that people name: beyond them calendars and databases cannot reckon with a zone.
+FIRST_YEAR, LAST_YEAR = 2000, 2150
 _WEEKDAYS_JA = "月火水木金土日"
 _WEEKDAYS_EN = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from environments.roles import PERMISSION_LABELS
+from environments.times import FIRST_YEAR, LAST_YEAR
 from releases import evidence_readers
 from releases.models import ChangeEntry, Deployment, Release, Rollback, Step
 from releases.step_types import STEP_TYPES
@@ -27,8 +28,8 @@ _TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 
 
 def _near(at: datetime) -> datetime:
-    if not 2000 <= at.year <= 2150:
-        raise ValueError("lies outside of the years 2000 to 2150")
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(f"lies outside of the years {FIRST_YEAR} to {LAST_YEAR}")
     return at
 
 

@@ -131,6 +131,33 @@ def test_no_operation_takes_a_required_text_that_cannot_be_seen(rows: Rows) -> N
     assert tried > 50
 
 
+def test_no_operation_takes_a_name_with_hidden_characters(rows: Rows) -> None:
+    """What turns the order of letters round, or cannot be seen, would make one name look like another."""
+    taken, tried = set(), 0
+    for verb in VERBS:
+        for row in [None] if verb.model is None else rows.of(verb.model)[:1]:
+            name = next(
+                (name for name in PERSONS if verb.for_you(read_rights(rows.world.people[name]), row)), "manager"
+            )
+            with rolled_back(), rows.world.acting_as(name):
+                for key in {"name", "name_en", "name_ja", "display_name", "title"} & set(verb.form_fields(row)):
+                    # Keys of rows where the helper gives rows; a view's name is its owner's alone.
+                    if verb.key in ("window:create_freeze", "window:create_recurring_freeze", "saved_view:save"):
+                        continue
+                    tried += 1
+                    for hidden in ("plan\u202eexe", "plan\u200bb"):
+                        try:
+                            with rolled_back():
+                                verb.operation(
+                                    *([] if row is None else [row.pk]), **arguments(rows, verb, row) | {key: hidden}
+                                )
+                        except OperationRefused:
+                            continue
+                        taken.add((verb.key, key, ascii(hidden)))
+    assert not taken
+    assert tried > 5
+
+
 def test_operations_ask_whether_a_text_can_be_seen() -> None:
     """`not text.strip()` takes a text of hidden characters for one that says something."""
     folders = ("audit/operation.py", "environments/operations", "releases/operations")

@@ -32,7 +32,8 @@ from audit.refusals import OperationRefused, SignatureRequired
 from environments.admin.rights import read_rights
 from environments.models import Account
 from releases.admin.operations import VERBS
-from releases.admin.operations.base import FilesField, Verb
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import FilesField
 from releases.models import Deployment, Procedure, Release
 from releases.procedures.load import default_text
 from releases.state_machines.edges import edges, initial

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from audit.actor import current
 from audit.operation import operation
+from audit.plain import plain
 from audit.refusals import AlreadyExists, InvalidInput
 from environments import access
 from environments.models import Account
@@ -42,7 +43,7 @@ def create(
         creator = None if by_command else access.require("manage_accounts")
         account = Account(
             username=free_name(username),
-            display_name=display_name.strip(),
+            display_name=plain(display_name, _("full name")),
             kind=kind,
             affiliation=affiliation,
             job_title=job_title,

@@ -8,7 +8,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
 from audit.operation import Operation, operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import InvalidInput, NotPermitted
 from environments import access
 from environments.models import Account
@@ -45,7 +45,7 @@ def edit(
             raise InvalidInput(_("An account needs a full name."))
         if is_blank(reason):
             raise InvalidInput(_("Changing an account needs a reason."))
-        account.display_name = display_name.strip()
+        account.display_name = plain(display_name, _("full name"))
         account.affiliation, account.job_title = affiliation.strip(), job_title.strip()
         account.telephone = telephone.strip()
         account.language = _language(language)

@@ -8,7 +8,7 @@ break-glass or service account.
 from django.utils.translation import gettext as _
 
 from audit.operation import NothingToDo, operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import AlreadyExists, InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
@@ -101,7 +101,11 @@ def _write(account: Account, username: str, display_name: str, email: str, langu
     if email and email != account.email and Account.objects.exclude(pk=account.pk).filter(email__iexact=email).exists():
         raise AlreadyExists(_("Another account has the mail address %(address)s.") % {"address": email})
     account.email = mail_address(email)
-    account.display_name, account.language, account.external_id = display_name.strip(), language, external_id
+    account.display_name, account.language, account.external_id = (
+        plain(display_name, _("full name")),
+        language,
+        external_id,
+    )
     _require_free_id(account)
 
 

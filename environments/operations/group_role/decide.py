@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import InvalidInput, NotPermitted, NotPossible
 from environments import access
 from environments.departures import check_departures
@@ -36,7 +36,7 @@ def request_group_role(
         if is_blank(group) or is_blank(reason):
             raise InvalidInput(_("A role of a group needs the name of the group and a reason."))
         made = GroupRole.objects.create(
-            group=group.strip(),
+            group=plain(group, _("group")),
             role=held,
             environment=environment,
             reason=reason.strip(),

@@ -5,7 +5,7 @@ from datetime import date
 from django.utils.translation import gettext as _
 
 from audit.operation import operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Holiday
@@ -19,6 +19,6 @@ def add(*, day: date, name_ja: str, name_en: str, reason: str = "") -> Holiday:
             raise InvalidInput(_("A holiday needs its name in both languages."))
         if Holiday.objects.filter(day=day, removed_at=None).exists():
             raise InvalidInput(_("That day is already a holiday."))
-        made = Holiday.objects.create(day=day, name_ja=name_ja.strip(), name_en=name_en.strip())
+        made = Holiday.objects.create(day=day, name_ja=plain(name_ja, _("name")), name_en=plain(name_en, _("name")))
         op.about(made, day=day.isoformat())
     return made

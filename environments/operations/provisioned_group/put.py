@@ -7,7 +7,7 @@ from collections.abc import Collection
 from django.utils.translation import gettext as _
 
 from audit.operation import NothingToDo, Operation, operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import AlreadyExists, InvalidInput
 from environments import access
 from environments.models import KEPT_BY_PROVIDER, Account, ProvisionedGroup
@@ -80,6 +80,7 @@ def _locked(accounts: set[int]) -> list[Account]:
 def _free(name: str, group: int) -> str:
     if is_blank(name):
         raise InvalidInput(_("A group needs a name."))
-    if ProvisionedGroup.objects.exclude(pk=group).filter(name__iexact=name.strip()).exists():
-        raise AlreadyExists(_("There is already a group “%(name)s”.") % {"name": name.strip()})
-    return name.strip()
+    name = plain(name, _("name"))
+    if ProvisionedGroup.objects.exclude(pk=group).filter(name__iexact=name).exists():
+        raise AlreadyExists(_("There is already a group “%(name)s”.") % {"name": name})
+    return name

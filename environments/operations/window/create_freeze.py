@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import InvalidInput
 from environments import access, calendar
 from environments.models import Application, ChangeFreeze, Environment
@@ -118,7 +118,7 @@ def _set(
                 raise InvalidInput(_("The selected application does not exist."))
         made = [
             ChangeFreeze.objects.create(
-                name=name,
+                name=plain(name, _("name")),
                 environment=environment,
                 application=application,
                 full=absolute,

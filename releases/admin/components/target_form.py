@@ -15,7 +15,7 @@ from django import forms
 from django.utils.translation import gettext as _, gettext_lazy
 
 from environments.language import bilingual
-from releases.admin.operations.base import LinesField
+from releases.admin.operations.fields import LinesField, check_json, check_nul
 from releases.queries.target_schema import LONGEST, faults_by_key
 
 _PLAIN = re.compile(r"[^\s'\"\\]+\Z")
@@ -26,6 +26,7 @@ class CommandField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return the words."""
+        check_nul(str(value or ""))
         try:
             return tuple(shlex.split(str(value or "")))
         except ValueError as wrong:
@@ -49,11 +50,15 @@ class TextOrObjectField(forms.CharField):
         if not text.startswith("{"):
             return str(value or "").strip("\r\n").replace("\r\n", "\n")
         try:
-            return json.loads(text)
+            read = json.loads(text)
         except json.JSONDecodeError as wrong:
             where = {"line": wrong.lineno, "column": wrong.colno, "fault": wrong.msg}
             message = _("This is not valid JSON: line %(line)s, column %(column)s: %(fault)s") % where
             raise forms.ValidationError(message) from wrong
+        except (ValueError, RecursionError):
+            raise forms.ValidationError(forms.JSONField.default_error_messages["invalid"]) from None
+        check_json(read)
+        return read
 
     def prepare_value(self, value: Any) -> Any:
         """Return an object as indented JSON."""

@@ -36,7 +36,8 @@ from environments.operations.delegation import request as delegates
 from environments.operations.token import issue as tokens
 from environments.roles import ASKED_FOR
 from releases.admin.components import staffing_preview as preview
-from releases.admin.operations.base import LinesField, Verb, ZonedDateTimeField, clock, length, must, row, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import LinesField, ZonedDateTimeField, clock, length, must, row, text
 
 Fields = Mapping[str, forms.Field]
 LANGUAGES = [("ja", "日本語"), ("en", "English")]

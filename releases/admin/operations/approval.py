@@ -11,7 +11,8 @@ from environments import access
 from environments.attach_related import related
 from environments.language import labelled
 from environments.models import Account, ConfigurationVersion, Environment
-from releases.admin.operations.base import Verb, ZonedDateTimeField, length, reason, row, text, zone_of
+from releases.admin.operations.base import Verb, zone_of
+from releases.admin.operations.fields import ZonedDateTimeField, length, reason, row, text
 from releases.admin.operations.people import people
 from releases.admin.operations.preparation import assign_team, team_fields
 from releases.gates import quorum

@@ -2,181 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.apps import apps
 from django.db.models import Model
-from django.forms.fields import InvalidJSONInput
 from django.urls import reverse
 from django.utils.translation import gettext as _, pgettext
 from django_fsm import FSMField, can_proceed
 
-from environments import access, calendar
-from environments.admin.rights import Rights, read_rights
-from environments.application_scope import application_of, paths_of, within
-from environments.models import Account, Application, Environment
+from environments import access
+from environments.admin.rights import Rights
+from environments.application_scope import application_of
+from environments.models import Account, Environment
 from environments.roles import ENVIRONMENT_PERMISSIONS
 from environments.times import ZONE
+from releases.admin.operations.fields import must, reason
 from releases.models import Release
 from releases.queries import release_facts
-
-# Most characters of a text: of a reason or a comment as the models keep it, and of a text of several rows.
-LINE, TEXT = 300, 200_000
-
-
-class ZonedDateTimeField(forms.DateTimeField):
-    """A time in ISO form; without an offset it is read in `zone`, as environments/calendar reads local times."""
-
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-
-    def __init__(self, *, zone: str = ZONE, **options: Any) -> None:
-        options.setdefault("help_text", _("Local time in %(zone)s") % {"zone": zone})
-        super().__init__(**options)
-        self.zone = zone
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return a time, or the text of one with its offset, as the field shows it: local in `zone`."""
-        try:
-            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-            aware = isinstance(moment, datetime) and moment.tzinfo is not None
-            return moment.astimezone(ZoneInfo(self.zone)) if aware else value
-        except (ValueError, OverflowError):
-            return value
-
-    def to_python(self, value: Any) -> datetime | None:
-        """Return an aware time or None; what was offered and left as it is stays that instant, to the second."""
-        if value in (None, ""):
-            return None
-        offered = self.prepare_value(self.initial)
-        if isinstance(offered, datetime) and self.widget.format_value(offered) == value:
-            return offered.astimezone(UTC)
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            raise forms.ValidationError(_("Write the time as 2026-12-16T01:00.")) from None
-        return moment if moment.tzinfo is not None else calendar.instant(moment, self.zone)
-
-
-def day(label: Any, **options: Any) -> forms.DateField:
-    """Return a field for a day."""
-    return forms.DateField(label=label, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), **options)
-
-
-def clock(label: Any, **options: Any) -> forms.TimeField:
-    """Return a field for a time of the day."""
-    return forms.TimeField(label=label, widget=forms.TimeInput(attrs={"type": "time"}, format="%H:%M"), **options)
-
-
-class LinesField(forms.CharField):
-    """Several short texts, one per line; a tuple."""
-
-    widget = forms.Textarea(attrs={"rows": 3})
-
-    def to_python(self, value: Any) -> Any:
-        """Return the lines that are not empty."""
-        return tuple(line.strip() for line in str(value or "").splitlines() if line.strip())
-
-
-class FilesInput(forms.ClearableFileInput):
-    """A choice of several files."""
-
-    allow_multiple_selected = True
-
-
-class FilesField(forms.FileField):
-    """One file or several; a list."""
-
-    widget = FilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> Any:
-        """Return each file, checked as one."""
-        given = data if isinstance(data, list | tuple) else [data]
-        return [super(FilesField, self).clean(one, initial) for one in given or [None]]
-
-
-class PairsField(forms.CharField):
-    """KEY=value lines; a dict."""
-
-    widget = forms.Textarea(attrs={"rows": 6})
-
-    def to_python(self, value: Any) -> Any:
-        """Return key → value."""
-        pairs = {}
-        for number, line in enumerate(str(value or "").splitlines(), 1):
-            if not line.strip():
-                continue
-            key, found, text = line.partition("=")
-            if not found or not key.strip():
-                # By its number: the typed text may be a secret.
-                raise forms.ValidationError(_("Write one KEY=value per line: line %(line)s") % {"line": number})
-            pairs[key.strip()] = text.strip()
-        return pairs
-
-
-class JSONText(forms.JSONField):
-    """A value written as JSON; a returned form shows it indented again."""
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return the value as indented text; invalid JSON as it was typed."""
-        if isinstance(value, InvalidJSONInput):
-            return value
-        return json.dumps(value, indent=2, ensure_ascii=False)
-
-
-class WriteOnly(forms.Textarea):
-    """A text area that never shows what was typed into it, even when the form comes back with a fault."""
-
-    def format_value(self, value: Any) -> str:
-        """Return nothing."""
-        return ""
-
-
-def text(
-    label: Any, *, required: bool = True, rows: int = 0, initial: str = "", most: int | None = None
-) -> forms.CharField:
-    """Return a text field, of several rows if requested. most: characters; by default LINE for one row, else TEXT."""
-    widget = forms.Textarea(attrs={"rows": rows}) if rows else forms.TextInput()
-    most = most or (TEXT if rows else LINE)
-    return forms.CharField(label=label, required=required, widget=widget, initial=initial, max_length=most)
-
-
-def reason(instance: Any) -> Mapping[str, forms.Field]:
-    """Return an optional reason."""
-    return {"reason": text(_("reason"), required=False)}
-
-
-def must(instance: Any) -> Mapping[str, forms.Field]:
-    """Return a required reason."""
-    return {"reason": text(_("reason"))}
 
 
 def removed(row: Any) -> str:
     """Return the message for an entry that is already removed; empty until then."""
     return _("This entry was already removed or cancelled.") if row.removed_at is not None else ""
-
-
-def length(model: type[Model], name: str) -> int | None:
-    """Return how many characters a column of a model holds."""
-    longest: int | None = model._meta.get_field(name).max_length  # type: ignore[union-attr]
-    return longest
-
-
-def row(label: Any, model: type[Model], *, required: bool = True) -> forms.ModelChoiceField[Any]:
-    """Return a choice of one row; the operation gets its primary key."""
-    rows = model._default_manager.all()
-    if model is Application:
-        rows = rows.filter(retired=False)
-    if paths_of(model):
-        rows = within(rows, read_rights(access.current_account()).applications)
-    return forms.ModelChoiceField(label=label, queryset=rows, required=required)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from django.utils.translation import gettext, gettext_lazy as _
 from audit.refusals import InvalidInput
 from environments.calendar import print_time
 from environments.language import language
-from releases.admin.operations.base import Preview, length, text, zone_of
+from releases.admin.operations.base import Preview, zone_of
+from releases.admin.operations.fields import length, text
 from releases.gates.base import procedure_of
 from releases.gates.source import branches_for
 from releases.models import Release

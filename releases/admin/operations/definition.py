@@ -10,7 +10,8 @@ from django import forms
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy as _
 
-from releases.admin.operations.base import Verb, length, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import length, text
 from releases.admin.operations.people import co_authors
 from releases.models import Definition
 from releases.operations.definition.load import load

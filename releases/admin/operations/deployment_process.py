@@ -11,7 +11,8 @@ from environments.language import noted
 from environments.models import Application
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations import process_forms
-from releases.admin.operations.base import Shown, Verb, must, text
+from releases.admin.operations.base import Shown, Verb
+from releases.admin.operations.fields import must, text
 from releases.admin.operations.people import co_authors
 from releases.admin.pages.deployment_process.page import LABELS, template_text
 from releases.models import DeploymentProcess, Release

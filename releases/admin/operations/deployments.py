@@ -10,7 +10,8 @@ from django.utils.translation import get_language, gettext as _now, gettext_lazy
 from audit.clock import now
 from environments.models import Account, Environment
 from environments.targets.words import in_words
-from releases.admin.operations.base import Verb, ZonedDateTimeField, environment_of, text, zone_of
+from releases.admin.operations.base import Verb, environment_of, zone_of
+from releases.admin.operations.fields import ZonedDateTimeField, text
 from releases.models import Deployment, MonitoringPeriod, PollFailure, Step
 from releases.operations.deployment import decide, resolve, schedule, verify
 from releases.operations.monitoring import end

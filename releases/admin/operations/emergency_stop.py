@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from environments.admin.rights import Rights
 from environments.models import Application, Environment
-from releases.admin.operations.base import Verb, must
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import must
 from releases.models import EmergencyStop
 from releases.operations.emergency_stop import activate, request_lift
 

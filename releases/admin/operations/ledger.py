@@ -12,7 +12,8 @@ from audit.actor import name_of
 from audit.models import CheckpointDelivery, LedgerResumption
 from environments.operations.checkpoint import add_address
 from environments.operations.ledger import resume
-from releases.admin.operations.base import Verb, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import text
 
 Fields = Mapping[str, forms.Field]
 ADMIN = ("manage_accounts",)

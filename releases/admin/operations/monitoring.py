@@ -10,7 +10,8 @@ from django.utils.translation import get_language, gettext, gettext_lazy as _
 from audit.refusals import InvalidInput
 from environments.language import listed
 from environments.models import DeploymentTarget
-from releases.admin.operations.base import JSONText, LinesField, Verb, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import JSONText, LinesField, text
 from releases.admin.pages.monitoring.series import figure
 from releases.metric_sources import SOURCES
 from releases.metric_sources.collection import USUAL

@@ -14,7 +14,8 @@ from environments.admin.rights import Rights
 from environments.models import Account
 from environments.times import shown as when
 from releases.admin.operations.approval import bound_to
-from releases.admin.operations.base import Verb, length, reason, removed, text
+from releases.admin.operations.base import Verb, removed
+from releases.admin.operations.fields import length, reason, text
 from releases.admin.operations.recipients import language_of, names_in
 from releases.admin.pages.notification_preview.example import example_values
 from releases.channel_types import CHANNEL_TYPES

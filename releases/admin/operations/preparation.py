@@ -13,7 +13,8 @@ from environments.calendar import print_time
 from environments.language import labelled, language, listed, noted
 from environments.models import ConfigurationVersion, Environment
 from releases.admin.operations.access import people
-from releases.admin.operations.base import ZonedDateTimeField, length, row, text, zone_of
+from releases.admin.operations.base import zone_of
+from releases.admin.operations.fields import ZonedDateTimeField, length, row, text
 from releases.gates.window import opening
 from releases.models import Procedure, Release, TeamMember
 from releases.operations.release import copy, plan, reschedule

@@ -11,7 +11,8 @@ from audit.clock import now
 from environments.language import language, listed, noted
 from releases.admin.components.trigger_replay import replay_lines
 from releases.admin.operations import procedure_forms
-from releases.admin.operations.base import Shown, Verb, reason, text
+from releases.admin.operations.base import Shown, Verb
+from releases.admin.operations.fields import reason, text
 from releases.admin.operations.people import co_authors
 from releases.models import Procedure
 from releases.operations.procedure import further, put_into_effect, restore, revise

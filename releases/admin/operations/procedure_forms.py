@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 from environments.language import language, listed, noted
 from environments.models import ChangeWindow, Environment
 from environments.models.role import role_names
-from releases.admin.operations.base import text
+from releases.admin.operations.fields import text
 from releases.models import ApprovalRequest, Procedure, Release
 from releases.operations.procedure import revise
 

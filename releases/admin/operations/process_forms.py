@@ -15,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy as _
 from audit.refusals import InvalidInput
 from environments.models import Application, DeploymentTarget, Environment
 from releases import check_types, step_types
-from releases.admin.operations.base import text
+from releases.admin.operations.fields import text
 from releases.admin.operations.procedure_forms import PLANS, Content, Fields, label_of, number, several
 from releases.models import DeploymentProcess
 from releases.operations.deployment_process import create

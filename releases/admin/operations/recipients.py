@@ -8,7 +8,8 @@ from django import forms
 from django.utils.translation import gettext as _now, gettext_lazy as _
 
 from releases.admin.operations.access import people
-from releases.admin.operations.base import Verb, clock, length, reason, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import clock, length, reason, text
 from releases.models import GroupRecipient, RecipientGroup
 from releases.models.recipients import LANGUAGES
 from releases.operations.recipient import add

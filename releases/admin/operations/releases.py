@@ -12,7 +12,8 @@ from environments.language import language
 from environments.models import Account, Application, Environment
 from releases import evidence_readers as reading
 from releases.admin.operations import commit, source
-from releases.admin.operations.base import FilesField, Verb, ZonedDateTimeField, length, row, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import FilesField, ZonedDateTimeField, length, row, text
 from releases.admin.operations.preparation import (
     beside,
     choose_configurations,
@@ -94,7 +95,9 @@ def _edit(instance: Any) -> Fields:
             )
         )
     fields["rollback_pre_authorised"] = forms.BooleanField(label=_("pre-authorised rollback"), required=False)
-    fields["data_loss_limit"] = forms.IntegerField(label=_("data loss limit (rows)"), min_value=0, initial=0)
+    fields["data_loss_limit"] = forms.IntegerField(
+        label=_("data loss limit (rows)"), min_value=0, max_value=2**31 - 1, initial=0
+    )
     fields["rollback_on_failure"] = forms.BooleanField(
         label=_("also roll back when a required step or check of the production deployment fails"),
         required=False,

@@ -9,7 +9,8 @@ from django.utils.translation import get_language, gettext as _now, gettext_lazy
 
 from environments.language import listed
 from releases.admin.operations.approval import bound_to
-from releases.admin.operations.base import Verb, reason, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import reason, text
 from releases.models import Deployment, Rollback
 from releases.operations.rollback import (
     communicate,

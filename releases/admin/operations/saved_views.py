@@ -10,7 +10,8 @@ from django.utils.translation import gettext, gettext_lazy as _
 from environments.models import SavedView
 from environments.operations.saved_view import save
 from releases.admin.components.views import kept_of
-from releases.admin.operations.base import Verb, length, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import length, text
 
 
 class ViewField(forms.CharField):

@@ -13,7 +13,8 @@ from environments.operations.account import provision
 from environments.operations.environment import require_two_factor
 from environments.operations.group_role import decide as groups
 from releases.admin.operations.access import ADMIN, GIVE, Fields, group_fields, role_field
-from releases.admin.operations.base import Verb, length, row, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import length, row, text
 
 
 def _group_role(instance: Any) -> Fields:

@@ -12,7 +12,8 @@ from environments import access
 from environments.admin.rights import read_rights
 from environments.application_scope import within
 from environments.models import Application
-from releases.admin.operations.base import LinesField, Verb, length, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import LinesField, length, text
 from releases.models import Artefact, Procedure, Release, ReleaseImport
 from releases.operations.application.create import create_application
 from releases.operations.application.edit import edit

@@ -14,7 +14,8 @@ from environments.models import Application, ConfigurationVersion, DeploymentTar
 from environments.operations.configuration import check_connectivity, create as configurations
 from environments.operations.requested_change import decide as requested_changes
 from releases.admin.components import target_form
-from releases.admin.operations.base import PairsField, Shown, Verb, WriteOnly, length, row, text
+from releases.admin.operations.base import Shown, Verb
+from releases.admin.operations.fields import PairsField, WriteOnly, length, row, text
 from releases.models import DeployedVersion, Release
 from releases.operations.deployed_version import place as install, register
 from releases.operations.target import measure, retire

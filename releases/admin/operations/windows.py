@@ -18,7 +18,8 @@ from environments.operations.freeze import lift
 from environments.operations.holiday import add as holidays, remove as holiday_withdraw
 from environments.operations.window import create_freeze as freezes
 from releases.admin.components import calendar_preview as preview
-from releases.admin.operations.base import Verb, ZonedDateTimeField, clock, day, length, removed, text, zone_of
+from releases.admin.operations.base import Verb, removed, zone_of
+from releases.admin.operations.fields import ZonedDateTimeField, clock, day, length, text
 from releases.operations.window import cancel, request, set_rule
 
 Fields = Mapping[str, forms.Field]

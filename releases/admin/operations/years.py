@@ -8,7 +8,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from audit.models import ClosedYear
-from releases.admin.operations.base import Verb, must, text
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import must, text
 from releases.operations.year import close
 from releases.queries.year_figures import figures
 

@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from audit.operation import operation
+from audit.plain import plain
 from audit.refusals import InvalidInput
 from environments import access
 from environments.models import Application
@@ -31,7 +32,12 @@ def create_application(
         if wrong:
             raise InvalidInput(wrong)
         application = Application.objects.create(
-            slug=slug, name=name, repository=repository, group=group, allowed_signers=signers, tag_format=tag_format
+            slug=slug,
+            name=plain(name, _("name")),
+            repository=repository,
+            group=group,
+            allowed_signers=signers,
+            tag_format=tag_format,
         )
         op.about(application)
     return application

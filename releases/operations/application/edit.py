@@ -3,6 +3,7 @@
 from django.utils.translation import gettext as _
 
 from audit.operation import operation
+from audit.plain import plain
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Application
@@ -36,5 +37,9 @@ def edit(application_id: int, *, name: str, repository: str, tag_format: str, re
         if moved and (release := fixed.first()):
             text = _("The scope of %(release)s is locked, so the repository and the tag format cannot be changed.")
             raise GateNotPassed(text % {"release": release})
-        application.name, application.repository, application.tag_format = name, repository, tag_format
+        application.name, application.repository, application.tag_format = (
+            plain(name, _("name")),
+            repository,
+            tag_format,
+        )
     return application

@@ -5,7 +5,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import InvalidInput, NotPossible
 from environments import access
 from environments.models import Account
@@ -44,7 +44,9 @@ def add_external(group_id: int, *, name: str, address: str, language: str, reaso
             raise InvalidInput(fault)
         if group.recipients.filter(address__iexact=address.strip(), removed_at=None).exists():
             raise InvalidInput(_("%(who)s is a recipient already.") % {"who": address.strip()})
-        made = GroupRecipient.objects.create(group=group, name=name.strip(), address=address.strip(), language=language)
+        made = GroupRecipient.objects.create(
+            group=group, name=plain(name, _("name")), address=address.strip(), language=language
+        )
         op.about(made, group=group.key)
         op.signature()
     return made

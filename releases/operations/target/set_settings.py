@@ -10,6 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from audit.operation import operation
+from audit.plain import plain
 from audit.refusals import GateNotPassed, InvalidInput, NotPermitted
 from environments import access
 from environments.models import Account, Application, DeploymentTarget, Environment, RequestedChange
@@ -50,7 +51,8 @@ def create_target(
     with operation("target:create", reason=reason, sign=True) as op:
         account = access.require("edit_target", application=application_id)
         _require_unshared(other)
-        values = {"root": root, "options": settings, "name": name, "group": group}
+        group = plain(group, _("group")) if group.strip() else ""
+        values = {"root": root, "options": settings, "name": plain(name, _("name")), "group": group}
         return apply_or_request(op, target, values, by=account, two=target.environment.protected, reason=reason)
 
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import GateNotPassed, InvalidInput
 from environments import access
 from environments.models import Account, Application, ChangeWindow, Environment
@@ -34,7 +34,7 @@ def request_window(
         if ends_at <= starts_at or ends_at <= now():
             raise InvalidInput(_("The end lies before the beginning or in the past."))
         window = ChangeWindow.objects.create(
-            name=name,
+            name=plain(name, _("name")),
             environment=environment,
             application=application_named(application_id),
             zone=environment.zone,

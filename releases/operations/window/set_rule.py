@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.clock import now
 from audit.operation import operation
-from audit.plain import is_blank
+from audit.plain import is_blank, plain
 from audit.refusals import GateNotPassed, InvalidInput, NotPossible
 from environments import access, calendar
 from environments.models import ChangeWindow, Environment
@@ -48,8 +48,8 @@ def set_rule(
         requester = access.require("request_window", environment, application=application_id)
         zone = zone or environment.zone
         window = ChangeWindow(
-            name=name.strip(),
-            name_en=name_en.strip(),
+            name=plain(name, _("name")) if name.strip() else "",
+            name_en=plain(name_en, _("name")) if name_en.strip() else "",
             environment=environment,
             application=application_named(application_id),
             rrule=rrule.strip().upper(),

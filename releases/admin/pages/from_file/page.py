@@ -22,7 +22,8 @@ from environments.models import Account
 from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find
-from releases.admin.operations.base import LinesField, PairsField, Verb
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import LinesField, PairsField
 from releases.admin.pages.operation.page import STATUS, as_proved, cleaned, contents_of, form_for, prove_again
 from releases.admin.pages.operation.submitted import submit, values_of
 

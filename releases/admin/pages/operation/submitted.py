@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from audit.actor import acting, current
 from audit.operation import retry_on_deadlock
 from environments.language import labelled
-from releases.admin.operations.base import WriteOnly
+from releases.admin.operations.fields import WriteOnly
 
 # Characters of one value on the page that asks for the proof.
 LONGEST = 200

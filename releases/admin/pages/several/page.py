@@ -23,7 +23,8 @@ from releases.admin.components.formatting import show
 from releases.admin.components.links import page_of
 from releases.admin.operations import verb as find, verbs_on
 from releases.admin.operations.availability import offered
-from releases.admin.operations.base import Verb, must, reason
+from releases.admin.operations.base import Verb
+from releases.admin.operations.fields import must, reason
 from releases.admin.pages.operation import effects
 from releases.admin.pages.operation.page import act_on, cleaned, form_for
 from releases.admin.pages.operation.several import Act, do_all
