@@ -91,7 +91,7 @@ def pytest_runtest_call() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that no worker sits idle beside them at the end."""
-    items.sort(key=lambda item: "scenarios" not in item.path.parts)
+    items.sort(key=lambda item: not {"scenarios", "upgrade"}.intersection(item.path.parts))
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.release import LOCKS
 from tests.mutants import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parents[2]
+UV = ROOT / ".uv" / "bin" / "uv"
 PAGE = ROOT / "docs" / "how-to" / "verify-a-release.md"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 DATED = f"## {VERSION} (2026-12-01)"
@@ -45,7 +47,17 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tagged(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
+def looked_up(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let uv look up the packages at the index once, which takes most of a release's time; it keeps the answers."""
+    copy = tmp_path_factory.mktemp("locks")
+    for name in ("Makefile", "pyproject.toml", *LOCKS):
+        shutil.copy(ROOT / name, copy)
+    uv = [f"UV={UV}"] if UV.exists() else []
+    subprocess.run(["make", "--silent", "lock-installed", *uv], cwd=copy, env=unmade(), check=True)
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory, keys: Path, looked_up: None) -> Path:
     """Return a clone of this tree whose version has a date, a key that may sign, and its tag."""
     clone = tmp_path_factory.mktemp("release") / "clone"
     shutil.copytree(ROOT, clone, ignore=lambda at, names: {*LEFT_OUT(at, names), *{".uv"}.intersection(names)})
@@ -72,10 +84,15 @@ def clone(tagged: Path) -> Iterator[Path]:
     git(tagged, "tag", "--force", f"v{VERSION}")
 
 
+def unmade() -> dict[str, str]:
+    """Return the environment without what `make` hands on."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
 def release(clone: Path, **variables: str) -> tuple[int, str]:
     """Run `make release` as the Makefile does; return its status and table."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RINGI_RELEASE")}
-    uv = {"RINGI_RELEASE_UV": str(ROOT / ".uv" / "bin" / "uv")}
+    uv = {"RINGI_RELEASE_UV": str(UV), "UV_OFFLINE": "1"}
     environment = {**plain, **uv, "PYTHONPATH": str(clone), "RINGI_RELEASE_WITHOUT": "image dump", **variables}
     words = [sys.executable, "-m", "tests.kit.release"]
     done = subprocess.run(words, cwd=clone, env=environment, capture_output=True, text=True, check=False)

@@ -45,7 +45,7 @@ NAMES = (
 )
 COUNTED = NAMES.split()
 RUN = settings(
-    max_examples=400 if LEAST > 5 else 150,
+    max_examples=400 if LEAST > 5 else 70,
     stateful_step_count=40,
     deadline=None,
     database=None,
