@@ -58,18 +58,20 @@ up: messages ## an empty, usable system with servers of its own, for trials (PRO
 test: messages ## the test suite (TESTS=tests/audit for a part)
 	@exec $(FOR_A_RUN) var/test -- $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(TESTS) --ignore=tests/browser --ignore=tests/chaos --ignore=tests/applications
 
-.PHONY: check
-check: messages ## style, types, layers, settings, migrations, translations, then the tests
+.PHONY: lint
+lint: messages ## style, types, layers, settings, migrations, translations
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/djangofmt --check audit environments releases
-	@exec $(FOR_A_RUN) var/test -- sh -exc ' \
-	  $(PYTHON) -m mypy .; \
+	@exec $(FOR_A_RUN) var/lint -- sh -exc ' \
+	  $(PYTHON) -m mypy -n 2 .; \
 	  .venv/bin/lint-imports; \
 	  RINGI_BASE_URL=https://localhost $(PYTHON) manage.py check --deploy --fail-level WARNING; \
 	  $(PYTHON) manage.py makemigrations --check --dry-run'
 	$(PYTHON) -m config.development.compile_messages --check
-	@$(MAKE) size test
+
+.PHONY: check
+check: lint size test ## lint, size and test
 
 .PHONY: size
 size: ## lines of Python outside tests, migrations, benchmarks and the demo; more than MOST_LINES fail
@@ -104,7 +106,7 @@ docs: .venv/.docs ## the documentation as a site, in var/site; every warning is 
 
 .PHONY: chaos
 chaos: messages ## killed workers, stopped servers, sabotage of each chapter, long histories, an altered ledger (SMOKE=1: the short run)
-	@RINGI_TEST_MIN_OPERATIONS=100 RINGI_TEST_TAMPER_STEP=1 RINGI_TEST_FULL_MATRIX=1 RINGI_TEST_EXAMPLES=100 exec $(WITH_SERVERS) var/test -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios tests/audit/test_tamper.py tests/releases/api/test_contract.py)
+	@RINGI_TEST_MIN_OPERATIONS=100 RINGI_TEST_TAMPER_STEP=1 RINGI_TEST_FULL_MATRIX=1 RINGI_TEST_EXAMPLES=100 exec $(WITH_SERVERS) var/chaos -- $(PYTEST) tests/chaos $(if $(SMOKE),-m smoke,tests/scenarios tests/audit/test_tamper.py tests/releases/api/test_contract.py)
 
 var/applications/.installed: requirements-applications.lock tests/applications/earlier.lock | $(UV_FILE)
 	@echo "Installing what is released in trials into var/applications …"
@@ -183,6 +185,6 @@ lock: lock-installed ## pin all packages with their hashes
 
 .PHONY: clean
 clean: ## remove caches and what tests, benchmarks and demos left (var/up and .venv stay)
-	rm -rf var/test var/bench var/peers var/applications var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	rm -rf $(ROOT_COPY)/test-* $(ROOT_COPY)/bench-* $(ROOT_COPY)/demo-*
+	rm -rf var/test var/lint var/chaos var/bench var/peers var/applications var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(ROOT_COPY)/test-* $(ROOT_COPY)/lint-* $(ROOT_COPY)/chaos-* $(ROOT_COPY)/bench-* $(ROOT_COPY)/demo-*
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
